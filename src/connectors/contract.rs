@@ -1,0 +1,212 @@
+//! The trait that each kind of connector implements, and what goes in and out of it.
+//!
+//! Owns calls, changes, listings and the permit: a kind can send a request only inside a
+//! [`Permit`], and only the guard makes one, after it judged the rendered request. A connector
+//! assigns every failure its class, next to the protocol. Does not retry: waiting is durable.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::domain::access::{Account, Entitlement, Operation};
+use crate::domain::id::AccountId;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::verdict::{Completeness, CredentialRole};
+
+/// One target, reached by its own protocol.
+///
+/// Implementations keep connections, never credentials, between calls.
+#[async_trait]
+pub trait Connector: Send + Sync + fmt::Debug {
+    /// All accounts. Reads every page and says whether it is sure of that.
+    async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure>;
+
+    /// One account with all its entitlements, asked where the target really keeps them.
+    async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure>;
+
+    /// One change. Names the account by its immutable id. "Not found" is read again before it is
+    /// believed. An answer that was lost is `unknown_outcome`, never a success or a rejection.
+    async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure>;
+
+    /// Does the smallest real work with the credential of the call. `auth_failure` if and only if
+    /// the target refuses the credential itself.
+    async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure>;
+
+    /// Makes a new secret for one of the connector's own credentials, with the rotator's credential.
+    async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure>;
+
+    /// The target's list of the connector's own secrets of one role.
+    async fn minted(
+        &self,
+        call: &Call<'_>,
+        role: CredentialRole,
+    ) -> Result<Vec<KnownSecret>, Failure>;
+
+    /// Takes one of the connector's own secrets away at the target.
+    async fn retire(
+        &self,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
+    ) -> Result<(), Failure>;
+}
+
+/// What a kind is handed with each call.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The credential to sign in with.
+    pub credential: &'a Credential,
+    /// Judges rendered requests.
+    pub gate: &'a dyn Gate,
+}
+
+/// Judges rendered requests; implemented by the guard, and by it alone outside tests.
+pub trait Gate: Send + Sync + fmt::Debug {
+    /// # Errors
+    /// `refused`, with what the manifest does not allow.
+    fn judge(&self, request: &RenderedRequest) -> Result<(), Failure>;
+}
+
+impl Call<'_> {
+    /// Turns a request into one that may be sent.
+    ///
+    /// # Errors
+    /// `refused` when it is outside the approved manifest; nothing was sent.
+    pub fn permit<T>(&self, rendered: RenderedRequest, request: T) -> Result<Permit<T>, Failure> {
+        self.gate.judge(&rendered)?;
+        Ok(Permit(request, rendered))
+    }
+}
+
+/// A request that the guard has let through. Senders take nothing else.
+#[derive(Debug)]
+pub struct Permit<T>(T, RenderedRequest);
+
+impl<T> Permit<T> {
+    /// The request, to be sent once.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// What was judged.
+    pub fn rendered(&self) -> &RenderedRequest {
+        &self.1
+    }
+}
+
+/// A request in the words that a manifest is written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedRequest {
+    /// What it is part of; `None` for the connector's own secrets.
+    pub operation: Option<Operation>,
+    /// The account it names; `None` for a listing.
+    pub account: Option<AccountId>,
+    /// Every field that it writes, in the target's words (`active`, `members`, a column); empty for
+    /// a read. A deletion writes the field `*`.
+    pub writes: BTreeSet<String>,
+    /// Method and place without secrets, for the record: `PATCH /Users/2819c223`.
+    pub line: String,
+}
+
+/// A secret to sign in with. Debug shows no value.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// Which of the connector's credentials.
+    pub role: CredentialRole,
+    /// The vault's version, for the record.
+    pub version: u64,
+    /// The target's id of this secret, where it has one.
+    pub remote_ref: Option<String>,
+    /// Sign-in name, where the protocol has one.
+    pub username: Option<String>,
+    /// The value.
+    pub secret: SecretString,
+}
+
+/// One change to one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub operation: Operation,
+    /// The account by its immutable id.
+    pub account: AccountId,
+    /// Its login as last read; the change is refused if the target shows another for the id.
+    pub login: String,
+    /// The entitlement, for the operations that take one.
+    pub entitlement: Option<Entitlement>,
+}
+
+/// What the target said to a change. Not proof of anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Yes (2xx, one row, a file replaced).
+    Accepted,
+    /// There was nothing to change.
+    Absent,
+}
+
+/// All accounts, and how sure that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// What was shown.
+    pub accounts: Vec<Account>,
+    /// Whether it was everything.
+    pub completeness: Completeness,
+    /// Age of the data in seconds where the target serves a copy.
+    pub data_age_seconds: u64,
+    /// How, for an auditor: `GET /Users, 3 pages`.
+    pub method: String,
+}
+
+/// One account, and how sure that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// `None` when the target shows no such account.
+    pub account: Option<Account>,
+    /// Whether it was everything.
+    pub completeness: Completeness,
+    /// Age of the data in seconds where the target serves a copy.
+    pub data_age_seconds: u64,
+    /// How, for an auditor: `GET /Users/2819c223`.
+    pub method: String,
+}
+
+/// An order for a new secret.
+#[derive(Debug, Clone)]
+pub struct MintOrder {
+    /// For which credential.
+    pub role: CredentialRole,
+    /// Names the rotation at the target, so that an orphan is recognised.
+    pub label: String,
+    /// The value, where we choose it.
+    pub chosen: Option<SecretString>,
+}
+
+/// A new secret.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    /// The target's id of it, where it has one.
+    pub remote_ref: Option<String>,
+    /// The value.
+    pub secret: SecretString,
+}
+
+/// One of the connector's own secrets as the target lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownSecret {
+    /// The target's id.
+    pub remote_ref: String,
+    /// The label under which it was made.
+    pub label: String,
+}
+
+/// A kind that cannot do what it is asked to.
+pub fn unsupported(what: &str) -> Failure {
+    Failure::new(
+        FailureClass::Unsupported,
+        "CB-CONNECTOR-1",
+        format!("this connector cannot {what}"),
+    )
+}

@@ -1,0 +1,9 @@
+//! Everything that talks to targets, behind one trait and one guard.
+//!
+//! Owns the trait, the guard, the manifests and the kinds. The trait has no operation that grants,
+//! on purpose. The engine never holds a bare connector: it holds a guarded one, whose every request
+//! is judged as rendered before a byte is sent. Credentials are arguments; no vault, no store here.
+
+mod contract;
+
+pub use contract::*;

@@ -1,0 +1,134 @@
+//! Accounts and entitlements as a target shows them.
+//!
+//! Owns what connectors hand up from a listing or a read, and the operations that Clawback knows.
+//! None of the operations grants: there is no create, enable, add or assign here, on purpose.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{AccountId, EntitlementId};
+
+/// Whether the account can sign in, as far as the target tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// Sign-in is possible.
+    Enabled,
+    /// Sign-in is refused.
+    Disabled,
+    /// The target has no such notion: the account existing means access.
+    NotTold,
+}
+
+/// What kind of access an entitlement gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntitlementKind {
+    /// Membership of a group.
+    Group,
+    /// A role.
+    Role,
+    /// A licence.
+    Licence,
+    /// A single permission.
+    Permission,
+    /// API key, personal token, SSH key, OAuth grant: works without the login.
+    Credential,
+}
+
+/// One thing that grants access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entitlement {
+    /// The target's id, unique within the account.
+    pub id: EntitlementId,
+    /// Group, role, credential, …
+    pub kind: EntitlementKind,
+    /// For people to read.
+    pub name: String,
+    /// The parent or rule that it comes from; such access must be removed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited_from: Option<String>,
+}
+
+/// One login object of a subject in a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The target's immutable id.
+    pub id: AccountId,
+    /// The name that a person would sign in with.
+    pub login: String,
+    /// For people to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Enabled, disabled or not told.
+    pub state: AccountState,
+    /// Attributes that the correlation rule may name, for example `employeeNumber` or `email`.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// All entitlements in a read; what the listing happened to show in a listing.
+    #[serde(default)]
+    pub entitlements: Vec<Entitlement>,
+    /// Number of live sessions; `None` when the target does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u64>,
+    /// True for administrators of the target.
+    #[serde(default)]
+    pub privileged: bool,
+}
+
+/// What a connector can be asked to do with accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Read all accounts.
+    List,
+    /// Read one account with all its entitlements.
+    Read,
+    /// Make sign-in impossible.
+    Disable,
+    /// End live sessions.
+    EndSessions,
+    /// Take one entitlement away.
+    RevokeEntitlement,
+    /// Take one key, token or other credential away.
+    RevokeCredential,
+    /// Remove the account.
+    Delete,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 7] = [
+        Self::List,
+        Self::Read,
+        Self::Disable,
+        Self::EndSessions,
+        Self::RevokeEntitlement,
+        Self::RevokeCredential,
+        Self::Delete,
+    ];
+
+    /// The name in manifests and journals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Read => "read",
+            Self::Disable => "disable",
+            Self::EndSessions => "end_sessions",
+            Self::RevokeEntitlement => "revoke_entitlement",
+            Self::RevokeCredential => "revoke_credential",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The operation with this name.
+    pub fn from_name(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.as_str() == text)
+    }
+
+    /// True for what changes the target.
+    pub fn writes(self) -> bool {
+        !matches!(self, Self::List | Self::Read)
+    }
+}

@@ -1,0 +1,50 @@
+//! What the domain must know of the connectors to plan: their declared abilities, no connection.
+//!
+//! Owns the facts that `connectors` derives from approved manifests and hands to `decide` and
+//! `settle`. A case goes to every connector here that its event does not exclude.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::access::Operation;
+use super::id::ConnectorName;
+use super::rotation::Strategy;
+use super::verdict::{CredentialRole, Expectation};
+
+/// All connectors, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Estate {
+    /// By name.
+    pub connectors: BTreeMap<ConnectorName, ConnectorFacts>,
+}
+
+/// What one manifest declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorFacts {
+    /// What it can do.
+    pub operations: BTreeSet<Operation>,
+    /// What the target has no need of, and why (a list without sessions has no sessions to end).
+    pub without: BTreeMap<Operation, String>,
+    /// What must no longer be seen after a removal.
+    pub expect: Expectation,
+    /// Oldest data in seconds that can prove absence.
+    pub max_data_age_seconds: u64,
+    /// A target where access weighs more: contained first, attested by two people.
+    pub privileged: bool,
+    /// How each credential is replaced; a role that is missing cannot be rotated by the machine.
+    pub rotation: BTreeMap<CredentialRole, Strategy>,
+    /// How long old and new secret live side by side.
+    pub overlap_seconds: u64,
+    /// What a person does when the machine cannot.
+    pub fallback: Instructions,
+}
+
+/// A manifest's fallback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instructions {
+    /// The desk that gets a copy of tasks.
+    pub desk: String,
+    /// What to do, step by step.
+    pub steps: Vec<String>,
+    /// Hours from opening to deadline.
+    pub deadline_hours: u64,
+}

@@ -1,0 +1,22 @@
+//! The pure core: what is decided, without any doing.
+//!
+//! Owns the field's terms and the decisions: `admit` (event to runs), `decide` (run and time to
+//! effect), `settle` (run and outcome to next position). Names no IO crate, no clock, no
+//! randomness and no `async fn`; time and chance come in as arguments, effects go out as data.
+
+pub mod access;
+pub mod command;
+pub mod correlation;
+pub mod estate;
+pub mod event;
+pub mod id;
+pub mod outcome;
+pub mod retry;
+pub mod rotation;
+pub mod run;
+pub mod settlement;
+pub mod subject;
+pub mod task;
+pub mod time;
+pub mod verdict;
+pub mod workflow;

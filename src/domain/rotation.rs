@@ -1,0 +1,134 @@
+//! The replacement of a connector's own secret.
+//!
+//! Owns what a rotation run remembers and the sweep that decides which secrets are due, with
+//! reasons. The position of the run is the journal: a state is committed before its step is sent,
+//! so a crash always comes back to a step that looks before it acts. Holds no secret values.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::ConnectorName;
+use super::outcome::Failure;
+use super::task::CloseClaim;
+use super::time::Timestamp;
+use super::verdict::CredentialRole;
+
+/// How a target lets a secret be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The target mints, and several secrets coexist.
+    Add,
+    /// We choose the value; the target knows one at a time.
+    Choose,
+    /// Someone else rotates: read the vault again.
+    Delegated,
+}
+
+/// Why a secret is replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Older than the manifest allows.
+    Age {
+        /// Its age.
+        seconds: u64,
+    },
+    /// The target no longer accepts it.
+    AuthFailure,
+    /// An operator asked for it.
+    Demand {
+        /// Who.
+        by: String,
+    },
+    /// An event says that others know it.
+    Compromised,
+}
+
+impl Trigger {
+    /// The name in tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Age { .. } => "age",
+            Self::AuthFailure => "auth_failure",
+            Self::Demand { .. } => "demand",
+            Self::Compromised => "compromised",
+        }
+    }
+}
+
+/// What a rotation run remembers between steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationBody {
+    /// Whose secret.
+    pub connector: ConnectorName,
+    /// Which of its secrets.
+    pub role: CredentialRole,
+    /// How.
+    pub strategy: Strategy,
+    /// Why.
+    pub trigger: Trigger,
+    /// Facts gathered so far.
+    pub facts: RotationFacts,
+    /// When the pending secret was promoted.
+    pub promoted_at: Option<Timestamp>,
+    /// The last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+    /// A person says it is done; to be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<CloseClaim>,
+}
+
+/// What the steps learn; each step returns the whole, the engine stores it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationFacts {
+    /// Ids of secrets that the target knew before ours was created (strategy `Add`).
+    pub known: Vec<String>,
+    /// The label under which we create: names this rotation, so that an orphan is recognised.
+    pub label: String,
+    /// Vault version of the pending secret.
+    pub pending_version: Option<u64>,
+    /// The target's id of the new secret.
+    pub new_ref: Option<String>,
+    /// The target's id of the old secret.
+    pub previous_ref: Option<String>,
+    /// True when there was no previous secret, or it is shown to be rejected.
+    pub previous_rejected: bool,
+}
+
+/// What the sweep looks at: one secret of one connector. No value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretAge {
+    /// Whose.
+    pub connector: ConnectorName,
+    /// Which.
+    pub role: CredentialRole,
+    /// When the current value was created.
+    pub created: Timestamp,
+    /// The oldest it may become, from the manifest; `None` means no limit.
+    pub max_age_seconds: Option<u64>,
+    /// True while a rotation of it is under way.
+    pub rotating: bool,
+}
+
+/// Which secrets are due now, and why.
+pub fn sweep(
+    secrets: &[SecretAge],
+    now: Timestamp,
+) -> Vec<(ConnectorName, CredentialRole, Trigger)> {
+    secrets
+        .iter()
+        .filter(|secret| !secret.rotating)
+        .filter_map(|secret| {
+            let age = now.duration_since(secret.created).as_secs();
+            let age = u64::try_from(age).unwrap_or(0);
+            (age >= secret.max_age_seconds?).then(|| {
+                (
+                    secret.connector.clone(),
+                    secret.role,
+                    Trigger::Age { seconds: age },
+                )
+            })
+        })
+        .collect()
+}

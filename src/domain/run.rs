@@ -1,0 +1,254 @@
+//! A run: one instance of a state machine, with its position and its own data.
+//!
+//! Owns what is durable about a run. Everything that the next step needs travels with the claim, so
+//! that the step path reads nothing. Leases and fencing tokens belong to the store's row, not here:
+//! the domain decides as if it were alone.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{Account, Entitlement};
+use super::event::Urgency;
+use super::id::{
+    CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
+};
+use super::outcome::Failure;
+use super::rotation::RotationBody;
+use super::subject::Subject;
+use super::task::CloseClaim;
+use super::time::{Effective, Timestamp};
+use super::verdict::{Expectation, Finding, Verdict};
+use super::workflow::{End, RunKind};
+
+/// One durable state machine instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The case it belongs to; a rotation belongs to none.
+    pub case: Option<CaseId>,
+    /// The run that waits for this one to end.
+    pub parent: Option<RunId>,
+    /// The exact definition that it started with.
+    pub definition: DefinitionDigest,
+    /// What it is about.
+    pub kind: RunKind,
+    /// The one target that it talks to; a case talks to none.
+    pub connector: Option<ConnectorName>,
+    /// Lower is sooner. See [`priority`].
+    pub priority: i16,
+    /// Where it stands.
+    pub stage: Stage,
+    /// How far the removal is known; `None` for other kinds.
+    pub verdict: Option<Verdict>,
+    /// Settlements so far; the journal's sequence.
+    pub step: u64,
+    /// The event was called off: no further write.
+    pub halted: bool,
+    /// Further attempts made, by state, since the last time a person or a timer took it up.
+    pub attempts: BTreeMap<StateName, u32>,
+    /// The fallback task that is open for it, if any.
+    pub task: Option<TaskId>,
+    /// What its kind needs.
+    pub body: RunBody,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The state's action is to be done at `due`.
+    Due {
+        /// The state.
+        state: StateName,
+        /// When; in the past means now.
+        due: Timestamp,
+    },
+    /// Waits until all child runs have ended.
+    Gathering {
+        /// The state that spawned them.
+        state: StateName,
+    },
+    /// A person has it; the machine looks again at `next_try`.
+    WithPerson {
+        /// The fallback state.
+        state: StateName,
+        /// When the machine tries by itself; `None` when only a person can end this.
+        next_try: Option<Timestamp>,
+        /// How many times it has tried since the task was opened.
+        tries: u32,
+    },
+    /// Over.
+    Ended {
+        /// How.
+        end: End,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Stage {
+    /// When the engine should look at the run by itself; `None` if something else must happen first.
+    pub fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Due { due, .. } => Some(*due),
+            Self::WithPerson { next_try, .. } => *next_try,
+            Self::Gathering { .. } | Self::Ended { .. } => None,
+        }
+    }
+
+    /// The state's name, or the end's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Due { state, .. }
+            | Self::Gathering { state }
+            | Self::WithPerson { state, .. } => state.as_str(),
+            Self::Ended { end, .. } => end.as_str(),
+        }
+    }
+
+    /// True when the run is over.
+    pub fn ended(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
+/// The data of one run kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunBody {
+    /// Of a case.
+    Case(CaseBody),
+    /// Of a discovery.
+    Discovery(DiscoveryBody),
+    /// Of a removal.
+    Removal(Box<RemovalBody>),
+    /// Of a rotation.
+    Rotation(Box<RotationBody>),
+}
+
+/// One case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseBody {
+    /// Who leaves.
+    pub subject: Subject,
+    /// The event that opened it.
+    pub event: EventKey,
+    /// When intake recorded that event.
+    pub recorded: Timestamp,
+    /// When access ends, as the source meant it.
+    pub effective: Effective,
+    /// For cause or planned.
+    pub urgency: Urgency,
+    /// Limits the case to these connectors; empty means all.
+    pub connectors: Vec<ConnectorName>,
+    /// Set where no machine can act on the event: the reason for the person who gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_person: Option<Failure>,
+}
+
+/// One discovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryBody {
+    /// Whom to look for.
+    pub subject: Subject,
+    /// What the last complete listing found of the subject, and when; for the person who takes over.
+    #[serde(default)]
+    pub found: Vec<Account>,
+    /// When `found` was listed.
+    #[serde(default)]
+    pub found_at: Option<Timestamp>,
+    /// The last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+    /// A person says it is done; to be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<CloseClaim>,
+}
+
+/// One removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalBody {
+    /// Who leaves, for people to read.
+    pub subject_name: String,
+    /// The account with everything it had when it was last read before the first write.
+    pub account: Account,
+    /// When that was.
+    pub account_as_of: Timestamp,
+    /// What must no longer be seen.
+    pub expect: Expectation,
+    /// The entitlements to take away, with where each stands.
+    pub items: Vec<Item>,
+    /// When the last write was sent; only later reads count.
+    pub last_write: Option<Timestamp>,
+    /// What the last look proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_finding: Option<Finding>,
+    /// The last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+    /// A person says it is done; to be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<CloseClaim>,
+}
+
+/// One entitlement of a removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// What it is.
+    pub entitlement: Entitlement,
+    /// Where its removal stands.
+    pub status: ItemStatus,
+}
+
+/// Where the removal of one entitlement stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemStatus {
+    /// To be done.
+    Owed,
+    /// The target said yes.
+    Accepted,
+    /// The target said that it was not there.
+    Absent,
+    /// It did not work.
+    Failed(Failure),
+}
+
+impl RemovalBody {
+    /// The items that an operation fits and that are still owed.
+    pub fn owed(&self, credentials: bool) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |item| {
+            item.status == ItemStatus::Owed && item.is_credential() == credentials
+        })
+    }
+
+    /// The item with this entitlement id.
+    pub fn item_mut(&mut self, id: &EntitlementId) -> Option<&mut Item> {
+        self.items
+            .iter_mut()
+            .find(|item| &item.entitlement.id == id)
+    }
+}
+
+impl Item {
+    /// True for keys, tokens and the like.
+    pub fn is_credential(&self) -> bool {
+        self.entitlement.kind == super::access::EntitlementKind::Credential
+    }
+}
+
+/// For cause before planned; privileged and non-human before standard. Lower is sooner.
+pub fn priority(urgency: Urgency, subject: &Subject) -> i16 {
+    let cause = match urgency {
+        Urgency::ForCause => 0,
+        Urgency::Planned => 20,
+    };
+    let rank = match (subject.privileged, subject.kind) {
+        (true, _) => 0,
+        (false, super::subject::SubjectKind::Nhi | super::subject::SubjectKind::Application) => 5,
+        (false, super::subject::SubjectKind::Person) => 10,
+    };
+    cause + rank
+}

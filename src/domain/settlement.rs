@@ -1,0 +1,213 @@
+//! What one step changes, as data: the engine's only way to write.
+//!
+//! Owns the settlement, which the store commits whole or not at all: next position, journal, child
+//! runs, task, messages. A settlement of a run whose lease has moved on is refused by the store.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Account;
+use super::command::Answer;
+use super::id::{
+    CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
+};
+use super::outcome::{Failure, FailureClass};
+use super::rotation::RotationFacts;
+use super::run::Run;
+use super::task::FallbackTask;
+use super::time::Timestamp;
+use super::verdict::Observation;
+use super::workflow::{End, OutcomeKey};
+
+/// What performing an effect came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Did it (a write: the target said yes).
+    Done,
+    /// The target said that there was nothing to do.
+    Absent,
+    /// A complete, fresh listing, reduced to the accounts that match the subject.
+    Accounts(Vec<Account>),
+    /// The account as read; `None` when the target shows no such account.
+    Account(Option<Account>),
+    /// Some of the items of a wave, each with its own outcome: done (`true`), not there (`false`)
+    /// or failed. Items not named are still on their way.
+    Items(Vec<(EntitlementId, Result<bool, Failure>)>),
+    /// A look with the verifier credential.
+    Observed(Observation),
+    /// A rotation step worked.
+    Rotated(RotationFacts),
+    /// It did not work.
+    Failed(Failure),
+}
+
+/// Everything that one step changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The run as it stands afterwards.
+    pub run: Run,
+    /// What happened.
+    pub journal: Vec<JournalEntry>,
+    /// Runs that begin; the run waits for them when its stage is `Gathering`.
+    pub children: Vec<Run>,
+    /// The task as it stands afterwards, when it changed.
+    pub task: Option<FallbackTask>,
+    /// A rotation that should be under way; nothing happens if one already is.
+    pub rotation: Option<Run>,
+    /// Messages for the outbox.
+    pub messages: Vec<OutboxMessage>,
+    /// The case's own row, when it ends.
+    pub case_ended: Option<(CaseId, End, Timestamp)>,
+}
+
+/// One line of the append-only journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Whose.
+    pub run: RunId,
+    /// The run's settlement that it belongs to, counted from 1, and its place therein.
+    pub sequence: u64,
+    /// Place within the settlement, from 0.
+    pub place: u32,
+    /// When.
+    pub at: Timestamp,
+    /// The state that the run was in.
+    pub state: StateName,
+    /// The entitlement, where the entry is about one.
+    pub item: Option<EntitlementId>,
+    /// What it came to.
+    pub outcome: OutcomeKey,
+    /// Failure class, code and words, where it failed.
+    pub failure: Option<Failure>,
+    /// What was observed or found, as JSON; holds no secret.
+    pub detail: Option<serde_json::Value>,
+}
+
+impl JournalEntry {
+    /// The failure's class, for filters.
+    pub fn class(&self) -> Option<FailureClass> {
+        self.failure.as_ref().map(|failure| failure.class)
+    }
+}
+
+/// A message on its way to Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxMessage {
+    /// Receivers recognise repeats by it.
+    pub id: MessageId,
+    /// Topic.
+    pub topic: String,
+    /// Key; messages of one key keep their order.
+    pub key: Vec<u8>,
+    /// Headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Value.
+    pub payload: Vec<u8>,
+    /// When it was written.
+    pub created: Timestamp,
+}
+
+/// What admission makes of one recorded event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// The event.
+    pub event: EventKey,
+    /// What to do.
+    pub decision: AdmissionDecision,
+    /// Why, for the record.
+    pub reason: String,
+}
+
+/// What to do with an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdmissionDecision {
+    /// Open a case with these runs; the first is the case's own. Settlements that follow at once
+    /// (child runs, tasks) are already in them.
+    Open {
+        /// The case's row.
+        case: Box<CaseRow>,
+        /// The case run's first settlement: its position, its first children, its task.
+        first: Box<Settlement>,
+    },
+    /// Move a case that has not begun to act: the case run as it should stand.
+    Reschedule {
+        /// The case's row as it should stand.
+        case: Box<CaseRow>,
+        /// The case run as it should stand.
+        run: Box<Run>,
+    },
+    /// End a case that has not begun to act.
+    Rescind {
+        /// Its run as ended, with its journal.
+        settlement: Box<Settlement>,
+    },
+    /// Stop a case that has begun to act: no run of it writes again, a person reviews it.
+    Halt {
+        /// Which.
+        case: CaseId,
+    },
+    /// Replace a connector's secret.
+    Rotate {
+        /// The run.
+        run: Box<Run>,
+    },
+    /// Nothing: an older revision, or no case that it could change.
+    Ignore,
+}
+
+/// The row of a case: what lists and reports show without opening its runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseRow {
+    /// Its id.
+    pub id: CaseId,
+    /// Tenant and subject id.
+    pub subject_key: String,
+    /// For people to read.
+    pub subject_name: String,
+    /// The event that opened it.
+    pub event: EventKey,
+    /// The source's case.
+    pub hr_case: String,
+    /// The revision in force.
+    pub revision: u64,
+    /// The workflow's name.
+    pub workflow: String,
+    /// When access ends.
+    pub effective: Timestamp,
+    /// When the case was opened.
+    pub opened: Timestamp,
+    /// Lower is sooner.
+    pub priority: i16,
+}
+
+/// What the store knows of a case that an event may be about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingCase {
+    /// Its row.
+    pub row: CaseRow,
+    /// Its run.
+    pub run: Run,
+    /// How it ended, if it has.
+    pub ended: Option<End>,
+    /// True once it was halted.
+    pub halted: bool,
+}
+
+/// What a command changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obedience {
+    /// The command.
+    pub command: CommandId,
+    /// What the operator is told.
+    pub answer: Answer,
+    /// The task as it stands afterwards.
+    pub task: Option<FallbackTask>,
+    /// The run as it stands afterwards (due at once to check a claim), with its journal entry.
+    pub run: Option<Run>,
+    /// A rotation to begin.
+    pub rotation: Option<Run>,
+}
+
+/// A connector's own secret was asked to be replaced, but cannot be by the machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the manifest of {0} declares no way to replace this secret")]
+pub struct NotRotatable(pub ConnectorName);

@@ -1,0 +1,10 @@
+//! Clawback takes access back: durable deprovisioning that ends in proof or in a person's hands.
+//!
+//! Each module is a room; `docs/ARCHITECTURE.md` says what each owns and `tests/structure.rs` is
+//! the wall between them. A lifecycle event travels one way: intake, store, engine, connectors,
+//! verification, store again.
+
+pub mod connectors;
+pub mod document;
+pub mod domain;
+pub mod store;
