@@ -1,0 +1,187 @@
+# Shared by the scripts beside it; sourced, never run.
+#
+# Owns what must be on the machine (build tools, the services' programs under target/tools) and the
+# start and stop of the shared test services under target/services. A missing part is installed on
+# Debian, named elsewhere, and never skipped in silence. Does not build or test Clawback itself.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TOOLS=$ROOT/target/tools
+SERVICES=$ROOT/target/services
+CTL=$ROOT/tests/services/ctl
+export CLAWBACK_TEST_TOOLS=$TOOLS
+cd "$ROOT"
+
+# Progress and complaints go to standard error: standard output belongs to what a script runs.
+say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# A part is a name that `has_part` can look for. Parts that a system package brings are installed
+# by that package on Debian; `cargo` is not, because the toolchain is the developer's own choice.
+has_part() {
+  case $1 in
+    cargo | make | cc | pkg-config | mvn) command -v "$1" >/dev/null ;;
+    openssl | zlib) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
+    postgresql) [ -n "$(find_postgres)" ] ;;
+    nginx) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)" ] ;;
+    # ensurepip is what Debian splits off into python3-venv; 3.9 is the oldest that ctl runs on.
+    python) python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ;;
+    java) [ "$(java_version)" -ge 17 ] ;;
+    *) fail "has_part: unknown part $1" ;;
+  esac
+}
+
+debian_package() {
+  case $1 in
+    cc) echo gcc ;;
+    make | nginx) echo "${1/nginx/nginx-light}" ;;
+    pkg-config) echo pkg-config ;;
+    openssl) echo libssl-dev ;;
+    zlib) echo zlib1g-dev ;;
+    postgresql) echo postgresql ;;
+    python) echo python3 python3-venv ;;
+    java) echo default-jre-headless ;;
+    mvn) echo maven ;;
+  esac
+}
+
+find_postgres() {
+  local found
+  found=$(find /usr/lib/postgresql/*/bin -name initdb 2>/dev/null | sort -V | tail -n 1)
+  [ -n "$found" ] || found=$(command -v initdb || true)
+  echo "$found"
+}
+
+java_version() {
+  local major
+  major=$(java -version 2>&1 | sed -nE '1s/.*version "([0-9]+).*/\1/p' || true)
+  echo "${major:-0}"
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_install() {
+  command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+# missing_parts PART... — prints those that are not here.
+missing_parts() {
+  local part
+  for part in "$@"; do has_part "$part" || echo "$part"; done
+}
+
+# install_parts PART... — tries to bring what is missing; says nothing about success.
+install_parts() {
+  local missing packages=() part
+  missing=$(missing_parts "$@")
+  if [ -z "$missing" ] || ! can_install; then return 0; fi
+  for part in $missing; do
+    # shellcheck disable=SC2046 # one part may be two packages
+    packages+=($(debian_package "$part"))
+  done
+  [ ${#packages[@]} -gt 0 ] || return 0
+  say "installing ${packages[*]}"
+  # RUNLEVEL=1: the packages must not start services of their own; ours are private.
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q </dev/null >&2 || true
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -y -q --no-install-recommends "${packages[@]}" </dev/null >&2 || true
+}
+
+# require_parts PART... — installs what is missing, then fails with the names of what still is.
+require_parts() {
+  local missing part hints=""
+  install_parts "$@"
+  missing=$(missing_parts "$@")
+  [ -n "$missing" ] || return 0
+  for part in $missing; do
+    if [ "$part" = cargo ]; then
+      hints+=$'\n'"  cargo: install Rust 1.95 or newer, see https://rustup.rs"
+    else
+      hints+=$'\n'"  $part: the package $(debian_package "$part") on Debian; install its like here"
+    fi
+  done
+  fail "missing:$hints"
+}
+
+BUILD_PARTS=(cargo cc make pkg-config openssl zlib)
+
+# The SCIM server comes from PyPI into an environment of its own.
+fetch_scim() {
+  local want=$ROOT/tests/services/requirements.txt venv=$TOOLS/venv
+  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/scim2-server" ] && return 0
+  say "installing scim2-server into target/tools/venv"
+  rm -rf "$venv"
+  python3 -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$want" </dev/null >&2 ||
+    fail "scim2-server could not be installed from PyPI"
+  cp "$want" "$venv/requirements.txt"
+}
+
+# Apache Kafka comes from Maven Central as jars. Returns 1 with the reason on standard output where
+# it cannot be had: the caller decides whether the embedded broker may stand in.
+fetch_kafka() {
+  local want=$ROOT/tests/services/kafka/pom.xml home=$TOOLS/kafka try
+  install_parts java
+  has_part java || { echo "no Java 17"; return 1; }
+  cmp -s "$want" "$home/pom.xml" && return 0
+  install_parts mvn
+  has_part mvn || { echo "no Maven"; return 1; }
+  say "fetching Apache Kafka from Maven Central into target/tools/kafka"
+  for try in 1 2 3; do
+    rm -rf "$home.new"
+    mkdir -p "$home.new"
+    if mvn -B -q -f "$want" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+      -DincludeScope=runtime "-DoutputDirectory=$home.new/libs" </dev/null >&2; then
+      cp "$want" "$home.new/pom.xml"
+      rm -rf "$home"
+      mv "$home.new" "$home"
+      return 0
+    fi
+    say "Maven failed (try $try of 3)"
+  done
+  echo "Maven could not fetch it"
+  return 1
+}
+
+# services_up KIND... — the shared instances, side by side; fails with the name of one that does not start.
+services_up() {
+  local kind pids=() failed=()
+  say "starting $*"
+  for kind in "$@"; do
+    "$CTL" up "$kind" "$SERVICES/shared" >/dev/null &
+    pids+=($!)
+  done
+  for kind in "$@"; do
+    wait "${pids[0]}" || failed+=("$kind")
+    pids=("${pids[@]:1}")
+  done
+  [ ${#failed[@]} -eq 0 ] || fail "did not start: ${failed[*]}"
+}
+
+services_down() {
+  if [ -d "$SERVICES" ]; then "$CTL" down "$SERVICES"; fi
+}
+
+service() { "$CTL" get "$1" "$SERVICES/shared" "$2"; }
+
+# What the tests read; documented in tests/services/README.md.
+services_env() {
+  export CLAWBACK_TEST_SERVICES=$CTL CLAWBACK_TEST_SERVICES_DIR=$SERVICES/private
+  CLAWBACK_TEST_POSTGRES=$(service postgres URL)
+  CLAWBACK_TEST_POSTGRES_ADMIN=$(service postgres ADMIN_URL)
+  CLAWBACK_TEST_SCIM=$(service scim URL)
+  CLAWBACK_TEST_SCIM_WRITER_TOKEN=$(service scim WRITER_TOKEN)
+  CLAWBACK_TEST_SCIM_VERIFIER_TOKEN=$(service scim VERIFIER_TOKEN)
+  CLAWBACK_TEST_NGINX=$(service nginx PRIVATE_URL)
+  CLAWBACK_TEST_NGINX_HTPASSWD=$(service nginx HTPASSWD)
+  CLAWBACK_TEST_NGINX_USERS=$(service nginx USERS)
+  export CLAWBACK_TEST_POSTGRES CLAWBACK_TEST_POSTGRES_ADMIN CLAWBACK_TEST_SCIM CLAWBACK_TEST_SCIM_WRITER_TOKEN \
+    CLAWBACK_TEST_SCIM_VERIFIER_TOKEN CLAWBACK_TEST_NGINX CLAWBACK_TEST_NGINX_HTPASSWD CLAWBACK_TEST_NGINX_USERS
+}
