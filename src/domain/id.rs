@@ -162,6 +162,20 @@ impl RunId {
         Self(derive(self.0, &[kind.as_bytes(), name.as_bytes()]))
     }
 
+    /// The rotation of one secret that `cause` (a run, a command, a sweep) asked for at `at`.
+    pub fn rotation(connector: &ConnectorName, role: &str, cause: &str, at: Timestamp) -> Self {
+        Self(derive_at(
+            at.as_millisecond().unsigned_abs(),
+            Uuid::nil(),
+            &[
+                b"rotation",
+                connector.0.as_bytes(),
+                role.as_bytes(),
+                cause.as_bytes(),
+            ],
+        ))
+    }
+
     /// The one fallback task that this run can have.
     pub fn task(self) -> TaskId {
         TaskId(derive(self.0, &[b"task"]))

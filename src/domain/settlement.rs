@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Account;
 use super::command::Answer;
-use super::id::{
-    CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
-};
+use super::id::{CaseId, CommandId, EntitlementId, EventKey, MessageId, RunId, StateName};
 use super::outcome::{Failure, FailureClass};
 use super::rotation::RotationFacts;
 use super::run::Run;
@@ -145,10 +143,10 @@ pub enum AdmissionDecision {
         /// Which.
         case: CaseId,
     },
-    /// Replace a connector's secret.
+    /// Replace connectors' secrets.
     Rotate {
-        /// The run.
-        run: Box<Run>,
+        /// The runs; those whose secret is being replaced already do nothing.
+        runs: Vec<Run>,
     },
     /// Nothing: an older revision, or no case that it could change.
     Ignore,
@@ -206,8 +204,3 @@ pub struct Obedience {
     /// A rotation to begin.
     pub rotation: Option<Run>,
 }
-
-/// A connector's own secret was asked to be replaced, but cannot be by the machine.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the manifest of {0} declares no way to replace this secret")]
-pub struct NotRotatable(pub ConnectorName);

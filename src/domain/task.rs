@@ -104,6 +104,8 @@ pub enum Closure {
     ProvedByMachine,
     /// A person's signed word; the target could not be read. Never reported as verified.
     Attested,
+    /// The case was halted; its own review task carries on what this one asked for.
+    Superseded,
 }
 
 impl Closure {
@@ -113,6 +115,7 @@ impl Closure {
             Self::Proved => "proved",
             Self::ProvedByMachine => "proved_by_machine",
             Self::Attested => "attested",
+            Self::Superseded => "superseded",
         }
     }
 }

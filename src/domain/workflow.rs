@@ -262,8 +262,9 @@ impl Action {
     /// The outcomes other than failures that a state with this action must handle.
     pub fn outcomes(&self) -> &'static [OutcomeKey] {
         match self {
+            // Absent: no connector found any account. A leaver whom nobody knows is a person's business.
+            Self::Discover => &[OutcomeKey::Done, OutcomeKey::Absent],
             Self::AwaitEffective
-            | Self::Discover
             | Self::RemoveAccounts
             | Self::Wait { .. }
             | Self::Overlap
