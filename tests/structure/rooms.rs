@@ -95,7 +95,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 pub fn violations(files: &Files, table: &[(&str, &[&str])]) -> Vec<String> {
     let allowed: BTreeMap<&str, &[&str]> = table.iter().copied().collect();
     let mut found = Vec::new();
-    for (file, text) in files.iter().filter(|(file, _)| file.ends_with(".rs")) {
+    for (file, text) in files.iter().filter(|(file, _)| source::is_rust(file)) {
         let Some(inner) = file.strip_prefix("src/").filter(|inner| *inner != "lib.rs") else {
             continue;
         };

@@ -4,6 +4,8 @@
 //! `super` resolved. Does not know what is allowed; that is `rooms` and `tidiness`. Good enough for
 //! rustfmt-formatted code; it is no parser, and what it cannot read it reports as it stands.
 
+use std::path::Path;
+
 /// What a token is. Comments and white space are gone, numbers count as names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
@@ -141,7 +143,8 @@ impl Reader {
             name.push(self.bump());
         }
         let raw = matches!(name.as_str(), "r" | "br" | "cr");
-        let hashes = (0..).take_while(|i| self.peek(*i) == '#').count();
+        let rest = self.chars.get(self.at..).unwrap_or_default();
+        let hashes = rest.iter().take_while(|c| **c == '#').count();
         match (name.as_str(), self.peek(0), self.peek(hashes)) {
             ("b" | "c", '"', _) => self.string(line, None),
             ("b", '\'', _) => self.quote(),
@@ -162,7 +165,7 @@ impl Reader {
 /// A path as code spells it, from the crate root where it starts with `crate`, `super` or `self`
 /// (then the first segment is `crate`), else as written, for example `std`, `fs`, `read`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
+pub struct Spelled {
     /// Segments; `*` for a glob.
     pub segments: Vec<String>,
     /// Line of its last segment.
@@ -170,7 +173,7 @@ pub struct Path {
 }
 
 /// Every path in a file, `use` groups flattened. `module` is the file's own module path.
-pub fn paths(tokens: &[Placed], module: &[String]) -> Vec<Path> {
+pub fn paths(tokens: &[Placed], module: &[String]) -> Vec<Spelled> {
     let mut walk = Walk {
         tokens,
         at: 0,
@@ -192,7 +195,7 @@ struct Walk<'a> {
     inline: Vec<(String, usize)>,
     depth: usize,
     module: &'a [String],
-    found: Vec<Path>,
+    found: Vec<Spelled>,
 }
 
 impl Walk<'_> {
@@ -267,7 +270,7 @@ impl Walk<'_> {
             self.at += 1;
         }
         let segments = self.resolve(segments);
-        self.found.push(Path { segments, line });
+        self.found.push(Spelled { segments, line });
     }
 
     fn group(&mut self, prefix: &[String]) {
@@ -316,6 +319,11 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a file holds Rust.
+pub fn is_rust(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|ext| ext == "rs")
+}
+
 /// The module path of a file under `src`: `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`.
 pub fn module_of(file: &str) -> Vec<String> {
     let inner = file.strip_prefix("src/").unwrap_or(file);
@@ -343,13 +351,13 @@ mod tests {
 
     #[test]
     fn comments_strings_and_characters_hide_what_they_hold() {
-        let text = r###"
+        let text = r##"
             // crate::one
             /* crate::two /* crate::three */ crate::four */
-            let a = "crate::five \" crate::six"; let b = r#"crate::"seven""#;
+            let a = "crate::five \" crate::six"; let b = r#"crate::"seven" x"#;
             let c = '"'; let d: &'static str = b"crate::eight"; let e = '\''; fn f<'a>(x: &'a str) {}
             crate::nine()
-        "###;
+        "##;
         assert_eq!(spelled("src/a.rs", text), ["crate::nine"]);
     }
 

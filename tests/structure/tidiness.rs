@@ -62,7 +62,7 @@ const SQL_ROOMS: &[&str] = &[
 fn sources(files: &Files) -> impl Iterator<Item = (&String, &String)> {
     files
         .iter()
-        .filter(|(file, _)| file.starts_with("src/") && file.ends_with(".rs"))
+        .filter(|(file, _)| file.starts_with("src/") && source::is_rust(file))
 }
 
 /// Files that are too long, and files whose first lines do not say what they own.
@@ -139,7 +139,7 @@ pub fn purity(files: &Files) -> Vec<String> {
         for path in source::paths(&tokens, &source::module_of(file)) {
             let spelled = path.segments.join("::");
             let under = |ban: &&str| spelled == *ban || spelled.starts_with(&format!("{ban}::"));
-            if IMPURE.iter().any(|ban| under(&ban)) {
+            if IMPURE.iter().any(under) {
                 found.push(format!("{file}:{}: `{spelled}` in a pure room", path.line));
             }
         }
