@@ -79,6 +79,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// runs, and parents that became due, are leased to the same worker as far as `keep` allows and
     /// come back in `kept`.
     async fn settle(&self, now: Timestamp, keep: &Keep, batch: Vec<Fenced>) -> Stored<Settled>;
+    /// How many removals the case has; asked once, when its discoveries have all ended.
+    async fn removals_of(&self, case: CaseId) -> Stored<u32>;
     /// Gives leases back unused, at drain; tokens keep counting.
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
     /// Adds one run outside of any settlement (a rotation that the sweep decided); `false` if a
