@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Operation;
-use super::id::ConnectorName;
+use super::id::{ConnectorName, DefinitionDigest, StateName};
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
 
@@ -15,6 +15,9 @@ use super::verdict::{CredentialRole, Expectation};
 pub struct Estate {
     /// By name.
     pub connectors: BTreeMap<ConnectorName, ConnectorFacts>,
+    /// The definition that rotations run on, and its first state; without one no secret is
+    /// replaced by the machine. Set by the engine from the workflow files, not by connectors.
+    pub rotation: Option<(DefinitionDigest, StateName)>,
 }
 
 /// What one manifest declares.

@@ -5,16 +5,20 @@
 //! randomness and no `async fn`; time and chance come in as arguments, effects go out as data.
 
 pub mod access;
+pub mod admit;
 pub mod command;
 pub mod correlation;
 pub mod estate;
 pub mod event;
 pub mod id;
+pub mod obey;
 pub mod outcome;
 pub mod retry;
 pub mod rotation;
 pub mod run;
 pub mod settlement;
+pub mod status;
+pub mod step;
 pub mod subject;
 pub mod task;
 pub mod time;

@@ -1,0 +1,316 @@
+//! From an event to what happens: open, move, call off, stop, or leave be.
+//!
+//! Owns admission. Decided by HR case and revision, never by order of arrival: late, early and
+//! repeated events of one case come to the same end. An event that no machine can act on opens a
+//! case for a person; none is dropped.
+
+use std::collections::BTreeMap;
+
+use super::event::{EventKind, LifecycleEvent, RecordedEvent};
+use super::id::CaseId;
+use super::outcome::{Failure, FailureClass};
+use super::rotation::Trigger;
+use super::run::{CaseBody, Run, RunBody, Stage, priority};
+use super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
+use super::step::{Decision, Given, Inconsistent, Woken, decide, rotation_run};
+use super::time::Timestamp;
+use super::verdict::CredentialRole;
+use super::workflow::{Action, End, RunKind};
+
+/// Decides what one recorded event comes to, given the cases of the same HR case, newest first.
+/// `given.workflow` is the one that the event opens.
+///
+/// # Errors
+/// When the workflow has no machine for cases: a definition that was never proved.
+pub fn admit(
+    recorded: &RecordedEvent,
+    existing: &[ExistingCase],
+    given: &Given<'_>,
+) -> Result<Admission, Inconsistent> {
+    let event = &recorded.event;
+    let admission = |decision, reason: &str| Admission {
+        event: event.key(),
+        decision,
+        reason: reason.to_owned(),
+    };
+    let same_case = existing.iter().filter(|case| case.row.hr_case == event.hr_case);
+    let newest = same_case.max_by_key(|case| (case.ended.is_none(), case.row.revision));
+    let opening = Opening { recorded, given };
+    match event.kind {
+        EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
+            match newest {
+                Some(case) if event.revision <= case.row.revision => {
+                    Ok(admission(AdmissionDecision::Ignore, "an equal or newer revision is known"))
+                }
+                Some(case) if case.ended.is_none() => opening.changed(case, admission),
+                Some(_) | None => Ok(admission(opening.open(None)?, "access is to be removed")),
+            }
+        }
+        EventKind::TerminationCancelled => match newest {
+            Some(case) if event.revision <= case.row.revision => {
+                Ok(admission(AdmissionDecision::Ignore, "an equal or newer revision is known"))
+            }
+            Some(case) if case.ended.is_some() => Ok(admission(
+                opening.open(Some(person(
+                    "CB-ADMIT-3",
+                    "the departure was called off after its case had ended: review what was removed",
+                )))?,
+                "called off too late",
+            )),
+            Some(case) if acted(case, given) => Ok(admission(
+                AdmissionDecision::Halt { case: case.row.id },
+                "called off after access had been touched",
+            )),
+            Some(case) => Ok(admission(
+                AdmissionDecision::Rescind {
+                    settlement: Box::new(rescinded(case.run.clone(), given)),
+                },
+                "called off in time",
+            )),
+            // The departure may still be on its way: remember the revision that called it off.
+            None => Ok(admission(opening.called_off()?, "called off before it was heard of")),
+        },
+        EventKind::CredentialCompromised if !event.connectors.is_empty() => {
+            let runs: Vec<_> = rotations(event, given);
+            if runs.is_empty() {
+                let why = "no manifest declares how the machine can replace this credential";
+                return Ok(admission(opening.open(Some(person("CB-ADMIT-4", why)))?, why));
+            }
+            Ok(admission(AdmissionDecision::Rotate { runs }, "the secrets are known to others"))
+        }
+        EventKind::CredentialCompromised => Ok(admission(
+            opening.open(Some(person(
+                "CB-ADMIT-4",
+                "a credential is known to others, and the event names no connector",
+            )))?,
+            "no connector named",
+        )),
+        EventKind::Rehired
+        | EventKind::WorkerMoved
+        | EventKind::ApplicationRetired
+        | EventKind::LegalHoldPlaced
+        | EventKind::LegalHoldLifted => {
+            let why = for_person(event.kind);
+            Ok(admission(opening.open(Some(person("CB-ADMIT-2", why)))?, why))
+        }
+    }
+}
+
+/// True once the case has begun to act: its effective instant has passed.
+fn acted(case: &ExistingCase, given: &Given<'_>) -> bool {
+    let Stage::Due { state, .. } = &case.run.stage else {
+        return true;
+    };
+    let state = given.workflow.state(RunKind::Case, state);
+    !state.is_some_and(|state| state.action == Action::AwaitEffective)
+}
+
+fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
+    run.step += 1;
+    let case_ended = run.case.map(|case| (case, End::Rescinded, given.now));
+    run.stage = Stage::Ended {
+        end: End::Rescinded,
+        at: given.now,
+    };
+    Settlement {
+        run,
+        journal: Vec::new(),
+        children: Vec::new(),
+        task: None,
+        rotation: None,
+        messages: Vec::new(),
+        case_ended,
+    }
+}
+
+fn rotations(event: &LifecycleEvent, given: &Given<'_>) -> Vec<Run> {
+    let cause = event.key().to_string();
+    let roles = [CredentialRole::Writer, CredentialRole::Verifier];
+    event
+        .connectors
+        .iter()
+        .flat_map(|connector| roles.map(|role| (connector, role)))
+        .filter_map(|(connector, role)| {
+            rotation_run(given, connector, role, Trigger::Compromised, &cause)
+        })
+        .collect()
+}
+
+fn person(code: &str, why: &str) -> Failure {
+    Failure::new(FailureClass::Unsupported, code, why)
+}
+
+fn for_person(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Rehired => "the subject is back: review what an earlier case removed or still owes",
+        EventKind::WorkerMoved => "the subject changed role: decide which access the new role keeps",
+        EventKind::ApplicationRetired => {
+            "an application is retired: all access in it goes, which needs a person's approval"
+        }
+        EventKind::LegalHoldPlaced => {
+            "a legal hold was placed: nothing of the subject may be destroyed until it is lifted"
+        }
+        EventKind::LegalHoldLifted => "a legal hold was lifted: decide what may be destroyed now",
+        EventKind::WorkerTerminated
+        | EventKind::TerminationChanged
+        | EventKind::TerminationCancelled
+        | EventKind::NhiRetired
+        | EventKind::CredentialCompromised => "a person must decide",
+    }
+}
+
+struct Opening<'a> {
+    recorded: &'a RecordedEvent,
+    given: &'a Given<'a>,
+}
+
+impl Opening<'_> {
+    /// A changed departure: moved while it waits, stopped if it moved away after it began.
+    fn changed(
+        &self,
+        case: &ExistingCase,
+        admission: impl Fn(AdmissionDecision, &str) -> Admission,
+    ) -> Result<Admission, Inconsistent> {
+        let (row, mut run) = self.fresh(None)?;
+        if acted(case, self.given) {
+            if row.effective <= self.given.now {
+                return Ok(admission(AdmissionDecision::Ignore, "access is being removed already"));
+            }
+            let decision = AdmissionDecision::Halt { case: case.row.id };
+            return Ok(admission(decision, "put off after access had been touched"));
+        }
+        let case_row = CaseRow {
+            id: case.row.id,
+            opened: case.row.opened,
+            ..row
+        };
+        run.id = case.run.id;
+        run.case = case.run.case;
+        run.step = case.run.step + 1;
+        run.definition = case.run.definition.clone();
+        // Still waiting: the start state of the definition that the case began with decides anew.
+        run.stage = match &case.run.stage {
+            Stage::Due { state, .. } => Stage::Due {
+                state: state.clone(),
+                due: self.given.now.max(case_row.effective),
+            },
+            other => other.clone(),
+        };
+        let decision = AdmissionDecision::Reschedule {
+            case: Box::new(case_row),
+            run: Box::new(run),
+        };
+        Ok(admission(decision, "moved"))
+    }
+
+    /// Opens a case; its run walks at once to where it first has to wait.
+    fn open(&self, for_person: Option<Failure>) -> Result<AdmissionDecision, Inconsistent> {
+        let (row, mut run) = self.fresh(for_person)?;
+        let handed = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
+        if handed {
+            run.stage = Stage::Due {
+                state: self.fallback(&run)?,
+                due: self.given.now,
+            };
+        }
+        let first = match decide(run, None, Woken::default(), self.given)? {
+            Decision::Settle(first) => *first,
+            Decision::Perform { run, .. } => Settlement {
+                run: *run,
+                journal: Vec::new(),
+                children: Vec::new(),
+                task: None,
+                rotation: None,
+                messages: Vec::new(),
+                case_ended: None,
+            },
+        };
+        Ok(AdmissionDecision::Open {
+            case: Box::new(row),
+            first: Box::new(first),
+        })
+    }
+
+    /// A case that was called off before it was heard of: recorded as ended.
+    fn called_off(&self) -> Result<AdmissionDecision, Inconsistent> {
+        let (row, run) = self.fresh(None)?;
+        Ok(AdmissionDecision::Open {
+            case: Box::new(row),
+            first: Box::new(rescinded(run, self.given)),
+        })
+    }
+
+    fn fallback(&self, run: &Run) -> Result<super::id::StateName, Inconsistent> {
+        let machine = self.given.workflow.machines.get(&RunKind::Case);
+        machine
+            .and_then(|machine| {
+                let mut states = machine.states.iter();
+                states.find(|(_, state)| matches!(state.action, Action::Fallback(_)))
+            })
+            .map(|(name, _)| name.clone())
+            .ok_or_else(|| Inconsistent {
+                run: run.id,
+                message: "the case machine has no fallback state".to_owned(),
+            })
+    }
+
+    fn fresh(&self, for_person: Option<Failure>) -> Result<(CaseRow, Run), Inconsistent> {
+        let event = &self.recorded.event;
+        let id = CaseId::of(event.key(), self.recorded.recorded);
+        let workflow = self.given.workflow;
+        let machine = workflow.machines.get(&RunKind::Case).ok_or_else(|| Inconsistent {
+            run: id.run(),
+            message: "the workflow has no case machine".to_owned(),
+        })?;
+        let instant = event.effective.instant(self.recorded.recorded);
+        let for_person = for_person.or_else(|| {
+            instant.as_ref().err().map(|error| person("CB-ADMIT-1", &error.to_string()))
+        });
+        let effective: Timestamp = instant.unwrap_or(self.given.now);
+        let rank = priority(event.urgency, &event.subject);
+        let row = CaseRow {
+            id,
+            subject_key: event.subject.key(),
+            subject_name: event
+                .subject
+                .display_name
+                .clone()
+                .unwrap_or_else(|| event.subject.id.clone()),
+            event: event.key(),
+            hr_case: event.hr_case.clone(),
+            revision: event.revision,
+            workflow: workflow.name.to_string(),
+            effective,
+            opened: self.given.now,
+            priority: rank,
+        };
+        let run = Run {
+            id: id.run(),
+            case: Some(id),
+            parent: None,
+            definition: workflow.digest.clone(),
+            kind: RunKind::Case,
+            connector: None,
+            priority: rank,
+            stage: Stage::Due {
+                state: machine.start.clone(),
+                due: self.given.now,
+            },
+            verdict: None,
+            step: 0,
+            halted: false,
+            attempts: BTreeMap::new(),
+            task: None,
+            body: RunBody::Case(CaseBody {
+                subject: event.subject.clone(),
+                event: event.key(),
+                recorded: self.recorded.recorded,
+                effective: event.effective.clone(),
+                urgency: event.urgency,
+                connectors: event.connectors.clone(),
+                for_person,
+            }),
+        };
+        Ok((row, run))
+    }
+}

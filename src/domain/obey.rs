@@ -1,0 +1,131 @@
+//! What an operator's wish comes to.
+//!
+//! Owns the rules of claiming, closing and rejecting tasks and of asking for a rotation. A close
+//! only makes the run due with the claim on it: the machine then looks at the target, as always.
+
+use super::command::{Answer, Command, Wish};
+use super::rotation::Trigger;
+use super::run::{Run, Stage};
+use super::settlement::Obedience;
+use super::step::{Given, rotation_run, set_claim};
+use super::task::{Attestation, CloseClaim, FallbackTask, TaskNote, TaskState};
+
+/// Decides one command, given the task and the free run that it is about.
+pub fn obey(
+    command: &Command,
+    task: Option<&FallbackTask>,
+    run: Option<&Run>,
+    given: &Given<'_>,
+) -> Obedience {
+    let mut obedience = Obedience {
+        command: command.id,
+        answer: yes("done"),
+        task: None,
+        run: None,
+        rotation: None,
+    };
+    if let Wish::RotateSecret { connector, role } = &command.wish {
+        let trigger = Trigger::Demand {
+            by: command.by.clone(),
+        };
+        let cause = command.id.to_string();
+        obedience.rotation = rotation_run(given, connector, *role, trigger, &cause);
+        obedience.answer = match &obedience.rotation {
+            Some(run) => yes(&format!("rotation {} is under way unless one already was", run.id)),
+            None => no(
+                "CB-COMMAND-2",
+                &format!("no manifest declares how the {} secret of {connector} is replaced", role.as_str()),
+            ),
+        };
+        return obedience;
+    }
+    let (Some(task), Some(run)) = (task, run) else {
+        obedience.answer = no("CB-COMMAND-1", "there is no such task");
+        return obedience;
+    };
+    if let TaskState::Closed { by, .. } = &task.state {
+        obedience.answer = no("CB-COMMAND-3", &format!("the task was closed by {by}"));
+        return obedience;
+    }
+    let mut task = task.clone();
+    let (state, words, claim) = match &command.wish {
+        Wish::ClaimTask { .. } => {
+            if let TaskState::Claimed { by, .. } = &task.state
+                && *by != command.by
+            {
+                obedience.answer = no("CB-COMMAND-4", &format!("{by} works on it; reject it first"));
+                return obedience;
+            }
+            let state = TaskState::Claimed {
+                by: command.by.clone(),
+                at: given.now,
+            };
+            (state, "claimed".to_owned(), None)
+        }
+        Wish::RejectTask { reason, .. } => {
+            (TaskState::Open, format!("rejected: {reason}"), None)
+        }
+        Wish::CloseTask { note, attestation, .. } => {
+            if let Some(answer) = attestation_missing(&task, &command.by, attestation.as_ref()) {
+                obedience.answer = answer;
+                return obedience;
+            }
+            let claim = CloseClaim {
+                by: command.by.clone(),
+                at: given.now,
+                note: note.clone(),
+                attestation: attestation.clone(),
+            };
+            (TaskState::Checking(claim.clone()), format!("says it is done: {note}"), Some(claim))
+        }
+        Wish::RotateSecret { .. } => return obedience,
+    };
+    task.state = state;
+    task.history.push(TaskNote {
+        at: given.now,
+        by: command.by.clone(),
+        text: words,
+    });
+    if let Some(claim) = claim {
+        let mut run = run.clone();
+        set_claim(&mut run.body, Some(claim));
+        if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+            *next_try = Some(given.now);
+        }
+        obedience.answer = yes("the target is being looked at");
+        obedience.run = Some(run);
+    }
+    obedience.task = Some(task);
+    obedience
+}
+
+/// Where nothing can be checked, or access is privileged, a bare "done" is not enough.
+fn attestation_missing(
+    task: &FallbackTask,
+    by: &str,
+    attestation: Option<&Attestation>,
+) -> Option<Answer> {
+    let attested = attestation?;
+    (task.privileged && attested.by == by).then(|| {
+        no(
+            "CB-COMMAND-5",
+            "access is privileged: a second person must attest",
+        )
+    })
+}
+
+fn yes(message: &str) -> Answer {
+    Answer {
+        accepted: true,
+        code: None,
+        message: message.to_owned(),
+    }
+}
+
+fn no(code: &str, message: &str) -> Answer {
+    Answer {
+        accepted: false,
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+    }
+}

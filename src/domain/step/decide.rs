@@ -1,0 +1,222 @@
+//! What a run does next: an effect to perform, or a settlement without one.
+//!
+//! Owns the reading of a claimed run's stage: due, woken by its children, with a person, halted.
+//! Pure: the same run at the same time decides the same.
+
+use super::super::access::{Entitlement, Operation};
+use super::super::run::{Run, RunBody, Stage};
+use super::super::settlement::Settlement;
+use super::super::subject::Subject;
+use super::super::task::FallbackTask;
+use super::super::workflow::{Action, End, OutcomeKey, RotationStep};
+use super::{Given, Inconsistent, Step, claim};
+
+/// Something to do in the world, by the run's connector. All else that it needs is in the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// List the accounts and find the subject's. Answer: `Accounts` or `Failed`.
+    Find {
+        /// Whom to look for.
+        subject: Box<Subject>,
+    },
+    /// Read the account with everything it has. Answer: `Account` or `Failed`.
+    Inspect,
+    /// One operation on the account. Answer: `Done`, `Absent` or `Failed`.
+    Act {
+        /// Disable, end sessions or delete.
+        operation: Operation,
+    },
+    /// One operation on each of these. Answers: `Items`, until each has one.
+    Each {
+        /// Revoke entitlement or credential.
+        operation: Operation,
+        /// The items that are owed.
+        items: Vec<Entitlement>,
+        /// All at once, or one after the other.
+        side_by_side: bool,
+    },
+    /// Look with the verifier credential. Answer: `Observed` or `Failed`.
+    Observe,
+    /// One step of a rotation. Answer: `Rotated` or `Failed`.
+    Rotate {
+        /// Which.
+        step: RotationStep,
+    },
+}
+
+/// What is to happen with a claimed run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Perform this, then `settle` the run as given here.
+    Perform {
+        /// The run, moved through what needed no effect.
+        run: Box<Run>,
+        /// What to do.
+        effect: Effect,
+    },
+    /// Commit this; there is nothing to perform.
+    Settle(Box<Settlement>),
+}
+
+/// What the claim knew besides the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Woken {
+    /// Child runs that have not ended.
+    pub open_children: u32,
+    /// Removals of the case, when its discoveries have all ended; `None` otherwise.
+    pub removals: Option<u32>,
+}
+
+/// Decides what a claimed run does now.
+///
+/// # Errors
+/// When the run does not fit its definition.
+pub fn decide(
+    run: Run,
+    task: Option<FallbackTask>,
+    woken: Woken,
+    given: &Given<'_>,
+) -> Result<Decision, Inconsistent> {
+    let stage = run.stage.clone();
+    let mut step = Step::new(run, task, given);
+    if step.run().halted {
+        halt(&mut step, &stage)?;
+        return Ok(Decision::Settle(Box::new(step.finish())));
+    }
+    match stage {
+        Stage::Due { state, .. } => match step.state(&state)?.action {
+            // The wait is over; the instant is computed anew, because zone rules change.
+            Action::AwaitEffective if step.effective_due()?.is_some() => step.enter(&state)?,
+            Action::AwaitEffective | Action::Wait { .. } | Action::Overlap => {
+                step.outcome(&state, OutcomeKey::Done, None)?;
+            }
+            Action::Discover
+            | Action::FindAccounts
+            | Action::RemoveAccounts
+            | Action::Inspect
+            | Action::Act(_)
+            | Action::Each { .. }
+            | Action::Verify { .. }
+            | Action::Rotate(_)
+            | Action::Gather
+            | Action::Fallback(_)
+            | Action::End(_) => step.enter(&state)?,
+        },
+        Stage::Gathering { state } => {
+            if woken.open_children == 0 {
+                let key = if woken.removals == Some(0) {
+                    OutcomeKey::Absent
+                } else {
+                    OutcomeKey::Done
+                };
+                step.outcome(&state, key, None)?;
+            }
+        }
+        Stage::WithPerson { state, next_try, .. } => step.take_up(&state, next_try)?,
+        Stage::Ended { .. } => {}
+    }
+    step.into_decision()
+}
+
+fn halt(step: &mut Step<'_>, stage: &Stage) -> Result<(), Inconsistent> {
+    if stage.ended() {
+        return Ok(());
+    }
+    if let RunBody::Case(_) = step.run().body {
+        let fallback = step.fallback_state()?;
+        step.enter(&fallback)
+    } else {
+        step.end(End::Halted);
+        Ok(())
+    }
+}
+
+impl Step<'_> {
+    /// A run that has come to rest at a performing state performs; any other is settled.
+    fn into_decision(mut self) -> Result<Decision, Inconsistent> {
+        let Stage::Due { state, due } = &self.out.run.stage else {
+            return Ok(Decision::Settle(Box::new(self.finish())));
+        };
+        let writes_nothing_else = self.out.journal.is_empty()
+            && self.out.children.is_empty()
+            && self.out.task.is_none()
+            && self.out.rotation.is_none()
+            && self.out.messages.is_empty();
+        if *due > self.given.now || !writes_nothing_else {
+            return Ok(Decision::Settle(Box::new(self.finish())));
+        }
+        let action = &self.state(state)?.action;
+        let Some(effect) = effect(action, &self.out.run) else {
+            return Ok(Decision::Settle(Box::new(self.finish())));
+        };
+        // `settle` counts the step; deciding is not one.
+        self.out.run.step -= 1;
+        Ok(Decision::Perform {
+            run: Box::new(self.out.run),
+            effect,
+        })
+    }
+
+    /// With a person: a claim is checked; otherwise the machine tries again when its time has come.
+    fn take_up(
+        &mut self,
+        state: &super::super::id::StateName,
+        next_try: Option<super::super::time::Timestamp>,
+    ) -> Result<(), Inconsistent> {
+        let Action::Fallback(fallback) = &self.state(state)?.action else {
+            return Err(self.broken(format!("`{state}` is no fallback state")));
+        };
+        let tries = self.run().attempts.get(state).copied();
+        if claim(&self.run().body).is_some() {
+            self.fresh_attempts(state, tries);
+            return match &fallback.check {
+                Some(check) => self.enter(check),
+                None => self.enter(state),
+            };
+        }
+        match (&fallback.resume, next_try) {
+            (Some(resume), Some(at)) if at <= self.given.now => {
+                self.fresh_attempts(state, tries);
+                self.enter(resume)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Taken up anew: all retry counts start again, except how often the machine has tried.
+    fn fresh_attempts(&mut self, fallback: &super::super::id::StateName, tries: Option<u32>) {
+        self.run_mut().attempts.clear();
+        if let Some(tries) = tries {
+            self.run_mut().attempts.insert(fallback.clone(), tries);
+        }
+    }
+}
+
+fn effect(action: &Action, run: &Run) -> Option<Effect> {
+    match (action, &run.body) {
+        (Action::FindAccounts, RunBody::Discovery(body)) => Some(Effect::Find {
+            subject: Box::new(body.subject.clone()),
+        }),
+        (Action::Inspect, RunBody::Removal(_)) => Some(Effect::Inspect),
+        (Action::Act(operation), RunBody::Removal(_)) => Some(Effect::Act {
+            operation: *operation,
+        }),
+        (
+            Action::Each {
+                operation,
+                side_by_side,
+            },
+            RunBody::Removal(body),
+        ) => Some(Effect::Each {
+            operation: *operation,
+            items: body
+                .owed(*operation == Operation::RevokeCredential)
+                .map(|item| item.entitlement.clone())
+                .collect(),
+            side_by_side: *side_by_side,
+        }),
+        (Action::Verify { .. }, RunBody::Removal(_)) => Some(Effect::Observe),
+        (Action::Rotate(step), RunBody::Rotation(_)) => Some(Effect::Rotate { step: *step }),
+        _ => None,
+    }
+}

@@ -1,0 +1,243 @@
+//! Moving from state to state.
+//!
+//! Owns the transition for every outcome (`outcome`) and what happens on arrival (`enter`). States
+//! without an effect are passed through at once; a state with one becomes due. Retries are counted
+//! here and wait as a due time, never in memory.
+
+use std::collections::BTreeMap;
+
+use super::super::access::Operation;
+use super::super::id::StateName;
+use super::super::outcome::Failure;
+use super::super::retry::RetryPolicy;
+use super::super::run::{ItemStatus, RunBody, Stage};
+use super::super::time::{Timestamp, after};
+use super::super::verdict::CredentialRole;
+use super::super::workflow::{Action, Next, OutcomeKey};
+use super::{Inconsistent, Step, claim, rotation_run, set_failure, unsupported};
+
+impl Step<'_> {
+    /// The run's state `state` came to `key`: go where the definition says.
+    pub(super) fn outcome(
+        &mut self,
+        state: &StateName,
+        key: OutcomeKey,
+        failure: Option<&Failure>,
+    ) -> Result<(), Inconsistent> {
+        let next = self.state(state)?.next(key).cloned().ok_or_else(|| {
+            self.broken(format!("`{state}` handles no outcome `{}`", key.as_str()))
+        })?;
+        match next {
+            Next::Go(name) => self.enter(&name),
+            Next::Retry { policy, from, then } => {
+                self.retry(state, policy, &from, &then, failure)
+            }
+            Next::Rotate { policy, from, then } => {
+                self.wish_rotation(state)?;
+                self.retry(state, policy, &from, &then, failure)
+            }
+        }
+    }
+
+    fn retry(
+        &mut self,
+        state: &StateName,
+        policy: RetryPolicy,
+        from: &StateName,
+        then: &StateName,
+        failure: Option<&Failure>,
+    ) -> Result<(), Inconsistent> {
+        // A person waits for the answer to a claim: tell what was found instead of trying long.
+        if claim(&self.run().body).is_some() {
+            let fallback = self.fallback_state()?;
+            return self.enter(&fallback);
+        }
+        let made = self.run().attempts.get(state).copied().unwrap_or(0);
+        let asked = failure.and_then(|failure| failure.retry_after_seconds);
+        let Some(due) = policy.next(made, self.given.now, asked, self.given.fraction) else {
+            return self.enter(then);
+        };
+        self.run_mut().attempts.insert(state.clone(), made + 1);
+        if let RunBody::Removal(body) = &mut self.run_mut().body {
+            for item in &mut body.items {
+                if let ItemStatus::Failed(failure) = &item.status
+                    && failure.class != super::FailureClass::Inherited
+                {
+                    item.status = ItemStatus::Owed;
+                }
+            }
+        }
+        self.run_mut().stage = Stage::Due {
+            state: from.clone(),
+            due,
+        };
+        Ok(())
+    }
+
+    /// Asks for a fresh secret for the credential that `state` signs in with.
+    fn wish_rotation(&mut self, state: &StateName) -> Result<(), Inconsistent> {
+        let role = match self.state(state)?.action {
+            Action::FindAccounts | Action::Verify { .. } => CredentialRole::Verifier,
+            _ => CredentialRole::Writer,
+        };
+        let Some(connector) = self.run().connector.clone() else {
+            return Ok(());
+        };
+        let cause = format!("{}/{}", self.run().id, self.run().step);
+        self.out.rotation = rotation_run(
+            self.given,
+            &connector,
+            role,
+            super::super::rotation::Trigger::AuthFailure,
+            &cause,
+        );
+        Ok(())
+    }
+
+    /// The run arrives at `name`.
+    pub(super) fn enter(&mut self, name: &StateName) -> Result<(), Inconsistent> {
+        let now = self.given.now;
+        match &self.state(name)?.action {
+            Action::AwaitEffective => match self.effective_due()? {
+                Some(due) => self.rest(name, due),
+                None => self.outcome(name, OutcomeKey::Done, None),
+            },
+            Action::Wait { seconds } => self.rest(name, after(now, *seconds)),
+            Action::Overlap => {
+                let seconds = self.facts().map_or(0, |facts| facts.overlap_seconds);
+                self.rest(name, after(now, seconds))
+            }
+            Action::Discover | Action::RemoveAccounts => self.spawn(name),
+            Action::Gather => {
+                self.run_mut().stage = Stage::Gathering {
+                    state: name.clone(),
+                };
+                Ok(())
+            }
+            Action::Act(operation) => self.arrive_at_act(name, *operation),
+            Action::Each { operation, .. } => self.arrive_at_each(name, *operation),
+            Action::FindAccounts | Action::Inspect | Action::Verify { .. } | Action::Rotate(_) => {
+                self.rest(name, now)
+            }
+            Action::Fallback(fallback) => self.with_person(name, fallback),
+            Action::End(end) => {
+                self.end(*end);
+                Ok(())
+            }
+        }
+    }
+
+    fn rest(&mut self, name: &StateName, due: Timestamp) -> Result<(), Inconsistent> {
+        self.run_mut().stage = Stage::Due {
+            state: name.clone(),
+            due,
+        };
+        Ok(())
+    }
+
+    fn arrive_at_act(
+        &mut self,
+        name: &StateName,
+        operation: Operation,
+    ) -> Result<(), Inconsistent> {
+        match self.offered(operation) {
+            Offer::Yes => self.rest(name, self.given.now),
+            Offer::NotNeeded(why) => self.skip(name, &why),
+            Offer::No => self.fail(name, unsupported(operation)),
+        }
+    }
+
+    fn arrive_at_each(
+        &mut self,
+        name: &StateName,
+        operation: Operation,
+    ) -> Result<(), Inconsistent> {
+        let RunBody::Removal(body) = &self.run().body else {
+            return Err(self.broken(format!("`{name}` needs the body of a removal")));
+        };
+        let credentials = operation == Operation::RevokeCredential;
+        if body.owed(credentials).next().is_some() {
+            return match self.offered(operation) {
+                Offer::Yes => self.rest(name, self.given.now),
+                // The manifest says that there is no such thing, and yet it was read.
+                Offer::NotNeeded(_) | Offer::No => self.fail(name, unsupported(operation)),
+            };
+        }
+        let inherited = body.items.iter().find_map(|item| match &item.status {
+            ItemStatus::Failed(failure) if item.is_credential() == credentials => {
+                Some(failure.clone())
+            }
+            _ => None,
+        });
+        match inherited {
+            Some(failure) => self.fail(name, failure),
+            None => self.skip(name, "the account has nothing of this kind"),
+        }
+    }
+
+    fn skip(&mut self, name: &StateName, why: &str) -> Result<(), Inconsistent> {
+        self.note(name, None, OutcomeKey::NotNeeded, None, Some(why.into()));
+        self.outcome(name, OutcomeKey::NotNeeded, None)
+    }
+
+    /// The state failed: journal, memory for the person, and on.
+    pub(super) fn fail(&mut self, name: &StateName, failure: Failure) -> Result<(), Inconsistent> {
+        let key = OutcomeKey::Failed(failure.class);
+        self.note(name, None, key, Some(failure.clone()), None);
+        set_failure(&mut self.run_mut().body, Some(failure.clone()));
+        self.outcome(name, key, Some(&failure))
+    }
+
+    fn offered(&self, operation: Operation) -> Offer {
+        let Some(facts) = self.facts() else {
+            return Offer::No;
+        };
+        if facts.operations.contains(&operation) {
+            return Offer::Yes;
+        }
+        match facts.without.get(&operation) {
+            Some(why) => Offer::NotNeeded(why.clone()),
+            None => Offer::No,
+        }
+    }
+
+    /// When the effective instant is, if it is still ahead.
+    pub(super) fn effective_due(&self) -> Result<Option<Timestamp>, Inconsistent> {
+        let RunBody::Case(body) = &self.run().body else {
+            return Err(self.broken("only a case has an effective instant".to_owned()));
+        };
+        // A zone that has left the database since admission must not stop the case: act now.
+        let instant = body.effective.instant(body.recorded).ok();
+        Ok(instant.filter(|instant| *instant > self.given.now))
+    }
+
+    /// Items as a fresh read shows them: all owed again, except what must be removed elsewhere.
+    pub(super) fn owe(&mut self, entitlements: &[super::super::access::Entitlement]) {
+        use super::super::outcome::FailureClass;
+        use super::super::run::Item;
+        let RunBody::Removal(body) = &mut self.run_mut().body else {
+            return;
+        };
+        let unique: BTreeMap<_, _> = entitlements.iter().map(|e| (e.id.clone(), e)).collect();
+        body.items = unique
+            .into_values()
+            .map(|entitlement| Item {
+                status: match &entitlement.inherited_from {
+                    None => ItemStatus::Owed,
+                    Some(parent) => ItemStatus::Failed(Failure::new(
+                        FailureClass::Inherited,
+                        "CB-ENGINE-3",
+                        format!("{} comes from {parent} and must be removed there", entitlement.name),
+                    )),
+                },
+                entitlement: entitlement.clone(),
+            })
+            .collect();
+    }
+}
+
+enum Offer {
+    Yes,
+    NotNeeded(String),
+    No,
+}

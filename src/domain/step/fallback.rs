@@ -1,0 +1,219 @@
+//! Into a person's hands, and back.
+//!
+//! Owns how a run opens its one task, what the task says, how a person's claim is sent back or
+//! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
+
+use super::super::id::StateName;
+use super::super::outcome::{Failure, FailureClass};
+use super::super::run::{RunBody, Stage};
+use super::super::status;
+use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
+use super::super::time::after;
+use super::super::verdict::Finding;
+use super::super::workflow::{End, Fallback, OutcomeKey};
+use super::{Inconsistent, Step, claim, set_claim};
+
+/// The machine never tries less often than daily.
+const LONGEST_PAUSE_SECONDS: u64 = 86_400;
+
+impl Step<'_> {
+    /// Arrives at the fallback state: opens the task, or goes on holding it.
+    pub(super) fn with_person(
+        &mut self,
+        name: &StateName,
+        fallback: &Fallback,
+    ) -> Result<(), Inconsistent> {
+        let (failure, words) = self.why();
+        let claimed = claim(&self.run().body).cloned();
+        let mut task = match self.task.take() {
+            Some(task) => task,
+            None => self.new_task(&failure),
+        };
+        let seen = matches!(self.finding(), Some(Finding::Present(_)));
+        if let Some(claimed) = claimed {
+            set_claim(&mut self.run_mut().body, None);
+            let attested = claimed.attestation.as_ref();
+            let told_apart = attested.is_some_and(|a| !task.privileged || a.by != claimed.by);
+            if told_apart && !(seen && fallback.check.is_some()) {
+                let statement = attested.map_or(String::new(), |a| {
+                    format!("{} attests: {}", a.by, a.statement)
+                });
+                self.remember(&mut task, &claimed.by, statement);
+                self.task = Some(task);
+                self.note(name, None, OutcomeKey::Attested, None, None);
+                set_claim(&mut self.run_mut().body, Some(claimed));
+                return self.outcome(name, OutcomeKey::Attested, None);
+            }
+            let remedy = if seen {
+                "access is still there"
+            } else if attested.is_some() {
+                "privileged access needs the attestation of a second person"
+            } else {
+                "the target could not be read: attest, or try again later"
+            };
+            self.remember(&mut task, "clawback", format!("sent back: {remedy}: {words}"));
+            task.state = TaskState::Open;
+        } else if self.run().task.is_some() {
+            self.remember(&mut task, "clawback", format!("tried again: {words}"));
+        }
+        task.class = failure.as_ref().map(|failure| failure.class);
+        task.code = failure
+            .as_ref()
+            .map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone());
+        task.why = words;
+        let tries = self.run().attempts.get(name).copied().unwrap_or(0);
+        let pause = fallback
+            .keep_trying_seconds
+            .saturating_mul(1 << tries.min(20))
+            .min(LONGEST_PAUSE_SECONDS);
+        let next_try = (fallback.resume.is_some() && !self.run().halted)
+            .then(|| after(self.given.now, pause));
+        self.note(name, None, OutcomeKey::Done, failure, Some(task.why.clone().into()));
+        let id = task.id;
+        self.task = Some(task.clone());
+        self.out.task = Some(task);
+        let run = self.run_mut();
+        run.task = Some(id);
+        run.attempts.insert(name.clone(), tries + 1);
+        run.stage = Stage::WithPerson {
+            state: name.clone(),
+            next_try,
+            tries,
+        };
+        Ok(())
+    }
+
+    /// Closes the run's task as the run ends.
+    pub(super) fn close_task(&mut self, end: End) {
+        let Some(mut task) = self.task.take() else {
+            return;
+        };
+        if matches!(task.state, TaskState::Closed { .. }) {
+            return;
+        }
+        let claimed = claim(&self.run().body).cloned();
+        let how = match (end, &claimed) {
+            (End::Attested, _) => Closure::Attested,
+            (End::Halted | End::Rescinded, _) if self.is_case() => Closure::Attested,
+            (End::Halted | End::Rescinded, _) => Closure::Superseded,
+            (End::Verified | End::Rotated, Some(_)) => Closure::Proved,
+            (End::Verified | End::Rotated, None) => Closure::ProvedByMachine,
+        };
+        let by = claimed.map_or_else(|| "clawback".to_owned(), |claimed| claimed.by);
+        let text = match how {
+            Closure::Proved | Closure::ProvedByMachine => "absence is proved",
+            Closure::Attested => "closed on a person's word",
+            Closure::Superseded => "the case was halted; its review task goes on",
+        };
+        self.remember(&mut task, "clawback", text.to_owned());
+        task.state = TaskState::Closed {
+            how,
+            by,
+            at: self.given.now,
+        };
+        self.task = Some(task.clone());
+        self.out.task = Some(task);
+    }
+
+    fn is_case(&self) -> bool {
+        matches!(self.run().body, RunBody::Case(_))
+    }
+
+    fn remember(&self, task: &mut FallbackTask, by: &str, text: String) {
+        // A target that stays down for weeks must not grow the task without end.
+        const LINES: usize = 200;
+        if task.history.len() >= LINES {
+            task.history.remove(1);
+        }
+        task.history.push(TaskNote {
+            at: self.given.now,
+            by: by.to_owned(),
+            text,
+        });
+    }
+
+    fn finding(&self) -> Option<&Finding> {
+        match &self.run().body {
+            RunBody::Removal(body) => body.last_finding.as_ref(),
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => None,
+        }
+    }
+
+    /// Why a person is needed: the failure, if one is to blame, and words.
+    fn why(&self) -> (Option<Failure>, String) {
+        if self.run().halted {
+            let failure = Failure::new(
+                FailureClass::PartialSuccess,
+                "CB-CASE-2",
+                "the departure was called off after access had been touched: review what was done",
+            );
+            return (Some(failure.clone()), failure.message);
+        }
+        let failure = match &self.run().body {
+            RunBody::Case(body) => body.for_person.clone(),
+            RunBody::Discovery(body) => body.last_failure.clone(),
+            RunBody::Removal(body) => body.last_failure.clone(),
+            RunBody::Rotation(body) => body.last_failure.clone(),
+        };
+        let found = self.finding().map(|finding| match finding {
+            Finding::Present(left) => format!("still there: {}", left.join(", ")),
+            Finding::Inconclusive(gap) => format!("the last look proves nothing: {gap}"),
+            Finding::Absent => "the last look showed nothing".to_owned(),
+        });
+        let failed = failure
+            .as_ref()
+            .map(|failure| format!("{}: {}", failure.class, failure.message));
+        let words: Vec<_> = [failed, found].into_iter().flatten().collect();
+        if words.is_empty() && self.is_case() {
+            let failure = Failure::new(
+                FailureClass::Ambiguous,
+                "CB-CASE-1",
+                "no connector shows an account of this subject: check its identifiers",
+            );
+            return (Some(failure.clone()), failure.message);
+        }
+        (failure, words.join("; "))
+    }
+
+    fn new_task(&self, failure: &Option<Failure>) -> FallbackTask {
+        let run = self.run();
+        let facts = self.facts();
+        let (subject, account, access, access_as_of) = status::about(&run.body);
+        let privileged = facts.is_some_and(|facts| facts.privileged)
+            || match &run.body {
+                RunBody::Case(body) => body.subject.privileged,
+                RunBody::Discovery(body) => body.subject.privileged,
+                RunBody::Removal(body) => body.account.privileged,
+                RunBody::Rotation(_) => true,
+            };
+        let hours = facts.map_or(24, |facts| facts.fallback.deadline_hours);
+        FallbackTask {
+            id: run.id.task(),
+            run: run.id,
+            kind: run.kind,
+            case: run.case,
+            connector: run.connector.clone(),
+            subject,
+            account,
+            privileged,
+            priority: run.priority,
+            access,
+            access_as_of,
+            class: failure.as_ref().map(|failure| failure.class),
+            code: failure
+                .as_ref()
+                .map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
+            why: String::new(),
+            steps: facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone()),
+            desk: facts.map_or_else(|| "built-in".to_owned(), |facts| facts.fallback.desk.clone()),
+            opened: self.given.now,
+            deadline: after(self.given.now, hours.saturating_mul(3600)),
+            state: TaskState::Open,
+            history: vec![TaskNote {
+                at: self.given.now,
+                by: "clawback".to_owned(),
+                text: "opened".to_owned(),
+            }],
+        }
+    }
+}

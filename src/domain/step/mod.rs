@@ -1,0 +1,215 @@
+//! One step of a run: `decide` what to do, `settle` what came of it. Pure.
+//!
+//! Owns what a step is given and what it may answer. States that only wait, spawn, open a task or
+//! end are walked through at once, so a durable step is always worth its commit. Nothing here
+//! grants: an effect reads, takes away, or replaces Clawback's own secret.
+
+mod decide;
+mod enter;
+mod fallback;
+mod settle;
+mod spawn;
+
+pub use decide::{Decision, Effect, Woken, decide};
+pub use settle::settle;
+pub use spawn::rotation_run;
+
+use super::access::Operation;
+use super::estate::{ConnectorFacts, Estate};
+use super::id::{EntitlementId, RunId, StateName};
+use super::outcome::{Failure, FailureClass};
+use super::run::{Run, RunBody, Stage};
+use super::settlement::{JournalEntry, Settlement};
+use super::status;
+use super::task::{CloseClaim, FallbackTask};
+use super::time::Timestamp;
+use super::workflow::{Action, End, OutcomeKey, State, Workflow};
+
+/// What a step is decided with. Time and chance come in here.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// The exact definition that the run started with.
+    pub workflow: &'a Workflow,
+    /// What the connectors declare.
+    pub estate: &'a Estate,
+    /// Now.
+    pub now: Timestamp,
+    /// From 0 up to but not including 1; spreads retries.
+    pub fraction: f64,
+    /// Where status events go; `None` writes none.
+    pub status_topic: Option<&'a str>,
+}
+
+/// The run and its definition do not fit each other: a bug or a damaged row. The run stays as it
+/// is, owed and visible; the engine raises the alarm.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("CB-ENGINE-1: run {run} cannot go on: {message}")]
+pub struct Inconsistent {
+    /// Which run.
+    pub run: RunId,
+    /// What does not fit.
+    pub message: String,
+}
+
+/// A step under way: the run as it is becoming, and what else will be written with it.
+struct Step<'a> {
+    given: &'a Given<'a>,
+    out: Settlement,
+    task: Option<FallbackTask>,
+}
+
+impl<'a> Step<'a> {
+    fn new(run: Run, task: Option<FallbackTask>, given: &'a Given<'a>) -> Self {
+        let mut step = Self {
+            given,
+            out: Settlement {
+                run,
+                journal: Vec::new(),
+                children: Vec::new(),
+                task: None,
+                rotation: None,
+                messages: Vec::new(),
+                case_ended: None,
+            },
+            task,
+        };
+        step.out.run.step += 1;
+        step
+    }
+
+    fn run(&self) -> &Run {
+        &self.out.run
+    }
+
+    fn run_mut(&mut self) -> &mut Run {
+        &mut self.out.run
+    }
+
+    fn state(&self, name: &StateName) -> Result<&'a State, Inconsistent> {
+        let run = &self.out.run;
+        self.given
+            .workflow
+            .state(run.kind, name)
+            .ok_or_else(|| self.broken(format!("no state `{name}` in {}", run.kind.as_str())))
+    }
+
+    /// The one fallback state of the run's machine.
+    fn fallback_state(&self) -> Result<StateName, Inconsistent> {
+        let machine = self.given.workflow.machines.get(&self.out.run.kind);
+        machine
+            .and_then(|machine| {
+                machine
+                    .states
+                    .iter()
+                    .find(|(_, state)| matches!(state.action, Action::Fallback(_)))
+            })
+            .map(|(name, _)| name.clone())
+            .ok_or_else(|| self.broken("its machine has no fallback state".to_owned()))
+    }
+
+    fn broken(&self, message: String) -> Inconsistent {
+        Inconsistent {
+            run: self.out.run.id,
+            message,
+        }
+    }
+
+    fn facts(&self) -> Option<&'a ConnectorFacts> {
+        let connector = self.out.run.connector.as_ref()?;
+        self.given.estate.connectors.get(connector)
+    }
+
+    /// Writes one line into the journal.
+    fn note(
+        &mut self,
+        state: &StateName,
+        item: Option<EntitlementId>,
+        outcome: OutcomeKey,
+        failure: Option<Failure>,
+        detail: Option<serde_json::Value>,
+    ) {
+        let entry = JournalEntry {
+            run: self.out.run.id,
+            sequence: self.out.run.step,
+            place: self.out.journal.len() as u32,
+            at: self.given.now,
+            state: state.clone(),
+            item,
+            outcome,
+            failure,
+            detail,
+        };
+        self.out.journal.push(entry);
+    }
+
+    fn end(&mut self, end: End) {
+        let at = self.given.now;
+        self.out.run.stage = Stage::Ended { end, at };
+        self.close_task(end);
+        if let (RunBody::Case(_), Some(case)) = (&self.out.run.body, self.out.run.case) {
+            self.out.case_ended = Some((case, end, at));
+        }
+        self.tell_end(end);
+    }
+
+    fn tell_end(&mut self, end: End) {
+        if let Some(topic) = self.given.status_topic {
+            let message = status::ended(&self.out.run, end, topic, self.given.now);
+            self.out.messages.push(message);
+        }
+    }
+
+    fn tell_task(&mut self) {
+        if let (Some(topic), Some(task)) = (self.given.status_topic, &self.out.task) {
+            let message = status::task(&self.out.run, task, topic, self.given.now);
+            self.out.messages.push(message);
+        }
+    }
+
+    fn finish(mut self) -> Settlement {
+        self.tell_task();
+        self.out
+    }
+}
+
+/// The failure of an operation that the connector does not offer.
+fn unsupported(operation: Operation) -> Failure {
+    Failure::new(
+        FailureClass::Unsupported,
+        "CB-ENGINE-2",
+        format!("the connector's manifest offers no `{}`", operation.as_str()),
+    )
+}
+
+/// The claim that a person has made on this run's task, if one is being checked.
+fn claim(body: &RunBody) -> Option<&CloseClaim> {
+    match body {
+        RunBody::Case(_) => None,
+        RunBody::Discovery(body) => body.claim.as_ref(),
+        RunBody::Removal(body) => body.claim.as_ref(),
+        RunBody::Rotation(body) => body.claim.as_ref(),
+    }
+}
+
+/// Puts a claim on the run, or takes it off.
+pub(in crate::domain) fn set_claim(body: &mut RunBody, claim: Option<CloseClaim>) {
+    match body {
+        RunBody::Case(_) => {}
+        RunBody::Discovery(body) => body.claim = claim,
+        RunBody::Removal(body) => body.claim = claim,
+        RunBody::Rotation(body) => body.claim = claim,
+    }
+}
+
+fn set_failure(body: &mut RunBody, failure: Option<Failure>) {
+    match body {
+        RunBody::Case(body) => {
+            if failure.is_some() {
+                body.for_person = failure;
+            }
+        }
+        RunBody::Discovery(body) => body.last_failure = failure,
+        RunBody::Removal(body) => body.last_failure = failure,
+        RunBody::Rotation(body) => body.last_failure = failure,
+    }
+}

@@ -1,0 +1,253 @@
+//! What came of an effect, and where the run goes with it.
+//!
+//! Owns the reading of outcomes. A yes from the target lifts a removal to `accepted` and no
+//! further; only a judged observation lifts it higher. Pure, like `decide`.
+
+use super::super::access::{Account, Operation};
+use super::super::id::{EntitlementId, StateName};
+use super::super::outcome::{Failure, FailureClass};
+use super::super::rotation::RotationFacts;
+use super::super::run::{ItemStatus, Run, RunBody, Stage};
+use super::super::settlement::{Outcome, Settlement};
+use super::super::task::FallbackTask;
+use super::super::time::Timestamp;
+use super::super::verdict::{Finding, Observation, Sighting, Verdict, judge};
+use super::super::workflow::{Action, OutcomeKey, RotationStep};
+use super::{Given, Inconsistent, Step};
+
+/// Turns the outcome of the effect that `decide` asked for into everything that is to be written.
+///
+/// # Errors
+/// When the outcome does not fit the run's state.
+pub fn settle(
+    run: Run,
+    task: Option<FallbackTask>,
+    outcome: Outcome,
+    given: &Given<'_>,
+) -> Result<Settlement, Inconsistent> {
+    let mut step = Step::new(run, task, given);
+    let Stage::Due { state, .. } = step.run().stage.clone() else {
+        return Err(step.broken("an outcome came in, but no action was under way".to_owned()));
+    };
+    let action = &step.state(&state)?.action;
+    match (action, outcome) {
+        (Action::FindAccounts, Outcome::Accounts(accounts)) => step.found(&state, accounts)?,
+        (Action::Inspect, Outcome::Account(account)) => step.inspected(&state, account)?,
+        (Action::Act(_), Outcome::Done) => {
+            step.sent();
+            step.accepted();
+            step.go(&state, OutcomeKey::Done)?;
+        }
+        (Action::Act(_), Outcome::Absent) => {
+            step.sent();
+            step.go(&state, OutcomeKey::Absent)?;
+        }
+        (Action::Act(_), Outcome::Failed(failure)) => {
+            if failure.class == FailureClass::UnknownOutcome {
+                step.sent();
+            }
+            step.fail(&state, failure)?;
+        }
+        (Action::Each { operation, .. }, Outcome::Items(items)) => {
+            step.items(&state, *operation, items)?;
+        }
+        (Action::Verify { rung }, Outcome::Observed(observation)) => {
+            step.observed(&state, *rung, &observation)?;
+        }
+        (Action::Rotate(which), Outcome::Rotated(facts)) => {
+            step.rotated(&state, *which, facts)?;
+        }
+        (_, Outcome::Failed(failure)) => step.fail(&state, failure)?,
+        (action, outcome) => {
+            return Err(step.broken(format!("{outcome:?} is no answer to {action:?}")));
+        }
+    }
+    Ok(step.finish())
+}
+
+impl Step<'_> {
+    fn go(&mut self, state: &StateName, key: OutcomeKey) -> Result<(), Inconsistent> {
+        self.note(state, None, key, None, None);
+        self.outcome(state, key, None)
+    }
+
+    /// Something was sent: only later looks count.
+    fn sent(&mut self) {
+        let now = self.given.now;
+        if let RunBody::Removal(body) = &mut self.run_mut().body {
+            body.last_write = Some(now);
+        }
+    }
+
+    fn accepted(&mut self) {
+        self.lift(Verdict::Accepted);
+    }
+
+    fn lift(&mut self, to: Verdict) {
+        let run = self.run_mut();
+        run.verdict = run.verdict.map(|verdict| verdict.max(to));
+    }
+
+    fn found(&mut self, state: &StateName, accounts: Vec<Account>) -> Result<(), Inconsistent> {
+        let now = self.given.now;
+        let key = if accounts.is_empty() {
+            OutcomeKey::Absent
+        } else {
+            OutcomeKey::Found
+        };
+        let logins: Vec<_> = accounts.iter().map(|account| &account.login).collect();
+        let detail = serde_json::json!({ "accounts": logins });
+        if let RunBody::Discovery(body) = &mut self.run_mut().body {
+            body.found = accounts;
+            body.found_at = Some(now);
+            body.last_failure = None;
+        }
+        self.note(state, None, key, None, Some(detail));
+        self.outcome(state, key, None)
+    }
+
+    fn inspected(
+        &mut self,
+        state: &StateName,
+        account: Option<Account>,
+    ) -> Result<(), Inconsistent> {
+        let Some(account) = account else {
+            return self.go(state, OutcomeKey::Absent);
+        };
+        let now = self.given.now;
+        self.owe(&account.entitlements);
+        if let RunBody::Removal(body) = &mut self.run_mut().body {
+            // The state before the first write is what a restoration would be judged by.
+            if body.last_write.is_none() {
+                body.account = account;
+                body.account_as_of = now;
+            }
+            body.last_failure = None;
+        }
+        self.go(state, OutcomeKey::Found)
+    }
+
+    fn items(
+        &mut self,
+        state: &StateName,
+        operation: Operation,
+        answers: Vec<(EntitlementId, Result<bool, Failure>)>,
+    ) -> Result<(), Inconsistent> {
+        self.sent();
+        for (id, answer) in answers {
+            let (status, key, failure) = match answer {
+                Ok(true) => (ItemStatus::Accepted, OutcomeKey::Done, None),
+                Ok(false) => (ItemStatus::Absent, OutcomeKey::Absent, None),
+                Err(failure) => (
+                    ItemStatus::Failed(failure.clone()),
+                    OutcomeKey::Failed(failure.class),
+                    Some(failure),
+                ),
+            };
+            self.note(state, Some(id.clone()), key, failure, None);
+            let RunBody::Removal(body) = &mut self.run_mut().body else {
+                return Err(self.broken("items belong to removals".to_owned()));
+            };
+            match body.item_mut(&id) {
+                Some(item) => item.status = status,
+                None => return Err(self.broken(format!("it has no entitlement {id}"))),
+            }
+        }
+        self.accepted();
+        let credentials = operation == Operation::RevokeCredential;
+        let RunBody::Removal(body) = &self.run().body else {
+            return Ok(());
+        };
+        if body.owed(credentials).next().is_some() {
+            // The wave goes on; the run stays where it is.
+            let due = self.given.now;
+            self.run_mut().stage = Stage::Due {
+                state: state.clone(),
+                due,
+            };
+            return Ok(());
+        }
+        // The failure that is most worth another try decides; inherited access waits for a person.
+        let failed = body
+            .items
+            .iter()
+            .filter(|item| item.is_credential() == credentials)
+            .filter_map(|item| match &item.status {
+                ItemStatus::Failed(failure) => Some(failure.clone()),
+                ItemStatus::Owed | ItemStatus::Accepted | ItemStatus::Absent => None,
+            })
+            .min_by_key(|failure| failure.class == FailureClass::Inherited);
+        match failed {
+            None => self.outcome(state, OutcomeKey::Done, None),
+            Some(failure) => {
+                super::set_failure(&mut self.run_mut().body, Some(failure.clone()));
+                self.outcome(state, OutcomeKey::Failed(failure.class), Some(&failure))
+            }
+        }
+    }
+
+    fn observed(
+        &mut self,
+        state: &StateName,
+        rung: Verdict,
+        observation: &Observation,
+    ) -> Result<(), Inconsistent> {
+        let max_age = self.facts().map_or(0, |facts| facts.max_data_age_seconds);
+        let RunBody::Removal(body) = &self.run().body else {
+            return Err(self.broken("only removals are observed".to_owned()));
+        };
+        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
+        let finding = judge(observation, body.expect, not_before, max_age);
+        let key = match &finding {
+            Finding::Absent => OutcomeKey::Absent,
+            Finding::Present(_) => OutcomeKey::Present,
+            Finding::Inconclusive(_) => OutcomeKey::Inconclusive,
+        };
+        let detail = serde_json::json!({ "observation": observation, "finding": finding });
+        if key == OutcomeKey::Present
+            && let Sighting::There(account) = &observation.sighting
+        {
+            self.owe(&account.entitlements);
+        }
+        if let RunBody::Removal(body) = &mut self.run_mut().body {
+            body.last_finding = Some(finding);
+            if key != OutcomeKey::Inconclusive {
+                body.last_failure = None;
+            }
+        }
+        match key {
+            OutcomeKey::Absent => self.lift(rung),
+            // Access that is seen again takes the verdict back: what was known no longer holds.
+            OutcomeKey::Present => {
+                let run = self.run_mut();
+                run.verdict = run.verdict.map(|verdict| verdict.min(Verdict::Accepted));
+            }
+            _ => {}
+        }
+        self.note(state, None, key, None, Some(detail));
+        self.outcome(state, key, None)
+    }
+
+    fn rotated(
+        &mut self,
+        state: &StateName,
+        which: RotationStep,
+        facts: RotationFacts,
+    ) -> Result<(), Inconsistent> {
+        let now = self.given.now;
+        let detail = serde_json::json!({
+            "pending_version": facts.pending_version,
+            "new_ref": facts.new_ref,
+            "previous_ref": facts.previous_ref,
+        });
+        if let RunBody::Rotation(body) = &mut self.run_mut().body {
+            body.facts = facts;
+            body.last_failure = None;
+            if which == RotationStep::Promote {
+                body.promoted_at = Some(now);
+            }
+        }
+        self.note(state, None, OutcomeKey::Done, None, Some(detail));
+        self.outcome(state, OutcomeKey::Done, None)
+    }
+}

@@ -1,0 +1,191 @@
+//! Child runs: discoveries of a case, removals of a discovery, and rotations.
+//!
+//! Owns how a run begins. Ids derive from the parent's, so that a repeated step cannot make a
+//! second child. A child begins where its machine's start state leads without an effect.
+
+use std::collections::BTreeMap;
+
+use super::super::id::{ConnectorName, RunId, StateName};
+use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
+use super::super::run::{DiscoveryBody, RemovalBody, Run, RunBody, Stage};
+use super::super::verdict::{CredentialRole, Expectation, Verdict};
+use super::super::workflow::{OutcomeKey, RunKind};
+use super::{Given, Inconsistent, Step};
+
+impl Step<'_> {
+    /// Spawns what the state asks for and gathers; goes on at once when there is nothing to spawn.
+    pub(super) fn spawn(&mut self, name: &StateName) -> Result<(), Inconsistent> {
+        let children = match &self.run().body {
+            RunBody::Case(body) => self
+                .given
+                .estate
+                .connectors
+                .keys()
+                .filter(|connector| {
+                    body.connectors.is_empty() || body.connectors.contains(connector)
+                })
+                .map(|connector| self.discovery(connector, body.subject.clone()))
+                .collect::<Result<Vec<_>, _>>()?,
+            RunBody::Discovery(body) => {
+                let name = body
+                    .subject
+                    .display_name
+                    .clone()
+                    .unwrap_or_else(|| body.subject.id.clone());
+                body.found
+                    .iter()
+                    .map(|account| self.removal(account, &name))
+                    .collect::<Result<Vec<_>, _>>()?
+            }
+            RunBody::Removal(_) | RunBody::Rotation(_) => {
+                return Err(self.broken(format!("`{name}` spawns, but this run cannot")));
+            }
+        };
+        if children.is_empty() {
+            // A case without any connector has looked nowhere: that is for a person.
+            let key = match self.run().kind {
+                RunKind::Case => OutcomeKey::Absent,
+                RunKind::Discovery | RunKind::Removal | RunKind::Rotation => OutcomeKey::Done,
+            };
+            return self.outcome(name, key, None);
+        }
+        self.out.children.extend(children);
+        self.run_mut().stage = Stage::Gathering {
+            state: name.clone(),
+        };
+        Ok(())
+    }
+
+    fn discovery(
+        &self,
+        connector: &ConnectorName,
+        subject: super::super::subject::Subject,
+    ) -> Result<Run, Inconsistent> {
+        let body = RunBody::Discovery(DiscoveryBody {
+            subject,
+            found: Vec::new(),
+            found_at: None,
+            last_failure: None,
+            claim: None,
+        });
+        let facts = self.given.estate.connectors.get(connector);
+        // Privileged targets are contained first.
+        let ahead = i16::from(facts.is_some_and(|facts| facts.privileged)) * 3;
+        self.child(
+            RunKind::Discovery,
+            connector.as_str(),
+            Some(connector.clone()),
+            self.run().priority - ahead,
+            body,
+        )
+    }
+
+    fn removal(
+        &self,
+        account: &super::super::access::Account,
+        subject_name: &str,
+    ) -> Result<Run, Inconsistent> {
+        let body = RunBody::Removal(Box::new(RemovalBody {
+            subject_name: subject_name.to_owned(),
+            account: account.clone(),
+            account_as_of: self.given.now,
+            expect: self
+                .facts()
+                .map_or(Expectation::AccountGone, |facts| facts.expect),
+            items: Vec::new(),
+            last_write: None,
+            last_finding: None,
+            last_failure: None,
+            claim: None,
+        }));
+        let ahead = i16::from(account.privileged);
+        self.child(
+            RunKind::Removal,
+            account.id.as_str(),
+            self.run().connector.clone(),
+            self.run().priority - ahead,
+            body,
+        )
+    }
+
+    fn child(
+        &self,
+        kind: RunKind,
+        name: &str,
+        connector: Option<ConnectorName>,
+        priority: i16,
+        body: RunBody,
+    ) -> Result<Run, Inconsistent> {
+        let parent = self.run();
+        let machine = self.given.workflow.machines.get(&kind);
+        let start = machine
+            .map(|machine| machine.start.clone())
+            .ok_or_else(|| self.broken(format!("its workflow has no {}", kind.as_str())))?;
+        Ok(Run {
+            id: parent.id.child(kind.as_str(), name),
+            case: parent.case,
+            parent: Some(parent.id),
+            definition: parent.definition.clone(),
+            kind,
+            connector,
+            priority,
+            stage: Stage::Due {
+                state: start,
+                due: self.given.now,
+            },
+            verdict: (kind == RunKind::Removal).then_some(Verdict::Requested),
+            step: 0,
+            halted: false,
+            attempts: BTreeMap::new(),
+            task: None,
+            body,
+        })
+    }
+}
+
+/// A rotation run of one secret. `None` when the manifest declares no way to replace it, or
+/// no workflow file has a rotation machine.
+pub fn rotation_run(
+    given: &Given<'_>,
+    connector: &ConnectorName,
+    role: CredentialRole,
+    trigger: Trigger,
+    cause: &str,
+) -> Option<Run> {
+    let facts = given.estate.connectors.get(connector)?;
+    let strategy: Strategy = *facts.rotation.get(&role)?;
+    let (definition, machine) = given.estate.rotation.as_ref()?;
+    let id = RunId::rotation(connector, role.as_str(), cause, given.now);
+    Some(Run {
+        id,
+        case: None,
+        parent: None,
+        definition: definition.clone(),
+        kind: RunKind::Rotation,
+        connector: Some(connector.clone()),
+        // Removals wait for the secret: before all of them.
+        priority: -10,
+        stage: Stage::Due {
+            state: machine.clone(),
+            due: given.now,
+        },
+        verdict: None,
+        step: 0,
+        halted: false,
+        attempts: BTreeMap::new(),
+        task: None,
+        body: RunBody::Rotation(Box::new(RotationBody {
+            connector: connector.clone(),
+            role,
+            strategy,
+            trigger,
+            facts: RotationFacts {
+                label: format!("clawback:{id}"),
+                ..RotationFacts::default()
+            },
+            promoted_at: None,
+            last_failure: None,
+            claim: None,
+        })),
+    })
+}
