@@ -33,7 +33,9 @@ pub fn admit(
         decision,
         reason: reason.to_owned(),
     };
-    let same_case = existing.iter().filter(|case| case.row.hr_case == event.hr_case);
+    let same_case = existing
+        .iter()
+        .filter(|case| case.row.hr_case == event.hr_case);
     let newest = same_case.max_by_key(|case| (case.ended.is_none(), case.row.revision));
     let opening = Opening { recorded, given };
     match event.kind {
@@ -142,8 +144,12 @@ fn person(code: &str, why: &str) -> Failure {
 
 fn for_person(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::Rehired => "the subject is back: review what an earlier case removed or still owes",
-        EventKind::WorkerMoved => "the subject changed role: decide which access the new role keeps",
+        EventKind::Rehired => {
+            "the subject is back: review what an earlier case removed or still owes"
+        }
+        EventKind::WorkerMoved => {
+            "the subject changed role: decide which access the new role keeps"
+        }
         EventKind::ApplicationRetired => {
             "an application is retired: all access in it goes, which needs a person's approval"
         }
@@ -174,7 +180,10 @@ impl Opening<'_> {
         let (row, mut run) = self.fresh(None)?;
         if acted(case, self.given) {
             if row.effective <= self.given.now {
-                return Ok(admission(AdmissionDecision::Ignore, "access is being removed already"));
+                return Ok(admission(
+                    AdmissionDecision::Ignore,
+                    "access is being removed already",
+                ));
             }
             let decision = AdmissionDecision::Halt { case: case.row.id };
             return Ok(admission(decision, "put off after access had been touched"));
@@ -258,13 +267,19 @@ impl Opening<'_> {
         let event = &self.recorded.event;
         let id = CaseId::of(event.key(), self.recorded.recorded);
         let workflow = self.given.workflow;
-        let machine = workflow.machines.get(&RunKind::Case).ok_or_else(|| Inconsistent {
-            run: id.run(),
-            message: "the workflow has no case machine".to_owned(),
-        })?;
+        let machine = workflow
+            .machines
+            .get(&RunKind::Case)
+            .ok_or_else(|| Inconsistent {
+                run: id.run(),
+                message: "the workflow has no case machine".to_owned(),
+            })?;
         let instant = event.effective.instant(self.recorded.recorded);
         let for_person = for_person.or_else(|| {
-            instant.as_ref().err().map(|error| person("CB-ADMIT-1", &error.to_string()))
+            instant
+                .as_ref()
+                .err()
+                .map(|error| person("CB-ADMIT-1", &error.to_string()))
         });
         let effective: Timestamp = instant.unwrap_or(self.given.now);
         let rank = priority(event.urgency, &event.subject);
@@ -309,6 +324,7 @@ impl Opening<'_> {
                 urgency: event.urgency,
                 connectors: event.connectors.clone(),
                 for_person,
+                claim: None,
             }),
         };
         Ok((row, run))

@@ -31,10 +31,16 @@ pub fn obey(
         let cause = command.id.to_string();
         obedience.rotation = rotation_run(given, connector, *role, trigger, &cause);
         obedience.answer = match &obedience.rotation {
-            Some(run) => yes(&format!("rotation {} is under way unless one already was", run.id)),
+            Some(run) => yes(&format!(
+                "rotation {} is under way unless one already was",
+                run.id
+            )),
             None => no(
                 "CB-COMMAND-2",
-                &format!("no manifest declares how the {} secret of {connector} is replaced", role.as_str()),
+                &format!(
+                    "no manifest declares how the {} secret of {connector} is replaced",
+                    role.as_str()
+                ),
             ),
         };
         return obedience;
@@ -53,7 +59,10 @@ pub fn obey(
             if let TaskState::Claimed { by, .. } = &task.state
                 && *by != command.by
             {
-                obedience.answer = no("CB-COMMAND-4", &format!("{by} works on it; reject it first"));
+                obedience.answer = no(
+                    "CB-COMMAND-4",
+                    &format!("{by} works on it; reject it first"),
+                );
                 return obedience;
             }
             let state = TaskState::Claimed {
@@ -62,10 +71,10 @@ pub fn obey(
             };
             (state, "claimed".to_owned(), None)
         }
-        Wish::RejectTask { reason, .. } => {
-            (TaskState::Open, format!("rejected: {reason}"), None)
-        }
-        Wish::CloseTask { note, attestation, .. } => {
+        Wish::RejectTask { reason, .. } => (TaskState::Open, format!("rejected: {reason}"), None),
+        Wish::CloseTask {
+            note, attestation, ..
+        } => {
             if let Some(answer) = attestation_missing(&task, &command.by, attestation.as_ref()) {
                 obedience.answer = answer;
                 return obedience;
@@ -76,7 +85,11 @@ pub fn obey(
                 note: note.clone(),
                 attestation: attestation.clone(),
             };
-            (TaskState::Checking(claim.clone()), format!("says it is done: {note}"), Some(claim))
+            (
+                TaskState::Checking(claim.clone()),
+                format!("says it is done: {note}"),
+                Some(claim),
+            )
         }
         Wish::RotateSecret { .. } => return obedience,
     };

@@ -146,6 +146,9 @@ pub struct CaseBody {
     /// Set where no machine can act on the event: the reason for the person who gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_person: Option<Failure>,
+    /// A person says it is done; only an attestation can settle that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<CloseClaim>,
 }
 
 /// One discovery.

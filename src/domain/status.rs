@@ -38,7 +38,14 @@ pub fn task(run: &Run, task: &FallbackTask, topic: &str, now: Timestamp) -> Outb
         "state": task.state.as_str(),
         "deadline": task.deadline,
     });
-    message(run, &format!("task-{}", task.state.as_str()), 1, data, topic, now)
+    message(
+        run,
+        &format!("task-{}", task.state.as_str()),
+        1,
+        data,
+        topic,
+        now,
+    )
 }
 
 fn message(
@@ -79,8 +86,15 @@ pub fn about(body: &RunBody) -> (String, Option<String>, Vec<Entitlement>, Optio
     match body {
         RunBody::Case(body) => (subject_name(&body.subject), None, Vec::new(), None),
         RunBody::Discovery(body) => {
-            let logins: Vec<_> = body.found.iter().map(|account| account.login.as_str()).collect();
-            let access = body.found.iter().flat_map(|account| account.entitlements.clone());
+            let logins: Vec<_> = body
+                .found
+                .iter()
+                .map(|account| account.login.as_str())
+                .collect();
+            let access = body
+                .found
+                .iter()
+                .flat_map(|account| account.entitlements.clone());
             (
                 subject_name(&body.subject),
                 (!logins.is_empty()).then(|| logins.join(", ")),

@@ -112,7 +112,9 @@ pub fn decide(
                 step.outcome(&state, key, None)?;
             }
         }
-        Stage::WithPerson { state, next_try, .. } => step.take_up(&state, next_try)?,
+        Stage::WithPerson {
+            state, next_try, ..
+        } => step.take_up(&state, next_try)?,
         Stage::Ended { .. } => {}
     }
     step.into_decision()
@@ -122,7 +124,10 @@ fn halt(step: &mut Step<'_>, stage: &Stage) -> Result<(), Inconsistent> {
     if stage.ended() {
         return Ok(());
     }
-    if let RunBody::Case(_) = step.run().body {
+    if let RunBody::Case(body) = &step.run().body {
+        if matches!(stage, Stage::WithPerson { .. }) && body.claim.is_none() {
+            return Ok(());
+        }
         let fallback = step.fallback_state()?;
         step.enter(&fallback)
     } else {

@@ -29,9 +29,7 @@ impl Step<'_> {
         })?;
         match next {
             Next::Go(name) => self.enter(&name),
-            Next::Retry { policy, from, then } => {
-                self.retry(state, policy, &from, &then, failure)
-            }
+            Next::Retry { policy, from, then } => self.retry(state, policy, &from, &then, failure),
             Next::Rotate { policy, from, then } => {
                 self.wish_rotation(state)?;
                 self.retry(state, policy, &from, &then, failure)
@@ -227,7 +225,10 @@ impl Step<'_> {
                     Some(parent) => ItemStatus::Failed(Failure::new(
                         FailureClass::Inherited,
                         "CB-ENGINE-3",
-                        format!("{} comes from {parent} and must be removed there", entitlement.name),
+                        format!(
+                            "{} comes from {parent} and must be removed there",
+                            entitlement.name
+                        ),
                     )),
                 },
                 entitlement: entitlement.clone(),

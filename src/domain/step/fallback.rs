@@ -51,7 +51,11 @@ impl Step<'_> {
             } else {
                 "the target could not be read: attest, or try again later"
             };
-            self.remember(&mut task, "clawback", format!("sent back: {remedy}: {words}"));
+            self.remember(
+                &mut task,
+                "clawback",
+                format!("sent back: {remedy}: {words}"),
+            );
             task.state = TaskState::Open;
         } else if self.run().task.is_some() {
             self.remember(&mut task, "clawback", format!("tried again: {words}"));
@@ -66,9 +70,15 @@ impl Step<'_> {
             .keep_trying_seconds
             .saturating_mul(1 << tries.min(20))
             .min(LONGEST_PAUSE_SECONDS);
-        let next_try = (fallback.resume.is_some() && !self.run().halted)
-            .then(|| after(self.given.now, pause));
-        self.note(name, None, OutcomeKey::Done, failure, Some(task.why.clone().into()));
+        let next_try =
+            (fallback.resume.is_some() && !self.run().halted).then(|| after(self.given.now, pause));
+        self.note(
+            name,
+            None,
+            OutcomeKey::Done,
+            failure,
+            Some(task.why.clone().into()),
+        );
         let id = task.id;
         self.task = Some(task.clone());
         self.out.task = Some(task);
@@ -205,7 +215,10 @@ impl Step<'_> {
                 .map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
             why: String::new(),
             steps: facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone()),
-            desk: facts.map_or_else(|| "built-in".to_owned(), |facts| facts.fallback.desk.clone()),
+            desk: facts.map_or_else(
+                || "built-in".to_owned(),
+                |facts| facts.fallback.desk.clone(),
+            ),
             opened: self.given.now,
             deadline: after(self.given.now, hours.saturating_mul(3600)),
             state: TaskState::Open,

@@ -144,6 +144,12 @@ impl<'a> Step<'a> {
 
     fn end(&mut self, end: End) {
         let at = self.given.now;
+        // However a halted run is closed: what it was opened for did not happen as meant.
+        let end = if self.out.run.halted {
+            End::Halted
+        } else {
+            end
+        };
         self.out.run.stage = Stage::Ended { end, at };
         self.close_task(end);
         if let (RunBody::Case(_), Some(case)) = (&self.out.run.body, self.out.run.case) {
@@ -177,14 +183,17 @@ fn unsupported(operation: Operation) -> Failure {
     Failure::new(
         FailureClass::Unsupported,
         "CB-ENGINE-2",
-        format!("the connector's manifest offers no `{}`", operation.as_str()),
+        format!(
+            "the connector's manifest offers no `{}`",
+            operation.as_str()
+        ),
     )
 }
 
 /// The claim that a person has made on this run's task, if one is being checked.
 fn claim(body: &RunBody) -> Option<&CloseClaim> {
     match body {
-        RunBody::Case(_) => None,
+        RunBody::Case(body) => body.claim.as_ref(),
         RunBody::Discovery(body) => body.claim.as_ref(),
         RunBody::Removal(body) => body.claim.as_ref(),
         RunBody::Rotation(body) => body.claim.as_ref(),
@@ -194,7 +203,7 @@ fn claim(body: &RunBody) -> Option<&CloseClaim> {
 /// Puts a claim on the run, or takes it off.
 pub(in crate::domain) fn set_claim(body: &mut RunBody, claim: Option<CloseClaim>) {
     match body {
-        RunBody::Case(_) => {}
+        RunBody::Case(body) => body.claim = claim,
         RunBody::Discovery(body) => body.claim = claim,
         RunBody::Removal(body) => body.claim = claim,
         RunBody::Rotation(body) => body.claim = claim,
