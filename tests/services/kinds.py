@@ -145,19 +145,44 @@ def plan_kafka(home, options, port):
         "share.coordinator.state.topic.replication.factor": 1, "share.coordinator.state.topic.min.isr": 1,
         # A test must not wait three seconds for a group of one, nor six for a killed member.
         "group.initial.rebalance.delay.ms": 0, "group.min.session.timeout.ms": 500,
+        # Idle is idle: no heartbeat records twice a second, and few threads.
+        "metadata.max.idle.interval.ms": 0, "num.network.threads": 2, "num.io.threads": 4, "background.threads": 2,
         # Nobody else to hand leadership to: without this a stop waits for a second broker.
         "controlled.shutdown.enable": "false", **dict(options),
     }
+    secured = secure(home, settings, port()) if settings.pop("tls", "off") == "on" else {}
     write(properties, "".join(f"{key}={value}\n" for key, value in settings.items()))
-    jvm = [java, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+    jvm = [java, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData",
            "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={HERE}/kafka/log4j2.properties",
            "-cp", os.path.join(libs, "*")]
     cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "a")
     run([*jvm, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties], None, home)
     return {
         "argv": [*jvm, "kafka.Kafka", properties], "cwd": home,
-        "env": {"HOST": "127.0.0.1", "PORT": broker, "URL": f"127.0.0.1:{broker}", "DATA": os.path.join(home, "data")},
+        "env": {"HOST": "127.0.0.1", "PORT": broker, "URL": f"127.0.0.1:{broker}",
+                "DATA": os.path.join(home, "data"), **secured},
     }
+
+
+def secure(home, settings, port):
+    """A second listener, with TLS and SASL PLAIN, for tests that the product's settings reach librdkafka."""
+    if not shutil.which("openssl"):
+        raise Failure("openssl not found: tls=on makes a certificate with it")
+    key, ca, both = (os.path.join(home, f"{name}.pem") for name in ("key", "ca", "broker"))
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", key, "-out", ca], None, home)
+    with open(key, encoding="utf-8") as first, open(ca, encoding="utf-8") as second:
+        write(both, first.read() + second.read(), 0o600)
+    for name in ("listeners", "advertised.listeners"):
+        settings[name] += f",SECURED://127.0.0.1:{port}"
+    settings["listener.security.protocol.map"] += ",SECURED:SASL_SSL"
+    settings.update({
+        "ssl.keystore.type": "PEM", "ssl.keystore.location": both, "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.secured.plain.sasl.jaas.config":
+            'org.apache.kafka.common.security.plain.PlainLoginModule required user_clawback="broker-password";',
+    })
+    return {"TLS_URL": f"127.0.0.1:{port}", "CA": ca, "SASL_MECHANISM": "PLAIN", "SASL_USER": "clawback",
+            "SASL_PASSWORD": "broker-password"}
 
 
 def ready_kafka(state):
