@@ -63,19 +63,34 @@ pub struct Call<'a> {
 }
 
 /// Judges rendered requests; implemented by the guard, and by it alone outside tests.
+#[async_trait]
 pub trait Gate: Send + Sync + fmt::Debug {
     /// # Errors
     /// `refused`, with what the manifest does not allow.
     fn judge(&self, request: &RenderedRequest) -> Result<(), Failure>;
+
+    /// Waits until the target may get one more request.
+    ///
+    /// # Errors
+    /// `rate_limited` when that would take too long for a call.
+    async fn turn(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 impl Call<'_> {
-    /// Turns a request into one that may be sent.
+    /// Turns a request into one that may be sent now.
     ///
     /// # Errors
-    /// `refused` when it is outside the approved manifest; nothing was sent.
-    pub fn permit<T>(&self, rendered: RenderedRequest, request: T) -> Result<Permit<T>, Failure> {
+    /// `refused` when it is outside the approved manifest, `rate_limited` when the connector's own
+    /// rate is used up; nothing was sent.
+    pub async fn permit<T: Send>(
+        &self,
+        rendered: RenderedRequest,
+        request: T,
+    ) -> Result<Permit<T>, Failure> {
         self.gate.judge(&rendered)?;
+        self.gate.turn().await?;
         Ok(Permit(request, rendered))
     }
 }

@@ -5,5 +5,15 @@
 //! is judged as rendered before a byte is sent. Credentials are arguments; no vault, no store here.
 
 mod contract;
+mod credentials;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod guard;
+mod limits;
+mod manifest;
+mod registry;
 
 pub use contract::*;
+pub use guard::Guarded;
+pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
+pub use registry::Registry;

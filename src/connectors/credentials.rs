@@ -1,0 +1,136 @@
+//! The `[credentials]` of a manifest.
+//!
+//! Owns the rules that make proof independent and rotation safe: the verifier is not the writer,
+//! each role has a secret of its own, and what the machine is to rotate has a rotator. Knows
+//! references only; whether a reference resolves is for `secrets`.
+
+use std::collections::BTreeMap;
+
+use crate::document::{Item, Table};
+use crate::domain::rotation::Strategy;
+use crate::domain::verdict::CredentialRole;
+
+use super::manifest::CredentialDeclaration;
+
+const ROLES: [CredentialRole; 3] = [
+    CredentialRole::Writer,
+    CredentialRole::Verifier,
+    CredentialRole::Rotator,
+];
+
+/// Reads `[credentials.*]`; `writes` says whether a writer is needed.
+pub(super) fn read(
+    root: &Table<'_>,
+    writes: bool,
+) -> BTreeMap<CredentialRole, CredentialDeclaration> {
+    let mut declared = BTreeMap::new();
+    let Some(table) = root.required_table("credentials") else {
+        return declared;
+    };
+    let mut secrets: Vec<Item<String>> = Vec::new();
+    for role in ROLES {
+        let needed = match role {
+            CredentialRole::Verifier => true,
+            CredentialRole::Writer => writes,
+            CredentialRole::Rotator => false,
+        };
+        let Some(entry) = (if needed {
+            table.required_table(role.as_str())
+        } else {
+            table.table(role.as_str())
+        }) else {
+            continue;
+        };
+        if let Some(secret) = entry.string("secret") {
+            if secrets.iter().any(|other| other.value == secret.value) {
+                entry.report(
+                    secret.line,
+                    format!(
+                        "the {} shares the secret `{}` with another role",
+                        role.as_str(),
+                        secret.value
+                    ),
+                    "give each role a credential of its own: evidence must come by another path",
+                );
+            }
+            secrets.push(secret);
+        }
+        if let Some(one) = read_one(&entry, role) {
+            declared.insert(role, one);
+        }
+    }
+    let rotator = declared.contains_key(&CredentialRole::Rotator);
+    for (role, one) in &declared {
+        let by_machine = matches!(one.rotation, Some(Strategy::Add | Strategy::Choose));
+        if by_machine && *role != CredentialRole::Rotator && !rotator {
+            table.report(
+                table.line(),
+                format!("the {} is to be rotated without a rotator", role.as_str()),
+                "add [credentials.rotator] or remove its `rotation`",
+            );
+        }
+    }
+    table.finish();
+    declared
+}
+
+fn read_one(entry: &Table<'_>, role: CredentialRole) -> Option<CredentialDeclaration> {
+    let secret = entry.required_string("secret").and_then(|item| {
+        let reference = item
+            .value
+            .split_once(':')
+            .is_some_and(|(scheme, name)| !name.is_empty() && scheme.chars().all(is_scheme));
+        if !reference {
+            // The value itself is kept out of the message: it may be a secret put here by mistake.
+            entry.report(
+                item.line,
+                format!("`{}.secret` is not a reference", entry.path()),
+                "write where the secret lies, for example \"local:crm/writer\"; never the value",
+            );
+        }
+        reference.then_some(item.value)
+    });
+    let username = entry.string("username").map(|item| item.value);
+    let max_age_seconds = entry
+        .integer("max_age_days", 1..=3650)
+        .map(|item| item.value.unsigned_abs() * 86_400);
+    let rotation = entry
+        .string("rotation")
+        .and_then(|item| read_strategy(entry, role, &item));
+    entry.finish();
+    Some(CredentialDeclaration {
+        secret: secret?,
+        username,
+        max_age_seconds,
+        rotation,
+    })
+}
+
+fn read_strategy(entry: &Table<'_>, role: CredentialRole, item: &Item<String>) -> Option<Strategy> {
+    let strategy = match item.value.as_str() {
+        "add" => Strategy::Add,
+        "choose" => Strategy::Choose,
+        "delegated" => Strategy::Delegated,
+        other => {
+            entry.report(
+                item.line,
+                format!("`rotation` is `{other}`"),
+                "use add, choose or delegated; leave it out if the machine cannot rotate it",
+            );
+            return None;
+        }
+    };
+    if role == CredentialRole::Rotator && strategy != Strategy::Delegated {
+        entry.report(
+            item.line,
+            "the rotator would rotate itself",
+            "use `delegated` or leave it out: a failure would lock out the last way back",
+        );
+        return None;
+    }
+    Some(strategy)
+}
+
+fn is_scheme(c: char) -> bool {
+    c.is_ascii_lowercase() || c == '_'
+}

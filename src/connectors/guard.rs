@@ -1,0 +1,427 @@
+//! The one door to a target: every call passes limits, every request is judged as rendered.
+//!
+//! Owns [`Guarded`], which the other rooms hold instead of a bare connector. Before a byte is sent
+//! it compares the rendered request with the approved manifest, deny by default. A connector that
+//! hangs or panics becomes a failure here: `unknown_outcome` once a write was let through,
+//! `unreachable` or `drifted` before. Does not retry, and correlates nothing.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::contract::{
+    Answered, Call, Change, Connector, Credential, Gate, KnownSecret, Listing, MintOrder, Minted,
+    Reading, RenderedRequest,
+};
+use super::limits::{Brakes, Limiter};
+use super::manifest::{Manifest, WHOLE_ACCOUNT};
+use crate::domain::access::Operation;
+use crate::domain::id::{AccountId, ConnectorName};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::time::Clock;
+use crate::domain::verdict::CredentialRole;
+
+/// A connector behind its guard.
+#[derive(Debug)]
+pub struct Guarded {
+    manifest: Manifest,
+    connector: Arc<dyn Connector>,
+    brakes: Brakes,
+}
+
+impl Guarded {
+    /// Puts `connector` behind the guard of `manifest`.
+    pub fn new(manifest: Manifest, connector: Arc<dyn Connector>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            brakes: Brakes::new(&manifest.limits, clock),
+            manifest,
+            connector,
+        }
+    }
+
+    /// What is approved.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Also the name of the target.
+    pub fn name(&self) -> &ConnectorName {
+        &self.manifest.name
+    }
+
+    /// All accounts, with the count held against the manifest's band.
+    pub async fn list(&self, credential: &Credential) -> Result<Listing, Failure> {
+        let judge = self.judge(Purpose::List);
+        let call = judge.call(credential);
+        let within = self.manifest.limits.listing_timeout_seconds;
+        let work = self.connector.list(&call);
+        let mut listing = self.run(&judge, within, work).await?;
+        let band = self.manifest.expect.accounts_min..=self.manifest.expect.accounts_max;
+        let seen: BTreeSet<_> = listing.accounts.iter().map(|account| &account.id).collect();
+        // Counted by id: a page that is served twice must not lift a short list into its band, and
+        // is a sign that the pages do not close.
+        let distinct = seen.len();
+        listing.completeness.count_in_band &= band.contains(&(distinct as u64));
+        listing.completeness.pages_closed &= distinct == listing.accounts.len();
+        Ok(listing)
+    }
+
+    /// One account with all its entitlements.
+    pub async fn read(
+        &self,
+        credential: &Credential,
+        account: &AccountId,
+    ) -> Result<Reading, Failure> {
+        let judge = self.judge(Purpose::Read(account));
+        let call = judge.call(credential);
+        let work = self.connector.read(&call, account);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// One change, with the writer's credential.
+    pub async fn write(
+        &self,
+        credential: &Credential,
+        change: &Change,
+    ) -> Result<Answered, Failure> {
+        self.accept(credential, change)?;
+        let judge = self.judge(Purpose::Change(change));
+        let call = judge.call(credential);
+        let work = self.connector.write(&call, change);
+        let answer = self
+            .run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await;
+        tracing::info!(
+            connector = %self.manifest.name,
+            operation = change.operation.as_str(),
+            outcome = match &answer {
+                Ok(Answered::Accepted) => "accepted",
+                Ok(Answered::Absent) => "absent",
+                Err(failure) => failure.class.as_str(),
+            },
+            "change at a target"
+        );
+        answer
+    }
+
+    /// Does the smallest real work with the credential.
+    pub async fn try_credential(&self, credential: &Credential) -> Result<(), Failure> {
+        let judge = self.judge(Purpose::Try);
+        let call = judge.call(credential);
+        let work = self.connector.try_credential(&call);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// Makes a new secret for one of the connector's own credentials.
+    pub async fn mint(
+        &self,
+        credential: &Credential,
+        order: &MintOrder,
+    ) -> Result<Minted, Failure> {
+        rotator_only(credential)?;
+        let judge = self.judge(Purpose::ChangeSecret);
+        let call = judge.call(credential);
+        let work = self.connector.mint(&call, order);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// The target's list of the connector's own secrets of one role.
+    pub async fn minted(
+        &self,
+        credential: &Credential,
+        role: CredentialRole,
+    ) -> Result<Vec<KnownSecret>, Failure> {
+        rotator_only(credential)?;
+        let judge = self.judge(Purpose::ListSecrets);
+        let call = judge.call(credential);
+        let work = self.connector.minted(&call, role);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// Takes one of the connector's own secrets away at the target.
+    pub async fn retire(
+        &self,
+        credential: &Credential,
+        role: CredentialRole,
+        remote_ref: &str,
+    ) -> Result<(), Failure> {
+        rotator_only(credential)?;
+        let judge = self.judge(Purpose::ChangeSecret);
+        let call = judge.call(credential);
+        let work = self.connector.retire(&call, role, remote_ref);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    fn judge<'a>(&'a self, purpose: Purpose<'a>) -> Judge<'a> {
+        Judge {
+            manifest: &self.manifest,
+            limiter: &self.brakes.limiter,
+            purpose,
+            wrote: AtomicBool::new(false),
+        }
+    }
+
+    /// What can be refused before the connector is even asked.
+    fn accept(&self, credential: &Credential, change: &Change) -> Result<(), Failure> {
+        let operation = change.operation;
+        if !operation.writes() || !self.manifest.operations.contains(&operation) {
+            return Err(refused(
+                "CB-GUARD-1",
+                format!("the manifest does not approve {}", operation.as_str()),
+            ));
+        }
+        if credential.role != CredentialRole::Writer {
+            return Err(refused(
+                "CB-GUARD-2",
+                format!("the {} may not write", credential.role.as_str()),
+            ));
+        }
+        let takes_one = matches!(
+            operation,
+            Operation::RevokeEntitlement | Operation::RevokeCredential
+        );
+        if takes_one != change.entitlement.is_some() {
+            return Err(refused(
+                "CB-GUARD-3",
+                format!(
+                    "{} {} an entitlement",
+                    operation.as_str(),
+                    if takes_one { "lacks" } else { "takes no" }
+                ),
+            ));
+        }
+        let origin = change
+            .entitlement
+            .as_ref()
+            .and_then(|one| one.inherited_from.as_ref());
+        if let Some(origin) = origin {
+            return Err(Failure::new(
+                FailureClass::Inherited,
+                "CB-GUARD-6",
+                format!("the access comes from {origin} and must be removed there"),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn run<T>(
+        &self,
+        judge: &Judge<'_>,
+        seconds: u64,
+        work: BoxFuture<'_, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let _slot = self.brakes.enter().await?;
+        let caught = AssertUnwindSafe(work).catch_unwind();
+        let result = match tokio::time::timeout(Duration::from_secs(seconds), caught).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(judge.lost(
+                FailureClass::Drifted,
+                "CB-GUARD-11",
+                "the connector panicked".to_owned(),
+            )),
+            Err(_elapsed) => Err(judge.lost(
+                FailureClass::Unreachable,
+                "CB-GUARD-10",
+                format!("no end within {seconds} s"),
+            )),
+        };
+        let class = result.as_ref().err().map(|failure| failure.class);
+        self.brakes.note(class);
+        result
+    }
+}
+
+/// What a call is for; requests outside it are refused.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    List,
+    Read(&'a AccountId),
+    Change(&'a Change),
+    Try,
+    ListSecrets,
+    ChangeSecret,
+}
+
+/// Judges the requests of one call.
+#[derive(Debug)]
+struct Judge<'a> {
+    manifest: &'a Manifest,
+    limiter: &'a Limiter,
+    purpose: Purpose<'a>,
+    /// Whether a request that changes something was let through: from then on a lost end means
+    /// that it may have happened.
+    wrote: AtomicBool,
+}
+
+impl<'a> Judge<'a> {
+    fn call(&'a self, credential: &'a Credential) -> Call<'a> {
+        Call {
+            credential,
+            gate: self,
+        }
+    }
+
+    /// A call whose end is not known.
+    fn lost(&self, unsent: FailureClass, code: &str, message: String) -> Failure {
+        let class = if self.wrote.load(Ordering::Relaxed) {
+            FailureClass::UnknownOutcome
+        } else {
+            unsent
+        };
+        Failure::new(class, code, message)
+    }
+
+    fn judge_read(&self, request: &RenderedRequest) -> Result<(), Failure> {
+        if !request.writes.is_empty() {
+            return Err(refused(
+                "CB-GUARD-4",
+                format!("a request to read would write: {}", request.line),
+            ));
+        }
+        let other = match (self.purpose, &request.account) {
+            (Purpose::Read(account), Some(named)) => account != named,
+            (Purpose::Change(change), Some(named)) => change.account != *named,
+            (Purpose::ListSecrets | Purpose::ChangeSecret, _) => true,
+            (
+                Purpose::List | Purpose::Try | Purpose::Read(_) | Purpose::Change(_),
+                Some(_) | None,
+            ) => false,
+        };
+        if other {
+            return Err(refused(
+                "CB-GUARD-5",
+                format!("the request is about something else: {}", request.line),
+            ));
+        }
+        Ok(())
+    }
+
+    fn judge_write(&self, operation: Operation, request: &RenderedRequest) -> Result<(), Failure> {
+        let asked = match self.purpose {
+            Purpose::Change(change) if change.operation == operation => change,
+            Purpose::Change(_)
+            | Purpose::List
+            | Purpose::Read(_)
+            | Purpose::Try
+            | Purpose::ListSecrets
+            | Purpose::ChangeSecret => {
+                return Err(refused(
+                    "CB-GUARD-4",
+                    format!("nobody asked for {}: {}", operation.as_str(), request.line),
+                ));
+            }
+        };
+        if request.account.as_ref() != Some(&asked.account) {
+            return Err(refused(
+                "CB-GUARD-5",
+                format!("the request names another account: {}", request.line),
+            ));
+        }
+        let deletes = request.writes.contains(WHOLE_ACCOUNT);
+        if request.writes.is_empty() || deletes != (operation == Operation::Delete) {
+            return Err(refused(
+                "CB-GUARD-4",
+                format!(
+                    "the fields written do not fit {}: {}",
+                    operation.as_str(),
+                    request.line
+                ),
+            ));
+        }
+        let outside: Vec<_> = request
+            .writes
+            .difference(&self.manifest.writes)
+            .map(String::as_str)
+            .collect();
+        if !outside.is_empty() {
+            return Err(refused(
+                "CB-GUARD-4",
+                format!(
+                    "the manifest does not approve writing {}: {}",
+                    outside.join(", "),
+                    request.line
+                ),
+            ));
+        }
+        self.wrote.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Requests about the connector's own secrets, which name no account.
+    fn judge_secret(&self, request: &RenderedRequest) -> Result<(), Failure> {
+        let changes = match self.purpose {
+            Purpose::ChangeSecret => true,
+            Purpose::ListSecrets => false,
+            Purpose::List | Purpose::Read(_) | Purpose::Change(_) | Purpose::Try => {
+                return Err(refused(
+                    "CB-GUARD-4",
+                    format!("nobody asked for a secret: {}", request.line),
+                ));
+            }
+        };
+        if request.account.is_some() {
+            return Err(refused(
+                "CB-GUARD-5",
+                format!("a request for a secret names an account: {}", request.line),
+            ));
+        }
+        self.wrote.fetch_or(changes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Gate for Judge<'_> {
+    fn judge(&self, request: &RenderedRequest) -> Result<(), Failure> {
+        let verdict = match request.operation {
+            None => self.judge_secret(request),
+            Some(operation) if !self.manifest.operations.contains(&operation) => Err(refused(
+                "CB-GUARD-1",
+                format!("the manifest does not approve {}", operation.as_str()),
+            )),
+            Some(operation) if operation.writes() => self.judge_write(operation, request),
+            Some(_) => self.judge_read(request),
+        };
+        match &verdict {
+            Ok(()) => {
+                tracing::debug!(connector = %self.manifest.name, request = request.line, "let through");
+            }
+            Err(failure) => {
+                tracing::warn!(connector = %self.manifest.name, code = failure.code, request = request.line, "refused");
+            }
+        }
+        verdict
+    }
+
+    async fn turn(&self) -> Result<(), Failure> {
+        self.limiter.turn().await
+    }
+}
+
+fn rotator_only(credential: &Credential) -> Result<(), Failure> {
+    if credential.role == CredentialRole::Rotator {
+        return Ok(());
+    }
+    Err(refused(
+        "CB-GUARD-2",
+        format!("the {} may not rotate secrets", credential.role.as_str()),
+    ))
+}
+
+fn refused(code: &str, message: String) -> Failure {
+    Failure::new(FailureClass::Refused, code, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,500 @@
+//! What a connector is approved to do, as its owner wrote it down.
+//!
+//! Owns the manifest, its reading from `connectors/<name>.toml` with every problem at once, and the
+//! facts that the planner gets from it. Deny by default: what is not written here is refused by the
+//! guard. Holds references to secrets, never values, and leaves the kind's own table to the kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+
+use crate::document::{Item, Table};
+use crate::domain::access::Operation;
+use crate::domain::correlation::{Pair, Rule};
+use crate::domain::estate::{ConnectorFacts, Instructions};
+use crate::domain::id::ConnectorName;
+use crate::domain::rotation::Strategy;
+use crate::domain::verdict::{CredentialRole, Expectation};
+
+/// The field that a deletion of the account writes.
+pub const WHOLE_ACCOUNT: &str = "*";
+
+/// One approved connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Also the name of the target.
+    pub name: ConnectorName,
+    /// Which protocol: `scim`, `rest`, `sql`, `file`.
+    pub kind: String,
+    /// What the target is for.
+    pub purpose: String,
+    /// Who answers for the connector.
+    pub owner: String,
+    /// Who answers when the owner is away or leaves.
+    pub deputy: String,
+    /// When the approval must be looked at again.
+    pub review_by: Date,
+    /// A target where access weighs more.
+    pub privileged: bool,
+    /// What must no longer be seen after a removal.
+    pub after_removal: Expectation,
+    /// What it may do.
+    pub operations: BTreeSet<Operation>,
+    /// Fields that it may write, in the target's words; [`WHOLE_ACCOUNT`] for a deletion.
+    pub writes: BTreeSet<String>,
+    /// What the target has no need of, and why.
+    pub without: BTreeMap<Operation, String>,
+    /// How accounts are matched to a subject.
+    pub correlation: Rule,
+    /// Its credentials by role.
+    pub credentials: BTreeMap<CredentialRole, CredentialDeclaration>,
+    /// How long old and new secret live side by side.
+    pub overlap_seconds: u64,
+    /// How hard the target may be pressed.
+    pub limits: Limits,
+    /// What a healthy answer looks like.
+    pub expect: Expect,
+    /// What a person does when the machine cannot.
+    pub fallback: Instructions,
+}
+
+/// One credential: where its secret lies and how it ages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialDeclaration {
+    /// Reference such as `local:crm/writer`.
+    pub secret: String,
+    /// Sign-in name, where the protocol has one.
+    pub username: Option<String>,
+    /// Oldest age before a rotation is due; `None` means no limit.
+    pub max_age_seconds: Option<u64>,
+    /// How it is replaced; `None` means that the machine cannot.
+    pub rotation: Option<Strategy>,
+}
+
+/// How hard the target may be pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls under way at once.
+    pub concurrency: u32,
+    /// Requests started in one second; a burst of one second's worth is let through.
+    pub requests_per_second: u32,
+    /// Longest wait for one call, and for one answer of a paged one.
+    pub timeout_seconds: u64,
+    /// Longest wait for a whole listing.
+    pub listing_timeout_seconds: u64,
+    /// Lost calls in a row that open the breaker.
+    pub breaker_failures: u32,
+    /// How long it stays open before one call may probe.
+    pub breaker_pause_seconds: u64,
+}
+
+/// What a healthy answer looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    /// Fewer accounts than this are not believed.
+    pub accounts_min: u64,
+    /// More accounts than this are not believed.
+    pub accounts_max: u64,
+    /// Fields that every account must show, in the target's words.
+    pub fields: Vec<String>,
+    /// Oldest data that can prove absence.
+    pub max_data_age_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            requests_per_second: 20,
+            timeout_seconds: 10,
+            listing_timeout_seconds: 300,
+            breaker_failures: 5,
+            breaker_pause_seconds: 30,
+        }
+    }
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            accounts_min: 1,
+            accounts_max: u64::MAX,
+            fields: Vec::new(),
+            max_data_age_seconds: 300,
+        }
+    }
+}
+
+impl Manifest {
+    /// What the planner must know.
+    pub fn facts(&self) -> ConnectorFacts {
+        ConnectorFacts {
+            operations: self.operations.clone(),
+            without: self.without.clone(),
+            expect: self.after_removal,
+            max_data_age_seconds: self.expect.max_data_age_seconds,
+            privileged: self.privileged,
+            rotation: self
+                .credentials
+                .iter()
+                .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
+                .collect(),
+            overlap_seconds: self.overlap_seconds,
+            fallback: self.fallback.clone(),
+        }
+    }
+
+    /// Reads everything but the kind's own table; the caller finishes the root when the kind has
+    /// read its part. Problems go into the document, and only a document without any makes the
+    /// manifest valid: what could not be read holds a placeholder, so that the kind can be checked
+    /// in the same go.
+    pub fn read(root: &Table<'_>) -> Self {
+        let name = read_name(root);
+        let kind = root.required_string("kind");
+        let purpose = text(root, "purpose");
+        let owner = text(root, "owner");
+        let deputy = text(root, "deputy");
+        if let (Some(owner), Some(deputy)) = (&owner, &deputy)
+            && owner.value == deputy.value
+        {
+            root.report(
+                deputy.line,
+                "owner and deputy are the same",
+                "name a second person, who answers when the owner leaves",
+            );
+        }
+        let review_by = root.required_string("review_by").and_then(|item| {
+            let date = item.value.parse::<Date>().ok();
+            if date.is_none() {
+                root.report(
+                    item.line,
+                    format!("`review_by` is `{}`", item.value),
+                    "write a date such as 2027-03-31",
+                );
+            }
+            date
+        });
+        let operations = read_operations(root);
+        let writes = read_writes(root, &operations);
+        let without = read_without(root, &operations);
+        let correlation = read_correlation(root);
+        let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
+        let overlap_seconds = root
+            .table("rotation")
+            .and_then(|table| {
+                let seconds = number(&table, "overlap_seconds", 0..=30 * 86_400);
+                table.finish();
+                seconds
+            })
+            .unwrap_or(600);
+        let after_removal = read_after_removal(root);
+        let fallback = read_fallback(root);
+        let written = |item: Option<Item<String>>| item.map_or_else(String::new, |item| item.value);
+        Self {
+            name: name.unwrap_or_else(|| "unnamed".into()),
+            kind: written(kind),
+            purpose: written(purpose),
+            owner: written(owner),
+            deputy: written(deputy),
+            review_by: review_by.unwrap_or(Date::MIN),
+            privileged: root.boolean("privileged").is_some_and(|item| item.value),
+            after_removal: after_removal.unwrap_or(Expectation::AccountGone),
+            operations,
+            writes,
+            without,
+            correlation,
+            credentials,
+            overlap_seconds,
+            limits: read_limits(root),
+            expect: read_expect(root),
+            fallback: fallback.unwrap_or_else(|| Instructions {
+                desk: String::new(),
+                steps: Vec::new(),
+                deadline_hours: 0,
+            }),
+        }
+    }
+}
+
+/// A string that must be there and hold something.
+fn text(table: &Table<'_>, key: &str) -> Option<Item<String>> {
+    let item = table.required_string(key)?;
+    if item.value.trim().is_empty() {
+        table.report(item.line, format!("`{key}` is empty"), "fill it in");
+        return None;
+    }
+    Some(item)
+}
+
+fn number(table: &Table<'_>, key: &str, allowed: std::ops::RangeInclusive<i64>) -> Option<u64> {
+    table
+        .integer(key, allowed)
+        .map(|item| item.value.unsigned_abs())
+}
+
+fn read_name(root: &Table<'_>) -> Option<ConnectorName> {
+    let item = root.required_string("name")?;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if item.value.is_empty() || item.value.len() > 63 || !item.value.chars().all(fits) {
+        root.report(
+            item.line,
+            format!("`name` is `{}`", item.value),
+            "use up to 63 lower-case letters, digits and `-`",
+        );
+        return None;
+    }
+    Some(ConnectorName(item.value))
+}
+
+fn read_operations(root: &Table<'_>) -> BTreeSet<Operation> {
+    let mut operations = BTreeSet::new();
+    if !root.has("operations") {
+        root.report(
+            root.line(),
+            "`operations` is missing",
+            "list what the connector may do, at least \"list\" and \"read\"",
+        );
+    }
+    let items = root.strings("operations");
+    let line = items.first().map_or(root.line(), |item| item.line);
+    for item in items {
+        match Operation::from_name(&item.value) {
+            Some(operation) => {
+                operations.insert(operation);
+            }
+            None => unknown_operation(root, &item),
+        }
+    }
+    for needed in [Operation::List, Operation::Read] {
+        if root.has("operations") && !operations.contains(&needed) {
+            root.report(
+                line,
+                format!("`operations` lacks \"{}\"", needed.as_str()),
+                "add it: without reading nothing can be proved",
+            );
+        }
+    }
+    operations
+}
+
+fn unknown_operation(table: &Table<'_>, item: &Item<String>) {
+    let known: Vec<_> = Operation::ALL.iter().map(|op| op.as_str()).collect();
+    table.report(
+        item.line,
+        format!("unknown operation `{}`", item.value),
+        format!("use one of: {}", known.join(", ")),
+    );
+}
+
+/// `writes` and `operations` must agree both ways: a field without an operation that writes is an
+/// approval nobody needs, an operation without a field would be refused at the worst moment.
+fn read_writes(root: &Table<'_>, operations: &BTreeSet<Operation>) -> BTreeSet<String> {
+    let items = root.strings("writes");
+    let line = items.first().map_or(root.line(), |item| item.line);
+    let deletes = operations.contains(&Operation::Delete);
+    let changes = operations
+        .iter()
+        .any(|op| op.writes() && *op != Operation::Delete);
+    for item in &items {
+        if item.value == WHOLE_ACCOUNT && !deletes {
+            root.report(
+                item.line,
+                "`writes` allows \"*\", the deletion of an account, but `operations` lacks \"delete\"",
+                "remove one or add the other",
+            );
+        } else if item.value != WHOLE_ACCOUNT && !changes {
+            root.report(
+                item.line,
+                format!("`writes` allows `{}` but no operation writes", item.value),
+                "remove the field or add the operation",
+            );
+        }
+    }
+    let writes: BTreeSet<_> = items.into_iter().map(|item| item.value).collect();
+    if deletes && !writes.contains(WHOLE_ACCOUNT) {
+        root.report(
+            line,
+            "`operations` has \"delete\" but `writes` lacks \"*\"",
+            "add \"*\" to `writes` to approve the deletion of accounts",
+        );
+    }
+    if changes && !writes.iter().any(|field| field != WHOLE_ACCOUNT) {
+        root.report(
+            line,
+            "an operation writes but `writes` names no field",
+            "list the fields that it may write, in the target's words",
+        );
+    }
+    writes
+}
+
+fn read_without(root: &Table<'_>, operations: &BTreeSet<Operation>) -> BTreeMap<Operation, String> {
+    let mut without = BTreeMap::new();
+    let Some(table) = root.table("without") else {
+        return without;
+    };
+    for key in table.keys() {
+        let reason = text(&table, &key.value);
+        let Some(operation) = Operation::from_name(&key.value) else {
+            unknown_operation(&table, &key);
+            continue;
+        };
+        if operations.contains(&operation) || !operation.writes() {
+            table.report(
+                key.line,
+                format!("`{}` cannot be both done and not needed", key.value),
+                "remove it from `operations` or from `without`",
+            );
+        }
+        if let Some(reason) = reason {
+            without.insert(operation, reason.value);
+        }
+    }
+    without
+}
+
+fn read_correlation(root: &Table<'_>) -> Rule {
+    let mut pairs = Vec::new();
+    for table in root.tables("correlation") {
+        let identifier = text(&table, "identifier");
+        let attribute = text(&table, "attribute");
+        let decides = table.boolean("decides");
+        if decides.is_none() && !table.has("decides") {
+            table.report(
+                table.line(),
+                "`decides` is missing",
+                "say true if equality decides, false if it only points to an account",
+            );
+        }
+        table.finish();
+        if let (Some(identifier), Some(attribute), Some(decides)) = (identifier, attribute, decides)
+        {
+            if decides.value && identifier.value == "email" {
+                table.report(
+                    decides.line,
+                    "an e-mail address decides",
+                    "addresses are reassigned: set `decides = false` and match by an immutable id",
+                );
+            }
+            pairs.push(Pair {
+                identifier: identifier.value,
+                attribute: attribute.value,
+                decides: decides.value,
+            });
+        }
+    }
+    if !pairs.iter().any(|pair| pair.decides) {
+        root.report(
+            root.line(),
+            "no `[[correlation]]` decides",
+            "add one with `decides = true` on an identifier that is never reassigned",
+        );
+    }
+    Rule { pairs }
+}
+
+fn read_after_removal(root: &Table<'_>) -> Option<Expectation> {
+    let item = root.required_string("after_removal")?;
+    match item.value.as_str() {
+        "account_gone" => Some(Expectation::AccountGone),
+        "account_powerless" => Some(Expectation::AccountPowerless),
+        other => {
+            root.report(
+                item.line,
+                format!("`after_removal` is `{other}`"),
+                "use account_gone or account_powerless",
+            );
+            None
+        }
+    }
+}
+
+fn read_limits(root: &Table<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(table) = root.table("limits") else {
+        return limits;
+    };
+    let small = |key, into: &mut u32, most| {
+        if let Some(value) = number(&table, key, 1..=most) {
+            *into = u32::try_from(value).unwrap_or(u32::MAX);
+        }
+    };
+    small("concurrency", &mut limits.concurrency, 10_000);
+    small(
+        "requests_per_second",
+        &mut limits.requests_per_second,
+        1_000_000,
+    );
+    small("breaker_failures", &mut limits.breaker_failures, 1000);
+    let seconds = |key, into: &mut u64| {
+        if let Some(value) = number(&table, key, 1..=3600) {
+            *into = value;
+        }
+    };
+    seconds("timeout_seconds", &mut limits.timeout_seconds);
+    seconds(
+        "listing_timeout_seconds",
+        &mut limits.listing_timeout_seconds,
+    );
+    seconds("breaker_pause_seconds", &mut limits.breaker_pause_seconds);
+    table.finish();
+    limits
+}
+
+fn read_expect(root: &Table<'_>) -> Expect {
+    let mut expect = Expect::default();
+    let Some(table) = root.table("expect") else {
+        return expect;
+    };
+    let count = |key, into: &mut u64| {
+        if let Some(value) = number(&table, key, 0..=i64::MAX) {
+            *into = value;
+        }
+    };
+    count("accounts_min", &mut expect.accounts_min);
+    count("accounts_max", &mut expect.accounts_max);
+    count("max_data_age_seconds", &mut expect.max_data_age_seconds);
+    if expect.accounts_min > expect.accounts_max || expect.accounts_min == 0 {
+        table.report(
+            table.line(),
+            format!(
+                "no number of accounts is from {} to {} and proves something",
+                expect.accounts_min, expect.accounts_max
+            ),
+            "let `accounts_min` be at least 1 and at most `accounts_max`",
+        );
+    }
+    expect.fields = table
+        .strings("fields")
+        .into_iter()
+        .map(|item| item.value)
+        .collect();
+    table.finish();
+    expect
+}
+
+fn read_fallback(root: &Table<'_>) -> Option<Instructions> {
+    let table = root.required_table("fallback")?;
+    let desk = table
+        .string("desk")
+        .map_or_else(|| "built-in".to_owned(), |item| item.value);
+    let deadline_hours = number(&table, "deadline_hours", 1..=24 * 365).unwrap_or(24);
+    let steps: Vec<_> = table
+        .strings("steps")
+        .into_iter()
+        .map(|item| item.value)
+        .collect();
+    if steps.is_empty() {
+        table.report(
+            table.line(),
+            "the fallback has no `steps`",
+            "write down what a person does when the machine cannot",
+        );
+    }
+    table.finish();
+    Some(Instructions {
+        desk,
+        steps,
+        deadline_hours,
+    })
+}
