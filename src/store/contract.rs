@@ -73,12 +73,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// in `keep.without`. Each claim counts the run's fencing token up.
     async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>>;
     /// Commits many settlements in one transaction. Each is checked on its own: if the run is no
-    /// longer leased to `keep.worker` with that token, it is refused and changes nothing. A run
+    /// longer leased to `keep.worker` with that token, or has not exactly one step less than the
+    /// settlement's, it is refused and changes nothing. (The step makes the call safe to repeat
+    /// when a commit's answer was lost: a settlement that is already in is reported as accepted
+    /// and not applied twice.) A run
     /// whose next step is due stays leased; one that waits, gathers or has ended is released. A run
     /// that ends counts its parent's open children down; the parent becomes due at zero. Child
     /// runs, and parents that became due, are leased to the same worker as far as `keep` allows and
     /// come back in `kept`.
-    async fn settle(&self, now: Timestamp, keep: &Keep, batch: Vec<Fenced>) -> Stored<Settled>;
+    async fn settle(&self, now: Timestamp, keep: &Keep, batch: &[Fenced]) -> Stored<Settled>;
     /// How many removals the case has; asked once, when its discoveries have all ended.
     async fn removals_of(&self, case: CaseId) -> Stored<u32>;
     /// Gives leases back unused, at drain; tokens keep counting.
