@@ -7,4 +7,5 @@
 pub mod connectors;
 pub mod document;
 pub mod domain;
+pub mod secrets;
 pub mod store;
