@@ -324,6 +324,26 @@ pub fn is_rust(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|ext| ext == "rs")
 }
 
+/// Whether a whole file is test code: `tests.rs`, or beneath a folder `tests`.
+pub fn is_test(file: &str) -> bool {
+    module_of(file).iter().any(|part| part == "tests")
+}
+
+/// The tokens before the module `tests`, which by convention comes last in a file.
+pub fn without_tests(tokens: &[Placed]) -> &[Placed] {
+    let tests = |three: &[Placed]| {
+        let words: Vec<_> = three.iter().map(|(token, _)| token.clone()).collect();
+        words
+            == [
+                Token::Name("mod".to_owned()),
+                Token::Name("tests".to_owned()),
+                Token::Mark('{'),
+            ]
+    };
+    let end = tokens.windows(3).position(tests).unwrap_or(tokens.len());
+    &tokens[..end]
+}
+
 /// The module path of a file under `src`: `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`.
 pub fn module_of(file: &str) -> Vec<String> {
     let inner = file.strip_prefix("src/").unwrap_or(file);

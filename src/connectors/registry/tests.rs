@@ -1,4 +1,6 @@
 //! What a wrong manifest is told: everything, at once, by file and line.
+//!
+//! Owns the refusals of the registry, one test for each rule. Talks to no target.
 
 use super::super::fixture::{CRM, Moved};
 use super::*;
