@@ -1,0 +1,6 @@
+//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, the built binary.
+//!
+//! Owns the list of topics; each topic is one file. One binary, because linking is what costs.
+//! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
+
+mod parts;
