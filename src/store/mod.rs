@@ -5,7 +5,23 @@
 //! back-pressure ([`StoreError::Unavailable`]), never the outcome of a run.
 
 mod contract;
+mod docket;
 mod error;
+mod intake;
+mod plan;
+mod refusal;
+mod schema;
+mod settings;
+mod shape;
+mod sqlite;
+
+use std::sync::Arc;
 
 pub use contract::*;
 pub use error::StoreError;
+pub use settings::Settings;
+
+/// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].
+pub async fn open(settings: &Settings) -> Stored<Arc<dyn Store>> {
+    Ok(Arc::new(sqlite::SqliteStore::open(settings).await?))
+}

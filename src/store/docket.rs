@@ -1,0 +1,175 @@
+//! Admission without a database: the cases that a batch of events is about, as the events change
+//! them one after the other.
+//!
+//! Owns the order of decisions: each event of a batch sees what the earlier ones did. Opened cases
+//! are then written all at once, the rarer decisions one by one after them.
+
+use std::collections::HashSet;
+
+use crate::domain::event::RecordedEvent;
+use crate::domain::id::CaseId;
+use crate::domain::run::{Run, RunBody};
+use crate::domain::settlement::{AdmissionDecision, CaseRow, ExistingCase, Settlement};
+
+use super::AdmitFn;
+
+/// The cases known so far, with the tenant of each.
+#[derive(Debug, Default)]
+pub(super) struct Docket {
+    cases: Vec<(String, ExistingCase)>,
+}
+
+/// A case to open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub tenant: String,
+    pub case: Box<CaseRow>,
+    pub first: Box<Settlement>,
+}
+
+/// A decision about what exists already, or about no case.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// The case's row and run as they should stand.
+    Reschedule(Box<CaseRow>, Box<Run>),
+    /// The case run's end.
+    Rescind(Box<Settlement>),
+    /// No run of it writes again.
+    Halt(CaseId),
+    /// Rotations to begin.
+    Rotate(Vec<Run>),
+}
+
+/// What became of one event.
+#[derive(Debug)]
+pub(super) struct Ruling {
+    pub seq: i64,
+    pub decision: &'static str,
+    pub reason: String,
+}
+
+/// All decisions of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Rulings {
+    pub opened: Vec<Opened>,
+    pub changes: Vec<Change>,
+    pub rulings: Vec<Ruling>,
+    /// Cases whose leases end, even those begun in this batch.
+    pub overruled: HashSet<CaseId>,
+}
+
+impl Docket {
+    pub(super) fn new(mut cases: Vec<(String, ExistingCase)>) -> Self {
+        cases.sort_by_key(|(_, case)| (case.row.opened, case.row.id));
+        Self { cases }
+    }
+
+    /// Decides the events in this order.
+    pub(super) fn decide(
+        mut self,
+        events: Vec<(i64, RecordedEvent)>,
+        decide: AdmitFn<'_>,
+    ) -> Rulings {
+        let mut rulings = Rulings::default();
+        for (seq, event) in events {
+            let admission = decide(&event, &self.about(&event));
+            let decision = name(&admission.decision);
+            rulings.rulings.push(Ruling {
+                seq,
+                decision,
+                reason: admission.reason,
+            });
+            self.note(&event, admission.decision, &mut rulings);
+        }
+        rulings
+    }
+
+    /// Cases of the same HR case or subject, newest first.
+    fn about(&self, event: &RecordedEvent) -> Vec<ExistingCase> {
+        let subject = &event.event.subject;
+        let key = subject.key();
+        self.cases
+            .iter()
+            .rev()
+            .filter(|(tenant, case)| {
+                case.row.subject_key == key
+                    || (*tenant == subject.tenant && case.row.hr_case == event.event.hr_case)
+            })
+            .map(|(_, case)| case.clone())
+            .collect()
+    }
+
+    fn note(&mut self, event: &RecordedEvent, decision: AdmissionDecision, out: &mut Rulings) {
+        match decision {
+            AdmissionDecision::Open { case, first } => {
+                let tenant = tenant_of(&first.run).unwrap_or(&event.event.subject.tenant);
+                let opened = ExistingCase {
+                    row: (*case).clone(),
+                    run: first.run.clone(),
+                    ended: first.case_ended.map(|(_, end, _)| end),
+                    halted: false,
+                };
+                self.cases.push((tenant.to_owned(), opened));
+                out.opened.push(Opened {
+                    tenant: tenant.to_owned(),
+                    case,
+                    first,
+                });
+            }
+            AdmissionDecision::Reschedule { case, run } => {
+                out.overruled.insert(case.id);
+                if let Some(known) = self.known(case.id) {
+                    known.row = (*case).clone();
+                    known.run = (*run).clone();
+                }
+                out.changes.push(Change::Reschedule(case, run));
+            }
+            AdmissionDecision::Rescind { settlement } => {
+                out.overruled.extend(settlement.run.case);
+                let id = settlement.run.case;
+                if let Some(known) = id.and_then(|id| self.known(id)) {
+                    known.run = settlement.run.clone();
+                    known.ended = settlement.case_ended.map(|(_, end, _)| end);
+                }
+                out.changes.push(Change::Rescind(settlement));
+            }
+            AdmissionDecision::Halt { case } => {
+                out.overruled.insert(case);
+                if let Some(known) = self.known(case) {
+                    known.halted = true;
+                    known.run.halted = true;
+                }
+                out.changes.push(Change::Halt(case));
+            }
+            AdmissionDecision::Rotate { runs } => out.changes.push(Change::Rotate(runs)),
+            AdmissionDecision::Ignore => {}
+        }
+    }
+
+    fn known(&mut self, id: CaseId) -> Option<&mut ExistingCase> {
+        self.cases
+            .iter_mut()
+            .map(|(_, case)| case)
+            .find(|case| case.row.id == id)
+    }
+}
+
+/// The tenant of a case's run.
+fn tenant_of(run: &Run) -> Option<&str> {
+    match &run.body {
+        RunBody::Case(body) => Some(&body.subject.tenant),
+        RunBody::Discovery(body) => Some(&body.subject.tenant),
+        RunBody::Removal(_) | RunBody::Rotation(_) => None,
+    }
+}
+
+fn name(decision: &AdmissionDecision) -> &'static str {
+    match decision {
+        AdmissionDecision::Open { .. } => "open",
+        AdmissionDecision::Reschedule { .. } => "reschedule",
+        AdmissionDecision::Rescind { .. } => "rescind",
+        AdmissionDecision::Halt { .. } => "halt",
+        AdmissionDecision::Rotate { .. } => "rotate",
+        AdmissionDecision::Ignore => "ignore",
+    }
+}

@@ -1,0 +1,222 @@
+//! Admission: recorded events become cases and runs, in one transaction for a batch.
+//!
+//! The single writing connection makes batches follow each other, so no two of them see an event or
+//! a case at the same time.
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use crate::domain::event::RecordedEvent;
+use crate::domain::id::{CaseId, WorkerId};
+use crate::domain::run::Run;
+use crate::domain::settlement::{ExistingCase, Settlement};
+use crate::domain::time::Timestamp;
+use crate::store::docket::{Change, Docket, Opened, Rulings};
+use crate::store::plan::{Opening, Share};
+use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
+use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
+
+use super::funnel::Funnel;
+use super::rows::{chunks, numbered};
+use super::runs::{self, BodyRow, NewRun};
+use super::{cases, journal, outbox, tasks};
+
+pub(super) async fn admit(
+    funnel: &Funnel,
+    limit: u32,
+    now: Timestamp,
+    keep: &Keep,
+    decide: AdmitFn<'_>,
+) -> Stored<Admitted> {
+    if !waiting(funnel).await? {
+        return Ok(Admitted::default());
+    }
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("admit").await?;
+    let events = oldest(&mut tx, limit).await?;
+    let count = events.len();
+    let docket = Docket::new(existing(&mut tx, &events).await?);
+    let rulings = docket.decide(events, decide);
+    let mut share = Share::new(keep);
+    let mut kept = open(&mut tx, &rulings.opened, now, keep.worker, &mut share).await?;
+    for change in &rulings.changes {
+        apply(&mut tx, change, now).await?;
+    }
+    mark(&mut tx, &rulings, now).await?;
+    tx.commit().await?;
+    kept.retain(|claimed| {
+        claimed
+            .run
+            .case
+            .is_none_or(|case| !rulings.overruled.contains(&case))
+    });
+    Ok(Admitted {
+        events: count as u32,
+        kept,
+    })
+}
+
+async fn waiting(funnel: &Funnel) -> Stored<bool> {
+    let mut reader = funnel.reader().await?;
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM events WHERE admitted_us IS NULL)")
+            .fetch_one(&mut *reader)
+            .await?,
+    )
+}
+
+async fn oldest(tx: &mut SqliteConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
+    sqlx::query_as::<_, (i64, String)>(
+        "SELECT seq, body FROM events WHERE admitted_us IS NULL ORDER BY seq LIMIT ?",
+    )
+    .bind(limit)
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(|(seq, body)| Ok((seq, parsed(&body, "events", "body", seq)?)))
+    .collect()
+}
+
+/// The cases that these events may be about, each with its run and its tenant.
+async fn existing(
+    tx: &mut SqliteConnection,
+    events: &[(i64, RecordedEvent)],
+) -> Stored<Vec<(String, ExistingCase)>> {
+    let subjects: Vec<String> = events
+        .iter()
+        .map(|(_, event)| event.event.subject.key())
+        .collect();
+    let hr_cases: Vec<(&str, &str)> = events
+        .iter()
+        .map(|(_, event)| {
+            let subject = &event.event.subject;
+            (subject.tenant.as_str(), event.event.hr_case.as_str())
+        })
+        .collect();
+    cases::about(tx, &json(&subjects)?, &json(&hr_cases)?).await
+}
+
+async fn open(
+    tx: &mut SqliteConnection,
+    opened: &[Opened],
+    now: Timestamp,
+    worker: WorkerId,
+    share: &mut Share<'_>,
+) -> Stored<Vec<Claimed>> {
+    cases::insert(tx, opened).await?;
+    let mut openings = Vec::with_capacity(opened.len());
+    for one in opened {
+        openings.push(Opening::of(&one.first, now, share)?);
+    }
+    let mut rows = Vec::new();
+    for opening in &openings {
+        let children = opening.children.len() as u32;
+        rows.push(NewRun::born(&opening.run, worker, children));
+        let born = opening.children.iter();
+        rows.extend(born.map(|child| NewRun::born(child, worker, 0)));
+    }
+    runs::insert(tx, &rows).await?;
+    let rotations = opened.iter().filter_map(|one| one.first.rotation.as_ref());
+    for rotation in rotations {
+        start(tx, rotation).await?;
+    }
+    let firsts: Vec<&Settlement> = opened.iter().map(|one| &*one.first).collect();
+    tell(tx, &firsts).await?;
+    Ok(openings
+        .iter()
+        .zip(opened)
+        .flat_map(|(opening, one)| {
+            let task = one.first.task.as_ref();
+            let children = opening.children.len() as u32;
+            let case = opening
+                .run
+                .leased
+                .then(|| opening.run.claimed(children, task));
+            let born = opening.children.iter().filter(|child| child.leased);
+            case.into_iter()
+                .chain(born.map(|child| child.claimed(0, None)))
+        })
+        .collect())
+}
+
+/// What settlements say besides the runs themselves.
+async fn tell(tx: &mut SqliteConnection, settlements: &[&Settlement]) -> Stored<()> {
+    let lines: Vec<_> = settlements.iter().flat_map(|one| &one.journal).collect();
+    journal::insert(tx, &lines).await?;
+    let changed: Vec<_> = settlements
+        .iter()
+        .filter_map(|one| one.task.as_ref())
+        .collect();
+    tasks::save(tx, &changed).await?;
+    let messages: Vec<_> = settlements.iter().flat_map(|one| &one.messages).collect();
+    outbox::insert(tx, &messages).await?;
+    for (case, end, at) in settlements.iter().filter_map(|one| one.case_ended.as_ref()) {
+        cases::end(tx, case.0, end.as_str(), micros(*at)).await?;
+    }
+    Ok(())
+}
+
+async fn start(tx: &mut SqliteConnection, rotation: &Run) -> Stored<()> {
+    let columns = RunColumns::of(rotation, &[])?;
+    runs::insert(tx, &[NewRun::free(&columns)]).await?;
+    Ok(())
+}
+
+async fn apply(tx: &mut SqliteConnection, change: &Change, now: Timestamp) -> Stored<()> {
+    match change {
+        Change::Reschedule(case, run) => {
+            cases::reschedule(tx, case).await?;
+            let columns = RunColumns::of(run, &[])?;
+            runs::overrule(tx, &columns, columns.due_us).await
+        }
+        Change::Rescind(settlement) => {
+            let columns = RunColumns::of(&settlement.run, &settlement.journal)?;
+            runs::overrule(tx, &columns, columns.due_us).await?;
+            tell(tx, &[settlement]).await
+        }
+        Change::Halt(case) => halt(tx, *case, now).await,
+        Change::Rotate(rotations) => {
+            for rotation in rotations {
+                start(tx, rotation).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Every open run of the case learns that it must not write again, and is looked at at once.
+async fn halt(tx: &mut SqliteConnection, case: CaseId, now: Timestamp) -> Stored<()> {
+    cases::halt(tx, case).await?;
+    let rows = sqlx::query_as::<_, BodyRow>(
+        "SELECT id, body FROM runs WHERE case_id = ? AND ended IS NULL",
+    )
+    .bind(case.0)
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        let mut run = row.run()?;
+        run.halted = true;
+        let columns = RunColumns::of(&run, &[])?;
+        runs::overrule(tx, &columns, Some(micros_up(now))).await?;
+    }
+    Ok(())
+}
+
+async fn mark(tx: &mut SqliteConnection, rulings: &Rulings, now: Timestamp) -> Stored<()> {
+    for chunk in chunks(&rulings.rulings) {
+        let sql = format!(
+            "WITH u (seq, decision, reason) AS (VALUES {}) \
+             UPDATE events SET admitted_us = ?1, decision = u.decision, reason = u.reason \
+             FROM u WHERE events.seq = u.seq",
+            numbered(2, 3, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(micros(now));
+        for ruling in chunk {
+            query = query
+                .bind(ruling.seq)
+                .bind(ruling.decision)
+                .bind(&ruling.reason);
+        }
+        query.execute(&mut *tx).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Wishes of operators, in line until a worker carries them out.
+//!
+//! A wish about a task whose run is leased stays in line: the worker that holds the run comes first.
+
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use crate::domain::command::{Answer, Command};
+use crate::domain::id::CommandId;
+use crate::domain::settlement::Obedience;
+use crate::domain::time::Timestamp;
+use crate::store::shape::{RunColumns, json, micros, parsed, run_of};
+use crate::store::{ObeyFn, Stored};
+
+use super::funnel::Funnel;
+use super::runs::{self, NewRun};
+use super::tasks;
+
+pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
+    let mut writer = funnel.writer().await;
+    sqlx::query(
+        "INSERT INTO commands (id, task_id, body) VALUES (?,?,?) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(command.id.0)
+    .bind(command.wish.task().map(|id| id.0))
+    .bind(json(command)?)
+    .execute(writer.alone())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn answer(funnel: &Funnel, id: CommandId) -> Stored<Option<Answer>> {
+    let mut reader = funnel.reader().await?;
+    let text: Option<Option<String>> =
+        sqlx::query_scalar("SELECT answer FROM commands WHERE id = ?")
+            .bind(id.0)
+            .fetch_optional(&mut *reader)
+            .await?;
+    text.flatten()
+        .map(|text| parsed(&text, "commands", "answer", id))
+        .transpose()
+}
+
+pub(super) async fn obey(
+    funnel: &Funnel,
+    limit: u32,
+    now: Timestamp,
+    decide: ObeyFn<'_>,
+) -> Stored<u32> {
+    if !waiting(funnel).await? {
+        return Ok(0);
+    }
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("obey").await?;
+    let rows = sqlx::query_as::<_, (Uuid, String)>(
+        "SELECT c.id, c.body FROM commands c LEFT JOIN tasks t ON t.id = c.task_id \
+         LEFT JOIN runs r ON r.id = t.run_id \
+         WHERE c.answer IS NULL AND r.owner IS NULL ORDER BY c.seq LIMIT ?",
+    )
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await?;
+    let count = rows.len() as u32;
+    for (id, body) in rows {
+        let command: Command = parsed(&body, "commands", "body", id)?;
+        // Read here and not above: an earlier wish of this batch may have changed both.
+        let task = match command.wish.task() {
+            Some(id) => tasks::by_id(&mut tx, id).await?,
+            None => None,
+        };
+        let run = match &task {
+            Some(task) => one_run(&mut tx, task.run.0).await?,
+            None => None,
+        };
+        let obedience = decide(&command, task.as_ref(), run.as_ref());
+        carry_out(&mut tx, &obedience, now).await?;
+    }
+    tx.commit().await?;
+    Ok(count)
+}
+
+async fn waiting(funnel: &Funnel) -> Stored<bool> {
+    let mut reader = funnel.reader().await?;
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM commands WHERE answer IS NULL)")
+            .fetch_one(&mut *reader)
+            .await?,
+    )
+}
+
+async fn one_run(tx: &mut SqliteConnection, id: Uuid) -> Stored<Option<crate::domain::run::Run>> {
+    let body: Option<String> = sqlx::query_scalar("SELECT body FROM runs WHERE id = ?")
+        .bind(id)
+        .fetch_optional(tx)
+        .await?;
+    body.map(|body| run_of(id, &body)).transpose()
+}
+
+async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timestamp) -> Stored<()> {
+    let changed: Vec<_> = obedience.task.iter().collect();
+    tasks::save(tx, &changed).await?;
+    if let Some(run) = &obedience.run {
+        let columns = RunColumns::of(run, &[])?;
+        runs::overrule(tx, &columns, columns.due_us).await?;
+    }
+    if let Some(rotation) = &obedience.rotation {
+        let columns = RunColumns::of(rotation, &[])?;
+        runs::insert(tx, &[NewRun::free(&columns)]).await?;
+    }
+    sqlx::query("UPDATE commands SET answer = ?, answered_us = ? WHERE id = ? AND answer IS NULL")
+        .bind(json(&obedience.answer)?)
+        .bind(micros(now))
+        .bind(obedience.command.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The append-only journal.
+//!
+//! Written with the state that it explains, never changed. A settlement that is repeated because
+//! its commit was not answered finds its own lines there and leaves them.
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use uuid::Uuid;
+
+use crate::domain::id::{CaseId, EntitlementId, RunId, StateName};
+use crate::domain::settlement::JournalEntry;
+use crate::domain::workflow::OutcomeKey;
+use crate::store::Stored;
+use crate::store::shape::{corrupt, instant, json, micros, parsed};
+
+use super::rows::{chunks, tuples};
+
+pub(super) async fn insert(tx: &mut SqliteConnection, entries: &[&JournalEntry]) -> Stored<()> {
+    for chunk in chunks(entries) {
+        let sql = format!(
+            "INSERT INTO journal (run_id, sequence, place, at_us, state, item, outcome, failure, \
+             detail) VALUES {} ON CONFLICT DO NOTHING",
+            tuples(9, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for entry in chunk {
+            query = query
+                .bind(entry.run.0)
+                .bind(entry.sequence.cast_signed())
+                .bind(entry.place)
+                .bind(micros(entry.at))
+                .bind(entry.state.as_str())
+                .bind(entry.item.as_ref().map(EntitlementId::as_str))
+                .bind(entry.outcome.as_str())
+                .bind(entry.failure.as_ref().map(json).transpose()?)
+                .bind(entry.detail.as_ref().map(json).transpose()?);
+        }
+        query.execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct JournalRow {
+    run_id: Uuid,
+    sequence: i64,
+    place: u32,
+    at_us: i64,
+    state: String,
+    item: Option<String>,
+    outcome: String,
+    failure: Option<String>,
+    detail: Option<String>,
+}
+
+impl JournalRow {
+    fn entry(self) -> Stored<JournalEntry> {
+        let row = self.run_id;
+        let outcome = OutcomeKey::from_name(&self.outcome)
+            .ok_or_else(|| corrupt("journal", "outcome", row, &"not an outcome"))?;
+        Ok(JournalEntry {
+            run: RunId(row),
+            sequence: self.sequence.cast_unsigned(),
+            place: self.place,
+            at: instant(self.at_us, "journal", "at_us", row)?,
+            state: StateName(self.state),
+            item: self.item.map(EntitlementId),
+            outcome,
+            failure: self
+                .failure
+                .map(|text| parsed(&text, "journal", "failure", row))
+                .transpose()?,
+            detail: self
+                .detail
+                .map(|text| parsed(&text, "journal", "detail", row))
+                .transpose()?,
+        })
+    }
+}
+
+pub(super) async fn of_run(reader: &mut SqliteConnection, run: RunId) -> Stored<Vec<JournalEntry>> {
+    sqlx::query_as::<_, JournalRow>(
+        "SELECT * FROM journal WHERE run_id = ? ORDER BY sequence, place",
+    )
+    .bind(run.0)
+    .fetch_all(reader)
+    .await?
+    .into_iter()
+    .map(JournalRow::entry)
+    .collect()
+}
+
+pub(super) async fn of_case(
+    reader: &mut SqliteConnection,
+    case: CaseId,
+) -> Stored<Vec<JournalEntry>> {
+    sqlx::query_as::<_, JournalRow>(
+        "SELECT j.* FROM runs r JOIN journal j ON j.run_id = r.id WHERE r.case_id = ? \
+         ORDER BY j.at_us, j.run_id, j.sequence, j.place",
+    )
+    .bind(case.0)
+    .fetch_all(reader)
+    .await?
+    .into_iter()
+    .map(JournalRow::entry)
+    .collect()
+}

@@ -1,0 +1,54 @@
+//! Dead letters as operators read them.
+//!
+//! Written by `intake`, marked as replayed by `outbox`; nothing deletes them.
+
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use crate::domain::id::DeadLetterId;
+use crate::store::shape::{instant, parsed};
+use crate::store::{DeadLetter, Stored};
+
+use super::funnel::Funnel;
+
+#[derive(sqlx::FromRow)]
+struct LetterRow {
+    id: Uuid,
+    body: String,
+    replayed_us: Option<i64>,
+}
+
+impl LetterRow {
+    fn letter(self) -> Stored<DeadLetter> {
+        let mut letter: DeadLetter = parsed(&self.body, "dead_letters", "body", self.id)?;
+        letter.replayed = self
+            .replayed_us
+            .map(|at| instant(at, "dead_letters", "replayed_us", self.id))
+            .transpose()?;
+        Ok(letter)
+    }
+}
+
+pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>> {
+    let mut reader = funnel.reader().await?;
+    let connection: &mut SqliteConnection = &mut reader;
+    sqlx::query_as::<_, LetterRow>(
+        "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT ?",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?
+    .into_iter()
+    .map(LetterRow::letter)
+    .collect()
+}
+
+pub(super) async fn one(funnel: &Funnel, id: DeadLetterId) -> Stored<Option<DeadLetter>> {
+    let mut reader = funnel.reader().await?;
+    sqlx::query_as::<_, LetterRow>("SELECT id, body, replayed_us FROM dead_letters WHERE id = ?")
+        .bind(id.0)
+        .fetch_optional(&mut *reader)
+        .await?
+        .map(LetterRow::letter)
+        .transpose()
+}

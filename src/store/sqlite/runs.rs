@@ -1,0 +1,284 @@
+//! Runs: how they are born, claimed, given back, and read.
+//!
+//! A claim counts the fencing token up; from then on only a write that shows this token counts.
+//! What settles a run is in `settle`.
+
+use std::collections::HashSet;
+
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use uuid::Uuid;
+
+use crate::domain::id::{ConnectorName, FencingToken, RunId, WorkerId};
+use crate::domain::run::Run;
+use crate::domain::settlement::JournalEntry;
+use crate::domain::time::Timestamp;
+use crate::store::plan::Birth;
+use crate::store::shape::{RunColumns, json, micros, run_of};
+use crate::store::{Claimed, Keep, Stored};
+
+use super::funnel::Funnel;
+use super::rows::{chunks, numbered, tuples};
+use super::{journal, tasks};
+
+/// A run to insert, and what only the store knows about it.
+pub(super) struct NewRun<'a> {
+    pub columns: &'a RunColumns,
+    pub owner: Option<Uuid>,
+    pub token: i64,
+    pub open_children: u32,
+}
+
+impl<'a> NewRun<'a> {
+    pub(super) fn born(birth: &'a Birth, worker: WorkerId, open_children: u32) -> Self {
+        Self {
+            columns: &birth.columns,
+            owner: birth.leased.then_some(worker.0),
+            token: birth.token(),
+            open_children,
+        }
+    }
+
+    pub(super) fn free(columns: &'a RunColumns) -> Self {
+        Self {
+            columns,
+            owner: None,
+            token: 0,
+            open_children: 0,
+        }
+    }
+}
+
+const COLUMNS: &str = "id, case_id, parent_id, kind, connector, priority, stage, state, due_us, \
+    owner, token, step, open_children, task_id, verdict, ended, ended_us, proof_sequence, closed_state, \
+    rotation_role, body";
+
+/// Inserts runs that do not exist yet; returns the ids of those that did not.
+pub(super) async fn insert(
+    tx: &mut SqliteConnection,
+    runs: &[NewRun<'_>],
+) -> Stored<HashSet<Uuid>> {
+    let mut new = HashSet::new();
+    for chunk in chunks(runs) {
+        let sql = format!(
+            "INSERT INTO runs ({COLUMNS}) VALUES {} ON CONFLICT DO NOTHING RETURNING id",
+            tuples(21, chunk.len())
+        );
+        let mut query = sqlx::query_scalar::<_, Uuid>(AssertSqlSafe(sql));
+        for run in chunk {
+            let c = run.columns;
+            query = query
+                .bind(c.id)
+                .bind(c.case_id)
+                .bind(c.parent_id)
+                .bind(c.kind)
+                .bind(&c.connector)
+                .bind(c.priority)
+                .bind(c.stage)
+                .bind(&c.state)
+                .bind(c.due_us)
+                .bind(run.owner)
+                .bind(run.token)
+                .bind(c.step)
+                .bind(run.open_children)
+                .bind(c.task_id)
+                .bind(c.verdict)
+                .bind(c.ended)
+                .bind(c.ended_us)
+                .bind(c.proof_sequence)
+                .bind(c.closed_state)
+                .bind(c.rotation_role)
+                .bind(&c.body);
+        }
+        new.extend(query.fetch_all(&mut *tx).await?);
+    }
+    Ok(new)
+}
+
+/// Overwrites a run whatever lease it is under, and ends that lease: admission and wishes come
+/// before the worker, whose next write is then refused.
+pub(super) async fn overrule(
+    tx: &mut SqliteConnection,
+    columns: &RunColumns,
+    due_us: Option<i64>,
+) -> Stored<()> {
+    bound(
+        sqlx::query(
+            "UPDATE runs SET stage = ?2, state = ?3, due_us = ?4, owner = NULL, token = token + 1, \
+             task_id = ?5, verdict = ?6, ended = ?7, ended_us = ?8, proof_sequence = ?9, \
+             closed_state = ?10, rotation_role = ?11, body = ?12, priority = ?13, step = ?14 \
+             WHERE id = ?1",
+        ),
+        columns,
+        due_us,
+    )
+    .bind(columns.priority)
+    .bind(columns.step)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn bound<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    c: &'q RunColumns,
+    due_us: Option<i64>,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query
+        .bind(c.id)
+        .bind(c.stage)
+        .bind(&c.state)
+        .bind(due_us)
+        .bind(c.task_id)
+        .bind(c.verdict)
+        .bind(c.ended)
+        .bind(c.ended_us)
+        .bind(c.proof_sequence)
+        .bind(c.closed_state)
+        .bind(c.rotation_role)
+        .bind(&c.body)
+}
+
+/// A run as it is handed to a worker.
+#[derive(sqlx::FromRow)]
+pub(super) struct LeasedRow {
+    pub id: Uuid,
+    pub token: i64,
+    pub open_children: u32,
+    pub task_id: Option<Uuid>,
+    pub body: String,
+}
+
+/// Leased rows with their open tasks.
+pub(super) async fn handed(
+    tx: &mut SqliteConnection,
+    rows: Vec<LeasedRow>,
+) -> Stored<Vec<Claimed>> {
+    let wanted: Vec<Uuid> = rows.iter().filter_map(|row| row.task_id).collect();
+    let mut open = tasks::open_by_id(tx, &wanted).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Claimed {
+                run: run_of(row.id, &row.body)?,
+                token: FencingToken(row.token),
+                open_children: row.open_children,
+                task: row.task_id.and_then(|id| open.remove(&id)),
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {
+    if keep.at_most == 0 || !any_due(funnel, now).await? {
+        return Ok(Vec::new());
+    }
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("claim").await?;
+    let rows = sqlx::query_as::<_, LeasedRow>(
+        "UPDATE runs SET owner = ?1, token = token + 1 WHERE id IN ( \
+           SELECT id FROM runs WHERE owner IS NULL AND due_us IS NOT NULL AND due_us <= ?2 \
+             AND (connector IS NULL OR connector NOT IN (SELECT value FROM json_each(?4))) \
+           ORDER BY priority, due_us LIMIT ?3) \
+         RETURNING id, token, open_children, task_id, body",
+    )
+    .bind(keep.worker.0)
+    .bind(micros(now))
+    .bind(keep.at_most)
+    .bind(json(&keep.without)?)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut claimed = handed(&mut tx, rows).await?;
+    tx.commit().await?;
+    claimed.sort_by_key(|claimed| {
+        (
+            claimed.run.priority,
+            claimed.run.stage.due(),
+            claimed.run.id,
+        )
+    });
+    Ok(claimed)
+}
+
+/// A look before the write lock is taken: an idle worker costs no write transaction.
+async fn any_due(funnel: &Funnel, now: Timestamp) -> Stored<bool> {
+    let mut reader = funnel.reader().await?;
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM runs \
+         WHERE owner IS NULL AND due_us IS NOT NULL AND due_us <= ?)",
+    )
+    .bind(micros(now))
+    .fetch_one(&mut *reader)
+    .await?)
+}
+
+pub(super) async fn release(
+    funnel: &Funnel,
+    worker: WorkerId,
+    runs: &[(RunId, FencingToken)],
+) -> Stored<()> {
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("release").await?;
+    for chunk in chunks(runs) {
+        let sql = format!(
+            "UPDATE runs SET owner = NULL WHERE owner = ?1 AND (id, token) IN (VALUES {})",
+            numbered(2, 2, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(worker.0);
+        for (id, token) in chunk {
+            query = query.bind(id.0).bind(token.0);
+        }
+        query.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
+    let columns = RunColumns::of(run, &[])?;
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("start").await?;
+    let new = insert(&mut tx, &[NewRun::free(&columns)]).await?;
+    tx.commit().await?;
+    Ok(!new.is_empty())
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct BodyRow {
+    pub id: Uuid,
+    pub body: String,
+}
+
+impl BodyRow {
+    pub(super) fn run(&self) -> Stored<Run> {
+        run_of(self.id, &self.body)
+    }
+}
+
+pub(super) async fn rotations(
+    funnel: &Funnel,
+    connector: Option<&ConnectorName>,
+) -> Stored<Vec<Run>> {
+    let mut reader = funnel.reader().await?;
+    sqlx::query_as::<_, BodyRow>(
+        "SELECT id, body FROM runs WHERE kind = 'rotation' AND (?1 IS NULL OR connector = ?1) \
+         ORDER BY rowid DESC",
+    )
+    .bind(connector.map(ConnectorName::as_str))
+    .fetch_all(&mut *reader)
+    .await?
+    .iter()
+    .map(BodyRow::run)
+    .collect()
+}
+
+pub(super) async fn run(funnel: &Funnel, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>> {
+    let mut reader = funnel.reader().await?;
+    let row = sqlx::query_as::<_, BodyRow>("SELECT id, body FROM runs WHERE id = ?")
+        .bind(id.0)
+        .fetch_optional(&mut *reader)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let journal = journal::of_run(&mut reader, id).await?;
+    Ok(Some((row.run()?, journal)))
+}

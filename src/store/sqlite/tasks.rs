@@ -1,0 +1,129 @@
+//! Fallback tasks: written whole with the run that they belong to, read by operators.
+//!
+//! That a run has one task at most is a constraint; that an attested removal has a closed one, too.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use uuid::Uuid;
+
+use crate::domain::id::{CaseId, ConnectorName, TaskId};
+use crate::domain::task::FallbackTask;
+use crate::store::shape::{json, micros, parsed};
+use crate::store::{Stored, TaskFilter};
+
+use super::funnel::Funnel;
+use super::rows::{chunks, tuples};
+
+pub(super) async fn save(tx: &mut SqliteConnection, tasks: &[&FallbackTask]) -> Stored<()> {
+    for chunk in chunks(tasks) {
+        let sql = format!(
+            "INSERT INTO tasks (id, run_id, case_id, connector, priority, opened_us, deadline_us, \
+             state, body) VALUES {} ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, \
+             deadline_us = excluded.deadline_us, state = excluded.state, body = excluded.body",
+            tuples(9, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for task in chunk {
+            query = query
+                .bind(task.id.0)
+                .bind(task.run.0)
+                .bind(task.case.map(|id| id.0))
+                .bind(task.connector.as_ref().map(ConnectorName::as_str))
+                .bind(task.priority)
+                .bind(micros(task.opened))
+                .bind(micros(task.deadline))
+                .bind(task.state.as_str())
+                .bind(json(task)?);
+        }
+        query.execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct TaskRow {
+    id: Uuid,
+    body: String,
+}
+
+impl TaskRow {
+    fn task(&self) -> Stored<FallbackTask> {
+        parsed(&self.body, "tasks", "body", self.id)
+    }
+}
+
+/// The tasks among these that are not closed.
+pub(super) async fn open_by_id(
+    tx: &mut SqliteConnection,
+    ids: &[Uuid],
+) -> Stored<HashMap<Uuid, FallbackTask>> {
+    let mut open = HashMap::new();
+    for chunk in chunks(ids) {
+        let sql = format!(
+            "SELECT id, body FROM tasks WHERE state <> 'closed' AND id IN (VALUES {})",
+            tuples(1, chunk.len())
+        );
+        let mut query = sqlx::query_as::<_, TaskRow>(AssertSqlSafe(sql));
+        for id in chunk {
+            query = query.bind(id);
+        }
+        for row in query.fetch_all(&mut *tx).await? {
+            open.insert(row.id, row.task()?);
+        }
+    }
+    Ok(open)
+}
+
+pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
+    let limit = if filter.limit == 0 {
+        1000
+    } else {
+        filter.limit
+    };
+    let mut reader = funnel.reader().await?;
+    sqlx::query_as::<_, TaskRow>(
+        "SELECT id, body FROM tasks WHERE (?1 OR state <> 'closed') \
+         AND (?2 IS NULL OR connector = ?2) ORDER BY priority, deadline_us, id LIMIT ?3",
+    )
+    .bind(filter.closed)
+    .bind(filter.connector.as_ref().map(ConnectorName::as_str))
+    .bind(limit)
+    .fetch_all(&mut *reader)
+    .await?
+    .iter()
+    .map(TaskRow::task)
+    .collect()
+}
+
+pub(super) async fn one(funnel: &Funnel, id: TaskId) -> Stored<Option<FallbackTask>> {
+    let mut reader = funnel.reader().await?;
+    by_id(&mut reader, id).await
+}
+
+pub(super) async fn by_id(
+    connection: &mut SqliteConnection,
+    id: TaskId,
+) -> Stored<Option<FallbackTask>> {
+    sqlx::query_as::<_, TaskRow>("SELECT id, body FROM tasks WHERE id = ?")
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?
+        .map(|row| row.task())
+        .transpose()
+}
+
+pub(super) async fn of_case(
+    reader: &mut SqliteConnection,
+    case: CaseId,
+) -> Stored<Vec<FallbackTask>> {
+    sqlx::query_as::<_, TaskRow>(
+        "SELECT id, body FROM tasks WHERE case_id = ? ORDER BY opened_us, id",
+    )
+    .bind(case.0)
+    .fetch_all(reader)
+    .await?
+    .iter()
+    .map(TaskRow::task)
+    .collect()
+}
