@@ -5,6 +5,7 @@
 //! verification, store again.
 
 pub mod connectors;
+pub mod definitions;
 pub mod document;
 pub mod domain;
 pub mod secrets;
