@@ -105,6 +105,11 @@ impl<T> Permit<T> {
         self.0
     }
 
+    /// The request, to be looked at.
+    pub fn request(&self) -> &T {
+        &self.0
+    }
+
     /// What was judged.
     pub fn rendered(&self) -> &RenderedRequest {
         &self.1

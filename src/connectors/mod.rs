@@ -9,6 +9,7 @@ mod credentials;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod guard;
+mod http;
 mod limits;
 mod manifest;
 mod registry;

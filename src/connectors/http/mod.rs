@@ -1,0 +1,274 @@
+//! The HTTP transport of the kinds that speak it.
+//!
+//! Owns the client, sign-in, bounded answers and what a lost connection means. Sends nothing but a
+//! [`Permit`], never follows a redirect (a credential must not travel to another host) and uses no
+//! proxy from the environment. Knows no target's dialect and keeps no credential.
+
+mod answer;
+mod settings;
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+use secrecy::ExposeSecret;
+
+use super::contract::{Credential, Permit};
+use crate::domain::outcome::{Failure, FailureClass};
+
+pub(super) use answer::HttpAnswer;
+
+/// Larger answers are not read: a page of accounts is well below it.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// One target's client.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: reqwest::Client,
+    base: Url,
+    sign_in: SignIn,
+}
+
+/// Where the credential goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SignIn {
+    /// `Authorization: Bearer …` (RFC 6750 §2.1).
+    Bearer,
+    /// User name and password (RFC 7617).
+    Basic,
+    /// The bare value in a header of its own.
+    Header(HeaderName),
+}
+
+/// A request, relative to the target's base address.
+#[derive(Debug, Clone)]
+pub(super) struct HttpRequest {
+    pub(super) method: Method,
+    /// Begins with `/`; values in it are escaped with [`segment`] and [`escape`].
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    /// Media type and content.
+    pub(super) body: Option<(&'static str, Bytes)>,
+}
+
+impl HttpRequest {
+    /// A request without a body.
+    pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            headers: HeaderMap::new(),
+            body: None,
+        }
+    }
+
+    /// With a JSON body of this media type.
+    #[must_use]
+    pub(super) fn json(mut self, media_type: &'static str, body: &serde_json::Value) -> Self {
+        self.body = Some((media_type, body.to_string().into()));
+        self
+    }
+
+    /// Method and path, without the query, which may hold personal data.
+    pub(super) fn line(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{} {path}", self.method)
+    }
+}
+
+impl Transport {
+    /// Sends a request once.
+    ///
+    /// # Errors
+    /// `unreachable` when nothing was sent or only a read was lost, `unknown_outcome` when a change
+    /// was sent and its answer was lost. Any answer that arrived whole is `Ok`, whatever its status.
+    pub(super) async fn send(
+        &self,
+        permit: Permit<HttpRequest>,
+        credential: &Credential,
+    ) -> Result<HttpAnswer, Failure> {
+        let changes = match permit.rendered().operation {
+            Some(operation) => operation.writes(),
+            None => permit.request().method != Method::GET,
+        };
+        let request = permit.into_inner();
+        let line = request.line();
+        let built = self.build(request, credential, changes)?;
+        let mut response = self
+            .client
+            .execute(built)
+            .await
+            .map_err(|error| lost(&error, changes, &line))?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| lost(&error, changes, &line))?
+        {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Failure::new(
+                    if changes {
+                        FailureClass::UnknownOutcome
+                    } else {
+                        FailureClass::Drifted
+                    },
+                    "CB-HTTP-3",
+                    format!("the answer to {line} is larger than {LARGEST_ANSWER} bytes"),
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HttpAnswer {
+            status,
+            headers,
+            body: body.freeze(),
+            line,
+            changes,
+            scrub: credential.secret.clone(),
+        })
+    }
+
+    fn build(
+        &self,
+        request: HttpRequest,
+        credential: &Credential,
+        changes: bool,
+    ) -> Result<reqwest::Request, Failure> {
+        let line = request.line();
+        let by_reading = [Method::GET, Method::HEAD, Method::POST];
+        if !changes && !by_reading.contains(&request.method) {
+            return Err(unusable(format!("{line} is meant to read")));
+        }
+        let whole = format!(
+            "{}{}",
+            self.base.as_str().trim_end_matches('/'),
+            request.path
+        );
+        let url = Url::parse(&whole)
+            .ok()
+            .filter(|url| request.path.starts_with('/') && url.origin() == self.base.origin())
+            .ok_or_else(|| unusable(format!("{line} does not stay at the target")))?;
+        let mut built = self.client.request(request.method, url);
+        built = built.headers(request.headers);
+        if let Some((media_type, content)) = request.body {
+            built = built.header(http::header::CONTENT_TYPE, media_type);
+            built = built.body(content);
+        }
+        let (name, value) = self.sign_in(credential)?;
+        built
+            .header(name, value)
+            .build()
+            .map_err(|_| unusable(format!("{line} cannot be rendered")))
+    }
+
+    fn sign_in(&self, credential: &Credential) -> Result<(HeaderName, HeaderValue), Failure> {
+        use base64::Engine as _;
+        let secret = credential.secret.expose_secret();
+        let (name, text) = match &self.sign_in {
+            SignIn::Bearer => (AUTHORIZATION, format!("Bearer {secret}")),
+            SignIn::Basic => {
+                let user = credential.username.as_deref().unwrap_or_default();
+                let pair = format!("{user}:{secret}");
+                let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+                (AUTHORIZATION, format!("Basic {encoded}"))
+            }
+            SignIn::Header(name) => (name.clone(), secret.to_owned()),
+        };
+        let text = zeroize::Zeroizing::new(text);
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            Failure::new(
+                FailureClass::AuthFailure,
+                "CB-HTTP-6",
+                "the credential holds characters that no header can carry",
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    }
+}
+
+/// `text` as one path segment.
+///
+/// # Errors
+/// `refused` for an empty or dotted segment: `/Users/` and `/Users/..` name something else.
+pub(super) fn segment(text: &str) -> Result<String, Failure> {
+    if text.is_empty() || text == "." || text == ".." {
+        return Err(unusable(format!("`{text}` cannot be part of a path")));
+    }
+    Ok(escape(text))
+}
+
+/// `text` with everything escaped that is not unreserved (RFC 3986 §2.3).
+pub(super) fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+fn unusable(message: String) -> Failure {
+    Failure::new(FailureClass::Refused, "CB-HTTP-4", message)
+}
+
+/// What a lost connection means.
+fn lost(error: &reqwest::Error, changes: bool, line: &str) -> Failure {
+    if error.is_builder() {
+        return unusable(format!("{line} cannot be rendered"));
+    }
+    // Only the innermost cause: the outer ones repeat the address, which may hold personal data.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let words = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else if error.source().is_some() {
+        cause.to_string()
+    } else {
+        "the connection was lost".to_owned()
+    };
+    if error.is_connect() {
+        return Failure::new(
+            FailureClass::Unreachable,
+            "CB-HTTP-1",
+            format!("cannot connect for {line}: {words}"),
+        );
+    }
+    let class = if changes {
+        FailureClass::UnknownOutcome
+    } else {
+        FailureClass::Unreachable
+    };
+    Failure::new(class, "CB-HTTP-2", format!("{line} was lost: {words}"))
+}
+
+fn client(timeout: Duration) -> Option<reqwest::Client> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .timeout(timeout)
+        // Shorter than the whole, so that a host that swallows packets shows as not connected.
+        .connect_timeout(timeout / 2)
+        // Common servers close idle connections after five seconds; a request that meets the close
+        // would be lost without having been read.
+        .pool_idle_timeout(Duration::from_secs(4))
+        .user_agent(concat!("clawback/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;
