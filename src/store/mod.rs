@@ -9,7 +9,9 @@ mod docket;
 mod error;
 mod intake;
 mod plan;
+mod postgres;
 mod refusal;
+mod row;
 mod schema;
 mod settings;
 mod shape;
@@ -23,5 +25,9 @@ pub use settings::Settings;
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].
 pub async fn open(settings: &Settings) -> Stored<Arc<dyn Store>> {
-    Ok(Arc::new(sqlite::SqliteStore::open(settings).await?))
+    if settings::is_postgres(&settings.url) {
+        Ok(Arc::new(postgres::PostgresStore::open(settings)?))
+    } else {
+        Ok(Arc::new(sqlite::SqliteStore::open(settings).await?))
+    }
 }

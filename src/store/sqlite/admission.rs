@@ -12,12 +12,13 @@ use crate::domain::settlement::{ExistingCase, Settlement};
 use crate::domain::time::Timestamp;
 use crate::store::docket::{Change, Docket, Opened, Rulings};
 use crate::store::plan::{Opening, Share};
-use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
+use crate::store::row::{EventRow, RunRow};
+use crate::store::shape::{RunColumns, json, micros, micros_up};
 use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 
 use super::funnel::Funnel;
 use super::rows::{chunks, numbered};
-use super::runs::{self, BodyRow, NewRun};
+use super::runs::{self, NewRun};
 use super::{cases, journal, outbox, tasks};
 
 pub(super) async fn admit(
@@ -65,14 +66,14 @@ async fn waiting(funnel: &Funnel) -> Stored<bool> {
 }
 
 async fn oldest(tx: &mut SqliteConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
-    sqlx::query_as::<_, (i64, String)>(
+    sqlx::query_as::<_, EventRow>(
         "SELECT seq, body FROM events WHERE admitted_us IS NULL ORDER BY seq LIMIT ?",
     )
     .bind(limit)
     .fetch_all(tx)
     .await?
-    .into_iter()
-    .map(|(seq, body)| Ok((seq, parsed(&body, "events", "body", seq)?)))
+    .iter()
+    .map(EventRow::event)
     .collect()
 }
 
@@ -186,7 +187,7 @@ async fn apply(tx: &mut SqliteConnection, change: &Change, now: Timestamp) -> St
 /// Every open run of the case learns that it must not write again, and is looked at at once.
 async fn halt(tx: &mut SqliteConnection, case: CaseId, now: Timestamp) -> Stored<()> {
     cases::halt(tx, case).await?;
-    let rows = sqlx::query_as::<_, BodyRow>(
+    let rows = sqlx::query_as::<_, RunRow>(
         "SELECT id, body FROM runs WHERE case_id = ? AND ended IS NULL",
     )
     .bind(case.0)

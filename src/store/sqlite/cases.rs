@@ -7,16 +7,15 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use crate::domain::event::RecordedEvent;
-use crate::domain::id::{CaseId, EventKey};
+use crate::domain::id::CaseId;
 use crate::domain::settlement::{CaseRow, ExistingCase};
-use crate::domain::workflow::End;
 use crate::store::docket::Opened;
-use crate::store::shape::{corrupt, instant, micros, parsed, run_of};
+use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
+use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
 use super::funnel::Funnel;
 use super::rows::{chunks, tuples};
-use super::runs::BodyRow;
 use super::{journal, tasks};
 
 pub(super) async fn insert(tx: &mut SqliteConnection, opened: &[Opened]) -> Stored<()> {
@@ -97,59 +96,6 @@ pub(super) async fn end(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
-struct CaseSqlRow {
-    id: Uuid,
-    subject_key: String,
-    subject_name: String,
-    event_key: Uuid,
-    hr_case: String,
-    revision: i64,
-    workflow: String,
-    effective_us: i64,
-    opened_us: i64,
-    priority: i16,
-    ended: Option<String>,
-    ended_us: Option<i64>,
-}
-
-impl CaseSqlRow {
-    fn row(&self) -> Stored<CaseRow> {
-        Ok(CaseRow {
-            id: CaseId(self.id),
-            subject_key: self.subject_key.clone(),
-            subject_name: self.subject_name.clone(),
-            event: EventKey(self.event_key),
-            hr_case: self.hr_case.clone(),
-            revision: self.revision.cast_unsigned(),
-            workflow: self.workflow.clone(),
-            effective: instant(self.effective_us, "cases", "effective_us", self.id)?,
-            opened: instant(self.opened_us, "cases", "opened_us", self.id)?,
-            priority: self.priority,
-        })
-    }
-
-    fn end(&self) -> Stored<Option<End>> {
-        self.ended
-            .as_deref()
-            .map(|name| {
-                End::from_name(name)
-                    .ok_or_else(|| corrupt("cases", "ended", self.id, &"not an end"))
-            })
-            .transpose()
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct ExistingRow {
-    #[sqlx(flatten)]
-    case: CaseSqlRow,
-    tenant: String,
-    halted: bool,
-    run_id: Uuid,
-    body: String,
-}
-
 /// Cases of these subject keys (JSON list) or of these tenants and HR cases (JSON list of pairs).
 pub(super) async fn about(
     tx: &mut SqliteConnection,
@@ -167,55 +113,9 @@ pub(super) async fn about(
     .fetch_all(tx)
     .await?
     .into_iter()
-    .map(|found| {
-        let existing = ExistingCase {
-            row: found.case.row()?,
-            run: run_of(found.run_id, &found.body)?,
-            ended: found.case.end()?,
-            halted: found.halted,
-        };
-        Ok((found.tenant, existing))
-    })
+    .map(ExistingRow::existing)
     .collect()
 }
-
-#[derive(sqlx::FromRow)]
-struct ReportRow {
-    #[sqlx(flatten)]
-    case: CaseSqlRow,
-    removals: u32,
-    verified: u32,
-    attested: u32,
-    open_tasks: u32,
-}
-
-impl ReportRow {
-    fn report(&self) -> Stored<CaseReport> {
-        let ended_at = self
-            .case
-            .ended_us
-            .map(|at| instant(at, "cases", "ended_us", self.case.id))
-            .transpose()?;
-        Ok(CaseReport {
-            row: self.case.row()?,
-            ended: self.case.end()?,
-            ended_at,
-            removals: self.removals,
-            verified: self.verified,
-            attested: self.attested,
-            open_tasks: self.open_tasks,
-        })
-    }
-}
-
-const REPORT: &str = "SELECT c.*, \
-    (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind = 'removal') AS removals, \
-    (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind = 'removal' \
-       AND r.ended = 'verified') AS verified, \
-    (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind = 'removal' \
-       AND r.ended = 'attested') AS attested, \
-    (SELECT count(*) FROM tasks t WHERE t.case_id = c.id AND t.state <> 'closed') AS open_tasks \
-    FROM cases c";
 
 pub(super) async fn list(funnel: &Funnel, filter: &CaseFilter) -> Stored<Vec<CaseReport>> {
     let limit = if filter.limit == 0 { 100 } else { filter.limit };
@@ -246,19 +146,19 @@ pub(super) async fn story(funnel: &Funnel, id: CaseId) -> Stored<Option<CaseStor
         .await?;
     let Some(row) = row else { return Ok(None) };
     let event: String = sqlx::query_scalar("SELECT body FROM events WHERE key = ?")
-        .bind(row.case.event_key)
+        .bind(row.event_key())
         .fetch_one(&mut *reader)
         .await?;
-    let event: RecordedEvent = parsed(&event, "events", "body", row.case.event_key)?;
+    let event: RecordedEvent = parsed(&event, "events", "body", row.event_key())?;
     let runs =
-        sqlx::query_as::<_, BodyRow>("SELECT id, body FROM runs WHERE case_id = ? ORDER BY rowid")
+        sqlx::query_as::<_, RunRow>("SELECT id, body FROM runs WHERE case_id = ? ORDER BY rowid")
             .bind(id.0)
             .fetch_all(&mut *reader)
             .await?;
     Ok(Some(CaseStory {
         report: row.report()?,
         origin: event.origin,
-        runs: runs.iter().map(BodyRow::run).collect::<Stored<_>>()?,
+        runs: runs.iter().map(RunRow::run).collect::<Stored<_>>()?,
         journal: journal::of_case(&mut reader, id).await?,
         tasks: tasks::of_case(&mut reader, id).await?,
     }))

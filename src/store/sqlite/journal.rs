@@ -4,13 +4,12 @@
 //! its commit was not answered finds its own lines there and leaves them.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
-use uuid::Uuid;
 
-use crate::domain::id::{CaseId, EntitlementId, RunId, StateName};
+use crate::domain::id::{CaseId, EntitlementId, RunId};
 use crate::domain::settlement::JournalEntry;
-use crate::domain::workflow::OutcomeKey;
 use crate::store::Stored;
-use crate::store::shape::{corrupt, instant, json, micros, parsed};
+use crate::store::row::JournalRow;
+use crate::store::shape::{json, micros};
 
 use super::rows::{chunks, tuples};
 
@@ -37,44 +36,6 @@ pub(super) async fn insert(tx: &mut SqliteConnection, entries: &[&JournalEntry])
         query.execute(&mut *tx).await?;
     }
     Ok(())
-}
-
-#[derive(sqlx::FromRow)]
-struct JournalRow {
-    run_id: Uuid,
-    sequence: i64,
-    place: u32,
-    at_us: i64,
-    state: String,
-    item: Option<String>,
-    outcome: String,
-    failure: Option<String>,
-    detail: Option<String>,
-}
-
-impl JournalRow {
-    fn entry(self) -> Stored<JournalEntry> {
-        let row = self.run_id;
-        let outcome = OutcomeKey::from_name(&self.outcome)
-            .ok_or_else(|| corrupt("journal", "outcome", row, &"not an outcome"))?;
-        Ok(JournalEntry {
-            run: RunId(row),
-            sequence: self.sequence.cast_unsigned(),
-            place: self.place,
-            at: instant(self.at_us, "journal", "at_us", row)?,
-            state: StateName(self.state),
-            item: self.item.map(EntitlementId),
-            outcome,
-            failure: self
-                .failure
-                .map(|text| parsed(&text, "journal", "failure", row))
-                .transpose()?,
-            detail: self
-                .detail
-                .map(|text| parsed(&text, "journal", "detail", row))
-                .transpose()?,
-        })
-    }
 }
 
 pub(super) async fn of_run(reader: &mut SqliteConnection, run: RunId) -> Stored<Vec<JournalEntry>> {

@@ -3,31 +3,12 @@
 //! Written by `intake`, marked as replayed by `outbox`; nothing deletes them.
 
 use sqlx::SqliteConnection;
-use uuid::Uuid;
 
 use crate::domain::id::DeadLetterId;
-use crate::store::shape::{instant, parsed};
+use crate::store::row::LetterRow;
 use crate::store::{DeadLetter, Stored};
 
 use super::funnel::Funnel;
-
-#[derive(sqlx::FromRow)]
-struct LetterRow {
-    id: Uuid,
-    body: String,
-    replayed_us: Option<i64>,
-}
-
-impl LetterRow {
-    fn letter(self) -> Stored<DeadLetter> {
-        let mut letter: DeadLetter = parsed(&self.body, "dead_letters", "body", self.id)?;
-        letter.replayed = self
-            .replayed_us
-            .map(|at| instant(at, "dead_letters", "replayed_us", self.id))
-            .transpose()?;
-        Ok(letter)
-    }
-}
 
 pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>> {
     let mut reader = funnel.reader().await?;

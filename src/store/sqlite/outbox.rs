@@ -4,13 +4,13 @@
 //! one key holds; those of a worker that died are freed with its leases.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
-use uuid::Uuid;
 
 use crate::domain::id::{DeadLetterId, MessageId, WorkerId};
 use crate::domain::settlement::OutboxMessage;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
-use crate::store::shape::{instant, json, micros, parsed};
+use crate::store::row::MessageRow;
+use crate::store::shape::{json, micros};
 
 use super::funnel::Funnel;
 use super::rows::{chunks, numbered, tuples};
@@ -35,29 +35,6 @@ pub(super) async fn insert(tx: &mut SqliteConnection, messages: &[&OutboxMessage
         query.execute(&mut *tx).await?;
     }
     Ok(())
-}
-
-#[derive(sqlx::FromRow)]
-struct MessageRow {
-    id: Uuid,
-    topic: String,
-    key: Vec<u8>,
-    headers: String,
-    payload: Vec<u8>,
-    created_us: i64,
-}
-
-impl MessageRow {
-    fn message(self) -> Stored<OutboxMessage> {
-        Ok(OutboxMessage {
-            id: MessageId(self.id),
-            topic: self.topic,
-            key: self.key,
-            headers: parsed(&self.headers, "outbox", "headers", self.id)?,
-            payload: self.payload,
-            created: instant(self.created_us, "outbox", "created_us", self.id)?,
-        })
-    }
 }
 
 pub(super) async fn take(

@@ -15,6 +15,7 @@ use crate::domain::run::Run;
 use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
 use crate::store::plan::Birth;
+use crate::store::row::{LeasedRow, RunRow};
 use crate::store::shape::{RunColumns, json, micros, run_of};
 use crate::store::{Claimed, Keep, Stored};
 
@@ -140,16 +141,6 @@ fn bound<'q>(
         .bind(&c.body)
 }
 
-/// A run as it is handed to a worker.
-#[derive(sqlx::FromRow)]
-pub(super) struct LeasedRow {
-    pub id: Uuid,
-    pub token: i64,
-    pub open_children: u32,
-    pub task_id: Option<Uuid>,
-    pub body: String,
-}
-
 /// Leased rows with their open tasks.
 pub(super) async fn handed(
     tx: &mut SqliteConnection,
@@ -162,7 +153,7 @@ pub(super) async fn handed(
             Ok(Claimed {
                 run: run_of(row.id, &row.body)?,
                 token: FencingToken(row.token),
-                open_children: row.open_children,
+                open_children: row.open_children.cast_unsigned(),
                 task: row.task_id.and_then(|id| open.remove(&id)),
             })
         })
@@ -243,24 +234,12 @@ pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     Ok(!new.is_empty())
 }
 
-#[derive(sqlx::FromRow)]
-pub(super) struct BodyRow {
-    pub id: Uuid,
-    pub body: String,
-}
-
-impl BodyRow {
-    pub(super) fn run(&self) -> Stored<Run> {
-        run_of(self.id, &self.body)
-    }
-}
-
 pub(super) async fn rotations(
     funnel: &Funnel,
     connector: Option<&ConnectorName>,
 ) -> Stored<Vec<Run>> {
     let mut reader = funnel.reader().await?;
-    sqlx::query_as::<_, BodyRow>(
+    sqlx::query_as::<_, RunRow>(
         "SELECT id, body FROM runs WHERE kind = 'rotation' AND (?1 IS NULL OR connector = ?1) \
          ORDER BY rowid DESC",
     )
@@ -268,13 +247,13 @@ pub(super) async fn rotations(
     .fetch_all(&mut *reader)
     .await?
     .iter()
-    .map(BodyRow::run)
+    .map(RunRow::run)
     .collect()
 }
 
 pub(super) async fn run(funnel: &Funnel, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>> {
     let mut reader = funnel.reader().await?;
-    let row = sqlx::query_as::<_, BodyRow>("SELECT id, body FROM runs WHERE id = ?")
+    let row = sqlx::query_as::<_, RunRow>("SELECT id, body FROM runs WHERE id = ?")
         .bind(id.0)
         .fetch_optional(&mut *reader)
         .await?;

@@ -12,12 +12,13 @@ use crate::domain::id::{FencingToken, WorkerId};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::store::plan::{Plan, Share, parts};
+use crate::store::row::LeasedRow;
 use crate::store::shape::micros;
 use crate::store::{Claimed, Fenced, Keep, Settled, Stored};
 
 use super::funnel::Funnel;
 use super::rows::{chunks, numbered, tuples};
-use super::runs::{self, LeasedRow, NewRun};
+use super::runs::{self, NewRun};
 use super::{cases, journal, outbox, tasks};
 
 pub(super) async fn settle(

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::domain::id::{CaseId, ConnectorName, TaskId};
 use crate::domain::task::FallbackTask;
-use crate::store::shape::{json, micros, parsed};
+use crate::store::row::TaskRow;
+use crate::store::shape::{json, micros};
 use crate::store::{Stored, TaskFilter};
 
 use super::funnel::Funnel;
@@ -39,18 +40,6 @@ pub(super) async fn save(tx: &mut SqliteConnection, tasks: &[&FallbackTask]) -> 
         query.execute(&mut *tx).await?;
     }
     Ok(())
-}
-
-#[derive(sqlx::FromRow)]
-struct TaskRow {
-    id: Uuid,
-    body: String,
-}
-
-impl TaskRow {
-    fn task(&self) -> Stored<FallbackTask> {
-        parsed(&self.body, "tasks", "body", self.id)
-    }
 }
 
 /// The tasks among these that are not closed.

@@ -1,0 +1,270 @@
+//! Admission: recorded events become cases and runs, in one transaction for a batch.
+//!
+//! One batch at a time goes through the gate: events of one case must be decided one after the
+//! other, and two batches side by side could each hold half of them. Runs that an event may overrule
+//! are locked before they are read, so a worker's settlement comes before the decision or is refused.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::domain::event::RecordedEvent;
+use crate::domain::id::{CaseId, WorkerId};
+use crate::domain::settlement::{ExistingCase, Settlement};
+use crate::domain::time::Timestamp;
+use crate::store::docket::{Change, Docket, Opened, Rulings};
+use crate::store::plan::{Opening, Share};
+use crate::store::row::{EventRow, RunRow};
+use crate::store::shape::{RunColumns, micros, micros_up};
+use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
+
+use super::batch::{Batch, Columns};
+use super::funnel::Funnel;
+use super::runs::{self, NewRun};
+use super::{cases, gate, journal, outbox, tasks};
+
+pub(super) async fn admit(
+    funnel: &Funnel,
+    limit: u32,
+    now: Timestamp,
+    keep: &Keep,
+    decide: AdmitFn<'_>,
+) -> Stored<Admitted> {
+    let mut tries = 0;
+    loop {
+        let mut lane = funnel.lane("admit").await?;
+        let admitted = try_admit(&mut lane, limit, now, keep, decide).await;
+        if let Some(admitted) = lane.done(admitted, &mut tries) {
+            return admitted;
+        }
+    }
+}
+
+async fn try_admit(
+    connection: &mut PgConnection,
+    limit: u32,
+    now: Timestamp,
+    keep: &Keep,
+    decide: AdmitFn<'_>,
+) -> Stored<Admitted> {
+    // A look before the transaction: an idle worker costs one small read.
+    let waiting: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM events WHERE admitted_us IS NULL)")
+            .fetch_one(&mut *connection)
+            .await?;
+    if !waiting {
+        return Ok(Admitted::default());
+    }
+    let mut tx = connection.begin().await?;
+    if !gate::enter(&mut tx, gate::ADMISSION).await? {
+        tx.rollback().await?;
+        return Ok(Admitted::default());
+    }
+    let events = oldest(&mut tx, limit).await?;
+    let count = events.len() as u32;
+    let docket = Docket::new(existing(&mut tx, &events).await?);
+    let rulings = docket.decide(events, decide);
+    let mut share = Share::new(keep);
+    let mut kept = open(&mut tx, &rulings, now, keep.worker, &mut share).await?;
+    for change in &rulings.changes {
+        apply(&mut tx, change, now).await?;
+    }
+    tx.commit().await?;
+    kept.retain(|claimed| {
+        let case = claimed.run.case;
+        case.is_none_or(|case| !rulings.overruled.contains(&case))
+    });
+    Ok(Admitted {
+        events: count,
+        kept,
+    })
+}
+
+async fn oldest(tx: &mut PgConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
+    sqlx::query_as::<_, EventRow>(
+        "SELECT seq, body FROM events WHERE admitted_us IS NULL ORDER BY seq LIMIT $1 \
+         FOR UPDATE SKIP LOCKED",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(tx)
+    .await?
+    .iter()
+    .map(EventRow::event)
+    .collect()
+}
+
+/// The cases that these events may be about, each with its run and its tenant.
+async fn existing(
+    tx: &mut PgConnection,
+    events: &[(i64, RecordedEvent)],
+) -> Stored<Vec<(String, ExistingCase)>> {
+    let subjects = events.iter().map(|(_, one)| one.event.subject.key());
+    let tenants = events
+        .iter()
+        .map(|(_, one)| one.event.subject.tenant.clone());
+    let hr_cases = events.iter().map(|(_, one)| one.event.hr_case.clone());
+    cases::about(
+        tx,
+        subjects.collect(),
+        tenants.collect(),
+        hr_cases.collect(),
+    )
+    .await
+}
+
+/// Writes all opened cases with what they begin with, and the rulings, in one statement.
+async fn open(
+    tx: &mut PgConnection,
+    rulings: &Rulings,
+    now: Timestamp,
+    worker: WorkerId,
+    share: &mut Share<'_>,
+) -> Stored<Vec<Claimed>> {
+    let opened = &rulings.opened;
+    let mut openings = Vec::with_capacity(opened.len());
+    let mut rotations = Vec::new();
+    for one in opened {
+        openings.push(Opening::of(&one.first, now, share)?);
+        if let Some(rotation) = &one.first.rotation {
+            rotations.push(RunColumns::of(rotation, &[])?);
+        }
+    }
+    let mut new = Vec::new();
+    for opening in &openings {
+        let by = opening.run.columns.id;
+        let children = opening.children.len() as i32;
+        new.push(NewRun::born(by, &opening.run, worker, children));
+        let born = opening.children.iter();
+        new.extend(born.map(|child| NewRun::born(by, child, worker, 0)));
+    }
+    new.extend(rotations.iter().map(|run| NewRun::free(run.id, run)));
+    let mut batch = Batch::default();
+    mark(&mut batch, rulings, now)?;
+    if !opened.is_empty() {
+        cases::write(&mut batch, opened)?;
+        runs::rows(&mut batch, &new)?;
+        runs::write(&mut batch, "");
+        let firsts: Vec<&Settlement> = opened.iter().map(|one| &*one.first).collect();
+        tell(&mut batch, &firsts)?;
+    }
+    batch.fetch::<(i32,)>(tx, "SELECT 1").await?;
+    Ok(openings
+        .iter()
+        .zip(opened)
+        .flat_map(|(opening, one)| kept(opening, one))
+        .collect())
+}
+
+fn kept<'a>(opening: &'a Opening, opened: &'a Opened) -> impl Iterator<Item = Claimed> + 'a {
+    let children = opening.children.len() as u32;
+    let task = opened.first.task.as_ref();
+    let case = opening
+        .run
+        .leased
+        .then(|| opening.run.claimed(children, task));
+    let born = opening.children.iter().filter(|child| child.leased);
+    case.into_iter()
+        .chain(born.map(|child| child.claimed(0, None)))
+}
+
+/// What settlements say besides the runs themselves.
+fn tell(batch: &mut Batch, settlements: &[&Settlement]) -> Stored<()> {
+    let lines: Vec<_> = settlements.iter().flat_map(|one| &one.journal).collect();
+    journal::write(batch, &lines, "")?;
+    let changed: Vec<_> = settlements
+        .iter()
+        .filter_map(|one| one.task.as_ref())
+        .collect();
+    tasks::write(batch, &changed, "")?;
+    let messages: Vec<_> = settlements
+        .iter()
+        .flat_map(|one| one.messages.iter().map(|message| (one.run.id.0, message)))
+        .collect();
+    outbox::write(batch, &messages, "")
+}
+
+fn mark(batch: &mut Batch, rulings: &Rulings, now: Timestamp) -> Stored<()> {
+    let now = batch.value("bigint", micros(now))?;
+    let all = &rulings.rulings;
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add(
+                "seq",
+                "bigint",
+                all.iter().map(|one| one.seq).collect::<Vec<_>>(),
+            )?
+            .add(
+                "decision",
+                "text",
+                all.iter().map(|one| one.decision).collect::<Vec<_>>(),
+            )?
+            .add(
+                "reason",
+                "text",
+                all.iter().map(|one| one.reason.clone()).collect::<Vec<_>>(),
+            )?;
+        columns.rows("x")
+    };
+    batch.part(
+        "marked",
+        &format!(
+            "UPDATE events SET admitted_us = {now}, decision = x.decision, reason = x.reason \
+             FROM {rows} WHERE events.seq = x.seq"
+        ),
+    );
+    Ok(())
+}
+
+async fn apply(tx: &mut PgConnection, change: &Change, now: Timestamp) -> Stored<()> {
+    match change {
+        Change::Reschedule(case, run) => {
+            cases::reschedule(tx, case).await?;
+            let columns = RunColumns::of(run, &[])?;
+            runs::overrule(tx, &columns, columns.due_us).await
+        }
+        Change::Rescind(settlement) => {
+            let columns = RunColumns::of(&settlement.run, &settlement.journal)?;
+            runs::overrule(tx, &columns, columns.due_us).await?;
+            let mut batch = Batch::default();
+            batch.part("nothing", "SELECT 1");
+            tell(&mut batch, &[settlement])?;
+            batch.fetch::<(i32,)>(&mut *tx, "SELECT 1").await?;
+            if let Some((case, end, at)) = &settlement.case_ended {
+                cases::end(tx, *case, end.as_str(), micros(*at)).await?;
+            }
+            Ok(())
+        }
+        Change::Halt(case) => halt(tx, *case, now).await,
+        Change::Rotate(rotations) => {
+            for rotation in rotations {
+                runs::insert(tx, &RunColumns::of(rotation, &[])?).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Every open run of the case learns that it must not write again, and is looked at at once. A child
+/// that a settlement adds meanwhile is impossible: its parent's row is locked here first, or the
+/// settlement has committed and the child is seen on the second look.
+async fn halt(tx: &mut PgConnection, case: CaseId, now: Timestamp) -> Stored<()> {
+    cases::halt(tx, case).await?;
+    let mut done = std::collections::HashSet::new();
+    loop {
+        let rows = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE case_id = $1 AND ended IS NULL ORDER BY id FOR UPDATE",
+        )
+        .bind(case.0)
+        .fetch_all(&mut *tx)
+        .await?;
+        let new: Vec<_> = rows.iter().filter(|row| done.insert(row.id)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for row in new {
+            let mut run = row.run()?;
+            run.halted = true;
+            let columns = RunColumns::of(&run, &[])?;
+            runs::overrule(tx, &columns, Some(micros_up(now))).await?;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Cases: their rows, and the reports that operators read.
+//!
+//! A row is written at admission, changed by later revisions and ended once, after all its runs;
+//! the counts in a report are taken from the runs and tasks themselves.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::domain::event::RecordedEvent;
+use crate::domain::id::CaseId;
+use crate::domain::settlement::{CaseRow, ExistingCase};
+use crate::store::docket::Opened;
+use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
+use crate::store::shape::{micros, parsed};
+use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
+
+use super::batch::{Batch, Columns};
+use super::funnel::Funnel;
+use super::{journal, tasks};
+
+/// Adds the part that writes the rows of opened cases; one that was called off before it was heard
+/// of is written as ended.
+pub(super) fn write(batch: &mut Batch, opened: &[Opened]) -> Stored<()> {
+    fn each<T>(opened: &[Opened], f: impl Fn(&CaseRow) -> T) -> Vec<T> {
+        opened.iter().map(|one| f(&one.case)).collect()
+    }
+    let ended = opened.iter().map(|one| one.first.case_ended);
+    let ended: Vec<_> = ended
+        .map(|one| one.map(|(_, end, _)| end.as_str()))
+        .collect();
+    let ended_us = opened.iter().map(|one| one.first.case_ended);
+    let ended_us: Vec<_> = ended_us
+        .map(|one| one.map(|(_, _, at)| micros(at)))
+        .collect();
+    let tenants = opened
+        .iter()
+        .map(|one| one.tenant.clone())
+        .collect::<Vec<_>>();
+    let runs = opened
+        .iter()
+        .map(|one| one.first.run.id.0)
+        .collect::<Vec<_>>();
+    let mut columns = Columns::new(batch);
+    columns
+        .add("id", "uuid", each(opened, |c| c.id.0))?
+        .add("tenant", "text", tenants)?
+        .add(
+            "subject_key",
+            "text",
+            each(opened, |c| c.subject_key.clone()),
+        )?
+        .add(
+            "subject_name",
+            "text",
+            each(opened, |c| c.subject_name.clone()),
+        )?
+        .add("event_key", "uuid", each(opened, |c| c.event.0))?
+        .add("hr_case", "text", each(opened, |c| c.hr_case.clone()))?
+        .add(
+            "revision",
+            "bigint",
+            each(opened, |c| c.revision.cast_signed()),
+        )?
+        .add("workflow", "text", each(opened, |c| c.workflow.clone()))?
+        .add(
+            "effective_us",
+            "bigint",
+            each(opened, |c| micros(c.effective)),
+        )?
+        .add("opened_us", "bigint", each(opened, |c| micros(c.opened)))?
+        .add("priority", "smallint", each(opened, |c| c.priority))?
+        .add("run_id", "uuid", runs)?
+        .add("ended", "text", ended)?
+        .add("ended_us", "bigint", ended_us)?;
+    let rows = columns.rows("x");
+    batch.part(
+        "opened",
+        &format!(
+            "INSERT INTO cases (id, tenant, subject_key, subject_name, event_key, hr_case, \
+             revision, workflow, effective_us, opened_us, priority, run_id, ended, ended_us) \
+             SELECT x.* FROM {rows}"
+        ),
+    );
+    Ok(())
+}
+
+pub(super) async fn reschedule(tx: &mut PgConnection, row: &CaseRow) -> Stored<()> {
+    sqlx::query(
+        "UPDATE cases SET subject_name = $1, revision = $2, workflow = $3, effective_us = $4, \
+         priority = $5 WHERE id = $6",
+    )
+    .bind(&row.subject_name)
+    .bind(row.revision.cast_signed())
+    .bind(&row.workflow)
+    .bind(micros(row.effective))
+    .bind(row.priority)
+    .bind(row.id.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn halt(tx: &mut PgConnection, case: CaseId) -> Stored<()> {
+    sqlx::query("UPDATE cases SET halted = TRUE WHERE id = $1")
+        .bind(case.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn end(tx: &mut PgConnection, case: CaseId, end: &str, at_us: i64) -> Stored<()> {
+    sqlx::query("UPDATE cases SET ended = $1, ended_us = $2 WHERE id = $3 AND ended IS NULL")
+        .bind(end)
+        .bind(at_us)
+        .bind(case.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn removals_of(funnel: &Funnel, case: CaseId) -> Stored<u32> {
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM runs WHERE case_id = $1 AND kind = 'removal'")
+            .bind(case.0)
+            .fetch_one(funnel.pool())
+            .await?;
+    Ok(count as u32)
+}
+
+/// Cases of these subject keys, or of these tenants and HR cases; their runs are locked.
+pub(super) async fn about(
+    tx: &mut PgConnection,
+    subjects: Vec<String>,
+    tenants: Vec<String>,
+    hr_cases: Vec<String>,
+) -> Stored<Vec<(String, ExistingCase)>> {
+    sqlx::query_as::<_, ExistingRow>(
+        "SELECT c.*, r.body FROM cases c JOIN runs r ON r.id = c.run_id WHERE c.id IN ( \
+           SELECT id FROM cases WHERE subject_key = ANY($1) \
+           UNION SELECT c.id FROM UNNEST($2::text[], $3::text[]) AS p (tenant, hr_case) \
+             JOIN cases c ON c.tenant = p.tenant AND c.hr_case = p.hr_case) \
+         ORDER BY r.id FOR UPDATE OF r",
+    )
+    .bind(subjects)
+    .bind(tenants)
+    .bind(hr_cases)
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(ExistingRow::existing)
+    .collect()
+}
+
+pub(super) async fn list(funnel: &Funnel, filter: &CaseFilter) -> Stored<Vec<CaseReport>> {
+    let limit = if filter.limit == 0 { 100 } else { filter.limit };
+    let sql = format!(
+        "{REPORT} WHERE (NOT $1 OR c.ended IS NULL) AND ($2::text IS NULL \
+           OR position(lower($2) IN lower(c.subject_key)) > 0 \
+           OR position(lower($2) IN lower(c.subject_name)) > 0) \
+         AND ($3::uuid IS NULL OR c.event_key = $3) ORDER BY c.opened_us DESC, c.id DESC LIMIT $4"
+    );
+    sqlx::query_as::<_, ReportRow>(AssertSqlSafe(sql))
+        .bind(filter.open)
+        .bind(filter.subject.as_deref())
+        .bind(filter.event.map(|key| key.0))
+        .bind(i64::from(limit))
+        .fetch_all(funnel.pool())
+        .await?
+        .iter()
+        .map(ReportRow::report)
+        .collect()
+}
+
+pub(super) async fn story(funnel: &Funnel, id: CaseId) -> Stored<Option<CaseStory>> {
+    let mut connection = funnel.pool().acquire().await?;
+    // One moment for all parts, so that no line of the journal is ahead of its run.
+    let mut tx = connection
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await?;
+    let row = sqlx::query_as::<_, ReportRow>(AssertSqlSafe(format!("{REPORT} WHERE c.id = $1")))
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let event: String = sqlx::query_scalar("SELECT body FROM events WHERE key = $1")
+        .bind(row.event_key())
+        .fetch_one(&mut *tx)
+        .await?;
+    let event: RecordedEvent = parsed(&event, "events", "body", row.event_key())?;
+    let runs = sqlx::query_as::<_, RunRow>(
+        "SELECT id, body FROM runs WHERE case_id = $1 \
+         ORDER BY array_position(ARRAY['case', 'discovery', 'removal'], kind), id",
+    )
+    .bind(id.0)
+    .fetch_all(&mut *tx)
+    .await?;
+    let story = CaseStory {
+        report: row.report()?,
+        origin: event.origin,
+        runs: runs.iter().map(RunRow::run).collect::<Stored<_>>()?,
+        journal: journal::of_case(&mut tx, id).await?,
+        tasks: tasks::of_case(&mut tx, id).await?,
+    };
+    tx.commit().await?;
+    Ok(Some(story))
+}

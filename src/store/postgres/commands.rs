@@ -1,0 +1,173 @@
+//! Wishes of operators, in line until a worker carries them out.
+//!
+//! A wish about a task whose run is leased stays in line: the worker that holds the run comes first.
+//! Workers follow each other through a gate, so wishes about one task keep their order.
+
+use std::collections::HashSet;
+
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::domain::command::{Answer, Command};
+use crate::domain::id::{CommandId, RunId};
+use crate::domain::run::Run;
+use crate::domain::settlement::Obedience;
+use crate::domain::time::Timestamp;
+use crate::store::row::RunRow;
+use crate::store::shape::{RunColumns, json, micros, parsed};
+use crate::store::{ObeyFn, Stored};
+
+use super::batch::Batch;
+use super::funnel::Funnel;
+use super::{gate, runs, tasks};
+
+pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
+    sqlx::query(
+        "WITH w AS (INSERT INTO commands (id, task_id, body) VALUES ($1, $2, $3) \
+           ON CONFLICT (id) DO NOTHING) SELECT 1 FROM pg_notify($4, '')",
+    )
+    .bind(command.id.0)
+    .bind(command.wish.task().map(|id| id.0))
+    .bind(json(command)?)
+    .bind(gate::CHANNEL)
+    .execute(funnel.pool())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn answer(funnel: &Funnel, id: CommandId) -> Stored<Option<Answer>> {
+    let text: Option<Option<String>> =
+        sqlx::query_scalar("SELECT answer FROM commands WHERE id = $1")
+            .bind(id.0)
+            .fetch_optional(funnel.pool())
+            .await?;
+    text.flatten()
+        .map(|text| parsed(&text, "commands", "answer", id))
+        .transpose()
+}
+
+pub(super) async fn obey(
+    funnel: &Funnel,
+    limit: u32,
+    now: Timestamp,
+    decide: ObeyFn<'_>,
+) -> Stored<u32> {
+    let mut tries = 0;
+    loop {
+        let mut lane = funnel.lane("obey").await?;
+        let obeyed = try_obey(&mut lane, limit, now, decide).await;
+        if let Some(obeyed) = lane.done(obeyed, &mut tries) {
+            return obeyed;
+        }
+    }
+}
+
+async fn try_obey(
+    connection: &mut PgConnection,
+    limit: u32,
+    now: Timestamp,
+    decide: ObeyFn<'_>,
+) -> Stored<u32> {
+    let waiting: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM commands WHERE answer IS NULL)")
+            .fetch_one(&mut *connection)
+            .await?;
+    if !waiting {
+        return Ok(0);
+    }
+    let mut tx = connection.begin().await?;
+    if !gate::enter(&mut tx, gate::WISHES).await? {
+        tx.rollback().await?;
+        return Ok(0);
+    }
+    let rows = sqlx::query_as::<_, (Uuid, String)>(
+        "SELECT c.id, c.body FROM commands c LEFT JOIN tasks t ON t.id = c.task_id \
+         LEFT JOIN runs r ON r.id = t.run_id \
+         WHERE c.answer IS NULL AND r.owner IS NULL ORDER BY c.seq LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut count = 0;
+    let mut leased = HashSet::new();
+    for (id, body) in rows {
+        let command: Command = parsed(&body, "commands", "body", id)?;
+        let about = command.wish.task();
+        if about.is_some_and(|task| leased.contains(&task)) {
+            continue;
+        }
+        let found = match about {
+            Some(task) => Some(look(&mut tx, task).await?),
+            None => None,
+        };
+        let (task, run) = match found {
+            None | Some(Found::Nothing) => (None, None),
+            Some(Found::Free(task, run)) => (Some(task), Some(run)),
+            Some(Found::Leased) => {
+                leased.extend(about);
+                continue;
+            }
+        };
+        let obedience = decide(&command, task.as_deref(), run.as_deref());
+        carry_out(&mut tx, &obedience, now).await?;
+        count += 1;
+    }
+    tx.commit().await?;
+    Ok(count)
+}
+
+/// What a wish is about.
+enum Found {
+    Nothing,
+    Free(Box<crate::domain::task::FallbackTask>, Box<Run>),
+    /// A worker has taken the run since the wishes were listed, or is just taking it.
+    Leased,
+}
+
+/// The run first, then its task: the same order in which a settlement writes them. Both stay locked.
+async fn look(tx: &mut PgConnection, id: crate::domain::id::TaskId) -> Stored<Found> {
+    let owner: Option<Uuid> = sqlx::query_scalar("SELECT run_id FROM tasks WHERE id = $1")
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(owner) = owner.map(RunId) else {
+        return Ok(Found::Nothing);
+    };
+    let row = sqlx::query_as::<_, RunRow>(
+        "SELECT id, body FROM runs WHERE id = $1 AND owner IS NULL FOR UPDATE SKIP LOCKED",
+    )
+    .bind(owner.0)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else {
+        return Ok(Found::Leased);
+    };
+    match tasks::locked(tx, id).await? {
+        Some(task) => Ok(Found::Free(Box::new(task), Box::new(row.run()?))),
+        None => Ok(Found::Nothing),
+    }
+}
+
+async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp) -> Stored<()> {
+    if let Some(task) = &obedience.task {
+        let mut batch = Batch::default();
+        tasks::write(&mut batch, &[task], "")?;
+        batch.fetch::<(i32,)>(&mut *tx, "SELECT 1").await?;
+    }
+    if let Some(run) = &obedience.run {
+        let columns = RunColumns::of(run, &[])?;
+        runs::overrule(tx, &columns, columns.due_us).await?;
+    }
+    if let Some(rotation) = &obedience.rotation {
+        runs::insert(tx, &RunColumns::of(rotation, &[])?).await?;
+    }
+    sqlx::query(
+        "UPDATE commands SET answer = $1, answered_us = $2 WHERE id = $3 AND answer IS NULL",
+    )
+    .bind(json(&obedience.answer)?)
+    .bind(micros(now))
+    .bind(obedience.command.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! What intake records: events, dead letters, their copies, checkpoints.
+//!
+//! One statement, and so one transaction, for a whole batch. A repeat by key does nothing; the same
+//! key with another payload is reported and not recorded.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::store::shape::{json, micros};
+use crate::store::{IntakeBatch, Receipt, Stored};
+
+use super::batch::{Batch, Columns};
+use super::funnel::Funnel;
+use super::{gate, outbox};
+
+pub(super) async fn record(funnel: &Funnel, intake: &IntakeBatch) -> Stored<Vec<Receipt>> {
+    let mut tries = 0;
+    loop {
+        let mut lane = funnel.lane("record").await?;
+        let recorded = try_record(&mut lane, intake).await;
+        if let Some(recorded) = lane.done(recorded, &mut tries) {
+            return recorded;
+        }
+    }
+}
+
+async fn try_record(connection: &mut PgConnection, intake: &IntakeBatch) -> Stored<Vec<Receipt>> {
+    let mut batch = Batch::default();
+    events(&mut batch, intake)?;
+    dead_letters(&mut batch, intake)?;
+    let messages: Vec<_> = intake.messages.iter().map(|m| (Uuid::nil(), m)).collect();
+    outbox::write(&mut batch, &messages, "")?;
+    checkpoints_of(&mut batch, intake)?;
+    // Workers are woken in the same transaction, and only when there is something to admit.
+    batch.part(
+        "bell",
+        &format!(
+            "SELECT pg_notify('{}', '') FROM (SELECT 1 FROM new LIMIT 1) AS one",
+            gate::CHANNEL
+        ),
+    );
+    let select = "SELECT key FROM new WHERE (SELECT count(*) FROM bell) >= 0";
+    let new: HashSet<Uuid> = batch
+        .fetch::<(Uuid,)>(&mut *connection, select)
+        .await?
+        .into_iter()
+        .map(|(key,)| key)
+        .collect();
+    let old: Vec<Uuid> = intake
+        .events
+        .iter()
+        .map(|event| event.event.key().0)
+        .filter(|key| !new.contains(key))
+        .collect();
+    let digests: HashMap<Uuid, String> = if old.is_empty() {
+        HashMap::new()
+    } else {
+        sqlx::query_as::<_, (Uuid, String)>(
+            "SELECT key, payload_digest FROM events WHERE key = ANY($1)",
+        )
+        .bind(old)
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .collect()
+    };
+    Ok(crate::store::intake::receipts(
+        &intake.events,
+        &new,
+        digests,
+    ))
+}
+
+fn events(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
+    let events = &intake.events;
+    let bodies = events.iter().map(json).collect::<Stored<Vec<_>>>()?;
+    let digests = events.iter().map(|event| event.payload_digest.clone());
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add(
+                "key",
+                "uuid",
+                events.iter().map(|e| e.event.key().0).collect::<Vec<_>>(),
+            )?
+            .add("digest", "text", digests.collect::<Vec<_>>())?
+            .add(
+                "at",
+                "bigint",
+                events
+                    .iter()
+                    .map(|e| micros(e.recorded))
+                    .collect::<Vec<_>>(),
+            )?
+            .add("body", "text", bodies)?
+            .add(
+                "place",
+                "integer",
+                (0..events.len() as i32).collect::<Vec<_>>(),
+            )?;
+        columns.rows("x")
+    };
+    batch.part(
+        "new",
+        &format!(
+            "INSERT INTO events (key, payload_digest, recorded_us, body) \
+             SELECT x.key, x.digest, x.at, x.body FROM {rows} ORDER BY x.place \
+             ON CONFLICT (key) DO NOTHING RETURNING key"
+        ),
+    );
+    Ok(())
+}
+
+fn dead_letters(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
+    let letters = &intake.dead_letters;
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let bodies = letters.iter().map(json).collect::<Stored<Vec<_>>>()?;
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add(
+                "id",
+                "uuid",
+                letters.iter().map(|l| l.id.0).collect::<Vec<_>>(),
+            )?
+            .add(
+                "topic",
+                "text",
+                letters
+                    .iter()
+                    .map(|l| l.origin.topic.clone())
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "part",
+                "integer",
+                letters
+                    .iter()
+                    .map(|l| l.origin.partition)
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "position",
+                "bigint",
+                letters.iter().map(|l| l.origin.offset).collect::<Vec<_>>(),
+            )?
+            .add("body", "text", bodies)?
+            .add(
+                "at",
+                "bigint",
+                letters
+                    .iter()
+                    .map(|l| micros(l.first_seen))
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "place",
+                "integer",
+                (0..letters.len() as i32).collect::<Vec<_>>(),
+            )?;
+        columns.rows("x")
+    };
+    batch.part(
+        "letters",
+        &format!(
+            "INSERT INTO dead_letters (id, topic, partition, position, body, first_seen_us) \
+             SELECT x.id, x.topic, x.part, x.position, x.body, x.at FROM {rows} ORDER BY x.place \
+             ON CONFLICT DO NOTHING"
+        ),
+    );
+    Ok(())
+}
+
+fn checkpoints_of(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
+    // The last word for each partition counts; one statement can't write a row twice.
+    let mut last = HashMap::new();
+    for one in &intake.checkpoints {
+        let next: &mut i64 = last
+            .entry((&one.group, &one.topic, one.partition))
+            .or_insert(one.next_offset);
+        *next = one.next_offset.max(*next);
+    }
+    if last.is_empty() {
+        return Ok(());
+    }
+    let mut last: Vec<_> = last.into_iter().collect();
+    last.sort_unstable();
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add(
+                "g",
+                "text",
+                last.iter().map(|one| one.0.0.clone()).collect::<Vec<_>>(),
+            )?
+            .add(
+                "topic",
+                "text",
+                last.iter().map(|one| one.0.1.clone()).collect::<Vec<_>>(),
+            )?
+            .add(
+                "part",
+                "integer",
+                last.iter().map(|one| one.0.2).collect::<Vec<_>>(),
+            )?
+            .add(
+                "next",
+                "bigint",
+                last.iter().map(|one| one.1).collect::<Vec<_>>(),
+            )?;
+        columns.rows("x")
+    };
+    batch.part(
+        "places",
+        &format!(
+            "INSERT INTO checkpoints (consumer_group, topic, partition, next_offset) \
+             SELECT x.* FROM {rows} ON CONFLICT (consumer_group, topic, partition) \
+             DO UPDATE SET next_offset = greatest(checkpoints.next_offset, excluded.next_offset)"
+        ),
+    );
+    Ok(())
+}
+
+pub(super) async fn checkpoints(
+    funnel: &Funnel,
+    group: &str,
+    topic: &str,
+) -> Stored<Vec<(i32, i64)>> {
+    Ok(sqlx::query_as(
+        "SELECT partition, next_offset FROM checkpoints \
+         WHERE consumer_group = $1 AND topic = $2 ORDER BY partition",
+    )
+    .bind(group)
+    .bind(topic)
+    .fetch_all(funnel.pool())
+    .await?)
+}

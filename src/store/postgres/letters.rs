@@ -1,0 +1,30 @@
+//! Dead letters as operators read them.
+//!
+//! Written by `intake`, marked as replayed by `outbox`; nothing deletes them.
+
+use crate::domain::id::DeadLetterId;
+use crate::store::row::LetterRow;
+use crate::store::{DeadLetter, Stored};
+
+use super::funnel::Funnel;
+
+pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>> {
+    sqlx::query_as::<_, LetterRow>(
+        "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(funnel.pool())
+    .await?
+    .into_iter()
+    .map(LetterRow::letter)
+    .collect()
+}
+
+pub(super) async fn one(funnel: &Funnel, id: DeadLetterId) -> Stored<Option<DeadLetter>> {
+    sqlx::query_as::<_, LetterRow>("SELECT id, body, replayed_us FROM dead_letters WHERE id = $1")
+        .bind(id.0)
+        .fetch_optional(funnel.pool())
+        .await?
+        .map(LetterRow::letter)
+        .transpose()
+}

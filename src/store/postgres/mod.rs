@@ -1,0 +1,248 @@
+//! PostgreSQL behind the trait: for production and any number of workers.
+//!
+//! Owns the mapping of each method of the trait to its aggregate's file. Workers stay out of each
+//! other's way by row locks that are skipped, fencing tokens, and gates that are tried.
+
+mod admission;
+mod batch;
+mod cases;
+mod commands;
+mod counts;
+mod funnel;
+mod gate;
+mod intake;
+mod journal;
+mod letters;
+mod library;
+mod outbox;
+mod runs;
+mod settle;
+mod tasks;
+mod wake;
+mod workers;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+use sqlx::migrate::{Migrate, Migrator};
+
+use crate::domain::command::{Answer, Command};
+use crate::domain::id::{
+    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
+    RunId, TaskId, WorkerId,
+};
+use crate::domain::run::Run;
+use crate::domain::settlement::{JournalEntry, OutboxMessage};
+use crate::domain::task::FallbackTask;
+use crate::domain::time::Timestamp;
+
+use super::{
+    AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
+    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settings, Settled, Store, Stored,
+    StoredDefinition, TaskFilter, schema,
+};
+
+use funnel::Funnel;
+use wake::Bell;
+use workers::Roster;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// A store on a PostgreSQL server.
+#[derive(Debug)]
+pub struct PostgresStore {
+    funnel: Funnel,
+    roster: Roster,
+    bell: Bell,
+}
+
+impl PostgresStore {
+    /// Prepares the store; it connects when it is first used. The schema is brought up to date by
+    /// [`Store::migrate`].
+    pub fn open(settings: &Settings) -> Stored<Self> {
+        Ok(Self {
+            funnel: Funnel::open(settings)?,
+            roster: Roster::default(),
+            bell: Bell::new(&settings.url),
+        })
+    }
+}
+
+async fn applied(connection: &mut PgConnection) -> Stored<Vec<i64>> {
+    connection
+        .ensure_migrations_table(&MIGRATIONS.table_name)
+        .await
+        .map_err(schema::refused)?;
+    let applied = connection
+        .list_applied_migrations(&MIGRATIONS.table_name)
+        .await
+        .map_err(schema::refused)?;
+    Ok(applied.into_iter().map(|one| one.version).collect())
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn migrate(&self) -> Stored<Vec<String>> {
+        let mut connection = self.funnel.connect().await?;
+        let before = applied(&mut connection).await?;
+        let pending = schema::pending(&MIGRATIONS, &before);
+        MIGRATIONS
+            .run_direct(None, &mut connection, false)
+            .await
+            .map_err(schema::refused)?;
+        Ok(pending)
+    }
+
+    async fn ping(&self) -> Stored<()> {
+        let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(self.funnel.pool())
+            .await;
+        schema::check(&MIGRATIONS, &schema::or_none(applied)?)
+    }
+
+    async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
+        intake::record(&self.funnel, batch).await
+    }
+
+    async fn checkpoints(&self, group: &str, topic: &str) -> Stored<Vec<(i32, i64)>> {
+        intake::checkpoints(&self.funnel, group, topic).await
+    }
+
+    async fn admit(
+        &self,
+        limit: u32,
+        now: Timestamp,
+        keep: &Keep,
+        decide: AdmitFn<'_>,
+    ) -> Stored<Admitted> {
+        let done = admission::admit(&self.funnel, limit, now, keep, decide).await;
+        self.roster.watch(keep.worker, &done);
+        done
+    }
+
+    async fn obey(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32> {
+        commands::obey(&self.funnel, limit, now, decide).await
+    }
+
+    async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {
+        let done = runs::claim(&self.funnel, now, keep).await;
+        self.roster.watch(keep.worker, &done);
+        done
+    }
+
+    async fn settle(&self, now: Timestamp, keep: &Keep, batch: &[Fenced]) -> Stored<Settled> {
+        let done = settle::settle(&self.funnel, now, keep, batch).await;
+        self.roster.watch(keep.worker, &done);
+        done
+    }
+
+    async fn removals_of(&self, case: CaseId) -> Stored<u32> {
+        cases::removals_of(&self.funnel, case).await
+    }
+
+    async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()> {
+        runs::release(&self.funnel, worker, runs).await
+    }
+
+    async fn start(&self, run: &Run, _now: Timestamp) -> Stored<bool> {
+        runs::start(&self.funnel, run).await
+    }
+
+    async fn enlist(&self, worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()> {
+        workers::enlist(&self.funnel, &self.roster, worker, now, lease_seconds).await
+    }
+
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Stored<bool> {
+        workers::heartbeat(&self.funnel, &self.roster, worker, now).await
+    }
+
+    async fn discharge(&self, worker: WorkerId) -> Stored<()> {
+        workers::discharge(&self.funnel, &self.roster, worker).await
+    }
+
+    async fn bury(&self, by: WorkerId, now: Timestamp) -> Stored<u64> {
+        workers::bury(&self.funnel, by, now).await
+    }
+
+    async fn woken(&self, at_most: Duration) {
+        self.bell.wait(at_most).await;
+    }
+
+    async fn save_definition(&self, definition: &StoredDefinition, now: Timestamp) -> Stored<()> {
+        library::save_definition(&self.funnel, definition, now).await
+    }
+
+    async fn definition(&self, digest: &DefinitionDigest) -> Stored<Option<StoredDefinition>> {
+        library::definition(&self.funnel, digest).await
+    }
+
+    async fn take_messages(
+        &self,
+        worker: WorkerId,
+        _now: Timestamp,
+        limit: u32,
+    ) -> Stored<Vec<OutboxMessage>> {
+        outbox::take(&self.funnel, worker, limit).await
+    }
+
+    async fn published(&self, ids: &[MessageId], now: Timestamp) -> Stored<()> {
+        outbox::published(&self.funnel, ids, now).await
+    }
+
+    async fn post(&self, message: &OutboxMessage, replayed: Option<DeadLetterId>) -> Stored<()> {
+        outbox::post(&self.funnel, message, replayed).await
+    }
+
+    async fn save_inventory(&self, inventory: &Inventory) -> Stored<()> {
+        library::save_inventory(&self.funnel, inventory).await
+    }
+
+    async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>> {
+        library::inventory(&self.funnel, connector).await
+    }
+
+    async fn wish(&self, command: &Command) -> Stored<()> {
+        commands::wish(&self.funnel, command).await
+    }
+
+    async fn answer(&self, command: CommandId) -> Stored<Option<Answer>> {
+        commands::answer(&self.funnel, command).await
+    }
+
+    async fn cases(&self, filter: &CaseFilter) -> Stored<Vec<CaseReport>> {
+        cases::list(&self.funnel, filter).await
+    }
+
+    async fn case(&self, id: CaseId) -> Stored<Option<CaseStory>> {
+        cases::story(&self.funnel, id).await
+    }
+
+    async fn tasks(&self, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
+        tasks::list(self.funnel.pool(), filter).await
+    }
+
+    async fn task(&self, id: TaskId) -> Stored<Option<FallbackTask>> {
+        tasks::one(self.funnel.pool(), id).await
+    }
+
+    async fn rotations(&self, connector: Option<&ConnectorName>) -> Stored<Vec<Run>> {
+        runs::rotations(&self.funnel, connector).await
+    }
+
+    async fn run(&self, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>> {
+        runs::run(&self.funnel, id).await
+    }
+
+    async fn dead_letters(&self, limit: u32) -> Stored<Vec<DeadLetter>> {
+        letters::list(&self.funnel, limit).await
+    }
+
+    async fn dead_letter(&self, id: DeadLetterId) -> Stored<Option<DeadLetter>> {
+        letters::one(&self.funnel, id).await
+    }
+
+    async fn counts(&self, now: Timestamp) -> Stored<Counts> {
+        counts::counts(&self.funnel, now).await
+    }
+}

@@ -1,0 +1,444 @@
+//! Settling: many runs move in one statement, each under its own fencing token.
+//!
+//! One round trip and one commit for a whole batch, however many runs it holds. A run whose lease
+//! has moved on is refused and changes nothing: every other part of the statement joins the runs
+//! that moved. Children are born leased and parents come back leased.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::domain::id::{FencingToken, WorkerId};
+use crate::domain::settlement::Settlement;
+use crate::domain::time::Timestamp;
+use crate::store::plan::{self, Plan, Share, parts};
+use crate::store::row::LeasedRow;
+use crate::store::shape::micros;
+use crate::store::{Claimed, Fenced, Keep, Settled, Stored};
+
+use super::batch::{Batch, Columns};
+use super::funnel::Funnel;
+use super::runs::{self, NewRun};
+use super::{journal, outbox, tasks};
+
+/// Joins a row to the run whose settlement asks for it, if that was taken.
+const TAKEN: &str = "JOIN moved m ON m.id = {by}";
+
+type Part<'a> = Vec<(FencingToken, &'a Settlement)>;
+
+pub(super) async fn settle(
+    funnel: &Funnel,
+    now: Timestamp,
+    keep: &Keep,
+    batch: &[Fenced],
+) -> Stored<Settled> {
+    if batch.is_empty() {
+        return Ok(Settled::default());
+    }
+    let parts = parts(batch.iter().map(|one| (one.token, &one.settlement)));
+    let mut tries = 0;
+    loop {
+        let mut lane = funnel.lane("settle").await?;
+        let settled = try_settle(&mut lane, now, keep, &parts).await;
+        let Some(settled) = lane.done(settled, &mut tries) else {
+            continue;
+        };
+        let (accepted, kept) = settled?;
+        let mut answered = HashSet::new();
+        let accepted = batch
+            .iter()
+            .map(|one| one.settlement.run.id.0)
+            // A second settlement of one run in a batch is not the one that was taken.
+            .map(|id| accepted.contains(&id) && answered.insert(id))
+            .collect();
+        return Ok(Settled { accepted, kept });
+    }
+}
+
+/// One part is one statement and commits by itself; several share a transaction.
+async fn try_settle(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    keep: &Keep,
+    parts: &[Part<'_>],
+) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
+    let mut share = Share::new(keep);
+    if let [part] = parts {
+        return settle_part(connection, now, keep.worker, part, &mut share).await;
+    }
+    let mut tx = connection.begin().await?;
+    let mut accepted = HashSet::new();
+    let mut kept = Vec::new();
+    for part in parts {
+        let (took, holds) = settle_part(&mut tx, now, keep.worker, part, &mut share).await?;
+        accepted.extend(took);
+        kept.extend(holds);
+    }
+    tx.commit().await?;
+    Ok((accepted, kept))
+}
+
+/// What the statement returns: runs that moved (0), parents that came back (1), children that were
+/// born (2).
+#[derive(sqlx::FromRow)]
+struct ResultRow {
+    tag: i16,
+    id: Uuid,
+    token: i64,
+    open_children: i32,
+    task_id: Option<Uuid>,
+    body: Option<String>,
+}
+
+async fn settle_part(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    worker: WorkerId,
+    part: &Part<'_>,
+    share: &mut Share<'_>,
+) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
+    let mut plan = Plan::of(part.iter().copied(), now, share)?;
+    // Rows are locked in one order by everybody, so two batches rarely wait for each other crosswise.
+    plan.moves.sort_by_key(|one| one.columns.id);
+    let (batch, select) = statement(&plan, now, worker)?;
+    let rows: Vec<ResultRow> = batch.fetch(&mut *connection, &select).await?;
+    let mut accepted = HashSet::new();
+    let mut kept = Vec::new();
+    let mut parents = Vec::new();
+    let mut born = HashSet::new();
+    for row in rows {
+        match (row.tag, row.body) {
+            (1, Some(body)) => parents.push(LeasedRow {
+                id: row.id,
+                token: row.token,
+                open_children: row.open_children,
+                task_id: row.task_id,
+                body,
+            }),
+            (2, _) => {
+                born.insert(row.id);
+            }
+            _ => {
+                accepted.insert(row.id);
+                if row.tag == 3 {
+                    kept.extend(back(part, row.id, row.token));
+                }
+            }
+        }
+    }
+    let births = plan.births.iter();
+    let births = births.filter(|birth| birth.leased && born.contains(&birth.columns.id));
+    kept.extend(births.map(|birth| birth.claimed(0, None)));
+    kept.extend(runs::handed(&mut *connection, parents).await?);
+    accepted.extend(already_in(connection, worker, &plan, &accepted).await?);
+    Ok((accepted, kept))
+}
+
+/// A run that gathers, but whose children had all ended.
+fn back(part: &Part<'_>, id: Uuid, token: i64) -> Option<Claimed> {
+    let (_, settlement) = part.iter().find(|(_, one)| one.run.id.0 == id)?;
+    Some(Claimed {
+        run: settlement.run.clone(),
+        token: FencingToken(token),
+        open_children: 0,
+        task: settlement.task.clone().filter(plan::open),
+    })
+}
+
+/// Settlements that an earlier attempt had committed, though its answer was lost.
+async fn already_in(
+    connection: &mut PgConnection,
+    worker: WorkerId,
+    plan: &Plan<'_>,
+    accepted: &HashSet<Uuid>,
+) -> Stored<Vec<Uuid>> {
+    let refused = plan.moves.iter();
+    let refused: Vec<_> = refused
+        .filter(|one| !accepted.contains(&one.columns.id))
+        .collect();
+    if refused.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = sqlx::query_scalar(
+        "SELECT runs.id FROM UNNEST($2::uuid[], $3::bigint[], $4::bigint[]) AS u (id, token, step) \
+         JOIN runs ON runs.id = u.id AND runs.token = u.token AND runs.step = u.step \
+         WHERE runs.owner IS NULL OR runs.owner = $1",
+    )
+    .bind(worker.0)
+    .bind(refused.iter().map(|one| one.columns.id).collect::<Vec<_>>())
+    .bind(refused.iter().map(|one| one.token).collect::<Vec<_>>())
+    .bind(
+        refused
+            .iter()
+            .map(|one| one.columns.step)
+            .collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found)
+}
+
+/// The statement for one part. Parts of it that would write nothing are left out.
+fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch, String)> {
+    let mut batch = Batch::default();
+    let worker_value = batch.value("uuid", worker.0)?;
+    let now_value = batch.value("bigint", micros(now))?;
+    let mut select = String::from(
+        "SELECT CASE WHEN back THEN 3 ELSE 0 END::smallint AS tag, id, token, 0 AS open_children, \
+         NULL::uuid AS task_id, NULL::text AS body FROM moved",
+    );
+    let children = plan.births.iter().map(|birth| {
+        let by = birth.columns.parent_id.unwrap_or_default();
+        NewRun::born(by, birth, worker, 0)
+    });
+    let rotations = plan.rotations.iter();
+    let rotations = rotations.map(|(by, columns)| NewRun::free(*by, columns));
+    let new: Vec<_> = children.chain(rotations).collect();
+    if !new.is_empty() {
+        runs::rows(&mut batch, &new)?;
+        // Children that an earlier attempt had begun are counted already.
+        batch.part(
+            "fresh",
+            "SELECT c.parent_id, count(*)::integer AS born FROM c WHERE c.parent_id IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = c.id) GROUP BY c.parent_id",
+        );
+    }
+    moves(&mut batch, plan, !new.is_empty(), &worker_value, &now_value)?;
+    if !new.is_empty() {
+        runs::write(&mut batch, TAKEN);
+        select.push_str(" UNION ALL SELECT 2::smallint, id, 0, 0, NULL, NULL FROM born");
+    }
+    journal::write(&mut batch, &plan.journal, TAKEN)?;
+    tasks::write(&mut batch, &plan.tasks, TAKEN)?;
+    outbox::write(&mut batch, &plan.messages, TAKEN)?;
+    ends(&mut batch, plan)?;
+    if !plan.parents.is_empty() {
+        parents(&mut batch, plan, &worker_value, &now_value)?;
+        select.push_str(
+            " UNION ALL SELECT 1::smallint, id, token, open_children, task_id, body FROM woken \
+             WHERE body IS NOT NULL",
+        );
+    }
+    Ok((batch, select))
+}
+
+/// The part `moved`. `due_us` stays as it is under a lease, so that a plain step touches no index.
+fn moves(
+    batch: &mut Batch,
+    plan: &Plan<'_>,
+    has_children: bool,
+    worker: &str,
+    now: &str,
+) -> Stored<()> {
+    let all = &plan.moves;
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add(
+                "id",
+                "uuid",
+                all.iter().map(|m| m.columns.id).collect::<Vec<_>>(),
+            )?
+            .add(
+                "token",
+                "bigint",
+                all.iter().map(|m| m.token).collect::<Vec<_>>(),
+            )?
+            .add(
+                "step",
+                "bigint",
+                all.iter().map(|m| m.columns.step).collect::<Vec<_>>(),
+            )?
+            .add(
+                "holds",
+                "boolean",
+                all.iter().map(|m| m.holds).collect::<Vec<_>>(),
+            )?
+            .add(
+                "may_keep",
+                "boolean",
+                all.iter().map(|m| m.may_keep).collect::<Vec<_>>(),
+            )?
+            .add(
+                "stage",
+                "text",
+                all.iter().map(|m| m.columns.stage).collect::<Vec<_>>(),
+            )?
+            .add(
+                "state",
+                "text",
+                all.iter()
+                    .map(|m| m.columns.state.clone())
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "due_us",
+                "bigint",
+                all.iter().map(|m| m.columns.due_us).collect::<Vec<_>>(),
+            )?
+            .add(
+                "task_id",
+                "uuid",
+                all.iter().map(|m| m.columns.task_id).collect::<Vec<_>>(),
+            )?
+            .add(
+                "verdict",
+                "smallint",
+                all.iter().map(|m| m.columns.verdict).collect::<Vec<_>>(),
+            )?
+            .add(
+                "ended",
+                "text",
+                all.iter().map(|m| m.columns.ended).collect::<Vec<_>>(),
+            )?
+            .add(
+                "ended_us",
+                "bigint",
+                all.iter().map(|m| m.columns.ended_us).collect::<Vec<_>>(),
+            )?
+            .add(
+                "proof",
+                "bigint",
+                all.iter()
+                    .map(|m| m.columns.proof_sequence)
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "closed",
+                "text",
+                all.iter()
+                    .map(|m| m.columns.closed_state)
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "role",
+                "text",
+                all.iter()
+                    .map(|m| m.columns.rotation_role)
+                    .collect::<Vec<_>>(),
+            )?
+            .add(
+                "body",
+                "text",
+                all.iter()
+                    .map(|m| m.columns.body.clone())
+                    .collect::<Vec<_>>(),
+            )?;
+        columns.rows("u")
+    };
+    let (born, join) = if has_children {
+        (
+            "coalesce(f.born, 0)",
+            "LEFT JOIN fresh f ON f.parent_id = u.id",
+        )
+    } else {
+        ("0", "")
+    };
+    let empty = format!("runs.open_children + {born} = 0");
+    batch.part(
+        "moved",
+        &format!(
+            "UPDATE runs SET stage = u.stage, state = u.state, step = u.step, \
+               due_us = CASE WHEN u.holds THEN runs.due_us \
+                 WHEN u.stage = 'gathering' AND {empty} THEN {now} ELSE u.due_us END, \
+               owner = CASE WHEN u.holds OR (u.may_keep AND {empty}) THEN runs.owner END, \
+               token = runs.token + CASE WHEN u.may_keep AND {empty} THEN 1 ELSE 0 END, \
+               open_children = runs.open_children + {born}, task_id = u.task_id, \
+               verdict = u.verdict, ended = u.ended, ended_us = u.ended_us, \
+               proof_sequence = u.proof, closed_state = u.closed, rotation_role = u.role, \
+               body = u.body \
+             FROM {rows} {join} \
+             WHERE runs.id = u.id AND runs.owner = {worker} AND runs.token = u.token \
+               AND runs.step = u.step - 1 \
+             RETURNING runs.id, runs.token, runs.parent_id, runs.ended IS NOT NULL AS over, \
+               runs.stage = 'gathering' AND runs.owner IS NOT NULL AS back"
+        ),
+    );
+    Ok(())
+}
+
+/// The part `ended`: rows of cases that are over.
+fn ends(batch: &mut Batch, plan: &Plan<'_>) -> Stored<()> {
+    let ends = &plan.ends;
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add(
+                "by",
+                "uuid",
+                ends.iter().map(|one| one.0).collect::<Vec<_>>(),
+            )?
+            .add(
+                "id",
+                "uuid",
+                ends.iter().map(|one| one.1).collect::<Vec<_>>(),
+            )?
+            .add(
+                "ended",
+                "text",
+                ends.iter().map(|one| one.2).collect::<Vec<_>>(),
+            )?
+            .add(
+                "ended_us",
+                "bigint",
+                ends.iter().map(|one| one.3).collect::<Vec<_>>(),
+            )?;
+        columns.rows("x")
+    };
+    batch.part(
+        "ended",
+        &format!(
+            "UPDATE cases SET ended = x.ended, ended_us = x.ended_us FROM {rows} \
+             JOIN moved m ON m.id = x.by WHERE cases.id = x.id AND cases.ended IS NULL"
+        ),
+    );
+    Ok(())
+}
+
+/// The part `woken`: open children are counted down; a free parent at zero becomes due, and this
+/// worker's if it has room. The rows are locked first, in order; so the last of several children
+/// that end at the same moment sees the others' counts, and exactly one of them wakes the parent.
+fn parents(batch: &mut Batch, plan: &Plan<'_>, worker: &str, now: &str) -> Stored<()> {
+    let rooms: HashMap<Uuid, bool> = plan.parents.iter().map(|(id, room)| (*id, *room)).collect();
+    let rows = {
+        let mut columns = Columns::new(batch);
+        columns
+            .add("id", "uuid", rooms.keys().copied().collect::<Vec<_>>())?
+            .add(
+                "room",
+                "boolean",
+                rooms.values().copied().collect::<Vec<_>>(),
+            )?;
+        columns.rows("x")
+    };
+    batch.part(
+        "down",
+        &format!(
+            "SELECT x.id, x.room, count(*)::integer AS ended FROM {rows} \
+             JOIN moved m ON m.parent_id = x.id AND m.over GROUP BY x.id, x.room"
+        ),
+    );
+    batch.part(
+        "locked",
+        "SELECT p.id, p.owner IS NULL AS free FROM runs p \
+         WHERE p.id IN (SELECT id FROM down) ORDER BY p.id FOR UPDATE",
+    );
+    let wakes = "locked.free AND p.stage = 'gathering' AND p.open_children = d.ended";
+    batch.part(
+        "woken",
+        &format!(
+            "UPDATE runs p SET open_children = p.open_children - d.ended, \
+               due_us = CASE WHEN {wakes} THEN {now} ELSE p.due_us END, \
+               owner = CASE WHEN {wakes} AND d.room THEN {worker} ELSE p.owner END, \
+               token = p.token + CASE WHEN {wakes} AND d.room THEN 1 ELSE 0 END \
+             FROM down d JOIN locked ON locked.id = d.id WHERE p.id = d.id \
+             RETURNING p.id, p.token, p.open_children, p.task_id, \
+               CASE WHEN locked.free AND p.owner IS NOT NULL THEN p.body END AS body"
+        ),
+    );
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Fallback tasks: written whole with the run that they belong to, read by operators.
+//!
+//! That a run has one task at most is a constraint; that an attested removal has a closed one, too.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::domain::id::{CaseId, ConnectorName, TaskId};
+use crate::domain::task::FallbackTask;
+use crate::store::row::TaskRow;
+use crate::store::shape::{json, micros};
+use crate::store::{Stored, TaskFilter};
+
+use super::batch::{Batch, Columns};
+
+/// Adds the part that writes these tasks; `join` limits them to runs whose settlement was taken.
+pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> Stored<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let bodies = tasks.iter().map(json).collect::<Stored<Vec<_>>>()?;
+    let connectors = tasks
+        .iter()
+        .map(|t| t.connector.as_ref().map(|name| name.0.clone()));
+    let mut columns = Columns::new(batch);
+    columns
+        .add(
+            "id",
+            "uuid",
+            tasks.iter().map(|t| t.id.0).collect::<Vec<_>>(),
+        )?
+        .add(
+            "run_id",
+            "uuid",
+            tasks.iter().map(|t| t.run.0).collect::<Vec<_>>(),
+        )?
+        .add(
+            "case_id",
+            "uuid",
+            tasks
+                .iter()
+                .map(|t| t.case.map(|id| id.0))
+                .collect::<Vec<_>>(),
+        )?
+        .add("connector", "text", connectors.collect::<Vec<_>>())?
+        .add(
+            "priority",
+            "smallint",
+            tasks.iter().map(|t| t.priority).collect::<Vec<_>>(),
+        )?
+        .add(
+            "opened_us",
+            "bigint",
+            tasks.iter().map(|t| micros(t.opened)).collect::<Vec<_>>(),
+        )?
+        .add(
+            "deadline_us",
+            "bigint",
+            tasks.iter().map(|t| micros(t.deadline)).collect::<Vec<_>>(),
+        )?
+        .add(
+            "state",
+            "text",
+            tasks.iter().map(|t| t.state.as_str()).collect::<Vec<_>>(),
+        )?
+        .add("body", "text", bodies)?;
+    let rows = columns.rows("x");
+    let join = join.replace("{by}", "x.run_id");
+    batch.part(
+        "orders",
+        &format!(
+            "INSERT INTO tasks (id, run_id, case_id, connector, priority, opened_us, deadline_us, \
+             state, body) SELECT x.* FROM {rows} {join} ON CONFLICT (id) DO UPDATE SET \
+             priority = excluded.priority, deadline_us = excluded.deadline_us, \
+             state = excluded.state, body = excluded.body"
+        ),
+    );
+    Ok(())
+}
+
+/// The tasks among these that are not closed.
+pub(super) async fn open_by_id(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+) -> Stored<HashMap<Uuid, FallbackTask>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    sqlx::query_as::<_, TaskRow>(
+        "SELECT id, body FROM tasks WHERE state <> 'closed' AND id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?
+    .iter()
+    .map(|row| Ok((row.id, row.task()?)))
+    .collect()
+}
+
+pub(super) async fn list(pool: &PgPool, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
+    let limit = if filter.limit == 0 {
+        1000
+    } else {
+        filter.limit
+    };
+    sqlx::query_as::<_, TaskRow>(
+        "SELECT id, body FROM tasks WHERE ($1 OR state <> 'closed') \
+         AND ($2::text IS NULL OR connector = $2) ORDER BY priority, deadline_us, id LIMIT $3",
+    )
+    .bind(filter.closed)
+    .bind(filter.connector.as_ref().map(ConnectorName::as_str))
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(TaskRow::task)
+    .collect()
+}
+
+pub(super) async fn one(pool: &PgPool, id: TaskId) -> Stored<Option<FallbackTask>> {
+    sqlx::query_as::<_, TaskRow>("SELECT id, body FROM tasks WHERE id = $1")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?
+        .map(|row| row.task())
+        .transpose()
+}
+
+/// One task, its row locked until the transaction ends.
+pub(super) async fn locked(tx: &mut PgConnection, id: TaskId) -> Stored<Option<FallbackTask>> {
+    sqlx::query_as::<_, TaskRow>("SELECT id, body FROM tasks WHERE id = $1 FOR UPDATE")
+        .bind(id.0)
+        .fetch_optional(tx)
+        .await?
+        .map(|row| row.task())
+        .transpose()
+}
+
+pub(super) async fn of_case(reader: &mut PgConnection, case: CaseId) -> Stored<Vec<FallbackTask>> {
+    sqlx::query_as::<_, TaskRow>(
+        "SELECT id, body FROM tasks WHERE case_id = $1 ORDER BY opened_us, id",
+    )
+    .bind(case.0)
+    .fetch_all(reader)
+    .await?
+    .iter()
+    .map(TaskRow::task)
+    .collect()
+}
