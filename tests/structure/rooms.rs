@@ -25,7 +25,10 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         "secrets",
         &["document", "domain", "telemetry", "connectors"],
     ),
-    ("verification", &["domain", "telemetry", "connectors"]),
+    (
+        "verification",
+        &["document", "domain", "telemetry", "connectors"],
+    ),
     (
         "intake",
         &["document", "domain", "telemetry", "store", "kafka"],

@@ -4,6 +4,7 @@
 //! `super` resolved. Does not know what is allowed; that is `rooms` and `tidiness`. Good enough for
 //! rustfmt-formatted code; it is no parser, and what it cannot read it reports as it stands.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What a token is. Comments and white space are gone, numbers count as names.
@@ -324,23 +325,46 @@ pub fn is_rust(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|ext| ext == "rs")
 }
 
-/// Whether a whole file is test code: `tests.rs`, or beneath a folder `tests`.
-pub fn is_test(file: &str) -> bool {
-    module_of(file).iter().any(|part| part == "tests")
+/// Whether tokens spell these words and marks.
+pub fn spells(tokens: &[Placed], words: &[&str]) -> bool {
+    let same = |((token, _), word): (&Placed, &&str)| match token {
+        Token::Name(name) => name == word,
+        Token::Mark(mark) => word.chars().eq([*mark]),
+        Token::Colons => *word == "::",
+        Token::Text(_) => false,
+    };
+    tokens.len() == words.len() && tokens.iter().zip(words).all(same)
+}
+
+/// Modules that are declared `#[cfg(test)] mod name;` in their parents' files.
+pub fn test_modules(files: &BTreeMap<String, String>) -> BTreeSet<Vec<String>> {
+    let head = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
+    let mut found = BTreeSet::new();
+    for (file, text) in files.iter().filter(|(file, _)| is_rust(file)) {
+        let tokens = tokens(text);
+        for ten in tokens.windows(10) {
+            if spells(&ten[..8], &head)
+                && let (Token::Name(name), Token::Mark(';')) = (&ten[8].0, &ten[9].0)
+            {
+                let mut module = module_of(file);
+                module.push(name.clone());
+                found.insert(module);
+            }
+        }
+    }
+    found
+}
+
+/// Whether a whole file is test code: in or beneath one of these modules.
+pub fn is_test(file: &str, tests: &BTreeSet<Vec<String>>) -> bool {
+    let module = module_of(file);
+    (1..=module.len()).any(|end| tests.contains(&module[..end]))
 }
 
 /// The tokens before the module `tests`, which by convention comes last in a file.
 pub fn without_tests(tokens: &[Placed]) -> &[Placed] {
-    let tests = |three: &[Placed]| {
-        let words: Vec<_> = three.iter().map(|(token, _)| token.clone()).collect();
-        words
-            == [
-                Token::Name("mod".to_owned()),
-                Token::Name("tests".to_owned()),
-                Token::Mark('{'),
-            ]
-    };
-    let end = tokens.windows(3).position(tests).unwrap_or(tokens.len());
+    let opens = |three: &[Placed]| spells(three, &["mod", "tests", "{"]);
+    let end = tokens.windows(3).position(opens).unwrap_or(tokens.len());
     &tokens[..end]
 }
 

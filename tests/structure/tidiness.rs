@@ -57,6 +57,7 @@ const IMPURE: &[&str] = &[
 const SQL_ROOMS: &[&str] = &[
     "src/store/",          // the database is its job
     "src/connectors/sql/", // there SQL is the target's protocol
+    "src/demo/",           // one simulated target is an application's database
 ];
 
 fn sources(files: &Files) -> impl Iterator<Item = (&String, &String)> {
@@ -110,13 +111,16 @@ pub fn names(files: &Files) -> Vec<String> {
                     "{file}:{line}: a module named `{name}` does not say what it owns"
                 ));
             }
-            if let [(Token::Mark('['), line), (Token::Name(word), _)] = pair
-                && word == "path"
-            {
-                found.push(format!(
-                    "{file}:{line}: `#[path]` lets a file stand outside its room"
-                ));
-            }
+        }
+        let attribute = ["#", "[", "path", "="];
+        for four in tokens
+            .windows(4)
+            .filter(|four| source::spells(four, &attribute))
+        {
+            let line = four[0].1;
+            found.push(format!(
+                "{file}:{line}: `#[path]` lets a file stand outside its room"
+            ));
         }
     }
     found
@@ -159,14 +163,14 @@ pub fn sql(files: &Files) -> Vec<String> {
                 && speaks_sql(literal)
             {
                 found.push(format!(
-                    "{file}:{line}: SQL outside `store` and `connectors/sql`"
+                    "{file}:{line}: SQL outside the rooms that may hold it"
                 ));
             }
         }
         for path in source::paths(&tokens, &source::module_of(file)) {
             if path.segments.first().is_some_and(|first| first == "sqlx") {
                 found.push(format!(
-                    "{file}:{}: `sqlx` outside `store` and `connectors/sql`",
+                    "{file}:{}: `sqlx` outside the rooms that may hold it",
                     path.line
                 ));
             }
@@ -193,7 +197,8 @@ fn speaks_sql(literal: &str) -> bool {
 /// that stand twice. What tests say does not count: a code that only they know is not in use.
 pub fn error_codes(files: &Files, page: &str) -> Vec<String> {
     let mut used: BTreeMap<String, String> = BTreeMap::new();
-    for (file, text) in sources(files).filter(|(file, _)| !source::is_test(file)) {
+    let tests = source::test_modules(files);
+    for (file, text) in sources(files).filter(|(file, _)| !source::is_test(file, &tests)) {
         for (token, line) in source::without_tests(&source::tokens(text)) {
             if let Token::Text(literal) = token {
                 for code in codes(literal) {
@@ -328,7 +333,7 @@ mod tests {
         assert_eq!(
             names(&one(
                 "src/a/service_account.rs",
-                "fn f(path: &str) { common() }"
+                "fn f(path: &str) { common(&[path]) }"
             )),
             [""; 0]
         );
@@ -409,6 +414,20 @@ mod tests {
                 "Cargo.toml: `b` has no reason in docs/decisions/0002-dependencies.md",
                 "docs/decisions/0002-dependencies.md: `e` is no dependency"
             ]
+        );
+    }
+
+    #[test]
+    fn modules_for_tests_alone_need_no_headings() {
+        let mut files = one("src/a/mod.rs", "#[cfg(test)]\nmod rehearsal;\nmod b;");
+        files.insert(
+            "src/a/rehearsal.rs".to_owned(),
+            "let a = \"CB-A-1\";".to_owned(),
+        );
+        files.insert("src/a/b.rs".to_owned(), "let a = \"CB-A-2\";".to_owned());
+        assert_eq!(
+            error_codes(&files, ""),
+            ["src/a/b.rs:1: CB-A-2 has no heading in docs/errors.md"]
         );
     }
 }
