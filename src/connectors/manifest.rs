@@ -71,6 +71,14 @@ pub struct CredentialDeclaration {
     pub rotation: Option<Strategy>,
 }
 
+impl CredentialDeclaration {
+    /// False for `none:<name>`: the access is a right of this process (a file), and no vault is
+    /// asked. Each role still has a name of its own, and the verifier still looks for itself.
+    pub fn needs_secret(&self) -> bool {
+        !self.secret.starts_with("none:")
+    }
+}
+
 /// How hard the target may be pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -6,6 +6,7 @@
 
 mod contract;
 mod credentials;
+mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod guard;
@@ -13,6 +14,9 @@ mod http;
 mod limits;
 mod manifest;
 mod registry;
+#[cfg(test)]
+mod rehearsal;
+mod sql;
 
 pub use contract::*;
 pub use guard::Guarded;

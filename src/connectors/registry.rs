@@ -30,7 +30,18 @@ struct Kind {
 
 type Build = fn(&Manifest, &Table<'_>, &Arc<dyn Clock>) -> Option<Arc<dyn Connector>>;
 
-const KINDS: &[Kind] = &[];
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "file",
+        can: super::file::CAN,
+        build: super::file::build,
+    },
+    Kind {
+        name: "sql",
+        can: super::sql::CAN,
+        build: super::sql::build,
+    },
+];
 
 /// All connectors by name, each behind its guard.
 #[derive(Debug, Default)]

@@ -1,0 +1,186 @@
+//! Failure classes of a database: which SQLSTATE (or SQLite result code) means what.
+//!
+//! Owns every failure that the sql kind can return, with its code. A lost connection before COMMIT
+//! changed nothing; after COMMIT was sent the outcome is unknown. Messages of the database are
+//! repeated only where they name objects, not where they could hold values.
+
+use crate::domain::access::Operation;
+use crate::domain::outcome::{Failure, FailureClass};
+
+/// How far the exchange had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Signing in.
+    Connect,
+    /// Before COMMIT: the database forgets what was done.
+    Statement,
+    /// COMMIT was sent.
+    Commit,
+}
+
+/// The class of an error of the driver.
+pub fn failure(error: &sqlx::Error, phase: Phase) -> Failure {
+    if let sqlx::Error::Database(database) = error {
+        let code = database.code().unwrap_or_default();
+        return match code.len() {
+            5 => sqlstate(&code, database.message(), phase),
+            _ => sqlite(&code, database.message()),
+        };
+    }
+    match (error, phase) {
+        (_, Phase::Commit) => lost_commit(),
+        (sqlx::Error::Configuration(_), _) => Failure::new(
+            FailureClass::Drifted,
+            "CB-SQL-5",
+            "the driver cannot connect with these settings",
+        ),
+        (
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::TypeNotFound { .. },
+            _,
+        ) => drifted(format!("a value has an unexpected type: {error}")),
+        _ => Failure::new(
+            FailureClass::Unreachable,
+            "CB-SQL-1",
+            format!("no connection to the database: {error}"),
+        ),
+    }
+}
+
+/// SQLSTATE, see "Appendix A. PostgreSQL Error Codes".
+fn sqlstate(code: &str, message: &str, phase: Phase) -> Failure {
+    let told = format!("SQLSTATE {code}: {message}");
+    let kept = format!("SQLSTATE {code}");
+    let (class, name, message) = match (code, &code[..2]) {
+        ("08007" | "40003", _) if phase == Phase::Commit => return lost_commit(),
+        ("57P01" | "57P02" | "57P03", _) | (_, "08" | "58") => {
+            if phase == Phase::Commit {
+                return lost_commit();
+            }
+            (FailureClass::Unreachable, "CB-SQL-1", told)
+        }
+        (_, "28") => (FailureClass::AuthFailure, "CB-SQL-2", told),
+        ("42501", _) => (FailureClass::Refused, "CB-SQL-3", told),
+        ("55P03" | "57014", _) | (_, "53") => (FailureClass::RateLimited, "CB-SQL-4", kept),
+        ("40001" | "40P01", _) => (FailureClass::WriteFailure, "CB-SQL-7", kept),
+        (_, "0A" | "3D" | "3F" | "42") => (FailureClass::Drifted, "CB-SQL-5", told),
+        (_, "22") if phase == Phase::Statement => (FailureClass::Drifted, "CB-SQL-5", kept),
+        _ => (FailureClass::WriteFailure, "CB-SQL-8", kept),
+    };
+    Failure::new(class, name, message)
+}
+
+/// Result codes of SQLite; the low byte is the primary one.
+fn sqlite(code: &str, message: &str) -> Failure {
+    let primary = code.parse::<u32>().unwrap_or(1) & 0xff;
+    let told = format!("SQLite {code}: {message}");
+    let (class, name) = match primary {
+        5 | 6 => (FailureClass::RateLimited, "CB-SQL-4"),
+        3 | 8 | 23 => (FailureClass::Refused, "CB-SQL-3"),
+        10 | 13 | 14 => (FailureClass::Unreachable, "CB-SQL-1"),
+        19 | 20 => (FailureClass::WriteFailure, "CB-SQL-8"),
+        _ => (FailureClass::Drifted, "CB-SQL-5"),
+    };
+    Failure::new(class, name, told)
+}
+
+fn lost_commit() -> Failure {
+    Failure::new(
+        FailureClass::UnknownOutcome,
+        "CB-SQL-6",
+        "COMMIT was sent and no answer came",
+    )
+}
+
+/// The answer lacks its declared shape.
+pub fn drifted(message: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Drifted, "CB-SQL-5", message)
+}
+
+/// The statement touched more rows than it may; it was rolled back.
+pub fn too_many_rows(operation: Operation, found: u64, allowed: u64) -> Failure {
+    Failure::new(
+        FailureClass::Ambiguous,
+        "CB-SQL-9",
+        format!(
+            "`{}` would touch {found} rows, at most {allowed} may; rolled back",
+            operation.as_str()
+        ),
+    )
+}
+
+/// More than one row stands for the account.
+pub fn several_rows(found: usize) -> Failure {
+    Failure::new(
+        FailureClass::Ambiguous,
+        "CB-SQL-9",
+        format!("{found} rows stand for one account"),
+    )
+}
+
+/// The id now belongs to another login.
+pub fn another_login() -> Failure {
+    Failure::new(
+        FailureClass::Ambiguous,
+        "CB-SQL-10",
+        "the account's id now shows another login; nothing was changed",
+    )
+}
+
+/// The statement touched no row although what it should change is there.
+pub fn without_effect(operation: Operation) -> Failure {
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-11",
+        format!(
+            "`{}` touched no row, and what it should change is still there",
+            operation.as_str()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sqlstate_has_its_fate() {
+        let class = |code, phase| sqlstate(code, "", phase).class;
+        for (code, expected) in [
+            ("28P01", FailureClass::AuthFailure),
+            ("28000", FailureClass::AuthFailure),
+            ("42501", FailureClass::Refused),
+            ("08006", FailureClass::Unreachable),
+            ("57P01", FailureClass::Unreachable),
+            ("53300", FailureClass::RateLimited),
+            ("55P03", FailureClass::RateLimited),
+            ("40P01", FailureClass::WriteFailure),
+            ("23503", FailureClass::WriteFailure),
+            ("42703", FailureClass::Drifted),
+            ("42P01", FailureClass::Drifted),
+            // A kept statement met a column of another type.
+            ("0A000", FailureClass::Drifted),
+        ] {
+            assert_eq!(class(code, Phase::Statement), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn p9_a_lost_answer_to_commit_is_unknown_and_before_it_is_not() {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(
+            failure(&lost(), Phase::Commit).class,
+            FailureClass::UnknownOutcome
+        );
+        assert_eq!(
+            failure(&lost(), Phase::Statement).class,
+            FailureClass::Unreachable
+        );
+        assert_eq!(
+            sqlstate("57P01", "", Phase::Commit).class,
+            FailureClass::UnknownOutcome
+        );
+    }
+}

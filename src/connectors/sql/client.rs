@@ -1,0 +1,281 @@
+//! The database as a protocol: sign in, read in one snapshot, write in one short transaction.
+//!
+//! Owns connections and transactions. A write reads the account first, asserts its login and counts
+//! the rows touched, all before COMMIT; what does not fit is rolled back. Connections are kept for
+//! the credential version that opened them, credentials never are. A connection whose call was
+//! given up is closed, and the database forgets what was not committed.
+
+use std::sync::{Mutex, PoisonError};
+
+use secrecy::ExposeSecret;
+use sqlx::{ConnectOptions, Connection};
+
+use super::classify::{self, Phase};
+use super::link::Link;
+use super::render::{Batch, Bound, Edit, Row};
+use super::scram;
+use super::settings::{Settings, Target};
+use crate::connectors::{Credential, Permit};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::verdict::CredentialRole;
+
+/// Idle connections kept for each target; more calls than this open their own.
+const KEPT: usize = 8;
+
+/// Signs in and keeps what is idle.
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    role: CredentialRole,
+    version: u64,
+    link: Link,
+}
+
+/// What the reads of a batch showed.
+#[derive(Debug)]
+pub struct Seen {
+    /// The rows of each statement, in order.
+    pub rows: Vec<Vec<Row>>,
+    /// How far a replica lags behind, in seconds; 0 on a primary.
+    pub data_age_seconds: u64,
+}
+
+/// How a write went that met no error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Committed.
+    Committed,
+    /// There is no row for the account; rolled back.
+    NoAccount,
+    /// The statement touched no row; rolled back.
+    NoRows,
+}
+
+/// A new password for one of the connector's own database roles.
+#[derive(Debug)]
+pub struct SetPassword {
+    /// The role's name.
+    pub role: String,
+    /// `SCRAM-SHA-256$…`: the server never sees the password itself.
+    pub verifier: String,
+}
+
+impl Client {
+    /// A client without connections.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// How the database is asked.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Runs reads in one read-only snapshot.
+    ///
+    /// # Errors
+    /// As `classify` says.
+    pub async fn read(
+        &self,
+        credential: &Credential,
+        permit: Permit<Batch>,
+    ) -> Result<Seen, Failure> {
+        let link = self.take(credential).await?;
+        self.read_over(link, credential, permit).await
+    }
+
+    /// The same over a connection that was not there before: shows that the credential itself works.
+    ///
+    /// # Errors
+    /// As `classify` says.
+    pub async fn read_afresh(
+        &self,
+        credential: &Credential,
+        permit: Permit<Batch>,
+    ) -> Result<Seen, Failure> {
+        let link = self.connect(credential).await?;
+        self.read_over(link, credential, permit).await
+    }
+
+    async fn read_over(
+        &self,
+        mut link: Link,
+        credential: &Credential,
+        permit: Permit<Batch>,
+    ) -> Result<Seen, Failure> {
+        let Batch(statements) = permit.into_inner();
+        let independent = credential.role == CredentialRole::Verifier;
+        link.begin_reading(&self.settings, independent).await?;
+        let mut rows = Vec::new();
+        for bound in &statements {
+            rows.push(link.fetch(bound).await?);
+        }
+        let data_age_seconds = link.lag_seconds().await?;
+        link.roll_back().await?;
+        self.give(credential, link);
+        Ok(Seen {
+            rows,
+            data_age_seconds,
+        })
+    }
+
+    /// Runs one write.
+    ///
+    /// # Errors
+    /// As `classify` says; `unknown_outcome` only after COMMIT was sent.
+    pub async fn write(
+        &self,
+        credential: &Credential,
+        permit: Permit<Edit>,
+    ) -> Result<Written, Failure> {
+        let edit = permit.into_inner();
+        let mut link = self.take(credential).await?;
+        link.begin_writing(&self.settings).await?;
+        let outcome = match attempt(&mut link, &edit).await {
+            Ok(Written::Committed) => {
+                link.commit().await?;
+                Ok(Written::Committed)
+            }
+            other => {
+                link.roll_back().await?;
+                other
+            }
+        };
+        self.give(credential, link);
+        outcome
+    }
+
+    /// Sets the password of a database role; the old one is dead from then on.
+    ///
+    /// # Errors
+    /// As `classify` says; `unknown_outcome` only after COMMIT was sent.
+    pub async fn set_password(
+        &self,
+        credential: &Credential,
+        permit: Permit<SetPassword>,
+    ) -> Result<(), Failure> {
+        let order = permit.into_inner();
+        let mut link = self.connect(credential).await?;
+        link.begin_writing(&self.settings).await?;
+        link.hush().await?;
+        let role = order.role.replace('"', "\"\"");
+        let text = format!("ALTER ROLE \"{role}\" PASSWORD '{}'", order.verifier);
+        link.run(text, Phase::Statement).await?;
+        link.commit().await
+    }
+
+    /// A kept connection of this credential version that still answers, or a new one.
+    async fn take(&self, credential: &Credential) -> Result<Link, Failure> {
+        while let Some(mut link) = self.pop(credential) {
+            if link.answers().await {
+                return Ok(link);
+            }
+        }
+        self.connect(credential).await
+    }
+
+    fn pop(&self, credential: &Credential) -> Option<Link> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // What an older version of the secret opened is not used any more.
+        idle.retain(|kept| kept.role != credential.role || kept.version == credential.version);
+        let found = idle.iter().rposition(|kept| kept.role == credential.role)?;
+        Some(idle.swap_remove(found).link)
+    }
+
+    fn give(&self, credential: &Credential, link: Link) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(Idle {
+                role: credential.role,
+                version: credential.version,
+                link,
+            });
+        }
+    }
+
+    async fn connect(&self, credential: &Credential) -> Result<Link, Failure> {
+        let failed = |error: sqlx::Error| classify::failure(&error, Phase::Connect);
+        match &self.settings.target {
+            Target::Postgres(options) => {
+                let Some(username) = &credential.username else {
+                    return Err(Failure::new(
+                        FailureClass::AuthFailure,
+                        "CB-SQL-2",
+                        "the credential names no database role",
+                    ));
+                };
+                let options = options
+                    .as_ref()
+                    .clone()
+                    .username(username)
+                    .password(credential.secret.expose_secret());
+                let link = sqlx::PgConnection::connect_with(&options).await;
+                Ok(Link::Postgres(link.map_err(failed)?))
+            }
+            Target::Sqlite(options) => {
+                let options = options
+                    .as_ref()
+                    .clone()
+                    .busy_timeout(self.settings.lock_timeout)
+                    .read_only(credential.role != CredentialRole::Writer);
+                Ok(Link::Sqlite(options.connect().await.map_err(failed)?))
+            }
+        }
+    }
+}
+
+/// Everything between BEGIN and COMMIT.
+async fn attempt(link: &mut Link, edit: &Edit) -> Result<Written, Failure> {
+    let rows = link.fetch(&edit.read).await?;
+    let row = match <[Row; 1]>::try_from(rows) {
+        Ok([row]) => row,
+        Err(rows) if rows.is_empty() => return Ok(Written::NoAccount),
+        Err(rows) => return Err(classify::several_rows(rows.len())),
+    };
+    if row.get("login").and_then(Option::as_ref) != Some(&edit.login) {
+        return Err(classify::another_login());
+    }
+    let touched = link.execute(&edit.write).await?;
+    if touched == 0 {
+        return Ok(Written::NoRows);
+    }
+    if touched > edit.max_rows {
+        return Err(classify::too_many_rows(
+            edit.operation,
+            touched,
+            edit.max_rows,
+        ));
+    }
+    Ok(Written::Committed)
+}
+
+impl SetPassword {
+    /// For this role and password.
+    ///
+    /// # Errors
+    /// `drifted` when the system has no randomness for the salt.
+    pub fn new(role: &str, password: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            role: role.to_owned(),
+            verifier: scram::verifier(password)?,
+        })
+    }
+}
+
+impl Bound {
+    /// A statement without values.
+    pub fn plain(sql: impl Into<String>) -> Self {
+        Self {
+            sql: sql.into(),
+            values: Vec::new(),
+        }
+    }
+}

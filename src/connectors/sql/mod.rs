@@ -1,0 +1,233 @@
+//! Connector kind `sql`: an application's access table in PostgreSQL or SQLite.
+//!
+//! Owns the calls. The statements stand in the manifest, with bound parameters; each write is one
+//! short transaction that asserts the account's login and the number of rows touched. Rotation
+//! (`choose`) sets the password of a database role with the rotator's credential: the role has one
+//! password at a time, so setting the new one retires the old one, and nothing is left to retire.
+
+mod classify;
+mod client;
+mod link;
+mod render;
+mod scram;
+mod settings;
+mod statement;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
+
+use super::{
+    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
+    RenderedRequest, unsupported,
+};
+use crate::document::Table;
+use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::id::AccountId;
+use crate::domain::outcome::Failure;
+use crate::domain::time::Clock;
+use crate::domain::verdict::{Completeness, CredentialRole};
+use client::{Client, Seen, SetPassword, Written};
+use render::{Part, Row};
+use settings::Settings;
+
+/// What a database can be asked to do, given the statements.
+pub const CAN: &[Operation] = &Operation::ALL;
+
+/// Reads the `[sql]` table and makes the connector.
+pub fn build(
+    manifest: &Manifest,
+    table: &Table<'_>,
+    _clock: &Arc<dyn Clock>,
+) -> Option<Arc<dyn Connector>> {
+    let settings = Settings::read(table, manifest)?;
+    Some(Arc::new(SqlConnector {
+        client: Client::new(settings),
+    }))
+}
+
+/// One access table.
+#[derive(Debug)]
+struct SqlConnector {
+    client: Client,
+}
+
+impl SqlConnector {
+    /// Reads one account; whether it is there, and how sure that is.
+    async fn look(
+        &self,
+        call: &Call<'_>,
+        id: &AccountId,
+    ) -> Result<(Option<Account>, Seen), Failure> {
+        let settings = self.client.settings();
+        let (rendered, batch, order) = render::reading(settings, id);
+        let permit = call.permit(rendered, batch).await?;
+        let mut seen = self.client.read(call.credential, permit).await?;
+        let mut found = None;
+        for (part, rows) in order.iter().zip(std::mem::take(&mut seen.rows)) {
+            match part {
+                Part::Account => {
+                    seen.rows.push(rows.clone());
+                    found = one(settings, id, rows)?;
+                }
+                Part::Entitlements => {
+                    if let Some(account) = &mut found {
+                        let read = rows.into_iter().map(render::entitlement);
+                        account.entitlements = read.collect::<Result<_, _>>()?;
+                    }
+                }
+                Part::Sessions => {
+                    if let Some(account) = &mut found {
+                        account.sessions = Some(render::sessions(rows)?);
+                    }
+                }
+            }
+        }
+        Ok((found, seen))
+    }
+
+    fn completeness(&self, rows: &[Vec<Row>]) -> Completeness {
+        let settings = self.client.settings();
+        Completeness {
+            fields_present: rows
+                .iter()
+                .all(|rows| render::fields_present(settings, rows)),
+            ..Completeness::WHOLE
+        }
+    }
+
+    /// A write that touched nothing: what is there now decides what that means.
+    async fn without_effect(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        let (account, _) = self.look(call, &change.account).await?;
+        let Some(account) = account else {
+            return Ok(Answered::Absent);
+        };
+        let gone = match change.operation {
+            Operation::Disable => account.state == AccountState::Disabled,
+            Operation::EndSessions => account.sessions.is_none_or(|count| count == 0),
+            Operation::RevokeEntitlement | Operation::RevokeCredential => {
+                let wanted = change.entitlement.as_ref().map(|e| &e.id);
+                account.entitlements.iter().all(|e| Some(&e.id) != wanted)
+            }
+            Operation::Delete | Operation::List | Operation::Read => false,
+        };
+        if gone {
+            Ok(Answered::Absent)
+        } else {
+            Err(classify::without_effect(change.operation))
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for SqlConnector {
+    async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure> {
+        let settings = self.client.settings();
+        let (rendered, batch) = render::listing(settings);
+        let permit = call.permit(rendered, batch).await?;
+        let mut seen = self.client.read(call.credential, permit).await?;
+        let completeness = self.completeness(&seen.rows);
+        let rows = std::mem::take(&mut seen.rows).into_iter().flatten();
+        let accounts = rows.map(|row| render::account(settings, row));
+        Ok(Listing {
+            accounts: accounts.collect::<Result<_, _>>()?,
+            completeness,
+            data_age_seconds: seen.data_age_seconds,
+            method: "SELECT all accounts in one snapshot".to_owned(),
+        })
+    }
+
+    async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
+        let (found, seen) = self.look(call, account).await?;
+        Ok(Reading {
+            account: found,
+            completeness: self.completeness(&seen.rows),
+            data_age_seconds: seen.data_age_seconds,
+            method: "SELECT the account and its entitlements in one snapshot".to_owned(),
+        })
+    }
+
+    async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        let (rendered, edit) = render::writing(self.client.settings(), change)?;
+        let permit = call.permit(rendered, edit).await?;
+        match self.client.write(call.credential, permit).await? {
+            Written::Committed => Ok(Answered::Accepted),
+            Written::NoAccount | Written::NoRows => self.without_effect(call, change).await,
+        }
+    }
+
+    async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let (rendered, batch) = match call.credential.role {
+            CredentialRole::Writer | CredentialRole::Verifier => {
+                render::trial(self.client.settings())
+            }
+            // The rotator may hold no grant on the table.
+            CredentialRole::Rotator => render::knock(),
+        };
+        let permit = call.permit(rendered, batch).await?;
+        self.client
+            .read_afresh(call.credential, permit)
+            .await
+            .map(drop)
+    }
+
+    async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
+        let role = self.client.settings().roles.get(&order.role);
+        let (Some(role), Some(chosen)) = (role, &order.chosen) else {
+            return Err(unsupported("mint a password that we do not choose"));
+        };
+        let set = SetPassword::new(role, chosen.expose_secret())?;
+        let rendered = RenderedRequest {
+            operation: None,
+            account: None,
+            writes: BTreeSet::new(),
+            line: format!("ALTER ROLE {role} PASSWORD"),
+        };
+        let permit = call.permit(rendered, set).await?;
+        self.client.set_password(call.credential, permit).await?;
+        Ok(Minted {
+            remote_ref: None,
+            secret: chosen.clone(),
+        })
+    }
+
+    async fn minted(
+        &self,
+        _call: &Call<'_>,
+        _role: CredentialRole,
+    ) -> Result<Vec<KnownSecret>, Failure> {
+        // A role has one password, and the server tells nothing about it.
+        Ok(Vec::new())
+    }
+
+    async fn retire(
+        &self,
+        _call: &Call<'_>,
+        _role: CredentialRole,
+        _remote_ref: &str,
+    ) -> Result<(), Failure> {
+        // The old password died when the new one was set.
+        Ok(())
+    }
+}
+
+/// The account among `rows`, which may be one at most.
+fn one(settings: &Settings, id: &AccountId, rows: Vec<Row>) -> Result<Option<Account>, Failure> {
+    if rows.len() > 1 {
+        return Err(classify::several_rows(rows.len()));
+    }
+    let Some(row) = rows.into_iter().next() else {
+        return Ok(None);
+    };
+    let account = render::account(settings, row)?;
+    if account.id != *id {
+        return Err(classify::drifted("`read` answered with another id"));
+    }
+    Ok(Some(account))
+}
