@@ -4,6 +4,9 @@
 //! the wall between them. A lifecycle event travels one way: intake, store, engine, connectors,
 //! verification, store again.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod connectors;
 pub mod definitions;
 pub mod document;

@@ -3,4 +3,6 @@
 //! Hands the arguments over and turns the result into an exit code.
 //! Nothing else belongs here.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    clawback::cli::main()
+}

@@ -177,3 +177,27 @@ fn arrow_label(way: Way, outcomes: &[Option<OutcomeKey>]) -> String {
         Way::Check => "a person says done".to_owned(),
     }
 }
+
+/// Every arrow of a machine in words: state, outcomes, where they lead.
+pub fn ways(machine: &Machine) -> Vec<[String; 3]> {
+    let mut ways: Vec<_> = arrows(machine)
+        .into_iter()
+        .map(|arrow| {
+            [
+                arrow.from.to_string(),
+                arrow.label.replace("<br/>", " "),
+                arrow.to.to_string(),
+            ]
+        })
+        .collect();
+    for (name, state) in &machine.states {
+        if let Action::End(end) = state.action {
+            ways.push([
+                name.to_string(),
+                "the end".to_owned(),
+                end.as_str().to_owned(),
+            ]);
+        }
+    }
+    ways
+}

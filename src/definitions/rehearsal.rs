@@ -127,6 +127,7 @@ impl Rehearsal {
             machine,
             at: &machine.start,
             attempts: BTreeMap::new(),
+            claimed: false,
             passed: vec![&machine.start],
         };
         for item in &self.outcomes {
@@ -198,6 +199,7 @@ struct Walk<'m> {
     machine: &'m Machine,
     at: &'m StateName,
     attempts: BTreeMap<&'m StateName, u32>,
+    claimed: bool,
     passed: Vec<&'m StateName>,
 }
 
@@ -219,11 +221,17 @@ impl<'m> Walk<'m> {
                 });
                 // A fresh start: the counts of the series that failed are over.
                 self.attempts.clear();
+                self.claimed = happening == Happening::Claim;
                 way_out.ok_or_else(|| format!("`{at}` has no such way out"))?
             }
             Happening::Outcome(outcome) => match state.next(outcome) {
                 None => return Err(format!("`{}` never comes of `{at}`", outcome.as_str())),
                 Some(Next::Go(to)) => to,
+                // Who made a claim is told what was found instead of waiting for further attempts.
+                Some(Next::Retry { .. } | Next::Rotate { .. }) if self.claimed => {
+                    self.claimed = false;
+                    self.fallback()?
+                }
                 Some(Next::Retry { policy, from, then } | Next::Rotate { policy, from, then }) => {
                     let made = self.attempts.entry(at).or_default();
                     if *made < policy.attempts {
@@ -238,6 +246,14 @@ impl<'m> Walk<'m> {
         self.at = to;
         self.passed.push(to);
         Ok(())
+    }
+
+    fn fallback(&self) -> Result<&'m StateName, String> {
+        let mut states = self.machine.states.iter();
+        states
+            .find(|(_, state)| matches!(state.action, Action::Fallback(_)))
+            .map(|(name, _)| name)
+            .ok_or_else(|| "there is no fallback".to_owned())
     }
 
     fn road(&self) -> String {

@@ -1,0 +1,6 @@
+//! Wiring: what a command needs of the other rooms, put together.
+//!
+//! Owns the one place that reads the wall clock and draws random ids, and the order in which parts
+//! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
+
+pub mod wall;

@@ -1,0 +1,204 @@
+//! `clawback cases`: list and show.
+//!
+//! Owns how a case is told: its line in a list, and its story with every run, step and task. Reads
+//! the store only.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Stop};
+use super::output::{instant, sheet, table};
+use crate::domain::id::CaseId;
+use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::settlement::JournalEntry;
+use crate::domain::verdict::Verdict;
+use crate::domain::workflow::End;
+use crate::store::{CaseFilter, CaseReport, CaseStory};
+
+/// What to do with cases.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Cases, newest first.
+    List {
+        /// Only those that have not ended.
+        #[arg(long)]
+        open: bool,
+        /// Only those whose subject's name or id contains this.
+        #[arg(long, value_name = "TEXT")]
+        subject: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// One case: its runs, what happened step by step, its tasks.
+    Show {
+        /// Its id.
+        id: CaseId,
+    },
+}
+
+/// Carries out the command.
+pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    match command {
+        Command::List {
+            open,
+            subject,
+            limit,
+        } => {
+            let filter = CaseFilter {
+                open,
+                subject,
+                event: None,
+                limit,
+            };
+            let cases = store.cases(&filter).await?;
+            context
+                .output
+                .data(&serde_json::to_value(&cases)?, || list(&cases))?;
+        }
+        Command::Show { id } => {
+            let story = store.case(id).await?.ok_or_else(|| Stop::NotFound {
+                what: "case",
+                name: id.to_string(),
+            })?;
+            context.output.data(&as_json(&story), || tell(&story))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn list(cases: &[CaseReport]) -> String {
+    let rows = cases.iter().map(|case| {
+        vec![
+            case.row.id.to_string(),
+            case.row.subject_name.clone(),
+            instant(case.row.effective),
+            case.ended.map_or("open", End::as_str).to_owned(),
+            format!("{} of {}", case.verified, case.removals),
+            case.attested.to_string(),
+            case.open_tasks.to_string(),
+        ]
+    });
+    let headings = [
+        "case",
+        "subject",
+        "effective",
+        "state",
+        "verified",
+        "attested",
+        "open tasks",
+    ];
+    table(&headings, rows.collect(), "no cases")
+}
+
+fn as_json(story: &CaseStory) -> Value {
+    json!({
+        "report": story.report,
+        "origin": story.origin,
+        "runs": story.runs,
+        "journal": story.journal,
+        "tasks": story.tasks,
+    })
+}
+
+fn tell(story: &CaseStory) -> String {
+    let case = &story.report;
+    let head = sheet(&[
+        ("case", case.row.id.to_string()),
+        (
+            "subject",
+            format!("{} ({})", case.row.subject_name, case.row.subject_key),
+        ),
+        (
+            "hr case",
+            format!("{}, revision {}", case.row.hr_case, case.row.revision),
+        ),
+        (
+            "event",
+            format!(
+                "{} from {} [{}] at {}",
+                case.row.event, story.origin.topic, story.origin.partition, story.origin.offset
+            ),
+        ),
+        ("workflow", case.row.workflow.clone()),
+        ("effective", instant(case.row.effective)),
+        ("opened", instant(case.row.opened)),
+        ("state", case.ended.map_or("open", End::as_str).to_owned()),
+        ("ended", case.ended_at.map_or(String::new(), instant)),
+    ]);
+    let runs = table(
+        &["run", "target", "account", "stands at", "known"],
+        story.runs.iter().map(run_row).collect(),
+        "no runs",
+    );
+    let journal = table(
+        &["when", "target", "state", "item", "outcome", "why"],
+        story
+            .journal
+            .iter()
+            .map(|entry| journal_row(story, entry))
+            .collect(),
+        "nothing has happened yet",
+    );
+    let tasks = table(
+        &["task", "state", "target", "why"],
+        story
+            .tasks
+            .iter()
+            .map(|task| {
+                vec![
+                    task.id.to_string(),
+                    task.state.as_str().to_owned(),
+                    task.connector
+                        .as_ref()
+                        .map_or(String::new(), ToString::to_string),
+                    format!("{} {}", task.code, task.why),
+                ]
+            })
+            .collect(),
+        "no tasks",
+    );
+    format!("{head}\n\nRuns\n{runs}\n\nWhat happened\n{journal}\n\nTasks\n{tasks}")
+}
+
+fn run_row(run: &Run) -> Vec<String> {
+    let account = match &run.body {
+        RunBody::Removal(body) => body.account.login.clone(),
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => String::new(),
+    };
+    let stands = match &run.stage {
+        Stage::Due { state, due } => format!("{state}, due {}", instant(*due)),
+        Stage::Gathering { state } => format!("{state}, waits for its runs"),
+        Stage::WithPerson { .. } => "with a person".to_owned(),
+        Stage::Ended { end, at } => format!("{} {}", end.as_str(), instant(*at)),
+    };
+    vec![
+        run.kind.as_str().to_owned(),
+        run.connector
+            .as_ref()
+            .map_or(String::new(), ToString::to_string),
+        account,
+        stands,
+        run.verdict.map_or("", Verdict::as_str).to_owned(),
+    ]
+}
+
+fn journal_row(story: &CaseStory, entry: &JournalEntry) -> Vec<String> {
+    let run = story.runs.iter().find(|run| run.id == entry.run);
+    let target = run.and_then(|run| run.connector.as_ref());
+    vec![
+        instant(entry.at),
+        target.map_or(String::new(), ToString::to_string),
+        entry.state.to_string(),
+        entry
+            .item
+            .as_ref()
+            .map_or(String::new(), ToString::to_string),
+        entry.outcome.as_str().to_owned(),
+        entry.failure.as_ref().map_or(String::new(), |failure| {
+            format!("{} {}", failure.code, failure.message)
+        }),
+    ]
+}

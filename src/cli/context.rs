@@ -1,0 +1,115 @@
+//! What every command is given.
+//!
+//! Owns opening the store that the configuration names, and the operator's way to change anything: a
+//! wish is put in line, a worker carries it out, and the answer is waited for with a bound. Knows no
+//! command.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit::Stop;
+use super::output::Output;
+use crate::app::wall;
+use crate::config::{Config, Settings};
+use crate::domain::command::{Answer, Command, Wish};
+use crate::domain::id::CommandId;
+use crate::domain::time::{Chance, Clock};
+use crate::store::{self, Store};
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Paths, clock and chance.
+#[derive(Debug)]
+pub struct Context {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Where data go.
+    pub output: Output,
+    /// The program's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The program's chance.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// Who wishes, and how long they wait for the answer.
+#[derive(Debug, Args)]
+pub struct Wishing {
+    /// Who you are; it stands in the record.
+    #[arg(long = "as", env = "USER", value_name = "NAME")]
+    pub by: String,
+    /// How many seconds to wait for a worker.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub wait_seconds: u64,
+}
+
+impl Context {
+    /// Reads nothing yet.
+    pub fn new(config: PathBuf, json: bool) -> Self {
+        Self {
+            config,
+            output: Output { json },
+            clock: wall::clock(),
+            chance: wall::chance(),
+        }
+    }
+
+    /// What `clawback.toml` says; manifests and workflow files are not read.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings::load(&self.config)?)
+    }
+
+    /// The whole configuration, checked.
+    pub fn whole(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config, &self.clock)?)
+    }
+
+    /// The store, opened and of this program's schema.
+    pub async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        let store = store::open(&self.settings()?.store).await?;
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Puts a wish in line and waits for its answer.
+    pub async fn wish(
+        &self,
+        store: &dyn Store,
+        wishing: &Wishing,
+        wish: Wish,
+    ) -> anyhow::Result<Answer> {
+        let command = Command {
+            id: CommandId(self.chance.id()),
+            by: wishing.by.clone(),
+            at: self.clock.now(),
+            wish,
+        };
+        store.wish(&command).await?;
+        let bound = Duration::from_secs(wishing.wait_seconds);
+        let answered = tokio::time::timeout(bound, async {
+            loop {
+                if let Some(answer) = store.answer(command.id).await? {
+                    return anyhow::Ok(answer);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        let Ok(answer) = answered.await else {
+            return Err(Stop::Unanswered {
+                seconds: wishing.wait_seconds,
+            }
+            .into());
+        };
+        let answer = answer?;
+        if answer.accepted {
+            return Ok(answer);
+        }
+        Err(Stop::Refused {
+            code: answer.code.unwrap_or_default(),
+            message: answer.message,
+        }
+        .into())
+    }
+}

@@ -1,0 +1,120 @@
+//! How a command ends.
+//!
+//! Owns the exit codes (documented in `docs/cli.md`) and the one place that tells an error: its
+//! chain once, to standard error. A program reads the code, a person the words.
+
+use std::process::ExitCode;
+
+use crate::document::Problems;
+use crate::store::StoreError;
+
+/// The exit codes. 2 is given by the reading of arguments itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// It did not work; nothing more specific is known.
+    Failed = 1,
+    /// Files have problems, which were told.
+    Problems = 3,
+    /// There is no such thing.
+    NotFound = 4,
+    /// Refused: it conflicts with how things stand.
+    Refused = 5,
+    /// The database or another part does not answer; try again.
+    Unavailable = 6,
+    /// In line, but no worker has answered yet.
+    Unanswered = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command stops, where that has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// There is no such thing.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name or id.
+        name: String,
+    },
+    /// Refused by the engine or by what is asked.
+    #[error("{code}: {message}")]
+    Refused {
+        /// Heading in `docs/errors.md`.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// A wish is in line and nobody has answered.
+    #[error(
+        "no worker has answered within {seconds} s; the wish is in line and will be carried out when \
+         a worker runs (`clawback run`)"
+    )]
+    Unanswered {
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+/// Tells an error and finds its code.
+pub fn report(error: &anyhow::Error) -> Exit {
+    use std::io::Write as _;
+    // If standard error is closed there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "{}", words(error));
+    code(error)
+}
+
+fn words(error: &anyhow::Error) -> String {
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        return problems.to_string();
+    }
+    let chain: Vec<_> = error.chain().map(ToString::to_string).collect();
+    format!("clawback: {}", chain.join(": "))
+}
+
+fn code(error: &anyhow::Error) -> Exit {
+    if error.is::<Problems>() {
+        return Exit::Problems;
+    }
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return match stop {
+            Stop::NotFound { .. } => Exit::NotFound,
+            Stop::Refused { .. } => Exit::Refused,
+            Stop::Unanswered { .. } => Exit::Unanswered,
+        };
+    }
+    match error.downcast_ref::<StoreError>() {
+        Some(StoreError::Unavailable(_)) => Exit::Unavailable,
+        Some(StoreError::Locked(_) | StoreError::Schema(_) | StoreError::Broken { .. }) => {
+            Exit::Refused
+        }
+        Some(StoreError::Corrupt { .. } | StoreError::Refused(_)) | None => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn errors_find_their_code_through_context() {
+        let away = StoreError::Unavailable("gone".into());
+        let error = Err::<(), _>(away).context("listing tasks").expect_err("is");
+        assert_eq!(code(&error), Exit::Unavailable);
+        assert_eq!(
+            words(&error),
+            "clawback: listing tasks: CB-STORE-1: the database is unavailable: gone"
+        );
+        assert_eq!(code(&Problems::default().into()), Exit::Problems);
+        assert_eq!(code(&anyhow::anyhow!("other")), Exit::Failed);
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line: one file for each command.
+//!
+//! Owns the arguments, the choice of the command, and the exit code. Data go to standard output (a
+//! table for people, `--json` for programs), everything else to standard error. Commands that change
+//! something write a wish, which the engine carries out. Decides nothing itself.
+
+mod cases;
+mod check;
+mod completions;
+mod connectors;
+mod context;
+mod dead_letters;
+mod exit;
+mod migrate;
+mod output;
+mod secrets;
+mod tasks;
+mod workflows;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::DEFAULT_FILE;
+use context::Context;
+pub use exit::Exit;
+
+/// Takes access back: every case ends in proof or in a person's hands.
+#[derive(Debug, Parser)]
+#[command(name = "clawback", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, env = "CLAWBACK_CONFIG", default_value = DEFAULT_FILE, value_name = "PATH")]
+    config: PathBuf,
+    /// Print data as JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check configuration, manifests and workflows; tell all problems at once.
+    Check,
+    /// List and show cases.
+    #[command(subcommand)]
+    Cases(cases::Command),
+    /// List, show, claim, close and reject fallback tasks.
+    #[command(subcommand)]
+    Tasks(tasks::Command),
+    /// List, show and check connectors.
+    #[command(subcommand)]
+    Connectors(connectors::Command),
+    /// List, show, draw and test workflows.
+    #[command(subcommand)]
+    Workflows(workflows::Command),
+    /// List, set and rotate the connectors' own secrets.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
+    /// List, show and replay messages that could not be read.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+    /// Bring the database schema up to date.
+    Migrate,
+    /// Print completions for a shell.
+    Completions(completions::Arguments),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error).into(),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let context = Context::new(cli.config, cli.json);
+    match cli.command {
+        Command::Check => check::run(&context),
+        Command::Cases(command) => cases::run(&context, command).await,
+        Command::Tasks(command) => tasks::run(&context, command).await,
+        Command::Connectors(command) => connectors::run(&context, command).await,
+        Command::Workflows(command) => workflows::run(&context, command),
+        Command::Secrets(command) => secrets::run(&context, command).await,
+        Command::DeadLetters(command) => dead_letters::run(&context, command).await,
+        Command::Migrate => migrate::run(&context).await,
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_described_in_the_manual() {
+        let manual = include_str!("../../docs/cli.md");
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(manual.contains(&format!("`clawback {name}")), "{name}");
+            for inner in command.get_subcommands() {
+                let full = format!("`clawback {name} {}", inner.get_name());
+                assert!(manual.contains(&full), "{full}");
+            }
+        }
+    }
+}

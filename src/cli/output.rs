@@ -1,0 +1,106 @@
+//! Data on standard output.
+//!
+//! Owns tables and JSON. A closed pipe (`| head`) ends the output quietly. Nothing else in the
+//! program writes to standard output.
+
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::domain::time::Timestamp;
+
+/// Where data go, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// JSON for programs instead of tables for people.
+    pub json: bool,
+}
+
+impl Output {
+    /// Prints `json` for programs, or what `people` makes for people.
+    pub fn data(self, json: &Value, people: impl FnOnce() -> String) -> io::Result<()> {
+        if self.json {
+            Self::text(&json.to_string())
+        } else {
+            Self::text(people().trim_end())
+        }
+    }
+
+    /// Prints a text with a line end.
+    pub fn text(text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Tells a person something that is not data.
+    pub fn note(text: &str) {
+        // If standard error is closed there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// A table with these headings; `empty` is shown when it has no rows.
+pub fn table(headings: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
+    if rows.is_empty() {
+        return empty.to_owned();
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(headings.iter().map(|heading| heading.to_uppercase()));
+    for row in rows {
+        table.add_row(row);
+    }
+    trimmed(&table.to_string())
+}
+
+/// Names and values, one below the other; empty values are left out.
+pub fn sheet(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let rows = rows.iter().filter(|(_, value)| !value.is_empty());
+    let lines: Vec<_> = rows
+        .map(|(name, value)| {
+            let indented = value.replace('\n', &format!("\n{:width$}  ", ""));
+            format!("{name:width$}  {indented}")
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// An instant for people, to the second.
+pub fn instant(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn trimmed(text: &str) -> String {
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| line.trim_end().trim_start_matches(' '))
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_plain_columns_and_say_when_they_are_empty() {
+        let rows = vec![vec!["a".to_owned(), "long value".to_owned()]];
+        let shown = table(&["one", "two"], rows, "nothing");
+        assert_eq!(shown.lines().count(), 2);
+        assert!(shown.starts_with("ONE"), "{shown}");
+        assert_eq!(table(&["one"], Vec::new(), "nothing"), "nothing");
+    }
+
+    #[test]
+    fn sheets_align_and_leave_out_what_is_empty() {
+        let rows = [("a", "1\n2".to_owned()), ("bcd", String::new())];
+        assert_eq!(sheet(&rows), "a    1\n     2");
+    }
+}

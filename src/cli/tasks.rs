@@ -1,0 +1,253 @@
+//! `clawback tasks`: list, show, claim, close, reject.
+//!
+//! Owns what a person who works on fallback tasks sees and says. A close is a claim: the machine
+//! looks at the target, and this command waits for what it found. Changes nothing itself.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::context::{Context, Wishing};
+use super::exit::{Exit, Stop};
+use super::output::{Output, instant, sheet, table};
+use crate::domain::command::Wish;
+use crate::domain::id::{ConnectorName, TaskId};
+use crate::domain::task::{Attestation, FallbackTask, TaskState};
+use crate::store::{Store, TaskFilter};
+
+const POLL: Duration = Duration::from_millis(200);
+
+/// What to do with tasks.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tasks by priority, then deadline.
+    List {
+        /// Closed ones too.
+        #[arg(long)]
+        closed: bool,
+        /// Only of this target.
+        #[arg(long, value_name = "CONNECTOR")]
+        connector: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+    },
+    /// One task with everything that is needed to do it.
+    Show {
+        /// Its id.
+        id: TaskId,
+    },
+    /// Take a task.
+    Claim {
+        /// Its id.
+        id: TaskId,
+        #[command(flatten)]
+        wishing: Wishing,
+    },
+    /// Say that a task is done. The machine checks at the target.
+    Close(Close),
+    /// Give a task back to the queue.
+    Reject {
+        /// Its id.
+        id: TaskId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        wishing: Wishing,
+    },
+}
+
+/// A claim that a task is done.
+#[derive(Debug, Args)]
+pub struct Close {
+    /// Its id.
+    id: TaskId,
+    /// What was done.
+    #[arg(long)]
+    note: String,
+    /// A statement that stands where the target cannot be read.
+    #[arg(long, value_name = "STATEMENT", requires = "attested_by")]
+    attest: Option<String>,
+    /// Who makes the statement; for privileged access somebody else than who closes.
+    #[arg(long, value_name = "NAME", requires = "attest")]
+    attested_by: Option<String>,
+    #[command(flatten)]
+    wishing: Wishing,
+}
+
+/// Carries out the command.
+pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    let store = store.as_ref();
+    match command {
+        Command::List {
+            closed,
+            connector,
+            limit,
+        } => {
+            let filter = TaskFilter {
+                closed,
+                connector: connector.map(ConnectorName),
+                limit,
+            };
+            let tasks = store.tasks(&filter).await?;
+            context
+                .output
+                .data(&serde_json::to_value(&tasks)?, || list(&tasks))?;
+        }
+        Command::Show { id } => show(context, &find(store, id).await?)?,
+        Command::Claim { id, wishing } => {
+            find(store, id).await?;
+            context
+                .wish(store, &wishing, Wish::ClaimTask { task: id })
+                .await?;
+            show(context, &find(store, id).await?)?;
+        }
+        Command::Close(close) => return self::close(context, store, close).await,
+        Command::Reject {
+            id,
+            reason,
+            wishing,
+        } => {
+            find(store, id).await?;
+            let wish = Wish::RejectTask { task: id, reason };
+            context.wish(store, &wishing, wish).await?;
+            show(context, &find(store, id).await?)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn find(store: &dyn Store, id: TaskId) -> anyhow::Result<FallbackTask> {
+    let task = store.task(id).await?;
+    Ok(task.ok_or_else(|| Stop::NotFound {
+        what: "task",
+        name: id.to_string(),
+    })?)
+}
+
+async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow::Result<Exit> {
+    let known = find(store, close.id).await?.history.len();
+    let attestation = close
+        .attest
+        .zip(close.attested_by)
+        .map(|(statement, by)| Attestation { by, statement });
+    let wish = Wish::CloseTask {
+        task: close.id,
+        note: close.note,
+        attestation,
+    };
+    context.wish(store, &close.wishing, wish).await?;
+    let bound = Duration::from_secs(close.wishing.wait_seconds.max(1));
+    let checked = tokio::time::timeout(bound, async {
+        loop {
+            let task = find(store, close.id).await?;
+            if !matches!(task.state, TaskState::Checking(_)) {
+                return anyhow::Ok(task);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    });
+    let Ok(task) = checked.await else {
+        show(context, &find(store, close.id).await?)?;
+        Output::note("the machine is still checking; look again with `clawback tasks show`");
+        return Ok(Exit::Unanswered);
+    };
+    let task = task?;
+    show(context, &task)?;
+    if matches!(task.state, TaskState::Closed { .. }) {
+        return Ok(Exit::Done);
+    }
+    for note in task.history.iter().skip(known) {
+        Output::note(&note.text);
+    }
+    Ok(Exit::Refused)
+}
+
+fn list(tasks: &[FallbackTask]) -> String {
+    let rows = tasks.iter().map(|task| {
+        vec![
+            task.id.to_string(),
+            state(&task.state),
+            task.connector
+                .as_ref()
+                .map_or(String::new(), ToString::to_string),
+            task.subject.clone(),
+            task.account.clone().unwrap_or_default(),
+            task.code.clone(),
+            instant(task.deadline),
+        ]
+    });
+    let headings = [
+        "task", "state", "target", "subject", "account", "why", "deadline",
+    ];
+    table(&headings, rows.collect(), "no tasks")
+}
+
+fn show(context: &Context, task: &FallbackTask) -> anyhow::Result<()> {
+    context
+        .output
+        .data(&serde_json::to_value(task)?, || tell(task))?;
+    Ok(())
+}
+
+fn state(state: &TaskState) -> String {
+    match state {
+        TaskState::Open => "open".to_owned(),
+        TaskState::Claimed { by, .. } => format!("claimed by {by}"),
+        TaskState::Checking(claim) => format!("checking what {} says", claim.by),
+        TaskState::Closed { how, by, .. } => format!("closed by {by}, {}", how.as_str()),
+    }
+}
+
+fn tell(task: &FallbackTask) -> String {
+    let numbered = |lines: Vec<String>| {
+        let lines = lines.iter().zip(1..);
+        let lines: Vec<_> = lines
+            .map(|(line, number)| format!("{number}. {line}"))
+            .collect();
+        lines.join("\n")
+    };
+    let access = task.access.iter().map(|entitlement| {
+        let origin = entitlement.inherited_from.as_ref();
+        let origin = origin.map_or(String::new(), |parent| format!(" (from {parent})"));
+        format!("{:?} {}{origin}", entitlement.kind, entitlement.name)
+    });
+    let history = task.history.iter();
+    let history: Vec<_> = history
+        .map(|note| format!("{} {}: {}", instant(note.at), note.by, note.text))
+        .collect();
+    sheet(&[
+        ("task", task.id.to_string()),
+        ("state", state(&task.state)),
+        ("who", task.subject.clone()),
+        (
+            "where",
+            task.connector
+                .as_ref()
+                .map_or(String::new(), ToString::to_string),
+        ),
+        ("account", task.account.clone().unwrap_or_default()),
+        ("access", access.collect::<Vec<_>>().join("\n")),
+        ("as of", task.access_as_of.map_or(String::new(), instant)),
+        ("why", format!("{} {}", task.code, task.why)),
+        ("what to do", numbered(task.steps.clone())),
+        ("desk", task.desk.clone()),
+        ("opened", instant(task.opened)),
+        ("deadline", instant(task.deadline)),
+        (
+            "privileged",
+            if task.privileged {
+                "yes: an attestation needs a second person".to_owned()
+            } else {
+                String::new()
+            },
+        ),
+        (
+            "case",
+            task.case.map_or(String::new(), |case| case.to_string()),
+        ),
+        ("history", history.join("\n")),
+    ])
+}

@@ -1,0 +1,200 @@
+//! `clawback.toml`: one table for each room that has settings.
+//!
+//! Owns the order of the tables and the meaning of relative paths (relative to the file, not to
+//! where the program was started). Each room reads its own table; this file only hands it over.
+//! All problems at once.
+
+use std::path::{Path, PathBuf};
+
+use super::environment;
+use crate::document::{Document, Problem, Problems, Table};
+use crate::secrets::{self, KeySource, VaultError, VaultKey};
+use crate::store;
+
+/// The file's name where none is given.
+pub const DEFAULT_FILE: &str = "clawback.toml";
+
+/// What `clawback.toml` says; folders are named, not yet read.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file.
+    pub file: PathBuf,
+    /// `[store]`.
+    pub store: store::Settings,
+    /// `[vault]`.
+    pub vault: secrets::Settings,
+    /// `[connectors]`.
+    pub connectors: Folder,
+    /// `[workflows]`; none means that only the built-in workflows are used.
+    pub workflows: Option<Folder>,
+}
+
+/// A folder and the line that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The line in `clawback.toml`.
+    pub line: u32,
+}
+
+impl Settings {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Every problem in it.
+    pub fn load(file: &Path) -> Result<Self, Problems> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::read(file, &text, &environment::variable),
+            Err(error) => Err(Problems(vec![Problem {
+                file: file.display().to_string(),
+                line: 1,
+                message: format!("cannot read the file: {error}"),
+                remedy: "name another with --config, or begin with deploy/clawback.sample.toml"
+                    .to_owned(),
+            }])),
+        }
+    }
+
+    /// Reads its text.
+    ///
+    /// # Errors
+    /// Every problem in it.
+    pub fn read(
+        file: &Path,
+        text: &str,
+        look_up: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let name = file.display().to_string();
+        let (text, mut problems) = environment::fill(&name, text, look_up);
+        let document = match Document::parse(&name, &text) {
+            Ok(document) => document,
+            Err(syntax) => {
+                problems.extend(syntax);
+                return problems.or(None);
+            }
+        };
+        let settings = compose(file, &document.root());
+        problems.extend(document.take_problems());
+        problems.or(Some(settings))
+    }
+
+    /// The key of the vault, from where the settings say that it is.
+    ///
+    /// # Errors
+    /// When it is not there, is no key, or others may read it.
+    pub fn vault_key(&self) -> Result<VaultKey, VaultError> {
+        match &self.vault.key {
+            KeySource::File(path) => VaultKey::from_file(path),
+            KeySource::Environment(name) => match environment::variable(name) {
+                Some(text) => VaultKey::from_text(&text),
+                None => Err(VaultError::Key(format!(
+                    "the environment variable `{name}` is not set"
+                ))),
+            },
+        }
+    }
+}
+
+fn compose(file: &Path, root: &Table<'_>) -> Settings {
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let mut store = room(root, "store", store::Settings::read).unwrap_or_default();
+    store.url = store_beside(&store.url, beside);
+    let mut vault = room(root, "vault", secrets::Settings::read).unwrap_or_default();
+    vault.path = beside.join(&vault.path);
+    if let KeySource::File(path) = &mut vault.key {
+        *path = beside.join(&path);
+    }
+    let connectors = folder(root, "connectors", beside).unwrap_or_else(|| Folder {
+        path: beside.join("connectors"),
+        line: 1,
+    });
+    let workflows = folder(root, "workflows", beside);
+    root.finish();
+    Settings {
+        file: file.to_owned(),
+        store,
+        vault,
+        connectors,
+        workflows,
+    }
+}
+
+fn room<T>(root: &Table<'_>, name: &str, read: impl Fn(&Table<'_>) -> T) -> Option<T> {
+    root.table(name).map(|table| read(&table))
+}
+
+fn folder(root: &Table<'_>, name: &str, beside: &Path) -> Option<Folder> {
+    let table = root.table(name)?;
+    let directory = table.required_string("directory");
+    table.finish();
+    let directory = directory?;
+    Some(Folder {
+        path: beside.join(directory.value),
+        line: directory.line,
+    })
+}
+
+/// A relative SQLite file lies beside the configuration.
+fn store_beside(url: &str, beside: &Path) -> String {
+    let Some(rest) = url.strip_prefix("sqlite:") else {
+        return url.to_owned();
+    };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.starts_with('/') || path.starts_with(':') || beside == Path::new("") {
+        return url.to_owned();
+    }
+    format!("sqlite:{}", beside.join(path).display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, Problems> {
+        let nothing = |_: &str| None;
+        Settings::read(Path::new("/etc/clawback/clawback.toml"), text, &nothing)
+    }
+
+    #[test]
+    fn an_empty_file_means_defaults_beside_it() {
+        let settings = read("").expect("is right");
+        assert_eq!(settings.store.url, "sqlite:/etc/clawback/clawback.db");
+        assert_eq!(
+            settings.vault.path,
+            Path::new("/etc/clawback/clawback.vault")
+        );
+        assert_eq!(
+            settings.connectors.path,
+            Path::new("/etc/clawback/connectors")
+        );
+        assert_eq!(settings.workflows, None);
+    }
+
+    #[test]
+    fn absolute_paths_and_memory_stay_as_they_are() {
+        let text = "[store]\nurl = \"sqlite::memory:\"\n[vault]\npath = \"/v\"\nkey_env = \"K\"\n\
+                    [workflows]\ndirectory = \"/w\"\n";
+        let settings = read(text).expect("is right");
+        assert_eq!(settings.store.url, "sqlite::memory:");
+        assert_eq!(settings.vault.path, Path::new("/v"));
+        let folder = settings.workflows.expect("is named");
+        assert_eq!((folder.path.as_path(), folder.line), (Path::new("/w"), 7));
+    }
+
+    #[test]
+    fn the_sample_is_right() {
+        let sample = include_str!("../../deploy/clawback.sample.toml");
+        let settings = read(sample).expect("is right");
+        assert!(settings.workflows.is_some());
+    }
+
+    #[test]
+    fn h3_problems_of_all_rooms_are_told_at_once() {
+        let text = "[store]\nurl = \"mysql://x\"\n[vault]\nkey = \"00\"\n[workflow]\nx = 1\n\
+                    [connectors]\n[vault.more]\n";
+        let problems = read(text).expect_err("is wrong");
+        let lines: Vec<_> = problems.0.iter().map(|problem| problem.line).collect();
+        assert_eq!(lines, [2, 4, 5, 7, 8], "{problems}");
+    }
+}
