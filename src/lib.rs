@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod connectors;
 pub mod definitions;
+pub mod demo;
 pub mod document;
 pub mod domain;
 pub mod secrets;

@@ -1,0 +1,244 @@
+//! The simulated wiki: a password file and a group file, enforced by a small web server.
+//!
+//! Owns the folder and the server. The server reads both files with each request, as Apache httpd
+//! does, so that what a connector takes out of the file really stops a leaver at the door. An
+//! outage takes the folder away as well: the share is not mounted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::domain::access::EntitlementKind;
+use crate::domain::id::AccountId;
+use crate::domain::verdict::Expectation;
+
+use super::company::Company;
+use super::truth::{AccountTruth, TargetTruth};
+
+/// The folder of the files, and where it goes when the share is not mounted.
+#[derive(Debug)]
+pub(super) struct Wiki {
+    folder: PathBuf,
+    away: PathBuf,
+    /// Login, owner and password of everyone who ever had an account.
+    people: Vec<(String, String, String)>,
+}
+
+impl Wiki {
+    /// A wiki in `folder` with the company's accounts.
+    pub(super) fn new(folder: &Path, company: &Company) -> io::Result<Self> {
+        let wiki = Self {
+            folder: folder.join("wiki"),
+            away: folder.join("wiki.unmounted"),
+            people: company
+                .staff()
+                .iter()
+                .filter_map(|(person, access)| {
+                    let password = &access.wiki.as_ref()?.password;
+                    Some((
+                        person.username.clone(),
+                        person.number.clone(),
+                        password.clone(),
+                    ))
+                })
+                .collect(),
+        };
+        std::fs::create_dir(&wiki.folder)?;
+        let mut passwords =
+            String::from("# Accounts of the wiki. Ask the wiki team before you edit.\n");
+        for (login, _, password) in &wiki.people {
+            passwords.push_str(&format!("{login}:{}\n", hash(password)));
+        }
+        std::fs::write(wiki.passwords(), passwords)?;
+        let mut groups = String::new();
+        for group in ["readers", "editors", "admins"] {
+            let members: Vec<&str> = company
+                .staff()
+                .iter()
+                .filter(|(_, access)| {
+                    let groups = access.wiki.as_ref().map(|wiki| &wiki.groups);
+                    groups.is_some_and(|groups| groups.iter().any(|name| name == group))
+                })
+                .map(|(person, _)| person.username.as_str())
+                .collect();
+            groups.push_str(&format!("{group}: {}\n", members.join(" ")));
+        }
+        std::fs::write(wiki.folder.join("groups"), groups)?;
+        Ok(wiki)
+    }
+
+    /// The password file.
+    pub(super) fn passwords(&self) -> PathBuf {
+        self.folder.join("htpasswd")
+    }
+
+    /// Its routes: `/` for everyone with an account, `/edit` for editors.
+    pub(super) fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/", get(|wiki, headers| enter(wiki, headers, "readers")))
+            .route(
+                "/edit",
+                get(|wiki, headers| enter(wiki, headers, "editors")),
+            )
+            .with_state(Arc::clone(self))
+    }
+
+    /// Takes the share away, or brings it back.
+    pub(super) fn mount(&self, mounted: bool) -> io::Result<()> {
+        match (mounted, self.folder.exists()) {
+            (true, false) => std::fs::rename(&self.away, &self.folder),
+            (false, true) => std::fs::rename(&self.folder, &self.away),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, file: &str) -> io::Result<String> {
+        std::fs::read_to_string(self.folder.join(file))
+            .or_else(|_| std::fs::read_to_string(self.away.join(file)))
+    }
+
+    /// What the owner of an account signs in with.
+    pub(super) fn password_of(&self, login: &str) -> Option<&str> {
+        let mut people = self.people.iter();
+        people
+            .find(|(name, _, _)| name == login)
+            .map(|(_, _, password)| password.as_str())
+    }
+
+    /// What is really there. A name in the group file opens nothing without a line in the password
+    /// file, and so counts only with one.
+    pub(super) fn truth(&self) -> io::Result<TargetTruth> {
+        let (passwords, groups) = (self.read("htpasswd")?, self.read("groups")?);
+        let mut truth = TargetTruth {
+            after_removal: Expectation::AccountGone,
+            accounts: BTreeMap::new(),
+            secrets: Vec::new(),
+        };
+        for (login, _) in entries(&passwords) {
+            let entitlements: BTreeSet<_> = groups_of(&groups, login)
+                .map(|group| (EntitlementKind::Group, group.to_owned()))
+                .collect();
+            let owner = self.people.iter().find(|(name, _, _)| name == login);
+            let account = AccountTruth {
+                login: login.to_owned(),
+                subject: owner.map(|(_, number, _)| number.clone()),
+                can_sign_in: true,
+                entitlements,
+                sessions: 0,
+            };
+            truth.accounts.insert(AccountId::from(login), account);
+        }
+        Ok(truth)
+    }
+}
+
+/// `{SHA}`, which Apache httpd and nginx know. Weak against guessing; the passwords here are long
+/// and random, and open nothing but this wiki.
+fn hash(password: &str) -> String {
+    let sum = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+    format!("{{SHA}}{}", BASE64_STANDARD.encode(sum))
+}
+
+fn entries(passwords: &str) -> impl Iterator<Item = (&str, &str)> {
+    passwords
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .filter_map(|line| line.trim_end().split_once(':'))
+}
+
+fn groups_of<'g>(groups: &'g str, login: &'g str) -> impl Iterator<Item = &'g str> {
+    groups
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(move |(_, members)| members.split_whitespace().any(|member| member == login))
+        .map(|(group, _)| group.trim())
+}
+
+async fn enter(State(wiki): State<Arc<Wiki>>, headers: HeaderMap, group: &'static str) -> Response {
+    let files = tokio::task::spawn_blocking(move || {
+        Ok::<_, io::Error>((wiki.read("htpasswd")?, wiki.read("groups")?))
+    });
+    let Ok(Ok((passwords, groups))) = files.await else {
+        // A list that cannot be read lets nobody in.
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let Some((login, password)) = credentials(&headers) else {
+        return denied();
+    };
+    let sum = hash(&password);
+    if !entries(&passwords).any(|(name, held)| name == login && held == sum) {
+        return denied();
+    }
+    if !groups_of(&groups, &login).any(|held| held == group) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    format!("Welcome, {login}").into_response()
+}
+
+/// Basic authentication (RFC 7617).
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (login, password) = pair.split_once(':')?;
+    Some((login.to_owned(), password.to_owned()))
+}
+
+fn denied() -> Response {
+    let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"wiki\"")];
+    (StatusCode::UNAUTHORIZED, challenge).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::site::Site;
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_one_that_web_servers_know() {
+        // From the documentation of Apache httpd, "Password Formats".
+        assert_eq!(hash("myPassword"), "{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=");
+    }
+
+    #[tokio::test]
+    async fn a_leaver_gets_in_until_the_line_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wiki = Arc::new(Wiki::new(folder.path(), &Company::new(1, 60)).expect("is made"));
+        let site = Site::open(wiki.router()).await.expect("opens");
+        let (login, _, password) = wiki.people[0].clone();
+        let client = reqwest::Client::new();
+        let knock = |password: &str| {
+            let request = client.get(site.url()).basic_auth(&login, Some(password));
+            async { request.send().await.expect("answers").status().as_u16() }
+        };
+        assert_eq!(knock(&password).await, 200);
+        assert_eq!(knock("another").await, 401);
+
+        let kept: String = std::fs::read_to_string(wiki.passwords())
+            .expect("reads")
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{login}:")))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        std::fs::write(wiki.passwords(), kept).expect("writes");
+        assert_eq!(knock(&password).await, 401);
+        let truth = wiki.truth().expect("reads");
+        assert!(!truth.accounts.contains_key(&AccountId(login.clone())));
+
+        wiki.mount(false).expect("goes");
+        assert!(!wiki.passwords().exists());
+        assert_eq!(wiki.truth().expect("is known"), truth);
+        wiki.mount(true).expect("comes back");
+        assert!(wiki.passwords().exists());
+    }
+}
