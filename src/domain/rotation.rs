@@ -86,6 +86,9 @@ pub struct RotationFacts {
     pub known: Vec<String>,
     /// The label under which we create: names this rotation, so that an orphan is recognised.
     pub label: String,
+    /// Vault version of the current secret when the rotation began; `None` if there was none.
+    #[serde(default)]
+    pub started_version: Option<u64>,
     /// Vault version of the pending secret.
     pub pending_version: Option<u64>,
     /// The target's id of the new secret.

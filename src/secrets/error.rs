@@ -130,6 +130,13 @@ impl VaultError {
         }
     }
 
+    pub(super) fn missing(reference: &str, slot: super::Slot) -> Self {
+        Self::Missing {
+            reference: reference.to_owned(),
+            slot: slot.as_str(),
+        }
+    }
+
     pub(super) fn foreign(
         reference: &str,
         connector: &ConnectorName,

@@ -5,14 +5,17 @@
 //! hold references only; a value lives here and, for the length of a call, in memory. Decides
 //! neither when a secret is due (`domain::rotation`) nor what follows a failure (the workflow).
 
+mod access;
 mod error;
 mod key;
 mod process;
+mod rotate;
 mod seal;
 mod settings;
 mod slots;
 mod vault;
 
+pub use access::{SecretListing, Secrets};
 pub use error::VaultError;
 pub use key::VaultKey;
 pub use process::forbid_core_dumps;

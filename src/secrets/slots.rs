@@ -104,6 +104,9 @@ pub(super) struct Entry {
     pending: Option<Held>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<Held>,
+    /// The last rotation that saw the target refuse the previous value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) proved: Option<String>,
 }
 
 impl Entry {
@@ -115,6 +118,7 @@ impl Entry {
             current: None,
             pending: None,
             previous: None,
+            proved: None,
         }
     }
 
@@ -163,8 +167,8 @@ impl Entry {
         }))
     }
 
-    /// An operator's own value becomes current. The one it replaces is kept as previous if the
-    /// target knows it by an id, so that the next rotation can take it away there.
+    /// An operator's own value becomes current. The one it replaces is kept as previous, so that
+    /// it can be taken away at the target and shown to be refused; an older previous one stays.
     pub(super) fn put(
         &mut self,
         owner: &Owner,
@@ -173,12 +177,7 @@ impl Entry {
         key: &VaultKey,
     ) -> Result<u64, VaultError> {
         let fresh = self.fresh(owner, Slot::Current, None, new, now, key)?;
-        if self.previous.is_none()
-            && self
-                .current
-                .as_ref()
-                .is_some_and(|held| held.record.remote_ref.is_some())
-        {
+        if self.previous.is_none() {
             self.previous = self.moved(owner, Slot::Current, Slot::Previous, key)?;
         }
         self.current = Some(fresh);
@@ -223,10 +222,12 @@ impl Entry {
     }
 
     /// Pending becomes current, current becomes previous; nothing if that has been done already.
+    /// `replaced` is the target's id of what is replaced, where the vault did not know it.
     pub(super) fn promote(
         &mut self,
         owner: &Owner,
         label: &str,
+        replaced: Option<&str>,
         key: &VaultKey,
     ) -> Result<u64, VaultError> {
         let labelled = |held: &Option<Held>| {
@@ -242,7 +243,7 @@ impl Entry {
                 label: label.to_owned(),
             });
         }
-        let previous = self.moved(owner, Slot::Current, Slot::Previous, key)?;
+        let previous = self.replaced(owner, replaced, key)?;
         let current = self.moved(owner, Slot::Pending, Slot::Current, key)?;
         // Without a current one there is nothing to follow; an older leftover stays known.
         self.previous = previous.or(self.previous.take());
@@ -252,16 +253,34 @@ impl Entry {
         Ok(self.version)
     }
 
-    /// Forgets the previous value, if it is still this version of it.
-    pub(super) fn forget_previous(&mut self, version: u64) {
+    /// Forgets the previous value, if it is still this version of it, and remembers the rotation
+    /// that saw it refused, if it was its own.
+    pub(super) fn forget_previous(&mut self, version: Option<u64>, proved: Option<&str>) {
+        let previous = self.previous.as_ref().map(|held| held.record.version);
+        if previous == version {
+            self.previous = None;
+            self.proved = proved.map(str::to_owned);
+            self.version += 1;
+        }
+    }
+
+    /// Back to the previous value, if it is still this version of it; the current one is dropped.
+    pub(super) fn restore_previous(
+        &mut self,
+        owner: &Owner,
+        version: u64,
+        key: &VaultKey,
+    ) -> Result<(), VaultError> {
         if self
             .previous
             .as_ref()
             .is_some_and(|held| held.record.version == version)
         {
+            self.current = self.moved(owner, Slot::Previous, Slot::Current, key)?;
             self.previous = None;
             self.version += 1;
         }
+        Ok(())
     }
 
     /// Drops the pending value of this rotation, if it is there.
@@ -320,6 +339,21 @@ impl Entry {
             username: new.username,
         };
         held(owner, slot, record, &new.value, key)
+    }
+
+    fn replaced(
+        &self,
+        owner: &Owner,
+        remote_ref: Option<&str>,
+        key: &VaultKey,
+    ) -> Result<Option<Held>, VaultError> {
+        let Some(mut revealed) = self.reveal(owner, Slot::Current, key)? else {
+            return Ok(None);
+        };
+        if revealed.record.remote_ref.is_none() {
+            revealed.record.remote_ref = remote_ref.map(str::to_owned);
+        }
+        held(owner, Slot::Previous, revealed.record, &revealed.value, key).map(Some)
     }
 
     fn moved(

@@ -47,6 +47,8 @@ pub struct SecretRecord {
     pub pending: Option<SlotRecord>,
     /// Replaced, and not yet shown to be rejected.
     pub previous: Option<SlotRecord>,
+    /// The label of the last rotation that saw the target refuse the previous one.
+    pub proved: Option<String>,
 }
 
 impl LocalVault {
@@ -127,15 +129,44 @@ impl LocalVault {
     }
 
     /// Pending becomes current, current becomes previous. Doing it again changes nothing.
-    pub fn promote(&self, owner: &Owner, label: &str) -> Result<u64, VaultError> {
-        self.change(owner, |entry| entry.promote(owner, label, &self.key))
+    /// `replaced` is the target's id of what is replaced, where the vault did not know it.
+    pub fn promote(
+        &self,
+        owner: &Owner,
+        label: &str,
+        replaced: Option<&str>,
+    ) -> Result<u64, VaultError> {
+        self.change(owner, |entry| {
+            entry.promote(owner, label, replaced, &self.key)
+        })
     }
 
-    /// Forgets the previous value if it is still this version of it.
-    pub fn forget_previous(&self, owner: &Owner, version: u64) -> Result<(), VaultError> {
+    /// Forgets the previous value if it is still this version of it (`None`: there is none), and
+    /// remembers which rotation saw it refused.
+    pub fn forget_previous(
+        &self,
+        owner: &Owner,
+        version: Option<u64>,
+        proved: &str,
+    ) -> Result<(), VaultError> {
         self.change(owner, |entry| {
-            entry.forget_previous(version);
+            entry.forget_previous(version, Some(proved));
             Ok(())
+        })
+    }
+
+    /// Forgets a previous value that an earlier rotation left behind and that is refused.
+    pub(super) fn forget_leftover(&self, owner: &Owner, version: u64) -> Result<(), VaultError> {
+        self.change(owner, |entry| {
+            entry.forget_previous(Some(version), None);
+            Ok(())
+        })
+    }
+
+    /// Back to the previous value, if it is still this version of it.
+    pub(super) fn restore_previous(&self, owner: &Owner, version: u64) -> Result<(), VaultError> {
+        self.change(owner, |entry| {
+            entry.restore_previous(owner, version, &self.key)
         })
     }
 
@@ -178,6 +209,15 @@ impl LocalVault {
         Ok(())
     }
 
+    /// Lets the next `times` changes of a vault in memory fail.
+    #[cfg(test)]
+    pub(super) fn fail_writes(&self, times: u32) {
+        match &self.place {
+            Place::Memory(memory) => Arc::make_mut(&mut lock(memory)).failing = times,
+            Place::File(_) => panic!("only a vault in memory can be made to fail"),
+        }
+    }
+
     fn change<T>(
         &self,
         owner: &Owner,
@@ -204,6 +244,7 @@ fn record(name: &str, entry: &Entry) -> SecretRecord {
         current: entry.record(Slot::Current),
         pending: entry.record(Slot::Pending),
         previous: entry.record(Slot::Previous),
+        proved: entry.proved.clone(),
     }
 }
 
@@ -230,6 +271,9 @@ struct Contents {
     /// Counts the writes.
     generation: u64,
     entries: BTreeMap<String, Entry>,
+    #[cfg(test)]
+    #[serde(skip)]
+    failing: u32,
 }
 
 impl Default for Contents {
@@ -238,6 +282,8 @@ impl Default for Contents {
             format: FORMAT.to_owned(),
             generation: 0,
             entries: BTreeMap::new(),
+            #[cfg(test)]
+            failing: 0,
         }
     }
 }
@@ -263,6 +309,11 @@ impl Place {
         match self {
             Self::Memory(memory) => {
                 let mut contents = lock(memory);
+                #[cfg(test)]
+                if contents.failing > 0 {
+                    Arc::make_mut(&mut contents).failing -= 1;
+                    return Err(VaultError::Crypto);
+                }
                 let mut next = Contents::clone(&contents);
                 let result = change(&mut next)?;
                 next.generation += 1;

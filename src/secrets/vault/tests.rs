@@ -53,7 +53,7 @@ fn d2_a_rotation_goes_through_the_slots_and_each_move_can_be_repeated() {
     assert_eq!(slots(&vault), [some("one"), some("two"), None]);
 
     for _ in 0..2 {
-        vault.promote(&owner(), "r1").expect("promoted");
+        vault.promote(&owner(), "r1", None).expect("promoted");
         assert_eq!(slots(&vault), [some("two"), None, some("one")]);
     }
     let current = vault.reveal(&owner(), Slot::Current).expect("readable");
@@ -61,16 +61,22 @@ fn d2_a_rotation_goes_through_the_slots_and_each_move_can_be_repeated() {
     assert_eq!(current.version, version);
     assert_eq!(current.remote_ref.as_deref(), Some("k2"));
 
-    vault.forget_previous(&owner(), version).expect("nothing");
+    vault
+        .forget_previous(&owner(), Some(version), "r1")
+        .expect("nothing");
     assert_eq!(
         value(&vault, Slot::Previous),
         some("one"),
         "another version"
     );
     for _ in 0..2 {
-        vault.forget_previous(&owner(), base).expect("forgotten");
+        vault
+            .forget_previous(&owner(), Some(base), "r1")
+            .expect("forgotten");
         assert_eq!(slots(&vault), [some("two"), None, None]);
     }
+    let record = vault.record(&owner()).expect("readable").expect("there");
+    assert_eq!(record.proved.as_deref(), Some("r1"));
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn d2_there_is_never_more_than_one_pending_secret() {
         assert_eq!(error.code(), code);
     }
     assert_eq!(value(&vault, Slot::Pending).as_deref(), Some("two"));
-    assert!(vault.promote(&owner(), "r2").is_err());
+    assert!(vault.promote(&owner(), "r2", None).is_err());
     vault.drop_pending(&owner(), "r2").expect("not its own");
     assert_eq!(value(&vault, Slot::Pending).as_deref(), Some("two"));
     vault.drop_pending(&owner(), "r1").expect("dropped");
@@ -99,17 +105,16 @@ fn d2_there_is_never_more_than_one_pending_secret() {
 }
 
 #[test]
-fn an_operators_value_keeps_the_one_that_the_target_knows_as_previous() {
+fn an_operators_value_keeps_the_one_that_it_replaces_as_previous() {
     let vault = LocalVault::in_memory().expect("a vault");
     vault.put(&owner(), secret("one", None), NOW).expect("put");
-    vault
-        .put(&owner(), secret("two", Some("k2")), NOW)
-        .expect("put");
     assert_eq!(value(&vault, Slot::Previous), None);
+    vault.put(&owner(), secret("two", None), NOW).expect("put");
+    assert_eq!(value(&vault, Slot::Previous).as_deref(), Some("one"));
     vault
         .put(&owner(), secret("three", None), NOW)
         .expect("put");
-    assert_eq!(value(&vault, Slot::Previous).as_deref(), Some("two"));
+    assert_eq!(value(&vault, Slot::Previous).as_deref(), Some("one"));
     assert!(vault.put(&owner(), secret("", None), NOW).is_err());
 }
 
@@ -210,7 +215,7 @@ fn b2_many_processes_at_once_lose_no_change_and_overtake_nobody() {
                         vault.save_pending(&owner(), base, &label, secret(&label, None), NOW);
                     if saved.is_ok() {
                         won += 1;
-                        vault.promote(&owner(), &label).expect("its own");
+                        vault.promote(&owner(), &label, None).expect("its own");
                     }
                 }
                 won

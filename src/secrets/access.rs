@@ -1,0 +1,216 @@
+//! What the other rooms ask for: a credential for a call, the ages, the list, one rotation step.
+//!
+//! Owns the way from a manifest's reference to a value. A value leaves only as a [`Credential`]
+//! that is dropped, and wiped, after the call. Lists never carry values.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::rotate::Rotation;
+use super::{LocalVault, NewSecret, Owner, SecretRecord, Slot, VaultError};
+use crate::connectors::{Credential, CredentialDeclaration, Guarded, Manifest};
+use crate::domain::id::ConnectorName;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::{RotationBody, RotationFacts, SecretAge, Strategy};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::CredentialRole;
+use crate::domain::workflow::RotationStep;
+
+/// The connectors' secrets.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    vault: Arc<LocalVault>,
+}
+
+/// One line of the list of secrets: what is declared and what is kept. No value.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecretListing {
+    /// Whose.
+    pub connector: ConnectorName,
+    /// Which of its credentials.
+    pub role: CredentialRole,
+    /// Where the manifest says that it lies.
+    pub reference: String,
+    /// How it is replaced; `None` means that the machine can't.
+    pub rotation: Option<Strategy>,
+    /// The oldest it may become.
+    pub max_age_seconds: Option<u64>,
+    /// Age of the current value; `None` when the vault has none.
+    pub age_seconds: Option<u64>,
+    /// What the vault keeps under the reference.
+    pub record: Option<SecretRecord>,
+}
+
+impl Secrets {
+    /// Over this vault.
+    pub fn new(vault: Arc<LocalVault>) -> Self {
+        Self { vault }
+    }
+
+    /// The credential to sign in with. Cheap enough for each call: one `stat`, one decryption.
+    ///
+    /// # Errors
+    /// `auth_failure` when the vault has no such secret, so that a rotation may make one.
+    pub fn credential(
+        &self,
+        manifest: &Manifest,
+        role: CredentialRole,
+    ) -> Result<Credential, Failure> {
+        let (owner, declared) = declared(manifest, role)?;
+        self.in_slot(&owner, declared, Slot::Current)?
+            .ok_or_else(|| VaultError::missing(&owner.reference, Slot::Current).into())
+    }
+
+    /// Carries out one step of a rotation. May be repeated after a crash or a lost answer at any
+    /// instant; returns what is known afterwards.
+    pub async fn perform(
+        &self,
+        step: RotationStep,
+        body: &RotationBody,
+        connector: &Guarded,
+        now: Timestamp,
+    ) -> Result<RotationFacts, Failure> {
+        let (owner, declared) = declared(connector.manifest(), body.role)?;
+        let rotation = Rotation {
+            secrets: self,
+            owner,
+            declared,
+            body,
+            connector,
+            now,
+        };
+        rotation.perform(step).await
+    }
+
+    /// Puts an operator's own value in as current; returns the secret's version.
+    pub async fn put(
+        &self,
+        manifest: &Manifest,
+        role: CredentialRole,
+        new: NewSecret,
+        now: Timestamp,
+    ) -> Result<u64, Failure> {
+        let (owner, _) = declared(manifest, role)?;
+        self.change(move |vault| vault.put(&owner, new, now)).await
+    }
+
+    /// What the sweep looks at; `rotating` are the secrets of which a rotation is under way.
+    pub fn ages<'m>(
+        &self,
+        manifests: impl Iterator<Item = &'m Manifest>,
+        rotating: &BTreeSet<(ConnectorName, CredentialRole)>,
+    ) -> Result<Vec<SecretAge>, Failure> {
+        let mut ages = Vec::new();
+        for manifest in manifests {
+            for (role, declared) in &manifest.credentials {
+                let record = self.vault.record(&owner(manifest, *role, declared))?;
+                let Some(current) = record.and_then(|record| record.current) else {
+                    continue;
+                };
+                ages.push(SecretAge {
+                    connector: manifest.name.clone(),
+                    role: *role,
+                    created: current.created,
+                    max_age_seconds: declared.max_age_seconds,
+                    rotating: rotating.contains(&(manifest.name.clone(), *role)),
+                });
+            }
+        }
+        Ok(ages)
+    }
+
+    /// Every declared secret with what is kept of it.
+    pub fn list<'m>(
+        &self,
+        manifests: impl Iterator<Item = &'m Manifest>,
+        now: Timestamp,
+    ) -> Result<Vec<SecretListing>, Failure> {
+        let mut lines = Vec::new();
+        for manifest in manifests {
+            for (role, declared) in &manifest.credentials {
+                let record = self.vault.record(&owner(manifest, *role, declared))?;
+                let current = record.as_ref().and_then(|record| record.current.as_ref());
+                lines.push(SecretListing {
+                    connector: manifest.name.clone(),
+                    role: *role,
+                    reference: declared.secret.clone(),
+                    rotation: declared.rotation,
+                    max_age_seconds: declared.max_age_seconds,
+                    age_seconds: current.map(|current| {
+                        u64::try_from(now.duration_since(current.created).as_secs()).unwrap_or(0)
+                    }),
+                    record,
+                });
+            }
+        }
+        Ok(lines)
+    }
+
+    pub(super) fn vault(&self) -> &LocalVault {
+        &self.vault
+    }
+
+    /// The value of a slot, ready to sign in with.
+    pub(super) fn in_slot(
+        &self,
+        owner: &Owner,
+        declared: &CredentialDeclaration,
+        slot: Slot,
+    ) -> Result<Option<Credential>, Failure> {
+        let revealed = self.vault.reveal(owner, slot)?;
+        Ok(revealed.map(|revealed| Credential {
+            role: owner.role,
+            version: revealed.record.version,
+            remote_ref: revealed.record.remote_ref,
+            username: revealed
+                .record
+                .username
+                .or_else(|| declared.username.clone()),
+            secret: revealed.value,
+        }))
+    }
+
+    /// Changes the vault without holding up the event loop: a change waits for a lock and the disk.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&LocalVault) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if self.vault.is_in_memory() {
+            return Ok(change(&self.vault)?);
+        }
+        let vault = Arc::clone(&self.vault);
+        match tokio::task::spawn_blocking(move || change(&vault)).await {
+            Ok(result) => Ok(result?),
+            // It panicked, or the runtime is being shut down: whether it was written is not known.
+            Err(_) => Err(Failure::new(
+                FailureClass::UnknownOutcome,
+                "CB-SECRETS-12",
+                "the write to the vault did not come to its end",
+            )),
+        }
+    }
+}
+
+fn owner(manifest: &Manifest, role: CredentialRole, declared: &CredentialDeclaration) -> Owner {
+    Owner {
+        reference: declared.secret.clone(),
+        connector: manifest.name.clone(),
+        role,
+    }
+}
+
+fn declared(
+    manifest: &Manifest,
+    role: CredentialRole,
+) -> Result<(Owner, &CredentialDeclaration), Failure> {
+    match manifest.credentials.get(&role) {
+        Some(declared) => Ok((owner(manifest, role, declared), declared)),
+        None => Err(Failure::new(
+            FailureClass::Unsupported,
+            "CB-SECRETS-13",
+            format!("{} declares no {}", manifest.name, role.as_str()),
+        )),
+    }
+}

@@ -1,0 +1,184 @@
+//! The six steps of a rotation.
+//!
+//! Owns the order of acts within a step. Each step may begin after any other attempt at it broke
+//! off anywhere, so each looks first: at the vault, by the rotation's label, and at the target.
+//! A time-out is never a rejection. Until `promote` the old secret stays current; nothing that is
+//! current is ever retired. Does not wait and does not decide what follows a failure.
+
+mod chosen;
+mod leftovers;
+mod minted;
+mod proof;
+
+use super::{Owner, SecretRecord, Secrets, Slot};
+use crate::connectors::{Credential, CredentialDeclaration, Guarded};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::{RotationBody, RotationFacts, Strategy};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::CredentialRole;
+use crate::domain::workflow::RotationStep;
+
+/// One rotation at one step.
+pub(super) struct Rotation<'a> {
+    pub(super) secrets: &'a Secrets,
+    pub(super) owner: Owner,
+    pub(super) declared: &'a CredentialDeclaration,
+    pub(super) body: &'a RotationBody,
+    pub(super) connector: &'a Guarded,
+    pub(super) now: Timestamp,
+}
+
+/// What the target says to a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Accepted,
+    Refused,
+}
+
+impl Rotation<'_> {
+    pub(super) async fn perform(&self, step: RotationStep) -> Result<RotationFacts, Failure> {
+        let facts = match (step, self.body.strategy) {
+            (RotationStep::Prepare, _) => self.prepare().await,
+            (RotationStep::Create, Strategy::Add) => self.create_minted().await,
+            (RotationStep::Create, Strategy::Choose) => self.create_chosen().await,
+            (RotationStep::Test, _) => self.test().await,
+            (RotationStep::Promote, Strategy::Add | Strategy::Choose) => self.promote().await,
+            (RotationStep::Retire, Strategy::Add) => self.retire().await,
+            // The target knows one secret at a time: to set the new one was to end the old one.
+            (RotationStep::Retire, Strategy::Choose)
+            // Whoever rotates it makes the new one and retires the old one.
+            | (
+                RotationStep::Create | RotationStep::Promote | RotationStep::Retire,
+                Strategy::Delegated,
+            ) => Ok(self.body.facts.clone()),
+            (RotationStep::ProveRejected, _) => self.prove_rejected().await,
+        }?;
+        tracing::info!(
+            connector = %self.body.connector,
+            role = self.body.role.as_str(),
+            step = step.as_str(),
+            rotation = facts.label,
+            "rotation step done"
+        );
+        Ok(facts)
+    }
+
+    /// Notes where the rotation starts from, and clears away what an abandoned one left behind.
+    async fn prepare(&self) -> Result<RotationFacts, Failure> {
+        let mut facts = self.body.facts.clone();
+        let record = self.record()?;
+        if self.is_ours(record.as_ref(), Slot::Current) {
+            // Taken up again from the start after the new one was promoted.
+            return Ok(facts);
+        }
+        if self.body.strategy != Strategy::Delegated {
+            self.clear_leftovers(record.as_ref()).await?;
+        }
+        if facts.started_version.is_none() {
+            let current = self.record()?.and_then(|record| record.current);
+            facts.started_version = current.map(|current| current.version);
+        }
+        match self.body.strategy {
+            Strategy::Delegated => {}
+            Strategy::Add => self.note_known(&mut facts).await?,
+            Strategy::Choose => self.choose(&mut facts).await?,
+        }
+        Ok(facts)
+    }
+
+    /// Does real work with the new secret.
+    async fn test(&self) -> Result<RotationFacts, Failure> {
+        let record = self.record()?;
+        let slot = match self.body.strategy {
+            Strategy::Delegated => Slot::Current,
+            _ if self.is_ours(record.as_ref(), Slot::Pending) => Slot::Pending,
+            _ if self.is_ours(record.as_ref(), Slot::Current) => Slot::Current,
+            Strategy::Add | Strategy::Choose => return Err(self.nothing_of_ours()),
+        };
+        let credential = self.required(slot)?;
+        self.connector.try_credential(&credential).await?;
+        match self.body.role {
+            CredentialRole::Writer | CredentialRole::Verifier => {
+                let listing = self.connector.list(&credential).await?;
+                if listing.completeness.permission_cut {
+                    return Err(Failure::new(
+                        FailureClass::WriteFailure,
+                        "CB-SECRETS-14",
+                        "the new secret signs in but is not allowed to see everything",
+                    ));
+                }
+            }
+            CredentialRole::Rotator => {
+                self.connector
+                    .minted(&credential, CredentialRole::Rotator)
+                    .await?;
+            }
+        }
+        Ok(self.body.facts.clone())
+    }
+
+    /// The new one becomes current; from here on calls use it.
+    async fn promote(&self) -> Result<RotationFacts, Failure> {
+        let (owner, label) = (self.owner.clone(), self.label());
+        let replaced = self.body.facts.previous_ref.clone();
+        self.secrets
+            .change(move |vault| vault.promote(&owner, &label, replaced.as_deref()))
+            .await?;
+        Ok(self.body.facts.clone())
+    }
+
+    fn label(&self) -> String {
+        self.body.facts.label.clone()
+    }
+
+    fn record(&self) -> Result<Option<SecretRecord>, Failure> {
+        Ok(self.secrets.vault().record(&self.owner)?)
+    }
+
+    fn version(&self) -> Result<u64, Failure> {
+        Ok(self.record()?.map_or(0, |record| record.version))
+    }
+
+    fn is_ours(&self, record: Option<&SecretRecord>, slot: Slot) -> bool {
+        let held = record.and_then(|record| match slot {
+            Slot::Current => record.current.as_ref(),
+            Slot::Pending => record.pending.as_ref(),
+            Slot::Previous => record.previous.as_ref(),
+        });
+        held.is_some_and(|held| held.label.as_ref() == Some(&self.body.facts.label))
+    }
+
+    fn in_slot(&self, slot: Slot) -> Result<Option<Credential>, Failure> {
+        self.secrets.in_slot(&self.owner, self.declared, slot)
+    }
+
+    fn required(&self, slot: Slot) -> Result<Credential, Failure> {
+        self.in_slot(slot)?
+            .ok_or_else(|| super::VaultError::missing(&self.owner.reference, slot).into())
+    }
+
+    fn rotator(&self) -> Result<Credential, Failure> {
+        self.secrets
+            .credential(self.connector.manifest(), CredentialRole::Rotator)
+    }
+
+    /// Tells acceptance from refusal; everything else is neither, and an error.
+    async fn ask(&self, credential: &Credential) -> Result<Answer, Failure> {
+        match self.connector.try_credential(credential).await {
+            Ok(()) => Ok(Answer::Accepted),
+            Err(failure) if failure.class == FailureClass::AuthFailure => Ok(Answer::Refused),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn nothing_of_ours(&self) -> Failure {
+        super::VaultError::NotPending {
+            reference: self.owner.reference.clone(),
+            label: self.label(),
+        }
+        .into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! What an abandoned rotation or an operator left in the slots.
+//!
+//! Owns the clearing of `pending` and `previous` before a new rotation begins. A pending secret that
+//! works where the current one does not is the way back in, and is promoted; a previous one that
+//! still works is retired, and forgotten only once the target refuses it. Nothing is dropped that
+//! may be the only working secret.
+
+use super::{Answer, Rotation};
+use crate::connectors::Credential;
+use crate::domain::outcome::Failure;
+use crate::domain::rotation::Strategy;
+use crate::secrets::{SecretRecord, Slot};
+
+impl Rotation<'_> {
+    /// Makes room for a new pending secret.
+    pub(super) async fn clear_leftovers(
+        &self,
+        record: Option<&SecretRecord>,
+    ) -> Result<(), Failure> {
+        if self.is_ours(record, Slot::Pending) {
+            return Ok(());
+        }
+        if let Some(label) = record
+            .and_then(|record| record.pending.as_ref())
+            .and_then(|pending| pending.label.clone())
+            && let Some(pending) = self.in_slot(Slot::Pending)?
+        {
+            self.clear_pending(&pending, &label).await?;
+        }
+        if let Some(previous) = self.in_slot(Slot::Previous)? {
+            self.clear_previous(&previous).await?;
+        }
+        Ok(())
+    }
+
+    async fn clear_pending(&self, pending: &Credential, label: &str) -> Result<(), Failure> {
+        let (owner, label) = (self.owner.clone(), label.to_owned());
+        if self.ask(pending).await? == Answer::Accepted
+            && (self.body.strategy == Strategy::Choose || !self.works(Slot::Current).await?)
+        {
+            // It is the only one that works, or (where the target knows one at a time) the one that
+            // was set last: what the target still honours beside it is about to lapse.
+            self.secrets
+                .change(move |vault| vault.promote(&owner, &label, None))
+                .await?;
+            return Ok(());
+        }
+        if let Some(remote_ref) = &pending.remote_ref {
+            self.retire_listed(remote_ref).await?;
+        }
+        self.secrets
+            .change(move |vault| vault.drop_pending(&owner, &label))
+            .await
+    }
+
+    async fn clear_previous(&self, previous: &Credential) -> Result<(), Failure> {
+        let (owner, version) = (self.owner.clone(), previous.version);
+        if self.ask(previous).await? == Answer::Accepted {
+            if !self.works(Slot::Current).await? {
+                // The old one works and the new one does not: back to the last one that works.
+                return self
+                    .secrets
+                    .change(move |vault| vault.restore_previous(&owner, version))
+                    .await;
+            }
+            let current = self.required(Slot::Current)?;
+            if let Some(remote_ref) = &previous.remote_ref
+                && current.remote_ref.as_ref() != Some(remote_ref)
+            {
+                self.retire_listed(remote_ref).await?;
+            }
+            if self.ask(previous).await? == Answer::Accepted {
+                return Err(super::proof::still_accepted());
+            }
+        }
+        self.secrets
+            .change(move |vault| vault.forget_leftover(&owner, version))
+            .await
+    }
+
+    async fn works(&self, slot: Slot) -> Result<bool, Failure> {
+        match self.in_slot(slot)? {
+            Some(credential) => Ok(self.ask(&credential).await? == Answer::Accepted),
+            None => Ok(false),
+        }
+    }
+
+    /// Retires what the target still lists.
+    async fn retire_listed(&self, remote_ref: &str) -> Result<(), Failure> {
+        if self.body.strategy != Strategy::Add {
+            return Ok(());
+        }
+        let rotator = self.rotator()?;
+        let listed = self.listed(&rotator).await?;
+        if listed.iter().any(|known| known.remote_ref == remote_ref) {
+            self.retire_one(&rotator, remote_ref).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Rotation where the target mints and several secrets coexist.
+//!
+//! Owns `create` and `retire` for the strategy `add`. A minted value is shown once: the vault is
+//! shown to be writable before it is asked for, and what can't be saved is retired again. An id that
+//! bears our label and is not saved is the orphan of a lost answer. Retires nothing that is current.
+
+use std::collections::BTreeSet;
+
+use super::{Answer, Rotation};
+use crate::connectors::{Credential, KnownSecret, MintOrder};
+use crate::domain::outcome::Failure;
+use crate::domain::rotation::RotationFacts;
+use crate::secrets::{NewSecret, Slot};
+
+impl Rotation<'_> {
+    /// Notes the ids that the target knows, and which of them is the one to be replaced.
+    pub(super) async fn note_known(&self, facts: &mut RotationFacts) -> Result<(), Failure> {
+        let listed = self.listed(&self.rotator()?).await?;
+        facts.known = listed
+            .iter()
+            .filter(|known| known.label != facts.label)
+            .map(|known| known.remote_ref.clone())
+            .collect();
+        let Some(current) = self.in_slot(Slot::Current)? else {
+            return Ok(());
+        };
+        facts.previous_ref = match (&current.remote_ref, facts.known.as_slice()) {
+            (Some(remote_ref), _) => Some(remote_ref.clone()),
+            // An operator put it in without its id. If it works and is the only one, it is that one.
+            (None, [only]) if self.ask(&current).await? == Answer::Accepted => Some(only.clone()),
+            (None, _) => None,
+        };
+        Ok(())
+    }
+
+    /// Has the new secret minted and saves it as pending, unless that has been done.
+    pub(super) async fn create_minted(&self) -> Result<RotationFacts, Failure> {
+        let mut facts = self.body.facts.clone();
+        let record = self.record()?;
+        if self.is_ours(record.as_ref(), Slot::Current) {
+            return Ok(facts);
+        }
+        let rotator = self.rotator()?;
+        if self.is_ours(record.as_ref(), Slot::Pending)
+            && let Some(pending) = self.in_slot(Slot::Pending)?
+        {
+            if self.still_good(&rotator, &pending).await? {
+                facts.pending_version = Some(pending.version);
+                facts.new_ref = pending.remote_ref;
+                return Ok(facts);
+            }
+            let (owner, label) = (self.owner.clone(), self.label());
+            self.secrets
+                .change(move |vault| vault.drop_pending(&owner, &label))
+                .await?;
+        }
+        // Read before anything is asked of the target: whoever is faster than us wins the save.
+        let base = self.version()?;
+        for orphan in self.listed(&rotator).await? {
+            if orphan.label == facts.label {
+                self.retire_one(&rotator, &orphan.remote_ref).await?;
+            }
+        }
+        self.secrets
+            .change(crate::secrets::LocalVault::probe)
+            .await?;
+        let order = MintOrder {
+            role: self.body.role,
+            label: self.label(),
+            chosen: None,
+        };
+        let minted = self.connector.mint(&rotator, &order).await?;
+        let new = NewSecret {
+            value: minted.secret,
+            username: None,
+            remote_ref: minted.remote_ref.clone(),
+        };
+        let (owner, label, now) = (self.owner.clone(), self.label(), self.now);
+        let saved = self
+            .secrets
+            .change(move |vault| vault.save_pending(&owner, base, &label, new, now))
+            .await;
+        match saved {
+            Ok(version) => {
+                facts.pending_version = Some(version);
+                facts.new_ref = minted.remote_ref;
+                Ok(facts)
+            }
+            Err(failure) => {
+                // Nobody knows its value any more. If this fails too, it is an orphan by its label,
+                // and the next attempt takes it away.
+                if let Some(remote_ref) = &minted.remote_ref
+                    && let Err(second) = self.retire_one(&rotator, remote_ref).await
+                {
+                    tracing::warn!(
+                        connector = %self.body.connector,
+                        class = second.class.as_str(),
+                        "a minted secret could be neither saved nor retired yet"
+                    );
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether the saved pending secret can go on to its test. Refused and unknown to the target, it
+    /// is gone; refused but listed, it may not have reached every node of the target yet.
+    async fn still_good(
+        &self,
+        rotator: &Credential,
+        pending: &Credential,
+    ) -> Result<bool, Failure> {
+        if self.ask(pending).await? == Answer::Accepted {
+            return Ok(true);
+        }
+        let listed = self.listed(rotator).await?;
+        Ok(listed
+            .iter()
+            .any(|known| Some(&known.remote_ref) == pending.remote_ref.as_ref()))
+    }
+
+    /// Takes the previous secret away at the target, and any other that this rotation made.
+    pub(super) async fn retire(&self) -> Result<RotationFacts, Failure> {
+        let mut facts = self.body.facts.clone();
+        let record = self.record()?;
+        if !self.is_ours(record.as_ref(), Slot::Current) {
+            return Err(self.nothing_of_ours());
+        }
+        let current = self.required(Slot::Current)?;
+        let replaced = record.and_then(|record| record.previous);
+        if let Some(remote_ref) = replaced.and_then(|previous| previous.remote_ref) {
+            facts.previous_ref = Some(remote_ref);
+        }
+        let rotator = self.rotator()?;
+        let mut doomed = BTreeSet::new();
+        for known in self.listed(&rotator).await? {
+            let replaced = facts.previous_ref.as_ref() == Some(&known.remote_ref);
+            // Without the current one's id an own label does not tell an orphan from it.
+            let orphan = known.label == facts.label && current.remote_ref.is_some();
+            if (replaced || orphan) && current.remote_ref.as_ref() != Some(&known.remote_ref) {
+                doomed.insert(known.remote_ref);
+            }
+        }
+        for remote_ref in doomed {
+            self.retire_one(&rotator, &remote_ref).await?;
+        }
+        Ok(facts)
+    }
+
+    pub(super) async fn listed(&self, rotator: &Credential) -> Result<Vec<KnownSecret>, Failure> {
+        self.connector.minted(rotator, self.body.role).await
+    }
+
+    pub(super) async fn retire_one(
+        &self,
+        rotator: &Credential,
+        remote_ref: &str,
+    ) -> Result<(), Failure> {
+        self.connector
+            .retire(rotator, self.body.role, remote_ref)
+            .await
+    }
+}

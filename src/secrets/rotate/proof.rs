@@ -1,0 +1,74 @@
+//! The last step: the target refuses what was replaced.
+//!
+//! Owns what counts as that proof: the old value is tried and refused while the new one is accepted,
+//! for a target that refuses everybody proves nothing. Also checks the word of a person who says that
+//! they replaced the secret by hand. Takes nothing away; that is `retire`.
+
+use super::{Answer, Rotation};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
+use crate::secrets::{SecretRecord, Slot};
+
+impl Rotation<'_> {
+    /// Shows that the previous secret is rejected, then forgets it.
+    pub(super) async fn prove_rejected(&self) -> Result<RotationFacts, Failure> {
+        let mut facts = self.body.facts.clone();
+        let record = self.record()?;
+        let proved = |record: &SecretRecord| record.proved.as_ref() == Some(&facts.label);
+        if record.as_ref().is_some_and(proved) {
+            facts.previous_rejected = true;
+            return Ok(facts);
+        }
+        let ours = self.is_ours(record.as_ref(), Slot::Current);
+        if !ours && !self.was_replaced(record.as_ref()) {
+            return Err(not_replaced());
+        }
+        let current = self.required(Slot::Current)?;
+        self.connector.try_credential(&current).await?;
+        let previous = self.in_slot(Slot::Previous)?;
+        match &previous {
+            Some(previous) if self.ask(previous).await? == Answer::Accepted => {
+                return Err(still_accepted());
+            }
+            Some(_) => {}
+            // There was none when ours was promoted, or the one who rotates keeps it to himself.
+            None if ours || self.body.strategy == Strategy::Delegated => {}
+            None => return Err(not_replaced()),
+        }
+        let (owner, label) = (self.owner.clone(), self.label());
+        let version = previous.map(|previous| previous.version);
+        self.secrets
+            .change(move |vault| vault.forget_previous(&owner, version, &label))
+            .await?;
+        facts.previous_rejected = true;
+        Ok(facts)
+    }
+
+    /// Whether somebody else put a new value in since the rotation began.
+    fn was_replaced(&self, record: Option<&SecretRecord>) -> bool {
+        let version = record
+            .and_then(|record| record.current.as_ref())
+            .map(|current| current.version);
+        let other = version.is_some() && version != self.body.facts.started_version;
+        // The one who rotates may have been faster than our first look. A secret that was refused
+        // and is accepted now (the caller has tried it) has been replaced or set right.
+        let delegated = self.body.strategy == Strategy::Delegated;
+        other || (delegated && self.body.trigger == Trigger::AuthFailure)
+    }
+}
+
+fn not_replaced() -> Failure {
+    Failure::new(
+        FailureClass::StaleData,
+        "CB-SECRETS-15",
+        "nothing shows that the secret was replaced: the vault still holds the old one",
+    )
+}
+
+pub(super) fn still_accepted() -> Failure {
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SECRETS-16",
+        "the target still accepts the previous secret",
+    )
+}

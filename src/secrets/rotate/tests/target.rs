@@ -1,0 +1,238 @@
+//! A target in memory that mints or takes chosen secrets, and breaks off where it is told to.
+//!
+//! Owns the ground truth: which values open it now. A fault strikes at the n-th call, before or
+//! after the effect, as a lost connection, a lost answer or a worker that dies there (the call never
+//! returns). Says which faults have struck, so that a test can show that it tested something.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::connectors::{
+    Answered, Call, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted,
+    Reading, unsupported,
+};
+use crate::domain::id::AccountId;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::verdict::{Completeness, CredentialRole};
+
+/// The rotator's own secret, which is not rotated here.
+pub(super) const ROTATOR: &str = "rotator";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Fault {
+    /// No connection: nothing happened.
+    Unreachable,
+    /// It happened, the answer was lost.
+    AnswerLost,
+    /// The worker dies before it happens.
+    DiesBefore,
+    /// The worker dies after it happened.
+    DiesAfter,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 4] = [
+        Self::Unreachable,
+        Self::AnswerLost,
+        Self::DiesBefore,
+        Self::DiesAfter,
+    ];
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    /// Values that sign in, by the target's id; one with an empty id where we choose.
+    pub(super) live: BTreeMap<String, (String, String)>,
+    minted: u32,
+    pub(super) calls: u32,
+    pub(super) faults: BTreeMap<u32, Fault>,
+    pub(super) struck: u32,
+    /// Values that signed in with something other than a probe, at any time.
+    pub(super) ever: Vec<String>,
+    /// Refuses everybody, as a target does whose directory is away.
+    pub(super) locked: bool,
+    /// Goes on accepting what was retired.
+    pub(super) forgetful: bool,
+}
+
+pub(super) struct Target {
+    truth: Mutex<Truth>,
+    chooses: bool,
+    before_mint: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Target")
+    }
+}
+
+impl Target {
+    pub(super) fn new(chooses: bool, first: &str) -> Self {
+        let mut truth = Truth::default();
+        truth.live.insert(
+            if chooses { "" } else { "k0" }.to_owned(),
+            (first.to_owned(), "by hand".to_owned()),
+        );
+        Self {
+            truth: Mutex::new(truth),
+            chooses,
+            before_mint: Mutex::new(None),
+        }
+    }
+
+    /// What somebody else does while a secret is being minted.
+    pub(super) fn before_mint(&self, act: impl FnOnce() + Send + 'static) {
+        *self.before_mint.lock().expect("not poisoned") = Some(Box::new(act));
+    }
+
+    pub(super) fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().expect("not poisoned")
+    }
+
+    pub(super) fn opens(&self, value: &str) -> bool {
+        self.truth().live.values().any(|(known, _)| known == value)
+    }
+
+    /// Lets the planned fault of this call strike before or after its effect.
+    async fn call<T>(
+        &self,
+        effect: impl FnOnce(&mut Truth) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let fault = {
+            let mut truth = self.truth();
+            let number = truth.calls;
+            truth.calls += 1;
+            let fault = truth.faults.get(&number).copied();
+            truth.struck += u32::from(fault.is_some());
+            fault
+        };
+        match fault {
+            Some(Fault::Unreachable) => {
+                return Err(Failure::new(FailureClass::Unreachable, "T", "away"));
+            }
+            Some(Fault::DiesBefore) => std::future::pending().await,
+            Some(Fault::AnswerLost | Fault::DiesAfter) | None => {}
+        }
+        let result = effect(&mut self.truth());
+        match fault {
+            Some(Fault::AnswerLost) => {
+                Err(Failure::new(FailureClass::UnknownOutcome, "T", "no answer"))
+            }
+            Some(Fault::DiesAfter) => std::future::pending().await,
+            Some(Fault::Unreachable | Fault::DiesBefore) | None => result,
+        }
+    }
+}
+
+fn sign_in(truth: &Truth, credential: &Credential) -> Result<(), Failure> {
+    let value = credential.secret.expose_secret();
+    let known = match credential.role {
+        CredentialRole::Rotator => value == ROTATOR,
+        _ => truth.live.values().any(|(live, _)| live == value),
+    };
+    if known && !truth.locked {
+        Ok(())
+    } else {
+        Err(Failure::new(FailureClass::AuthFailure, "T", "who is that?"))
+    }
+}
+
+#[async_trait]
+impl Connector for Target {
+    async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure> {
+        self.call(|truth| {
+            sign_in(truth, call.credential)?;
+            Ok(Listing {
+                accounts: Vec::new(),
+                completeness: Completeness::WHOLE,
+                data_age_seconds: 0,
+                method: "list".to_owned(),
+            })
+        })
+        .await
+    }
+
+    async fn read(&self, _: &Call<'_>, _: &AccountId) -> Result<Reading, Failure> {
+        Err(unsupported("read in this test"))
+    }
+
+    async fn write(&self, _: &Call<'_>, _: &Change) -> Result<Answered, Failure> {
+        Err(unsupported("write in this test"))
+    }
+
+    async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
+        self.call(|truth| sign_in(truth, call.credential)).await
+    }
+
+    async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
+        let act = self.before_mint.lock().expect("not poisoned").take();
+        if let Some(act) = act {
+            act();
+        }
+        self.call(|truth| {
+            sign_in(truth, call.credential)?;
+            truth.minted += 1;
+            let (remote_ref, value) = match &order.chosen {
+                Some(chosen) => (None, chosen.expose_secret().to_owned()),
+                None => (
+                    Some(format!("k{}", truth.minted)),
+                    format!("minted {}", truth.minted),
+                ),
+            };
+            assert_eq!(order.chosen.is_some(), self.chooses);
+            truth.ever.push(value.clone());
+            truth.live.insert(
+                remote_ref.clone().unwrap_or_default(),
+                (value.clone(), order.label.clone()),
+            );
+            Ok(Minted {
+                remote_ref,
+                secret: SecretString::from(value),
+            })
+        })
+        .await
+    }
+
+    async fn minted(
+        &self,
+        call: &Call<'_>,
+        _: CredentialRole,
+    ) -> Result<Vec<KnownSecret>, Failure> {
+        self.call(|truth| {
+            sign_in(truth, call.credential)?;
+            Ok(truth
+                .live
+                .iter()
+                .map(|(remote_ref, (_, label))| KnownSecret {
+                    remote_ref: remote_ref.clone(),
+                    label: label.clone(),
+                })
+                .collect())
+        })
+        .await
+    }
+
+    async fn retire(
+        &self,
+        call: &Call<'_>,
+        _: CredentialRole,
+        remote_ref: &str,
+    ) -> Result<(), Failure> {
+        self.call(|truth| {
+            sign_in(truth, call.credential)?;
+            if !truth.forgetful && truth.live.remove(remote_ref).is_none() {
+                return Err(Failure::new(
+                    FailureClass::WriteFailure,
+                    "T",
+                    "no such secret",
+                ));
+            }
+            Ok(())
+        })
+        .await
+    }
+}
