@@ -12,5 +12,7 @@ pub mod definitions;
 pub mod demo;
 pub mod document;
 pub mod domain;
+pub mod engine;
 pub mod secrets;
 pub mod store;
+pub mod verification;

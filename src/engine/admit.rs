@@ -1,0 +1,78 @@
+//! Admit: recorded events become cases, wishes become changes.
+//!
+//! Owns the closures that the store calls inside its transactions; they are pure. The event's
+//! workflow is the one whose file names its kind; a kind without a workflow still opens a case, for
+//! a person. Does not perform anything.
+
+use crate::domain::admit::admit;
+use crate::domain::event::RecordedEvent;
+use crate::domain::obey::obey;
+use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
+use crate::store::{Admitted, Keep};
+
+use super::{Engine, EngineError};
+
+/// Events decided in one transaction.
+const EVENTS_AT_ONCE: u32 = 64;
+/// Wishes carried out in one transaction.
+const WISHES_AT_ONCE: u32 = 16;
+
+impl Engine {
+    /// Admits what is recorded and not yet admitted, up to a batch.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn admit(&self, keep: &Keep) -> Result<Admitted, EngineError> {
+        let now = self.clock.now();
+        let decide = |event: &RecordedEvent, existing: &[ExistingCase]| {
+            self.decide_event(event, existing, now)
+        };
+        let at_once = EVENTS_AT_ONCE;
+        Ok(self.store.admit(at_once, now, keep, &decide).await?)
+    }
+
+    fn decide_event(
+        &self,
+        recorded: &RecordedEvent,
+        existing: &[ExistingCase],
+        now: crate::domain::time::Timestamp,
+    ) -> Admission {
+        let kind = recorded.event.kind;
+        let workflow = self.library.by_event(kind);
+        let refused = |message: String| Admission {
+            event: recorded.event.key(),
+            decision: AdmissionDecision::Ignore,
+            reason: message,
+        };
+        let Some(workflow) = workflow else {
+            // The library refuses to load unless each kind of event opens one workflow.
+            tracing::error!(
+                kind = kind.as_str(),
+                "no workflow can open a case for an event"
+            );
+            return refused("CB-ENGINE-9: no workflow can open a case".to_owned());
+        };
+        match admit(recorded, existing, &self.given(workflow, now)) {
+            Ok(admission) => admission,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an event was not admitted"
+                );
+                refused(error.to_string())
+            }
+        }
+    }
+
+    /// Carries out waiting wishes of operators, up to a batch; returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn obey(&self) -> Result<u32, EngineError> {
+        let now = self.clock.now();
+        let given = self.given(self.library.rotation(), now);
+        let decide =
+            |command: &_, task: Option<&_>, run: Option<&_>| obey(command, task, run, &given);
+        Ok(self.store.obey(WISHES_AT_ONCE, now, &decide).await?)
+    }
+}

@@ -1,0 +1,148 @@
+//! How much a worker has in hand, in all and for each connector.
+//!
+//! Owns the counts that limit claims: a connector that hangs may hold its share of a worker and no
+//! more, so it never delays removals in other targets. Does not hold the runs themselves.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::id::{ConnectorName, WorkerId};
+use crate::store::Keep;
+
+/// The counts of one worker.
+#[derive(Debug)]
+pub struct Crew {
+    worker: WorkerId,
+    at_once: u32,
+    per_connector: u32,
+    draining: AtomicBool,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: u32,
+    by_connector: HashMap<ConnectorName, u32>,
+}
+
+/// One run in hand; gives its place back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    crew: Arc<Crew>,
+    connector: Option<ConnectorName>,
+}
+
+impl Crew {
+    /// A crew with nothing in hand.
+    pub fn new(worker: WorkerId, at_once: u32, per_connector: u32) -> Arc<Self> {
+        Arc::new(Self {
+            worker,
+            at_once,
+            per_connector,
+            draining: AtomicBool::new(false),
+            counts: Mutex::default(),
+        })
+    }
+
+    /// Whose crew it is.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// From here on nothing is taken on, and runs in hand stop after the step that they are in.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the worker drains.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What the worker can still take on.
+    pub fn keep(&self) -> Keep {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = if self.is_draining() {
+            0
+        } else {
+            self.at_once.saturating_sub(counts.all)
+        };
+        Keep {
+            worker: self.worker,
+            at_most: free,
+            without: counts
+                .by_connector
+                .iter()
+                .filter(|(_, count)| **count >= self.per_connector)
+                .map(|(connector, _)| connector.clone())
+                .collect(),
+        }
+    }
+
+    /// Takes a place for a run that the store has already leased to this worker.
+    pub fn take(self: &Arc<Self>, connector: Option<&ConnectorName>) -> Place {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all += 1;
+        if let Some(connector) = connector {
+            match counts.by_connector.get_mut(connector) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.by_connector.insert(connector.clone(), 1);
+                }
+            }
+        }
+        Place {
+            crew: self.clone(),
+            connector: connector.cloned(),
+        }
+    }
+
+    /// Runs in hand.
+    pub fn in_hand(&self) -> u32 {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .all
+    }
+}
+
+impl Place {
+    /// True once the worker drains: the run's next step is for another.
+    pub fn is_draining(&self) -> bool {
+        self.crew.is_draining()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self
+            .crew
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(connector) = &self.connector
+            && let Some(count) = counts.by_connector.get_mut(connector)
+        {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b4_a_connector_holds_no_more_than_its_share() {
+        let crew = Crew::new(WorkerId(uuid::Uuid::nil()), 10, 2);
+        let hanging = ConnectorName::from("hanging");
+        let held: Vec<_> = (0..2).map(|_| crew.take(Some(&hanging))).collect();
+        assert_eq!(crew.keep().without, [hanging]);
+        assert_eq!(crew.keep().at_most, 8);
+        drop(held);
+        assert!(crew.keep().without.is_empty());
+        assert_eq!(crew.in_hand(), 0);
+    }
+}

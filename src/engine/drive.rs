@@ -1,0 +1,234 @@
+//! One claimed run, driven for as long as its next step is due.
+//!
+//! Owns the loop decide, perform, settle, and the waves of independent items in it. Every step is
+//! committed before the next begins. When the run waits, gathers, ends or is no longer this
+//! worker's, the loop is over and the place is given back.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::domain::access::{Entitlement, Operation};
+use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::settlement::{Outcome, Settlement};
+use crate::domain::step::{Decision, Effect, Woken, decide, settle};
+use crate::domain::task::FallbackTask;
+use crate::domain::time::Timestamp;
+use crate::domain::workflow::{Action, RunKind, Workflow};
+use crate::store::{Claimed, Fenced};
+
+use super::crew::Place;
+use super::{Engine, EngineError, Writer};
+
+/// A run under way, with what its next step needs.
+#[derive(Debug)]
+struct Ride {
+    run: Run,
+    task: Option<FallbackTask>,
+    woken: Woken,
+    token: crate::domain::id::FencingToken,
+}
+
+impl Engine {
+    /// Drives one claimed run until it rests; `place` is given back at the end.
+    pub(super) async fn drive(self: Arc<Self>, claimed: Claimed, writer: Writer, place: Place) {
+        let run = claimed.run.id;
+        let case = claimed.run.case;
+        if let Err(error) = self.ride(claimed, &writer, &place).await {
+            // The lease stays until it runs out; the run is owed, due and visible.
+            tracing::error!(
+                %run, case = ?case,
+                error = &error as &dyn std::error::Error,
+                "a run cannot go on"
+            );
+        }
+        drop(place);
+    }
+
+    async fn ride(
+        &self,
+        claimed: Claimed,
+        writer: &Writer,
+        place: &Place,
+    ) -> Result<(), EngineError> {
+        let workflow = self.workflow(&claimed.run.definition).await?;
+        let woken = self.woken(&claimed, &workflow).await?;
+        let mut ride = Ride {
+            run: claimed.run,
+            task: claimed.task,
+            woken,
+            token: claimed.token,
+        };
+        loop {
+            let given = self.given(&workflow, self.clock.now());
+            let held = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
+                Decision::Settle(settlement) => {
+                    commit(*settlement, ride.task, ride.token, writer).await
+                }
+                Decision::Perform { run, effect } => {
+                    let under_way = Ride { run: *run, ..ride };
+                    self.perform_and_settle(under_way, effect, &workflow, writer)
+                        .await?
+                }
+            };
+            match held {
+                Some(next) if !place.is_draining() => ride = next,
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// What the run must know of its children; asked of the store once in the life of a case.
+    async fn woken(&self, claimed: &Claimed, workflow: &Workflow) -> Result<Woken, EngineError> {
+        let mut woken = Woken {
+            open_children: claimed.open_children,
+            removals: None,
+        };
+        if let (Stage::Gathering { state }, Some(case)) = (&claimed.run.stage, claimed.run.case)
+            && claimed.run.kind == RunKind::Case
+            && claimed.open_children == 0
+            && workflow
+                .state(RunKind::Case, state)
+                .is_some_and(|state| state.action == Action::Discover)
+        {
+            woken.removals = Some(self.store.removals_of(case).await?);
+        }
+        Ok(woken)
+    }
+
+    async fn perform_and_settle(
+        &self,
+        mut ride: Ride,
+        effect: Effect,
+        workflow: &Workflow,
+        writer: &Writer,
+    ) -> Result<Option<Ride>, EngineError> {
+        let outcome = match effect {
+            Effect::Each {
+                operation,
+                items,
+                side_by_side,
+            } => {
+                return self
+                    .wave(ride, operation, items, side_by_side, workflow, writer)
+                    .await;
+            }
+            effect => self.perform(&mut ride.run, &effect).await,
+        };
+        let given = self.given(workflow, self.clock.now());
+        let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
+        Ok(commit(settlement, ride.task, ride.token, writer).await)
+    }
+
+    /// Performs independent items, side by side or one by one; whatever has come in is committed
+    /// together, so a wave of quick answers costs one commit and a slow one loses nothing.
+    async fn wave(
+        &self,
+        mut ride: Ride,
+        operation: Operation,
+        items: Vec<Entitlement>,
+        side_by_side: bool,
+        workflow: &Workflow,
+        writer: &Writer,
+    ) -> Result<Option<Ride>, EngineError> {
+        let at_once = if side_by_side { items.len() } else { 1 };
+        let subject = ride.run.clone();
+        let mut owed = items.iter();
+        let mut under_way: FuturesUnordered<_> = owed
+            .by_ref()
+            .take(at_once)
+            .map(|item| self.perform_item(&subject, operation, item))
+            .collect();
+        loop {
+            let Some(first) = under_way.next().await else {
+                return Ok(None);
+            };
+            let mut answers = vec![first];
+            while let Some(Some(answer)) = futures_util::FutureExt::now_or_never(under_way.next()) {
+                answers.push(answer);
+            }
+            let given = self.given(workflow, self.clock.now());
+            let outcome = Outcome::Items(answers);
+            let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
+            match commit(settlement, ride.task, ride.token, writer).await {
+                Some(next) => ride = next,
+                None => return Ok(None),
+            }
+            // One by one: the next begins when the last is durable.
+            if under_way.is_empty() {
+                match owed.next() {
+                    Some(item) => under_way.push(self.perform_item(&subject, operation, item)),
+                    None => return Ok(Some(ride)),
+                }
+            }
+        }
+    }
+
+    /// One step for a caller who commits it: the simulation, which breaks in between the verbs.
+    ///
+    /// # Errors
+    /// When the run does not fit its definition, or the store fails.
+    pub async fn step(&self, claimed: &Claimed) -> Result<Fenced, EngineError> {
+        let workflow = self.workflow(&claimed.run.definition).await?;
+        let woken = self.woken(claimed, &workflow).await?;
+        let given = self.given(&workflow, self.clock.now());
+        let task = claimed.task.clone();
+        let settlement = match decide(claimed.run.clone(), task.clone(), woken, &given)? {
+            Decision::Settle(settlement) => *settlement,
+            Decision::Perform { run, effect } => {
+                let mut run = *run;
+                let outcome = match &effect {
+                    Effect::Each {
+                        operation, items, ..
+                    } => {
+                        let mut answers = Vec::new();
+                        for item in items {
+                            answers.push(self.perform_item(&run, *operation, item).await);
+                        }
+                        Outcome::Items(answers)
+                    }
+                    effect => self.perform(&mut run, effect).await,
+                };
+                let given = self.given(&workflow, self.clock.now());
+                settle(run, task, outcome, &given)?
+            }
+        };
+        Ok(Fenced {
+            token: claimed.token,
+            settlement,
+        })
+    }
+}
+
+/// Commits; the ride goes on if the run is still held, that is, if its next step was due when the
+/// store committed.
+async fn commit(
+    settlement: Settlement,
+    task: Option<FallbackTask>,
+    token: crate::domain::id::FencingToken,
+    writer: &Writer,
+) -> Option<Ride> {
+    let run = settlement.run.clone();
+    let task = settlement.task.clone().or(task);
+    let committed = writer.settle(Fenced { token, settlement }).await?;
+    is_held(&run, committed).then_some(Ride {
+        run,
+        task,
+        woken: Woken::default(),
+        token,
+    })
+}
+
+/// The store's rule, said once more on this side: a run whose next step is due stays leased.
+fn is_held(run: &Run, committed: Timestamp) -> bool {
+    run.stage.due().is_some_and(|due| due <= committed)
+}
+
+/// The subject of a removal, for the connectors' calls.
+pub(super) fn removal(run: &Run) -> Option<&crate::domain::run::RemovalBody> {
+    match &run.body {
+        RunBody::Removal(body) => Some(body),
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => None,
+    }
+}

@@ -1,0 +1,235 @@
+//! The five verbs: admit, claim, perform, settle, sweep. The only room where ports meet.
+//!
+//! Owns the worker: it takes due runs, asks the domain what to do, does it through connector,
+//! vault or verifier, and commits what came of it. Decides nothing itself, and keeps nothing that a
+//! crash could lose: leases run out, positions are committed before their effects.
+
+mod admit;
+mod crew;
+mod drive;
+mod perform;
+mod settings;
+mod settle;
+mod sweep;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::connectors::Registry;
+use crate::definitions::{self, Library};
+use crate::domain::estate::Estate;
+use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
+use crate::domain::step::Given;
+use crate::domain::time::{Chance, Clock, Timestamp};
+use crate::domain::workflow::{RunKind, Workflow};
+use crate::secrets::Secrets;
+use crate::store::{Claimed, Store, StoreError, StoredDefinition};
+use crate::verification::Verification;
+use tokio::sync::{broadcast, mpsc};
+
+pub use crew::Crew;
+pub use settings::Settings;
+pub use settle::Writer;
+pub use worker::Pulse;
+
+/// Why the engine cannot go on with a run, or at all.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A run does not fit its definition.
+    #[error(transparent)]
+    Inconsistent(#[from] crate::domain::step::Inconsistent),
+    /// The vault cannot be read.
+    #[error(transparent)]
+    Vault(#[from] crate::domain::outcome::Failure),
+    /// A run names a definition that neither the program nor the store has.
+    #[error("CB-ENGINE-4: definition {0} is unknown")]
+    UnknownDefinition(DefinitionDigest),
+    /// A stored definition is not what this version can read.
+    #[error("CB-ENGINE-5: definition {digest} cannot be read")]
+    UnreadableDefinition {
+        /// Which.
+        digest: DefinitionDigest,
+        /// Why.
+        #[source]
+        source: definitions::RestoreError,
+    },
+}
+
+/// Everything that a worker works with.
+#[derive(Debug)]
+pub struct Engine {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// Guarded connectors.
+    pub registry: Arc<Registry>,
+    /// The vault and the rotations.
+    pub secrets: Arc<Secrets>,
+    /// Looks with the verifier credential.
+    pub verification: Arc<Verification>,
+    /// Workflow files as checked.
+    pub library: Arc<Library>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter and ids.
+    pub chance: Arc<dyn Chance>,
+    /// Limits and intervals.
+    pub settings: Settings,
+    /// Tells of each case that this engine's worker ends; who does not listen costs nothing.
+    pub cases_ended: broadcast::Sender<CaseId>,
+    estate: Estate,
+    definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
+    hands: Mutex<Option<Hands>>,
+}
+
+/// What a living worker can take on, and how it gets it.
+#[derive(Debug, Clone)]
+pub struct Hands {
+    /// Its counts.
+    pub crew: Arc<Crew>,
+    /// Runs that the store has leased to it.
+    pub kept: mpsc::UnboundedSender<Vec<Claimed>>,
+}
+
+/// The ports that an engine is built from.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// Guarded connectors.
+    pub registry: Arc<Registry>,
+    /// The vault and the rotations.
+    pub secrets: Arc<Secrets>,
+    /// Looks with the verifier credential.
+    pub verification: Arc<Verification>,
+    /// Workflow files as checked.
+    pub library: Arc<Library>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter and ids.
+    pub chance: Arc<dyn Chance>,
+}
+
+impl Engine {
+    /// An engine over these ports. Nothing runs yet.
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        let mut estate = ports.registry.estate();
+        let rotation = ports.library.rotation();
+        estate.rotation = rotation
+            .machines
+            .get(&RunKind::Rotation)
+            .map(|machine| (rotation.digest.clone(), machine.start.clone()));
+        Self {
+            store: ports.store,
+            registry: ports.registry,
+            secrets: ports.secrets,
+            verification: ports.verification,
+            library: ports.library,
+            clock: ports.clock,
+            chance: ports.chance,
+            settings,
+            cases_ended: broadcast::channel(4096).0,
+            estate,
+            definitions: Mutex::default(),
+            hands: Mutex::default(),
+        }
+    }
+
+    /// The way in for runs that were leased to this engine's worker by someone else than its own
+    /// loop (a benchmark that admits on its own); `None` while no worker is enlisted.
+    pub fn hands(&self) -> Option<Hands> {
+        let hands = self
+            .hands
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        hands.clone()
+    }
+
+    /// Keeps every loaded definition in the store, so that running cases outlive their files.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn save_definitions(&self) -> Result<(), EngineError> {
+        for workflow in self.library.all() {
+            let definition = StoredDefinition {
+                digest: workflow.digest.clone(),
+                name: workflow.name.to_string(),
+                version: workflow.version,
+                json: definitions::canonical(workflow),
+            };
+            self.store
+                .save_definition(&definition, self.clock.now())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A fresh name for a worker's life.
+    pub fn new_worker(&self) -> WorkerId {
+        WorkerId(self.chance.id())
+    }
+
+    /// What the connectors declare.
+    pub fn estate(&self) -> &Estate {
+        &self.estate
+    }
+
+    pub(crate) fn show_hands(&self, hands: Option<Hands>) {
+        *self
+            .hands
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = hands;
+    }
+
+    pub(crate) fn given<'a>(&'a self, workflow: &'a Workflow, now: Timestamp) -> Given<'a> {
+        Given {
+            workflow,
+            estate: &self.estate,
+            now,
+            fraction: self.chance.fraction(),
+            status_topic: self.settings.status_topic.as_deref(),
+        }
+    }
+
+    /// The exact definition that a run started with: from the files, else from the store.
+    pub(crate) async fn workflow(
+        &self,
+        digest: &DefinitionDigest,
+    ) -> Result<Arc<Workflow>, EngineError> {
+        if let Some(workflow) = self.library.get(digest) {
+            return Ok(workflow.clone());
+        }
+        if let Some(workflow) = self.remembered(digest, None) {
+            return Ok(workflow);
+        }
+        let stored = self.store.definition(digest).await?;
+        let stored = stored.ok_or_else(|| EngineError::UnknownDefinition(digest.clone()))?;
+        let workflow = definitions::restore(&stored.json).map_err(|source| {
+            EngineError::UnreadableDefinition {
+                digest: digest.clone(),
+                source,
+            }
+        })?;
+        let workflow = Arc::new(workflow);
+        self.remembered(digest, Some(workflow.clone()));
+        Ok(workflow)
+    }
+
+    fn remembered(
+        &self,
+        digest: &DefinitionDigest,
+        put: Option<Arc<Workflow>>,
+    ) -> Option<Arc<Workflow>> {
+        let mut definitions = self
+            .definitions
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(workflow) = put {
+            definitions.insert(digest.clone(), workflow);
+        }
+        definitions.get(digest).cloned()
+    }
+}

@@ -1,0 +1,205 @@
+//! Perform: one effect in the world, through connector, verifier or vault.
+//!
+//! Owns the way from an effect to its outcome. Nothing is decided here and nothing is written to
+//! the store but the inventory, which is what a complete listing happened to show. No transaction
+//! is open while this runs.
+
+use std::sync::Arc;
+
+use crate::connectors::{Answered, Change, Credential, Guarded};
+use crate::domain::access::{Account, Entitlement, Operation};
+use crate::domain::correlation::correlate;
+use crate::domain::id::{ConnectorName, EntitlementId};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::run::{Run, RunBody};
+use crate::domain::settlement::Outcome;
+use crate::domain::step::Effect;
+use crate::domain::subject::Subject;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::CredentialRole;
+use crate::domain::workflow::RotationStep;
+use crate::store::Inventory;
+
+use super::Engine;
+use super::drive::removal;
+
+impl Engine {
+    /// Performs any effect but a wave, whose items go through [`Self::perform_item`].
+    pub(super) async fn perform(&self, run: &mut Run, effect: &Effect) -> Outcome {
+        let done = match effect {
+            Effect::Find { subject } => self.find(run, subject).await,
+            Effect::Inspect => self.inspect(run).await,
+            Effect::Act { operation } => self.act(run, *operation).await,
+            Effect::Observe => self.observe(run).await,
+            Effect::Rotate { step } => self.rotate(run, *step).await,
+            Effect::Each { .. } => Err(lost("a wave is performed item by item")),
+        };
+        done.unwrap_or_else(Outcome::Failed)
+    }
+
+    /// Takes one entitlement away: `true` if the target said yes, `false` if it was not there.
+    pub(super) async fn perform_item(
+        &self,
+        run: &Run,
+        operation: Operation,
+        entitlement: &Entitlement,
+    ) -> (EntitlementId, Result<bool, Failure>) {
+        let answer = self.write(run, operation, Some(entitlement.clone())).await;
+        (
+            entitlement.id.clone(),
+            answer.map(|answered| answered == Answered::Accepted),
+        )
+    }
+
+    async fn find(&self, run: &mut Run, subject: &Subject) -> Result<Outcome, Failure> {
+        let connector = self.connector(run)?;
+        match self.list(&connector, subject).await {
+            Ok(accounts) => Ok(Outcome::Accounts(accounts)),
+            Err(failure) => {
+                self.recall(run, &connector, subject).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn list(&self, connector: &Guarded, subject: &Subject) -> Result<Vec<Account>, Failure> {
+        let at = self.clock.now();
+        let credential = self.credential(connector, CredentialRole::Verifier).await?;
+        let listing = connector.list(&credential).await?;
+        if let Some(gap) = listing.completeness.gap() {
+            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+        }
+        let matched = correlate(
+            &connector.manifest().correlation,
+            subject,
+            &listing.accounts,
+        )?;
+        self.remember(connector.name(), at, listing.accounts).await;
+        Ok(matched)
+    }
+
+    /// Keeps a complete listing for the person who takes over when the target is away.
+    async fn remember(&self, connector: &ConnectorName, at: Timestamp, accounts: Vec<Account>) {
+        let inventory = Inventory {
+            connector: connector.clone(),
+            at,
+            accounts,
+        };
+        if let Err(error) = self.store.save_inventory(&inventory).await {
+            tracing::warn!(
+                connector = connector.as_str(),
+                error = &error as &dyn std::error::Error,
+                "an inventory was not kept"
+            );
+        }
+    }
+
+    /// Puts what the last inventory knew of the subject on the run, with its age.
+    async fn recall(&self, run: &mut Run, connector: &Guarded, subject: &Subject) {
+        let RunBody::Discovery(body) = &mut run.body else {
+            return;
+        };
+        let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
+            return;
+        };
+        let rule = &connector.manifest().correlation;
+        if let Ok(accounts) = correlate(rule, subject, &inventory.accounts) {
+            body.found = accounts;
+            body.found_at = Some(inventory.at);
+        }
+    }
+
+    async fn inspect(&self, run: &Run) -> Result<Outcome, Failure> {
+        let connector = self.connector(run)?;
+        let body = removal(run).ok_or_else(|| lost("only removals are inspected"))?;
+        let credential = self.credential(&connector, CredentialRole::Writer).await?;
+        let reading = connector.read(&credential, &body.account.id).await?;
+        match reading.completeness.gap() {
+            // Half an account would be half a removal. What is not there at all is for the
+            // verifier to judge.
+            Some(gap) if reading.account.is_some() => {
+                Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap))
+            }
+            Some(_) | None => Ok(Outcome::Account(reading.account)),
+        }
+    }
+
+    async fn act(&self, run: &Run, operation: Operation) -> Result<Outcome, Failure> {
+        Ok(match self.write(run, operation, None).await? {
+            Answered::Accepted => Outcome::Done,
+            Answered::Absent => Outcome::Absent,
+        })
+    }
+
+    async fn write(
+        &self,
+        run: &Run,
+        operation: Operation,
+        entitlement: Option<Entitlement>,
+    ) -> Result<Answered, Failure> {
+        let connector = self.connector(run)?;
+        let body = removal(run).ok_or_else(|| lost("only removals write"))?;
+        let credential = self.credential(&connector, CredentialRole::Writer).await?;
+        let change = Change {
+            operation,
+            account: body.account.id.clone(),
+            login: body.account.login.clone(),
+            entitlement,
+        };
+        connector.write(&credential, &change).await
+    }
+
+    async fn observe(&self, run: &Run) -> Result<Outcome, Failure> {
+        let connector = self.connector(run)?;
+        let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
+        let credential = self
+            .credential(&connector, CredentialRole::Verifier)
+            .await?;
+        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
+        let observation = self
+            .verification
+            .observe(
+                &connector,
+                &credential,
+                &body.account.id,
+                &body.account.login,
+                not_before,
+            )
+            .await?;
+        Ok(Outcome::Observed(observation))
+    }
+
+    async fn rotate(&self, run: &Run, step: RotationStep) -> Result<Outcome, Failure> {
+        let connector = self.connector(run)?;
+        let RunBody::Rotation(body) = &run.body else {
+            return Err(lost("only rotations rotate"));
+        };
+        let now = self.clock.now();
+        let facts = self.secrets.perform(step, body, &connector, now).await?;
+        Ok(Outcome::Rotated(facts))
+    }
+
+    async fn credential(
+        &self,
+        connector: &Guarded,
+        role: CredentialRole,
+    ) -> Result<Credential, Failure> {
+        self.secrets.credential(connector.manifest(), role)
+    }
+
+    fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {
+        let name = run.connector.as_ref();
+        let name = name.ok_or_else(|| lost("the run names no connector"))?;
+        self.registry.get(name).ok_or_else(|| {
+            Failure::new(
+                FailureClass::Unsupported,
+                "CB-ENGINE-7",
+                format!("no manifest named {name} is loaded any more"),
+            )
+        })
+    }
+}
+
+fn lost(message: &str) -> Failure {
+    Failure::new(FailureClass::Unsupported, "CB-ENGINE-8", message)
+}

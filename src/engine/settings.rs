@@ -1,0 +1,71 @@
+//! The engine's own settings.
+//!
+//! Owns limits and intervals of a worker. All have defaults that suit production; `dev` and tests
+//! shorten the intervals. Units are in the names.
+
+use crate::document::Table;
+
+/// Limits and intervals of one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Runs that one worker holds at once.
+    pub runs_at_once: u32,
+    /// Of these, runs that talk to one connector: a hanging target holds up no more than this.
+    pub runs_per_connector: u32,
+    /// How long a worker may be silent before others take its runs.
+    pub lease_seconds: u64,
+    /// How often it looks for due runs when nothing wakes it.
+    pub poll_milliseconds: u64,
+    /// How often it looks for dead workers.
+    pub bury_milliseconds: u64,
+    /// How often it looks for secrets that are due.
+    pub sweep_seconds: u64,
+    /// Settlements in one commit at most.
+    pub settlements_per_commit: usize,
+    /// Where status events go; `None` writes none.
+    pub status_topic: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            runs_at_once: 512,
+            runs_per_connector: 64,
+            lease_seconds: 10,
+            poll_milliseconds: 50,
+            bury_milliseconds: 500,
+            sweep_seconds: 60,
+            settlements_per_commit: 512,
+            status_topic: Some("clawback.status.v1".to_owned()),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the `[engine]` table; problems go into its document.
+    pub fn read(table: &Table<'_>) -> Self {
+        let default = Self::default();
+        let number = |key: &str, low: i64, high: i64, default: u64| {
+            table
+                .integer(key, low..=high)
+                .map_or(default, |item| item.value.unsigned_abs())
+        };
+        let per_commit = number("settlements_per_commit", 1, 4096, 512);
+        let settings = Self {
+            runs_at_once: number("runs_at_once", 1, 100_000, 512) as u32,
+            runs_per_connector: number("runs_per_connector", 1, 100_000, 64) as u32,
+            lease_seconds: number("lease_seconds", 2, 600, default.lease_seconds),
+            poll_milliseconds: number("poll_milliseconds", 5, 60_000, default.poll_milliseconds),
+            bury_milliseconds: number("bury_milliseconds", 50, 60_000, default.bury_milliseconds),
+            sweep_seconds: number("sweep_seconds", 1, 86_400, default.sweep_seconds),
+            settlements_per_commit: per_commit as usize,
+            status_topic: match table.string("status_topic") {
+                Some(topic) if topic.value.is_empty() => None,
+                Some(topic) => Some(topic.value),
+                None => default.status_topic,
+            },
+        };
+        table.finish();
+        settings
+    }
+}

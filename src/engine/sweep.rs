@@ -1,0 +1,61 @@
+//! Sweep: what becomes due without anyone asking.
+//!
+//! Owns the search for secrets past their age and for dead workers. What it finds becomes an
+//! ordinary run on the ordinary path. Does not rotate anything itself.
+
+use crate::domain::id::WorkerId;
+use crate::domain::rotation;
+use crate::domain::run::RunBody;
+use crate::domain::step::rotation_run;
+
+use super::{Engine, EngineError};
+
+impl Engine {
+    /// Starts a rotation for each secret that is past its age; returns how many began.
+    ///
+    /// # Errors
+    /// When the store or the vault fails.
+    pub async fn sweep_secrets(&self) -> Result<u32, EngineError> {
+        let now = self.clock.now();
+        let given = self.given(self.library.rotation(), now);
+        let open = self.store.rotations(None).await?;
+        let rotating = open
+            .iter()
+            .filter(|run| !run.stage.ended())
+            .filter_map(|run| match &run.body {
+                RunBody::Rotation(body) => Some((body.connector.clone(), body.role)),
+                RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Removal(_) => None,
+            })
+            .collect();
+        let manifests = self.registry.iter().map(|connector| connector.manifest());
+        let ages = self.secrets.ages(manifests, &rotating)?;
+        let mut begun = 0;
+        for (connector, role, trigger) in rotation::sweep(&ages, now) {
+            let cause = format!("age/{now}");
+            let Some(run) = rotation_run(&given, &connector, role, trigger, &cause) else {
+                continue;
+            };
+            if self.store.start(&run, now).await? {
+                tracing::info!(
+                    connector = connector.as_str(),
+                    role = role.as_str(),
+                    "a secret is past its age"
+                );
+                begun += 1;
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Frees the runs of workers that are dead or thought dead; returns how many runs.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bury(&self, by: WorkerId) -> Result<u64, EngineError> {
+        let freed = self.store.bury(by, self.clock.now()).await?;
+        if freed > 0 {
+            tracing::warn!(runs = freed, "took over the runs of a worker that is gone");
+        }
+        Ok(freed)
+    }
+}

@@ -1,0 +1,104 @@
+//! Evidence by another path than the write: looks at targets with the verifier's credential.
+//!
+//! Owns how a look is made so that it can prove something: the account by its id, and, where that
+//! shows nothing, a whole listing as the control that the verifier sees at all. Judges nothing; what
+//! a look proves is said by `domain::verdict`.
+
+mod listings;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::connectors::{Credential, Guarded, Listing};
+use crate::domain::access::Account;
+use crate::domain::id::AccountId;
+use crate::domain::outcome::Failure;
+use crate::domain::time::{Clock, Timestamp};
+use crate::domain::verdict::{Completeness, Observation, Sighting};
+
+use listings::Listings;
+
+/// Looks at accounts. One for the whole worker, so that observers of one target share listings.
+#[derive(Debug)]
+pub struct Verification {
+    clock: Arc<dyn Clock>,
+    listings: Listings,
+}
+
+impl Verification {
+    /// Nothing has been looked at yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            listings: Listings::default(),
+        }
+    }
+
+    /// Looks at one account. An account that its id does not show is looked for in a complete
+    /// listing begun after `not_before`: a "not found" may hide what the caller may not see, and
+    /// another system may have made the account anew under its old login.
+    ///
+    /// # Errors
+    /// When the target could not be read; that proves nothing either way.
+    pub async fn observe(
+        &self,
+        connector: &Guarded,
+        verifier: &Credential,
+        account: &AccountId,
+        login: &str,
+        not_before: Timestamp,
+    ) -> Result<Observation, Failure> {
+        let at = self.clock.now();
+        let reading = connector.read(verifier, account).await?;
+        if let Some(seen) = reading.account {
+            return Ok(Observation {
+                at,
+                credential: verifier.role,
+                method: reading.method,
+                completeness: reading.completeness,
+                data_age_seconds: reading.data_age_seconds,
+                sighting: Sighting::There(Box::new(seen)),
+            });
+        }
+        let (began, listing) = self
+            .listings
+            .fresh(connector, verifier, not_before, &self.clock)
+            .await?;
+        let shown = listing
+            .accounts
+            .iter()
+            .find(|other| other.id == *account || other.login.eq_ignore_ascii_case(login));
+        Ok(Observation {
+            at: at.min(began),
+            credential: verifier.role,
+            method: format!("{} and {}", reading.method, listing.method),
+            completeness: both(reading.completeness, banded(connector, &listing)),
+            data_age_seconds: reading.data_age_seconds.max(listing.data_age_seconds),
+            sighting: shown.map_or(Sighting::NotThere, |account: &Account| {
+                Sighting::There(Box::new(account.clone()))
+            }),
+        })
+    }
+}
+
+/// The listing's completeness, with its count held against the manifest's band.
+fn banded(connector: &Guarded, listing: &Listing) -> Completeness {
+    let expect = &connector.manifest().expect;
+    let count = listing.accounts.len() as u64;
+    let in_band = (expect.accounts_min.max(1)..=expect.accounts_max).contains(&count);
+    Completeness {
+        count_in_band: listing.completeness.count_in_band && in_band,
+        ..listing.completeness
+    }
+}
+
+/// Whole only where both are.
+fn both(a: Completeness, b: Completeness) -> Completeness {
+    Completeness {
+        pages_closed: a.pages_closed && b.pages_closed,
+        fields_present: a.fields_present && b.fields_present,
+        count_in_band: a.count_in_band && b.count_in_band,
+        permission_cut: a.permission_cut || b.permission_cut,
+    }
+}
