@@ -98,7 +98,8 @@ def plan_postgres(home, options, port):
          "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"], user, home)
     settings = {
         "listen_addresses": "127.0.0.1", "port": number, "unix_socket_directories": "", "max_connections": 200,
-        "fsync": "on", "shared_buffers": "128MB", "log_min_messages": "warning", **dict(options),
+        # mmap: what a killed server leaves behind lies in its own directory, not in /dev/shm.
+        "dynamic_shared_memory_type": "mmap", "fsync": "on", "shared_buffers": "128MB", "log_min_messages": "warning", **dict(options),
     }
     lines = "".join(f"{key} = '{value}'\n" for key, value in settings.items())
     run(["tee", "-a", os.path.join(data, "postgresql.conf")], user, home, input=lines)
