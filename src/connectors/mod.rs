@@ -11,11 +11,13 @@ mod file;
 pub(crate) mod fixture;
 mod guard;
 mod http;
+mod http_secrets;
 mod limits;
 mod manifest;
 mod registry;
 #[cfg(test)]
 mod rehearsal;
+mod scim;
 mod sql;
 
 pub use contract::*;

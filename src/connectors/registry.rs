@@ -37,6 +37,11 @@ const KINDS: &[Kind] = &[
         build: super::file::build,
     },
     Kind {
+        name: "scim",
+        can: super::scim::CAN,
+        build: super::scim::build,
+    },
+    Kind {
         name: "sql",
         can: super::sql::CAN,
         build: super::sql::build,

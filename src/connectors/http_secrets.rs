@@ -1,0 +1,360 @@
+//! Where an HTTP target makes, lists and takes back the connector's own tokens.
+//!
+//! Owns the declarative `[<kind>.rotation]` table and its three requests, sent with the rotator's
+//! credential. Every target has its own token endpoint, so the manifest says the paths, the body
+//! and where in the answers the values stand (JSON Pointer, RFC 6901). Stores nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::contract::{Call, KnownSecret, MintOrder, Minted, RenderedRequest, unsupported};
+use super::http::{HttpAnswer, HttpRequest, Transport, segment};
+use super::manifest::Manifest;
+use crate::document::{Item, Table};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::Strategy;
+use crate::domain::verdict::CredentialRole;
+
+/// A target's token endpoint.
+#[derive(Debug)]
+pub(super) struct TokenEndpoint {
+    transport: Arc<Transport>,
+    create: Create,
+    list: Option<List>,
+    delete: Option<(Method, String)>,
+}
+
+#[derive(Debug)]
+struct Create {
+    method: Method,
+    path: String,
+    body: Value,
+    remote_ref: Option<String>,
+    value: Option<String>,
+}
+
+#[derive(Debug)]
+struct List {
+    path: String,
+    items: String,
+    remote_ref: String,
+    label: String,
+    role: Option<String>,
+}
+
+impl TokenEndpoint {
+    /// Reads `rotation` of the kind's table, if there; `base` is the kind's own transport.
+    pub(super) fn read(
+        kind: &Table<'_>,
+        manifest: &Manifest,
+        base: Option<&Arc<Transport>>,
+    ) -> Option<Self> {
+        let needed = |role: CredentialRole, strategy: Strategy| {
+            let declared = manifest.credentials.get(&role);
+            declared.is_some_and(|one| one.rotation == Some(strategy))
+        };
+        let any = |strategy| {
+            needed(CredentialRole::Writer, strategy) || needed(CredentialRole::Verifier, strategy)
+        };
+        let (adds, chooses) = (any(Strategy::Add), any(Strategy::Choose));
+        if !kind.has("rotation") && (adds || chooses) {
+            kind.report(
+                kind.line(),
+                "a credential is to be rotated, but it is not said how the target makes one",
+                format!("add [{}.rotation], or remove `rotation`", kind.path()),
+            );
+        }
+        let table = kind.table("rotation")?;
+        let own = if table.has("base_url") {
+            Transport::read(&table, manifest).map(Arc::new)
+        } else {
+            base.cloned()
+        };
+        let create = read_create(&table);
+        let list = read_list(&table);
+        let delete_method = read_method(&table, "delete_method", Method::DELETE);
+        let delete = read_path(&table, "delete_path", table.string("delete_path"));
+        if adds && (list.is_none() || delete.is_none()) {
+            table.report(
+                table.line(),
+                "`rotation = \"add\"` without `list_path` or `delete_path`",
+                "say how tokens are listed and deleted: an old one must be taken away",
+            );
+        }
+        if chooses
+            && create
+                .as_ref()
+                .is_some_and(|c| !mentions(&c.body, "{chosen}"))
+        {
+            table.report(
+                table.line(),
+                "`rotation = \"choose\"` but `create_body` lacks \"{chosen}\"",
+                "put \"{chosen}\" where the target takes the new value",
+            );
+        }
+        table.finish();
+        Some(Self {
+            transport: own?,
+            create: create?,
+            list,
+            delete: delete_method.zip(delete),
+        })
+    }
+
+    /// Makes a token under the order's label.
+    pub(super) async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
+        let role = order.role.as_str();
+        let chosen = order.chosen.as_ref().map(ExposeSecret::expose_secret);
+        let words = [
+            ("{label}", order.label.as_str()),
+            ("{role}", role),
+            ("{chosen}", chosen.unwrap_or_default()),
+        ];
+        let path = fill_path(&self.create.path, &words[..2])?;
+        let request = HttpRequest::new(self.create.method.clone(), path);
+        let body = fill(&self.create.body, &words);
+        let answer = self
+            .send(call, request.json("application/json", &body))
+            .await?;
+        if !answer.is_success() {
+            return Err(answer.failure(None));
+        }
+        let shown = if self.create.value.is_some() || self.create.remote_ref.is_some() {
+            answer.json()?
+        } else {
+            Value::Null
+        };
+        let at = |pointer: &Option<String>| {
+            let pointer = pointer.as_ref()?;
+            shown.pointer(pointer).and_then(plain)
+        };
+        let value = match (&self.create.value, &order.chosen) {
+            (Some(_), _) => at(&self.create.value).map(SecretString::from),
+            (None, chosen) => chosen.clone(),
+        };
+        // The target may have made one: it is found by its label and taken back later.
+        let secret = value.ok_or_else(|| lacks("the new secret"))?;
+        let remote_ref = at(&self.create.remote_ref);
+        if self.create.remote_ref.is_some() && remote_ref.is_none() {
+            return Err(lacks("the new secret's id"));
+        }
+        Ok(Minted { remote_ref, secret })
+    }
+
+    /// The tokens of one role.
+    pub(super) async fn minted(
+        &self,
+        call: &Call<'_>,
+        role: CredentialRole,
+    ) -> Result<Vec<KnownSecret>, Failure> {
+        let Some(list) = &self.list else {
+            return Err(unsupported("list its own secrets"));
+        };
+        let path = fill_path(&list.path, &[("{role}", role.as_str())])?;
+        let answer = self.send(call, HttpRequest::new(Method::GET, path)).await?;
+        if !answer.is_success() {
+            return Err(answer.failure(None));
+        }
+        let body = answer.json()?;
+        let items = body.pointer(&list.items).and_then(Value::as_array);
+        let mut known = Vec::new();
+        for item in items.ok_or_else(|| lacks("the list of secrets"))? {
+            if let Some(pointer) = &list.role
+                && item.pointer(pointer).and_then(Value::as_str) != Some(role.as_str())
+            {
+                continue;
+            }
+            let remote_ref = item.pointer(&list.remote_ref).and_then(plain);
+            known.push(KnownSecret {
+                remote_ref: remote_ref.ok_or_else(|| lacks("a secret's id"))?,
+                label: item
+                    .pointer(&list.label)
+                    .and_then(plain)
+                    .unwrap_or_default(),
+            });
+        }
+        Ok(known)
+    }
+
+    /// Takes a token away; one that is not there is gone.
+    pub(super) async fn retire(
+        &self,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
+    ) -> Result<(), Failure> {
+        let Some((method, path)) = &self.delete else {
+            return Err(unsupported("retire its own secrets"));
+        };
+        let path = fill_path(path, &[("{ref}", remote_ref), ("{role}", role.as_str())])?;
+        let answer = self
+            .send(call, HttpRequest::new(method.clone(), path))
+            .await?;
+        if answer.is_success() || matches!(answer.status, 404 | 410) {
+            return Ok(());
+        }
+        Err(answer.failure(None))
+    }
+
+    async fn send(&self, call: &Call<'_>, request: HttpRequest) -> Result<HttpAnswer, Failure> {
+        let rendered = RenderedRequest {
+            operation: None,
+            account: None,
+            writes: BTreeSet::new(),
+            line: request.line(),
+        };
+        let permit = call.permit(rendered, request).await?;
+        self.transport.send(permit, call.credential).await
+    }
+}
+
+fn lacks(what: &str) -> Failure {
+    Failure::new(
+        FailureClass::Drifted,
+        "CB-HTTP-7",
+        format!("the token endpoint's answer lacks {what}"),
+    )
+}
+
+/// Text or a number as text: ids come as either.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}
+
+fn fill(template: &Value, words: &[(&str, &str)]) -> Value {
+    match template {
+        Value::String(text) => {
+            let filled = words
+                .iter()
+                .fold(text.clone(), |text, (name, word)| text.replace(name, word));
+            Value::String(filled)
+        }
+        Value::Array(items) => items.iter().map(|item| fill(item, words)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), fill(value, words)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
+    }
+}
+
+fn fill_path(template: &str, words: &[(&str, &str)]) -> Result<String, Failure> {
+    let mut path = template.to_owned();
+    for (name, word) in words {
+        if path.contains(name) {
+            path = path.replace(name, &segment(word)?);
+        }
+    }
+    Ok(path)
+}
+
+fn mentions(template: &Value, name: &str) -> bool {
+    match template {
+        Value::String(text) => text.contains(name),
+        Value::Array(items) => items.iter().any(|item| mentions(item, name)),
+        Value::Object(fields) => fields.values().any(|value| mentions(value, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn read_create(table: &Table<'_>) -> Option<Create> {
+    let method = read_method(table, "create_method", Method::POST);
+    let path = read_path(table, "create_path", table.required_string("create_path"));
+    let body = table
+        .json("create_body")
+        .map_or_else(|| Value::Object(serde_json::Map::new()), |item| item.value);
+    let value = read_pointer(table, "create_value", table.string("create_value"));
+    if value.is_none() && !mentions(&body, "{chosen}") {
+        table.report(
+            table.line(),
+            "`create_value` is missing",
+            "say where the answer shows the new secret, for example \"/token\"",
+        );
+    }
+    Some(Create {
+        method: method?,
+        path: path?,
+        body,
+        remote_ref: read_pointer(table, "create_ref", table.string("create_ref")),
+        value,
+    })
+}
+
+fn read_list(table: &Table<'_>) -> Option<List> {
+    let path = read_path(table, "list_path", table.string("list_path"));
+    let items = table
+        .has("list_items")
+        .then(|| read_pointer(table, "list_items", table.string("list_items")))
+        .flatten()
+        .unwrap_or_default();
+    let remote_ref = read_pointer(table, "list_ref", table.string("list_ref"));
+    let label = read_pointer(table, "list_label", table.string("list_label"));
+    let role = read_pointer(table, "list_role", table.string("list_role"));
+    if path.is_some() && (remote_ref.is_none() || label.is_none()) {
+        table.report(
+            table.line(),
+            "`list_path` without `list_ref` and `list_label`",
+            "say where an item shows its id and its label, for example \"/id\" and \"/name\"",
+        );
+    }
+    Some(List {
+        path: path?,
+        items,
+        remote_ref: remote_ref?,
+        label: label?,
+        role,
+    })
+}
+
+fn read_method(table: &Table<'_>, key: &str, default: Method) -> Option<Method> {
+    let Some(item) = table.string(key) else {
+        return Some(default);
+    };
+    let known = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let method = known.into_iter().find(|m| m.as_str() == item.value);
+    if method.is_none() {
+        table.report(
+            item.line,
+            format!("`{key}` is `{}`", item.value),
+            "use POST, PUT, PATCH or DELETE",
+        );
+    }
+    method
+}
+
+fn read_path(table: &Table<'_>, key: &str, item: Option<Item<String>>) -> Option<String> {
+    let item = item?;
+    if !item.value.starts_with('/') {
+        table.report(
+            item.line,
+            format!("`{key}` is `{}`", item.value),
+            "begin the path with `/`; it stands behind `base_url`",
+        );
+        return None;
+    }
+    Some(item.value)
+}
+
+fn read_pointer(table: &Table<'_>, key: &str, item: Option<Item<String>>) -> Option<String> {
+    let item = item?;
+    if !item.value.is_empty() && !item.value.starts_with('/') {
+        table.report(
+            item.line,
+            format!("`{key}` is `{}`", item.value),
+            "use a JSON Pointer such as \"/data/id\"",
+        );
+        return None;
+    }
+    Some(item.value)
+}

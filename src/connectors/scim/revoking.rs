@@ -1,0 +1,190 @@
+//! Taking one entitlement away: a membership, a role, an entitlement, a certificate.
+//!
+//! Owns the ladder of forms and the look after each: servers are known to answer 200 to a filtered
+//! removal and to remove nobody. The form that lists the member as a value is read by others as the
+//! removal of all members, so it is sent only where nobody else can be hit, or where the owner says
+//! that the target is safe. The last rung is a PUT that counts only at the version that was read.
+
+use serde_json::{Value, json};
+
+use super::super::contract::{Answered, Change};
+use super::super::http::segment;
+use super::client::{Found, Session};
+use super::resource::{self, GROUP, VALUED, elements, has_member, value_of};
+use super::{classify, render, writing};
+use crate::domain::access::Entitlement;
+use crate::domain::outcome::{Failure, FailureClass};
+
+/// Takes the change's entitlement away.
+pub(super) async fn revoke(session: &Session<'_>, change: &Change) -> Result<Answered, Failure> {
+    let Some(entitlement) = &change.entitlement else {
+        return Err(foreign("no entitlement is named"));
+    };
+    if let Some(group) = entitlement.id.as_str().strip_prefix(GROUP) {
+        // Asserts the login. A user that is gone can still be a member.
+        session.user_for(change).await?;
+        return OneOf {
+            session,
+            change,
+            path: format!("/Groups/{}", segment(group)?),
+            holder: Holder::Group(group),
+            attribute: "members",
+            value: change.account.as_str().to_owned(),
+        }
+        .take_away()
+        .await;
+    }
+    let Some(user) = session.user_for(change).await? else {
+        return Ok(Answered::Absent);
+    };
+    let (attribute, value) = match find(&user.body, entitlement)? {
+        Some(found) => found,
+        None => return Ok(Answered::Absent),
+    };
+    OneOf {
+        session,
+        change,
+        path: format!("/Users/{}", segment(change.account.as_str())?),
+        holder: Holder::User,
+        attribute,
+        value,
+    }
+    .take_away()
+    .await
+}
+
+/// Where the user resource holds the entitlement now: attribute and value.
+fn find(
+    user: &Value,
+    entitlement: &Entitlement,
+) -> Result<Option<(&'static str, String)>, Failure> {
+    let id = entitlement.id.as_str();
+    let Some((attribute, prefix, _)) = VALUED.iter().find(|(_, prefix, _)| id.starts_with(prefix))
+    else {
+        return Err(foreign("the entitlement is none of SCIM's"));
+    };
+    let values = elements(user, attribute).iter().filter_map(value_of);
+    let mut values = values.filter(|value| resource::valued_id(prefix, value) == entitlement.id);
+    Ok(values.next().map(|value| (*attribute, value.to_owned())))
+}
+
+fn foreign(what: &str) -> Failure {
+    Failure::new(FailureClass::Unsupported, "CB-SCIM-8", what)
+}
+
+enum Holder<'a> {
+    Group(&'a str),
+    User,
+}
+
+/// One element of a multi-valued attribute that is to go.
+struct OneOf<'a> {
+    session: &'a Session<'a>,
+    change: &'a Change,
+    path: String,
+    holder: Holder<'a>,
+    attribute: &'static str,
+    value: String,
+}
+
+impl OneOf<'_> {
+    async fn take_away(&self) -> Result<Answered, Failure> {
+        let Some(before) = self.read().await? else {
+            return Ok(Answered::Absent);
+        };
+        if !self.is_in(&before.body) {
+            return Ok(Answered::Absent);
+        }
+        let mut now = before;
+        if self.session.abilities().await?.patch != Some(false) {
+            match self.by_patch(now).await? {
+                Rung::Taken(answered) => return Ok(answered),
+                Rung::Still(found) => now = found,
+            }
+        }
+        let changed = self.without(&now.body);
+        let answered = match now.etag {
+            Some(_) => {
+                writing::replace(self.session, self.change, &self.path, &now, &changed).await?
+            }
+            None if self.session.abilities().await?.patch == Some(false) => {
+                return Err(classify::no_safe_way(self.attribute));
+            }
+            None => return Err(classify::without_effect("the removal")),
+        };
+        match self.read().await? {
+            Some(after) if self.is_in(&after.body) => Err(classify::without_effect("the removal")),
+            Some(_) | None => Ok(answered),
+        }
+    }
+
+    async fn by_patch(&self, before: Found) -> Result<Rung, Failure> {
+        let filter = render::element(self.attribute, &self.value);
+        let mut forms = vec![json!({ "op": "remove", "path": filter })];
+        let others = elements(&before.body, self.attribute).len() > 1;
+        if !others || self.session.settings.value_removal {
+            forms.push(json!({
+                "op": "remove",
+                "path": self.attribute,
+                "value": [{ "value": self.value }],
+            }));
+        }
+        let mut found = before;
+        for form in forms {
+            let request = render::patch(&self.path, &form);
+            let answer = self.session.change(self.change, request, None).await?;
+            if classify::no_patch(&answer) {
+                break;
+            }
+            if !answer.is_success() && answer.status != 400 {
+                return Err(classify::failure(&answer));
+            }
+            // 202: it is still to happen, so still being there says nothing (RFC 9967).
+            let pending = answer.status == 202;
+            match self.read().await? {
+                Some(after) if self.is_in(&after.body) && !pending => found = after,
+                Some(_) | None => return Ok(Rung::Taken(Answered::Accepted)),
+            }
+            if !answer.is_success() && found.etag.is_none() {
+                return Err(classify::failure(&answer));
+            }
+        }
+        Ok(Rung::Still(found))
+    }
+
+    async fn read(&self) -> Result<Option<Found>, Failure> {
+        match self.holder {
+            Holder::Group(id) => match self.session.group(id).await? {
+                Some(found) => Ok(Some(found)),
+                None => self.session.group(id).await,
+            },
+            Holder::User => self.session.user_for(self.change).await,
+        }
+    }
+
+    fn is_in(&self, body: &Value) -> bool {
+        if self.attribute == "members" {
+            return has_member(body, &self.value);
+        }
+        let mut values = elements(body, self.attribute).iter().filter_map(value_of);
+        values.any(|value| value == self.value)
+    }
+
+    fn without(&self, body: &Value) -> Value {
+        let mut changed = body.clone();
+        for (key, value) in changed.as_object_mut().into_iter().flatten() {
+            if let (true, Value::Array(all)) = (key.eq_ignore_ascii_case(self.attribute), value) {
+                all.retain(|one| value_of(one) != Some(self.value.as_str()));
+            }
+        }
+        changed
+    }
+}
+
+/// Where a rung of the ladder led.
+enum Rung {
+    /// It is gone, or will be.
+    Taken(Answered),
+    /// It is still there, as just read.
+    Still(Found),
+}

@@ -1,0 +1,84 @@
+//! The `[scim]` table of a manifest.
+//!
+//! Owns its keys beyond those of every HTTP kind: page size, whether the target has groups, and how
+//! a member is removed. Checks that the approved fields fit what the operations will write.
+
+use std::sync::Arc;
+
+use super::super::http::Transport;
+use super::super::http_secrets::TokenEndpoint;
+use super::super::manifest::Manifest;
+use crate::document::Table;
+use crate::domain::access::Operation;
+
+/// What the owner said about the target.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) transport: Arc<Transport>,
+    /// How many resources are asked for at once; a target may serve fewer.
+    pub(super) page_size: u64,
+    /// False when the target has no `/Groups`.
+    pub(super) groups: bool,
+    /// True when the target takes the removal of one member only as a value list, and is known not
+    /// to read it as the removal of all members.
+    pub(super) value_removal: bool,
+    /// Attributes that every user must show.
+    pub(super) declared: Vec<String>,
+    /// Where the connector's own tokens are made.
+    pub(super) tokens: Option<TokenEndpoint>,
+}
+
+impl Settings {
+    pub(super) fn read(manifest: &Manifest, table: &Table<'_>) -> Option<Self> {
+        let transport = Transport::read(table, manifest).map(Arc::new);
+        let page_size = table
+            .integer("page_size", 1..=10_000)
+            .map_or(200, |item| item.value.unsigned_abs());
+        let groups = table.boolean("groups").is_none_or(|item| item.value);
+        let value_removal = read_member_removal(table);
+        let tokens = TokenEndpoint::read(table, manifest, transport.as_ref());
+        for (operation, field) in [
+            (Operation::Disable, "active"),
+            (Operation::RevokeCredential, "x509Certificates"),
+        ] {
+            let lacks = !manifest.writes.contains(field);
+            if manifest.operations.contains(&operation) && lacks {
+                table.report(
+                    table.line(),
+                    format!(
+                        "{} writes `{field}`, which `writes` lacks",
+                        operation.as_str()
+                    ),
+                    format!("add \"{field}\" to `writes`, or remove the operation"),
+                );
+            }
+        }
+        table.finish();
+        Some(Self {
+            transport: transport?,
+            page_size,
+            groups,
+            value_removal,
+            declared: manifest.expect.fields.clone(),
+            tokens,
+        })
+    }
+}
+
+fn read_member_removal(table: &Table<'_>) -> bool {
+    let Some(item) = table.string("member_removal") else {
+        return false;
+    };
+    match item.value.as_str() {
+        "filter" => false,
+        "filter_then_value" => true,
+        other => {
+            table.report(
+                item.line,
+                format!("`member_removal` is `{other}`"),
+                "use filter, or filter_then_value if the target is known to keep other members",
+            );
+            false
+        }
+    }
+}

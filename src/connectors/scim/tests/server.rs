@@ -1,0 +1,452 @@
+//! A SCIM server on loopback that can be made to lie, one trap at a time.
+//!
+//! Owns users, groups, tokens, and a count of how often the trap was sprung: a test that injects a
+//! fault also asserts that the fault fired. Sloppy where real servers are: deleting a user leaves
+//! its memberships behind.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::connectors::scim::resource::{elements, field, has_member, text};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trap {
+    None,
+    /// No more than one resource per page, whatever is asked for.
+    SmallPages,
+    /// Beyond the end the first page is served again.
+    FirstPageAgain,
+    /// `startIndex` is not looked at.
+    IgnoresStart,
+    /// `totalResults` counts the page.
+    TotalOfPage,
+    /// `totalResults` counts more than is shown.
+    TotalTooHigh,
+    /// A user is deleted while the pages are read.
+    DeletedMeanwhile,
+    /// Later pages lack a declared field.
+    LacksField,
+    /// Later pages are cut off in the middle.
+    CutJson,
+    /// A sign-in page instead of an answer.
+    Html,
+    /// Later pages fail with this status.
+    LaterPages(u16),
+    /// Groups may not be read.
+    GroupsDenied,
+    /// The filter is not applied: all groups come.
+    FilterIgnored,
+    /// The filter finds nothing, whatever is there.
+    FilterBlind,
+    /// A list of groups leaves the members out.
+    MembersOnlySingly,
+    /// A filtered removal is answered 200 and does nothing.
+    RemovalIgnored,
+    /// Any PATCH is answered 200 and does nothing.
+    PatchIgnored,
+    /// A removal with a value removes all members.
+    ValueRemovesAll,
+    /// No PATCH.
+    NoPatch,
+    /// No PATCH, and the resource changes before each PUT.
+    NoPatchAndRaced,
+    /// No PATCH and no versions.
+    NoPatchNoVersion,
+    /// `active` is a string, and only the bare form of PATCH is taken.
+    Peculiar,
+    /// Changes are answered 202 and happen never.
+    Pending,
+    /// A DELETE is answered 404 and does nothing.
+    DeleteLies,
+    /// The id shows another user.
+    Recycled,
+}
+
+#[derive(Debug)]
+pub(super) struct Estate {
+    pub(super) users: Vec<Value>,
+    pub(super) groups: Vec<Value>,
+    pub(super) tokens: Vec<(String, String, String)>,
+    pub(super) trap: Trap,
+    pub(super) fired: u32,
+    pub(super) log: Vec<String>,
+    version: u32,
+}
+
+pub(super) struct Server {
+    pub(super) base: String,
+    pub(super) state: Arc<Mutex<Estate>>,
+    _serving: JoinSet<()>,
+}
+
+impl Server {
+    pub(super) async fn start(trap: Trap) -> Self {
+        let state = Arc::new(Mutex::new(Estate {
+            users: ["ada", "bob", "cyd", "dan", "eve"].map(user).into(),
+            groups: vec![
+                group("g1", "staff", &["ada", "bob", "cyd"]),
+                group("g2", "admins", &["ada"]),
+                group("g3", "none", &[]),
+            ],
+            tokens: [("w", "writer"), ("v", "verifier"), ("r", "rotator")]
+                .map(|(value, label)| (format!("t-{value}"), label.into(), value.into()))
+                .into(),
+            trap,
+            fired: 0,
+            log: Vec::new(),
+            version: 1,
+        }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let base = format!("http://{}/v2", listener.local_addr().expect("bound"));
+        let router = Router::new().fallback(answer).with_state(state.clone());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            axum::serve(listener, router).await.expect("serves");
+        });
+        Self {
+            base,
+            state,
+            _serving: serving,
+        }
+    }
+
+    pub(super) fn fired(&self) -> u32 {
+        self.state.lock().expect("not poisoned").fired
+    }
+
+    /// Requests of this method, as `PATH`.
+    pub(super) fn sent(&self, method: &str) -> Vec<String> {
+        let state = self.state.lock().expect("not poisoned");
+        let lines = state.log.iter().filter_map(|line| line.split_once(' '));
+        lines
+            .filter(|(sent, _)| *sent == method)
+            .map(|(_, path)| path.to_owned())
+            .collect()
+    }
+
+    pub(super) fn members(&self, group: &str) -> Vec<String> {
+        let state = self.state.lock().expect("not poisoned");
+        let group = state.groups.iter().find(|one| one["id"] == group);
+        let members = elements(group.expect("a group"), "members").iter();
+        members
+            .map(|member| member["value"].as_str().expect("text").to_owned())
+            .collect()
+    }
+
+    pub(super) fn user(&self, id: &str) -> Option<Value> {
+        let state = self.state.lock().expect("not poisoned");
+        state.users.iter().find(|one| one["id"] == id).cloned()
+    }
+}
+
+fn user(id: &str) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "id": id, "userName": format!("{id}@acme"), "externalId": format!("E-{id}"),
+        "active": true, "displayName": id,
+        "emails": [{"value": format!("old-{id}@x")}, {"value": format!("{id}@x"), "primary": true}],
+        "roles": [{"value": "editor"}, {"value": "say \"hi\"", "display": "Greeter"}],
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"employeeNumber": "7"},
+        "x509Certificates": [{"value": "MIIB"}],
+    })
+}
+
+fn group(id: &str, name: &str, members: &[&str]) -> Value {
+    let members: Vec<_> = members.iter().map(|id| json!({ "value": id })).collect();
+    json!({ "id": id, "displayName": name, "members": members })
+}
+
+type Shared = Arc<Mutex<Estate>>;
+
+async fn answer(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut state = shared.lock().expect("not poisoned");
+    state.log.push(format!("{method} {uri}"));
+    let bearer = headers.get("authorization").and_then(|v| v.to_str().ok());
+    let bearer = bearer.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or("");
+    if !state.tokens.iter().any(|(_, _, value)| value == bearer) {
+        return error(401, "", &format!("token {bearer} is unknown"));
+    }
+    let path = uri.path().trim_start_matches("/v2/").to_owned();
+    let query = uri.query().unwrap_or("").to_owned();
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let parts: Vec<_> = path.split('/').collect();
+    match (method.as_str(), parts.as_slice()) {
+        ("GET", ["ServiceProviderConfig"]) => config(&state),
+        ("GET", [kind @ ("Users" | "Groups")]) => list(&mut state, kind, &query),
+        ("GET", [kind, id]) => read(&mut state, kind, id),
+        ("PATCH", [kind, id]) => patch(&mut state, kind, id, &body),
+        ("PUT", [kind, id]) => put(&mut state, kind, id, &headers, body),
+        ("DELETE", ["Users", id]) => delete(&mut state, id),
+        (_, ["tokens", ..]) => tokens(&mut state, &method, &parts, &body),
+        _ => error(404, "", "no such place"),
+    }
+}
+
+fn config(state: &Estate) -> Response {
+    let patch = !matches!(
+        state.trap,
+        Trap::NoPatch | Trap::NoPatchAndRaced | Trap::NoPatchNoVersion
+    );
+    let filter = !matches!(state.trap, Trap::MembersOnlySingly);
+    if state.trap == Trap::NoPatch {
+        // Says nothing of itself: PATCH is tried, and believed when refused.
+        return error(404, "", "no such place");
+    }
+    axum::Json(json!({ "patch": {"supported": patch}, "filter": {"supported": filter} }))
+        .into_response()
+}
+
+fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
+    let get = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let number = |name: &str| get(name).and_then(|v| v.parse::<usize>().ok());
+    let (mut start, mut count) = (
+        number("startIndex").unwrap_or(1),
+        number("count").unwrap_or(9),
+    );
+    let trap = state.trap;
+    let later = start > 1;
+    let mut all = if kind == "Users" {
+        state.users.clone()
+    } else {
+        state.groups.clone()
+    };
+    let mut fire = |when: bool| {
+        state.fired += u32::from(when);
+        when
+    };
+    if kind == "Groups" {
+        if fire(trap == Trap::GroupsDenied) {
+            return error(403, "", "groups are not for you");
+        }
+        if let Some(filter) = get("filter").filter(|_| !fire(trap == Trap::FilterIgnored)) {
+            let wanted = filter
+                .trim_end_matches("%22")
+                .rsplit("%22")
+                .next()
+                .unwrap_or("");
+            let blind = fire(trap == Trap::FilterBlind);
+            all.retain(|group| !blind && has_member(group, wanted));
+        }
+        if fire(trap == Trap::MembersOnlySingly) {
+            for group in &mut all {
+                group.as_object_mut().expect("a group").remove("members");
+            }
+        }
+    }
+    if fire(trap == Trap::SmallPages && count > 1) {
+        count = 1;
+    }
+    if fire(trap == Trap::IgnoresStart && later)
+        || fire(trap == Trap::FirstPageAgain && start > all.len())
+    {
+        start = 1;
+    }
+    if let (Trap::LaterPages(status), true) = (trap, later) {
+        fire(true);
+        return error(status, "", "not now");
+    }
+    let mut page: Vec<_> = all.iter().skip(start - 1).take(count).cloned().collect();
+    let mut total = all.len();
+    if fire(trap == Trap::TotalOfPage) {
+        total = page.len();
+    }
+    if fire(trap == Trap::TotalTooHigh) {
+        total += 1;
+    }
+    if let (Trap::LacksField, true, Some(first)) = (trap, later, page.first_mut()) {
+        fire(true);
+        first.as_object_mut().expect("a user").remove("active");
+    }
+    if fire(trap == Trap::Html) {
+        return "<html>Please sign in</html>".into_response();
+    }
+    if fire(trap == Trap::DeletedMeanwhile && later && all.len() == 5) {
+        // Bob has been shown; who comes after the first page moves up by one.
+        state.users.remove(1);
+        page = state
+            .users
+            .iter()
+            .skip(start - 1)
+            .take(count)
+            .cloned()
+            .collect();
+        total = state.users.len();
+    }
+    let whole =
+        json!({ "totalResults": total, "startIndex": start, "Resources": page }).to_string();
+    if trap == Trap::CutJson && later {
+        state.fired += 1;
+        return whole[..whole.len() / 2].to_owned().into_response();
+    }
+    whole.into_response()
+}
+
+fn find<'s>(state: &'s mut Estate, kind: &str, id: &str) -> Option<&'s mut Value> {
+    let all = if kind == "Users" {
+        &mut state.users
+    } else {
+        &mut state.groups
+    };
+    all.iter_mut().find(|one| one["id"] == id)
+}
+
+fn read(state: &mut Estate, kind: &str, id: &str) -> Response {
+    let (trap, version) = (state.trap, state.version);
+    let Some(found) = find(state, kind, id) else {
+        return error(404, "", "not found");
+    };
+    let mut shown = found.clone();
+    if trap == Trap::Recycled && kind == "Users" {
+        shown["userName"] = json!("someone.else@acme");
+        state.fired += 1;
+    }
+    if trap == Trap::Peculiar && kind == "Users" {
+        let active = shown["active"].to_string().trim_matches('"').to_owned();
+        shown["active"] = json!(if active == "true" { "True" } else { "False" });
+        state.fired += 1;
+    }
+    let mut response = axum::Json(shown).into_response();
+    if trap != Trap::NoPatchNoVersion {
+        let etag = format!("W/\"{version}\"").parse().expect("a header");
+        response.headers_mut().insert("etag", etag);
+    }
+    response
+}
+
+fn patch(state: &mut Estate, kind: &str, id: &str, body: &Value) -> Response {
+    let trap = state.trap;
+    let operation = body["Operations"][0].clone();
+    let path = text(&operation, "path").unwrap_or("").to_owned();
+    let by_value = operation.get("value").is_some();
+    match trap {
+        Trap::NoPatch => {
+            state.fired += 1;
+            return error(501, "", "no PATCH here");
+        }
+        Trap::PatchIgnored => {
+            state.fired += 1;
+            return StatusCode::OK.into_response();
+        }
+        Trap::RemovalIgnored if path.contains('[') => {
+            state.fired += 1;
+            return StatusCode::OK.into_response();
+        }
+        Trap::Peculiar if !path.is_empty() => {
+            state.fired += 1;
+            return error(400, "invalidPath", "no paths here");
+        }
+        Trap::Pending => {
+            state.fired += 1;
+            return StatusCode::ACCEPTED.into_response();
+        }
+        _ => {}
+    }
+    state.version += 1;
+    let wipe = trap == Trap::ValueRemovesAll && by_value;
+    let Some(target) = find(state, kind, id) else {
+        return error(404, "", "not found");
+    };
+    if operation["op"] == "replace" {
+        let value = field(&operation, "value").expect("a value");
+        let active = if path == "active" {
+            value
+        } else {
+            &value["active"]
+        };
+        target["active"] = active.clone();
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let attribute = path.split('[').next().unwrap_or("").to_owned();
+    let wanted = if by_value {
+        operation["value"][0]["value"]
+            .as_str()
+            .expect("a value")
+            .to_owned()
+    } else {
+        let quoted = path.split_once(" eq ").expect("a filter").1;
+        serde_json::from_str(quoted.trim_end_matches(']')).expect("a JSON string")
+    };
+    let elements = target[&attribute].as_array_mut().expect("a list");
+    elements.retain(|one| !wipe && one["value"] != wanted.as_str());
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn put(state: &mut Estate, kind: &str, id: &str, headers: &HeaderMap, body: Value) -> Response {
+    if state.trap == Trap::NoPatchAndRaced {
+        state.version += 1;
+        state.fired += 1;
+    }
+    let expected = format!("W/\"{}\"", state.version);
+    if headers.get("if-match").and_then(|v| v.to_str().ok()) != Some(&expected) {
+        return error(412, "", "another version");
+    }
+    state.version += 1;
+    *find(state, kind, id).expect("is there") = body;
+    StatusCode::OK.into_response()
+}
+
+fn delete(state: &mut Estate, id: &str) -> Response {
+    if state.trap == Trap::DeleteLies {
+        state.fired += 1;
+        return error(404, "", "not found");
+    }
+    let before = state.users.len();
+    state.users.retain(|user| user["id"] != id);
+    if state.users.len() == before {
+        return error(404, "", "not found");
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn tokens(state: &mut Estate, method: &Method, parts: &[&str], body: &Value) -> Response {
+    match (method.as_str(), parts) {
+        ("POST", ["tokens"]) => {
+            let id = format!("t-{}", state.tokens.len());
+            let label = text(body, "name").expect("a label").to_owned();
+            let value = format!("fresh-{id}");
+            state.tokens.push((id.clone(), label, value.clone()));
+            axum::Json(json!({ "data": { "id": id, "token": value } })).into_response()
+        }
+        ("GET", ["tokens"]) => {
+            let shown = state.tokens.iter();
+            let shown: Vec<_> = shown
+                .map(|(id, label, _)| json!({ "id": id, "name": label }))
+                .collect();
+            axum::Json(json!({ "items": shown })).into_response()
+        }
+        ("DELETE", ["tokens", id]) => {
+            state.tokens.retain(|(known, _, _)| known != id);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        _ => error(405, "", "no"),
+    }
+}
+
+fn error(status: u16, kind: &str, detail: &str) -> Response {
+    let mut body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+        "status": status.to_string(), "detail": detail,
+    });
+    if !kind.is_empty() {
+        body["scimType"] = json!(kind);
+    }
+    let status = StatusCode::from_u16(status).expect("a status");
+    (status, axum::Json(body)).into_response()
+}
