@@ -4,3 +4,4 @@
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
 mod parts;
+mod scim;

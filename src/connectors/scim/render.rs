@@ -23,12 +23,19 @@ pub(super) fn patch(path: &str, operation: &Value) -> HttpRequest {
     HttpRequest::new(Method::PATCH, path).json(MEDIA_TYPE, &body)
 }
 
-/// A PUT that counts only if the resource is still at this version.
-pub(super) fn put(path: &str, body: &Value, etag: &str) -> Option<HttpRequest> {
-    let mut request = HttpRequest::new(Method::PUT, path).json(MEDIA_TYPE, body);
-    let version = HeaderValue::from_str(etag).ok()?;
-    request.headers.insert(IF_MATCH, version);
-    Some(request)
+/// A PUT of a whole resource.
+pub(super) fn put(path: &str, body: &Value) -> HttpRequest {
+    HttpRequest::new(Method::PUT, path).json(MEDIA_TYPE, body)
+}
+
+/// Lets the request count only if the resource is still at this version; false if there is none.
+pub(super) fn only_at(request: &mut HttpRequest, etag: Option<&str>) -> bool {
+    let version = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
+    let known = version.is_some();
+    if let Some(version) = version {
+        request.headers.insert(IF_MATCH, version);
+    }
+    known
 }
 
 /// The path filter that picks one element of a multi-valued attribute. The value is a JSON string
@@ -108,10 +115,10 @@ mod tests {
         let read = json!({ "id": "1", "active": true, "title": "x", "roles": [1] });
         let mut sent = read.clone();
         sent["active"] = json!(false);
-        let request = put("/Users/1", &sent, "W/\"3\"").expect("a version");
+        let request = put("/Users/1", &sent);
         assert_eq!(fields(&request, Some(&read)), ["active"]);
         let shorter = json!({ "id": "1", "active": false, "title": "x" });
-        let request = put("/Users/1", &shorter, "W/\"3\"").expect("a version");
+        let request = put("/Users/1", &shorter);
         assert_eq!(fields(&request, Some(&read)), ["active", "roles"]);
     }
 }

@@ -95,23 +95,21 @@ impl OneOf<'_> {
         if !self.is_in(&before.body) {
             return Ok(Answered::Absent);
         }
-        let mut now = before;
-        if self.session.abilities().await?.patch != Some(false) {
-            match self.by_patch(now).await? {
+        let (now, patched) = if self.session.abilities().await?.patch == Some(false) {
+            (before, false)
+        } else {
+            match self.by_patch(before).await? {
                 Rung::Taken(answered) => return Ok(answered),
-                Rung::Still(found) => now = found,
+                Rung::Still(found) => (found, true),
+                Rung::NoPatch(found) => (found, false),
             }
+        };
+        if patched && now.etag.is_none() {
+            return Err(classify::without_effect("the removal"));
         }
         let changed = self.without(&now.body);
-        let answered = match now.etag {
-            Some(_) => {
-                writing::replace(self.session, self.change, &self.path, &now, &changed).await?
-            }
-            None if self.session.abilities().await?.patch == Some(false) => {
-                return Err(classify::no_safe_way(self.attribute));
-            }
-            None => return Err(classify::without_effect("the removal")),
-        };
+        let answered =
+            writing::replace(self.session, self.change, &self.path, &now, &changed).await?;
         match self.read().await? {
             Some(after) if self.is_in(&after.body) => Err(classify::without_effect("the removal")),
             Some(_) | None => Ok(answered),
@@ -131,13 +129,24 @@ impl OneOf<'_> {
         }
         let mut found = before;
         for form in forms {
-            let request = render::patch(&self.path, &form);
+            let mut request = render::patch(&self.path, &form);
+            if form.get("value").is_some() {
+                // Nobody may join between the look and this.
+                render::only_at(&mut request, found.etag.as_deref());
+            }
             let answer = self.session.change(self.change, request, None).await?;
             if classify::no_patch(&answer) {
-                break;
+                return Ok(Rung::NoPatch(found));
             }
-            if !answer.is_success() && answer.status != 400 {
-                return Err(classify::failure(&answer));
+            if answer.status == 412 {
+                return Err(classify::stale("it was changed by someone else meanwhile"));
+            }
+            if !answer.is_success() {
+                let failure = classify::failure(&answer);
+                // 400 may mean the form and not the matter.
+                if answer.status != 400 || failure.class == FailureClass::Unsupported {
+                    return Err(failure);
+                }
             }
             // 202: it is still to happen, so still being there says nothing (RFC 9967).
             let pending = answer.status == 202;
@@ -187,4 +196,6 @@ enum Rung {
     Taken(Answered),
     /// It is still there, as just read.
     Still(Found),
+    /// The server has no PATCH; nothing was changed.
+    NoPatch(Found),
 }

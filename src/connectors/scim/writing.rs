@@ -63,11 +63,10 @@ pub(super) async fn replace(
     as_read: &Found,
     changed: &Value,
 ) -> Result<Answered, Failure> {
-    let request = as_read
-        .etag
-        .as_deref()
-        .and_then(|etag| render::put(path, changed, etag))
-        .ok_or_else(|| classify::no_safe_way(change.operation.as_str()))?;
+    let mut request = render::put(path, changed);
+    if !render::only_at(&mut request, as_read.etag.as_deref()) {
+        return Err(classify::no_safe_way(change.operation.as_str()));
+    }
     let answer = session.change(change, request, Some(&as_read.body)).await?;
     if answer.status == 412 {
         return Err(classify::stale("it was changed by someone else meanwhile"));
