@@ -105,10 +105,9 @@ impl HttpAnswer {
             401 => (FailureClass::AuthFailure, "CB-HTTP-401"),
             403 => (FailureClass::AuthFailure, "CB-HTTP-403"),
             405 | 501 => (FailureClass::Unsupported, "CB-HTTP-501"),
-            408 => (FailureClass::Unreachable, "CB-HTTP-503"),
+            408 | 503 => (FailureClass::Unreachable, "CB-HTTP-503"),
             429 => (FailureClass::RateLimited, "CB-HTTP-429"),
             400..500 if self.changes => (FailureClass::WriteFailure, "CB-HTTP-400"),
-            503 => (FailureClass::Unreachable, "CB-HTTP-503"),
             // A gateway lost the answer; what is behind it may have carried the change out.
             502 | 504 if self.changes => (FailureClass::UnknownOutcome, "CB-HTTP-502"),
             500..600 if self.changes => (FailureClass::WriteFailure, "CB-HTTP-500"),

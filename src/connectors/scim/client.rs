@@ -204,7 +204,7 @@ impl Session<'_> {
         let abilities = match answer.status {
             200..300 => answer
                 .json()
-                .map_or_else(|_| Abilities::default(), abilities),
+                .map_or_else(|_| Abilities::default(), |body| abilities(&body)),
             // Many servers do not have it, or not for everyone.
             400 | 403..=428 | 501 => Abilities::default(),
             _ => return Err(classify::failure(&answer)),
@@ -215,9 +215,9 @@ impl Session<'_> {
     }
 }
 
-fn abilities(body: Value) -> Abilities {
+fn abilities(body: &Value) -> Abilities {
     let supported = |name: &str| {
-        let flag = field(field(&body, name)?, "supported")?;
+        let flag = field(field(body, name)?, "supported")?;
         resource::flag(flag)
     };
     Abilities {

@@ -37,9 +37,8 @@ pub(super) async fn revoke(session: &Session<'_>, change: &Change) -> Result<Ans
     let Some(user) = session.user_for(change).await? else {
         return Ok(Answered::Absent);
     };
-    let (attribute, value) = match find(&user.body, entitlement)? {
-        Some(found) => found,
-        None => return Ok(Answered::Absent),
+    let Some((attribute, value)) = find(&user.body, entitlement)? else {
+        return Ok(Answered::Absent);
     };
     OneOf {
         session,

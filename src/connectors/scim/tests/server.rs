@@ -222,34 +222,17 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     );
     let trap = state.trap;
     let later = start > 1;
-    let mut all = if kind == "Users" {
-        state.users.clone()
-    } else {
-        state.groups.clone()
+    let all = match kind {
+        "Users" => state.users.clone(),
+        _ => match groups(state, get("filter")) {
+            Some(groups) => groups,
+            None => return error(403, "", "groups are not for you"),
+        },
     };
     let mut fire = |when: bool| {
         state.fired += u32::from(when);
         when
     };
-    if kind == "Groups" {
-        if fire(trap == Trap::GroupsDenied) {
-            return error(403, "", "groups are not for you");
-        }
-        if let Some(filter) = get("filter").filter(|_| !fire(trap == Trap::FilterIgnored)) {
-            let wanted = filter
-                .trim_end_matches("%22")
-                .rsplit("%22")
-                .next()
-                .unwrap_or("");
-            let blind = fire(trap == Trap::FilterBlind);
-            all.retain(|group| !blind && has_member(group, wanted));
-        }
-        if fire(trap == Trap::MembersOnlySingly) {
-            for group in &mut all {
-                group.as_object_mut().expect("a group").remove("members");
-            }
-        }
-    }
     if fire(trap == Trap::SmallPages && count > 1) {
         count = 1;
     }
@@ -296,6 +279,28 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
         return whole[..whole.len() / 2].to_owned().into_response();
     }
     whole.into_response()
+}
+
+/// The groups that a filter picks; none at all where they may not be read.
+fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
+    let mut all = state.groups.clone();
+    let sprung = matches!(
+        (state.trap, filter),
+        (Trap::GroupsDenied | Trap::MembersOnlySingly, _)
+            | (Trap::FilterIgnored | Trap::FilterBlind, Some(_))
+    );
+    state.fired += u32::from(sprung);
+    if let Some(filter) = filter.filter(|_| state.trap != Trap::FilterIgnored) {
+        let quoted = filter.trim_end_matches("%22").rsplit("%22").next();
+        let blind = state.trap == Trap::FilterBlind;
+        all.retain(|group| !blind && has_member(group, quoted.unwrap_or("")));
+    }
+    if state.trap == Trap::MembersOnlySingly {
+        for group in &mut all {
+            group.as_object_mut().expect("a group").remove("members");
+        }
+    }
+    (state.trap != Trap::GroupsDenied).then_some(all)
 }
 
 fn find<'s>(state: &'s mut Estate, kind: &str, id: &str) -> Option<&'s mut Value> {
