@@ -5,6 +5,7 @@
 //! and the judge that compares what was reported with what is really there. Connectors reach the
 //! targets like any other; the judge never looks through a connector.
 
+pub mod broker;
 mod company;
 mod crm;
 mod directory;

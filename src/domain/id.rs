@@ -188,8 +188,9 @@ impl RunId {
 }
 
 impl DeadLetterId {
-    /// The dead letter of the message at this place of a topic.
-    pub fn of(topic: &str, partition: i32, offset: i64) -> Self {
+    /// The dead letter of the message at this place of a topic. The content is part of it, because
+    /// a topic that is made anew counts its offsets from 0 again.
+    pub fn of(topic: &str, partition: i32, offset: i64, content: &[u8]) -> Self {
         Self(derive(
             Uuid::nil(),
             &[
@@ -197,6 +198,7 @@ impl DeadLetterId {
                 topic.as_bytes(),
                 &partition.to_be_bytes(),
                 &offset.to_be_bytes(),
+                content,
             ],
         ))
     }

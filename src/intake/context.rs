@@ -1,0 +1,306 @@
+//! What librdkafka calls back for: assignments, revocations, statistics, log lines.
+//!
+//! Owns the gap check at assignment (where a partition starts is set here, before the first
+//! message) and the commit before a partition is given up. Runs on the reading thread, inside a
+//! poll. Reads no messages and records nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Statistics};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::kafka::QuietClient;
+use crate::store::{Store, StoreError};
+
+use super::health::Health;
+use super::resume::{Alarm, Known, resume};
+
+/// How long the broker may take to say what it has.
+const ASK: Duration = Duration::from_secs(5);
+/// How long the store may be away before an assignment goes ahead by Kafka's commits alone.
+const STORE_TRIES: u32 = 20;
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+type Checkpoints = BTreeMap<(String, i32), i64>;
+
+/// The consumer's context.
+pub(super) struct ReaderContext {
+    pub(super) quiet: QuietClient,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) health: Arc<Health>,
+    pub(super) runtime: Handle,
+    pub(super) group: String,
+    pub(super) stop: CancellationToken,
+    /// Reading is held: partitions assigned meanwhile are paused too.
+    pub(super) held: AtomicBool,
+}
+
+impl ClientContext for ReaderContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.quiet.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.quiet.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.health.change(|figures| {
+            for (name, topic) in &statistics.topics {
+                for (number, partition) in &topic.partitions {
+                    let ours = figures
+                        .assigned
+                        .get(name)
+                        .is_some_and(|p| p.contains(number));
+                    // -1 means that librdkafka does not know yet.
+                    if ours && partition.consumer_lag >= 0 {
+                        figures
+                            .lag
+                            .insert((name.clone(), *number), partition.consumer_lag);
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl ConsumerContext for ReaderContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let result = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assigned(consumer, partitions)
+        } else {
+            self.revoked(consumer, partitions)
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, group = self.group, "a rebalance could not be carried out");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            log_commit(&error);
+        }
+    }
+}
+
+impl ReaderContext {
+    fn assigned(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
+        self.place(consumer, partitions)?;
+        if matches!(
+            consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        ) {
+            consumer.incremental_assign(partitions)?;
+        } else {
+            consumer.assign(partitions)?;
+        }
+        if self.held.load(Ordering::Acquire) {
+            consumer.pause(partitions)?;
+        }
+        self.health.change(|figures| {
+            figures.rebalances += 1;
+            for (topic, partition) in partitions.to_topic_map().into_keys() {
+                figures.assigned.entry(topic).or_default().push(partition);
+            }
+        });
+        tracing::info!(
+            group = self.group,
+            partitions = partitions.count(),
+            "assigned"
+        );
+        Ok(())
+    }
+
+    fn revoked(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> KafkaResult<()> {
+        // What is stored is recorded, so that the next reader need not read it again. A lost
+        // assignment is somebody else's already.
+        if !consumer.assignment_lost()
+            && let Err(error) = consumer.commit_consumer_state(CommitMode::Sync)
+        {
+            log_commit(&error);
+        }
+        let result = if matches!(
+            consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        ) {
+            consumer.incremental_unassign(partitions)
+        } else {
+            consumer.unassign()
+        };
+        self.health.change(|figures| {
+            figures.rebalances += 1;
+            for (topic, partition) in partitions.to_topic_map().into_keys() {
+                if let Some(numbers) = figures.assigned.get_mut(&topic) {
+                    numbers.retain(|number| *number != partition);
+                }
+                figures.lag.remove(&(topic, partition));
+            }
+        });
+        tracing::info!(
+            group = self.group,
+            partitions = partitions.count(),
+            "given up"
+        );
+        result
+    }
+
+    /// Sets where each partition starts.
+    fn place(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
+        let all = partitions.to_topic_map();
+        let Some(checkpoints) = self.checkpoints(all.keys().map(|(topic, _)| topic.clone())) else {
+            self.health
+                .change(|figures| figures.unchecked_assignments += 1);
+            tracing::warn!(
+                group = self.group,
+                "the store is away: partitions start where the group's commits say"
+            );
+            return Ok(());
+        };
+        let committed = consumer
+            .committed_offsets(partitions.clone(), ASK)
+            .map(|list| list.to_topic_map());
+        let mut answers = true;
+        for (topic, partition) in all.into_keys() {
+            let place = (topic, partition);
+            let kept = if answers {
+                consumer.fetch_watermarks(&place.0, partition, ASK).ok()
+            } else {
+                None
+            };
+            // One silence is enough: asking for every partition could take minutes.
+            answers &= kept.is_some();
+            let checkpoint = checkpoints.get(&place).copied();
+            let known = Known {
+                checkpoint,
+                committed: match &committed {
+                    Ok(committed) => match committed.get(&place) {
+                        Some(Offset::Offset(offset)) => Some(*offset),
+                        _ => None,
+                    },
+                    // No answer is not the same as no commit.
+                    Err(_) => checkpoint,
+                },
+                kept,
+            };
+            let (start, alarm) = resume(known);
+            if let Some(alarm) = alarm {
+                self.raise(alarm, &place.0, partition, known);
+            }
+            if let Some(start) = start {
+                partitions.set_partition_offset(&place.0, partition, Offset::Offset(start))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoints(&self, topics: impl Iterator<Item = String>) -> Option<Checkpoints> {
+        let mut found = Checkpoints::new();
+        let topics: std::collections::BTreeSet<_> = topics.collect();
+        for topic in topics {
+            for (partition, next) in self.ask_store(&topic)? {
+                found.insert((topic.clone(), partition), next);
+            }
+        }
+        Some(found)
+    }
+
+    fn ask_store(&self, topic: &str) -> Option<Vec<(i32, i64)>> {
+        for _ in 0..STORE_TRIES {
+            let asked = self
+                .runtime
+                .block_on(self.store.checkpoints(&self.group, topic));
+            match asked {
+                Ok(checkpoints) => return Some(checkpoints),
+                Err(StoreError::Unavailable(_)) if !self.stop.is_cancelled() => {
+                    std::thread::sleep(STORE_PAUSE);
+                }
+                Err(error) => {
+                    tracing::error!(%error, topic, "checkpoints cannot be read");
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn raise(&self, alarm: Alarm, topic: &str, partition: i32, known: Known) {
+        let (checkpoint, committed) = (known.checkpoint, known.committed);
+        match alarm {
+            Alarm::Lost { from, to } => {
+                self.health
+                    .change(|figures| figures.lost += (to - from).unsigned_abs());
+                tracing::error!(
+                    code = "CB-INTAKE-16",
+                    topic,
+                    partition,
+                    from,
+                    to,
+                    "events were deleted from the topic before they were read: leavers may be missing"
+                );
+            }
+            Alarm::Rewound => tracing::error!(
+                code = "CB-INTAKE-17",
+                topic,
+                partition,
+                checkpoint,
+                "the topic ends before what was read already: made anew or truncated; reading from its beginning"
+            ),
+            Alarm::MovedAhead => tracing::warn!(
+                code = "CB-INTAKE-18",
+                topic,
+                partition,
+                checkpoint,
+                committed,
+                "the group was moved ahead of the database; reading on from the database's mark"
+            ),
+            Alarm::Unknown => tracing::warn!(
+                code = "CB-INTAKE-19",
+                topic,
+                partition,
+                committed,
+                "this database has read nothing of the partition, but its group has; what came before is not in it"
+            ),
+        }
+    }
+}
+
+/// A failed commit loses nothing: rows are in the database, and repeats are recognised.
+pub(super) fn log_commit(error: &KafkaError) {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::NoOffset
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::RebalanceInProgress
+            | RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::StaleMemberEpoch
+            | RDKafkaErrorCode::AssignmentLost,
+        ) => tracing::debug!(%error, "offsets were not committed"),
+        _ => tracing::warn!(%error, "offsets were not committed; they will be again"),
+    }
+}

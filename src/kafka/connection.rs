@@ -1,0 +1,493 @@
+//! How to reach the brokers: addresses, TLS, SASL and whatever else librdkafka takes.
+//!
+//! Owns the `bootstrap_servers`, `client_id` and `properties` of the `[kafka]` table. Properties
+//! go to librdkafka as they are, except those on which intake's promises rest: these are refused
+//! with the reason. A value may be a secret reference; whoever loads the configuration resolves
+//! it. Debug shows values of harmless keys only. Topics and batches are intake's settings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::document::Table;
+
+/// Records on the embedded broker are at most this large: it keeps 5 MiB for each partition.
+const EMBEDDED_RECORD_BYTES: &str = "65536";
+
+/// Keys whose values may be shown. A key that is not listed may hold a secret: librdkafka has
+/// several spellings for some, and new ones come with each version.
+const SAFE: &[&str] = &[
+    "broker.address.family",
+    "compression.type",
+    "connections.max.idle.ms",
+    "enable.ssl.certificate.verification",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "group.protocol",
+    "heartbeat.interval.ms",
+    "linger.ms",
+    "max.poll.interval.ms",
+    "message.max.bytes",
+    "metadata.max.age.ms",
+    "partition.assignment.strategy",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+];
+
+/// Keys that hold a secret in any case: in a file they must be references.
+const SECRET: &[&str] = &[
+    "sasl.password",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+];
+
+/// Keys that Clawback sets itself, and why nobody else may.
+const OWNED: &[(&str, &str)] = &[
+    (
+        "bootstrap.servers",
+        "write it as `bootstrap_servers` in [kafka]",
+    ),
+    (
+        "metadata.broker.list",
+        "write it as `bootstrap_servers` in [kafka]",
+    ),
+    ("client.id", "write it as `client_id` in [kafka]"),
+    ("group.id", "write it as `group` in [kafka]"),
+    (
+        "enable.auto.commit",
+        "offsets are committed after the database has, and not by a timer",
+    ),
+    (
+        "enable.auto.offset.store",
+        "offsets are stored after the database has committed",
+    ),
+    (
+        "auto.offset.reset",
+        "a new group starts from the earliest event: `latest` loses leavers",
+    ),
+    (
+        "isolation.level",
+        "events of aborted transactions must not be read",
+    ),
+    ("enable.partition.eof", "intake reads without an end"),
+    ("statistics.interval.ms", "lag and readiness depend on it"),
+    (
+        "transactional.id",
+        "the outbox is the transaction; Kafka's are not used",
+    ),
+    (
+        "enable.idempotence",
+        "the outbox relies on the idempotent producer",
+    ),
+    ("acks", "a message counts when all replicas have it"),
+    (
+        "request.required.acks",
+        "a message counts when all replicas have it",
+    ),
+    ("test.mock.num.brokers", "`clawback dev` has its own broker"),
+];
+
+/// Beginnings of keys that only one side understands; the other would warn about them.
+const CONSUMER_ONLY: &[&str] = &[
+    "group.",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "partition.assignment.strategy",
+    "max.poll.interval.ms",
+    "queued.",
+    "fetch.",
+    "check.crcs",
+    "coordinator.query.interval.ms",
+];
+const PRODUCER_ONLY: &[&str] = &[
+    "queue.buffering.",
+    "linger.ms",
+    "compression.",
+    "batch.",
+    "delivery.timeout.ms",
+    "message.timeout.ms",
+    "request.timeout.ms",
+    "message.send.max.retries",
+    "retries",
+    "partitioner",
+    "sticky.partitioning",
+];
+
+/// The value of a property.
+#[derive(Clone)]
+pub enum Property {
+    /// As written.
+    Plain(String),
+    /// A reference to a secret that has not been looked up yet.
+    Reference(String),
+    /// A secret.
+    Secret(SecretString),
+}
+
+/// How to reach the brokers.
+#[derive(Clone)]
+pub struct Connection {
+    bootstrap_servers: String,
+    client_id: String,
+    embedded: bool,
+    properties: BTreeMap<String, Property>,
+}
+
+/// A client was wanted before all references were looked up.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("CB-KAFKA-1: the secret for Kafka's `{0}` has not been looked up")]
+pub struct Unresolved(pub String);
+
+impl Connection {
+    /// A connection without any property, for tests and tools.
+    pub fn to(bootstrap_servers: &str) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            client_id: "clawback".to_owned(),
+            embedded: false,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// A connection to the embedded broker. There is no way to write this into a file, so that
+    /// nothing but `dev` and tests can end up on a broker that forgets.
+    pub fn embedded(bootstrap_servers: &str) -> Self {
+        Self {
+            embedded: true,
+            ..Self::to(bootstrap_servers)
+        }
+    }
+
+    /// True for the embedded broker.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded
+    }
+
+    /// Sets one property, as a test or a tool may.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.properties
+            .insert(key.to_owned(), Property::Plain(value.to_owned()));
+        self
+    }
+
+    /// Reads its keys of the `[kafka]` table; problems go into the document.
+    pub fn read(table: &Table<'_>) -> Self {
+        let servers = table.required_string("bootstrap_servers");
+        if let Some(servers) = &servers
+            && servers.value.split(',').any(|s| !names_a_port(s.trim()))
+        {
+            table.report(
+                servers.line,
+                "`kafka.bootstrap_servers` has an address without a port",
+                "write host:port, several with commas between them",
+            );
+        }
+        let mut connection = Self::to(&servers.map(|s| s.value).unwrap_or_default());
+        if let Some(id) = table.string("client_id") {
+            connection.client_id = id.value;
+        }
+        if let Some(properties) = table.table("properties") {
+            for key in properties.keys() {
+                if let Some(value) = read_property(&properties, &key.value) {
+                    connection.properties.insert(key.value, value);
+                }
+            }
+        }
+        connection
+    }
+
+    /// The references that have to be looked up, each with its key.
+    pub fn references(&self) -> Vec<(String, String)> {
+        self.properties
+            .iter()
+            .filter_map(|(key, value)| match value {
+                Property::Reference(reference) => Some((key.clone(), reference.clone())),
+                Property::Plain(_) | Property::Secret(_) => None,
+            })
+            .collect()
+    }
+
+    /// Puts the secret in place of the reference of this key.
+    pub fn resolve(&mut self, key: &str, secret: SecretString) {
+        self.properties
+            .insert(key.to_owned(), Property::Secret(secret));
+    }
+
+    /// What a consumer of this group is created from.
+    ///
+    /// # Errors
+    /// When a reference has not been looked up.
+    pub fn consumer(&self, group: &str) -> Result<ClientConfig, Unresolved> {
+        let mut config = self.base(PRODUCER_ONLY)?;
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "false")
+            // Topics are the owner's to create, with the retention that they want.
+            .set("allow.auto.create.topics", "false");
+        if config.get("queued.max.messages.kbytes").is_none() {
+            config.set("queued.max.messages.kbytes", "16384");
+        }
+        if self.embedded {
+            // The mock coordinator takes seconds for the classic protocol, and aborts the process
+            // when members disagree on an assignor.
+            config.set("group.protocol", "consumer");
+        } else if config.get("group.protocol") != Some("consumer")
+            && config.get("partition.assignment.strategy").is_none()
+        {
+            config.set("partition.assignment.strategy", "cooperative-sticky");
+        }
+        Ok(config)
+    }
+
+    /// What a producer is created from.
+    ///
+    /// # Errors
+    /// When a reference has not been looked up.
+    pub fn producer(&self) -> Result<ClientConfig, Unresolved> {
+        let mut config = self.base(CONSUMER_ONLY)?;
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            // Java's default, so that a key goes to the same partition whoever sends it.
+            .set("partitioner", "murmur2_random");
+        if config.get("linger.ms").is_none() {
+            config.set("linger.ms", "2");
+        }
+        if self.embedded {
+            config.set("message.max.bytes", EMBEDDED_RECORD_BYTES);
+        }
+        Ok(config)
+    }
+
+    /// What a client that belongs to no group is created from (watermarks, metadata).
+    ///
+    /// # Errors
+    /// When a reference has not been looked up.
+    pub fn onlooker(&self) -> Result<ClientConfig, Unresolved> {
+        let mut config = self.base(PRODUCER_ONLY)?;
+        config.remove("group.instance.id").remove("group.protocol");
+        Ok(config)
+    }
+
+    fn base(&self, not_for_this_side: &[&str]) -> Result<ClientConfig, Unresolved> {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.properties {
+            if not_for_this_side.iter().any(|other| key.starts_with(other)) {
+                continue;
+            }
+            match value {
+                Property::Plain(value) => config.set(key, value),
+                Property::Secret(secret) => config.set(key, secret.expose_secret()),
+                Property::Reference(_) => return Err(Unresolved(key.clone())),
+            };
+        }
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", &self.client_id);
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("client_id", &self.client_id)
+            .field("embedded", &self.embedded)
+            .field("properties", &Masked(&self.properties))
+            .finish()
+    }
+}
+
+struct Masked<'a>(&'a BTreeMap<String, Property>);
+
+impl fmt::Debug for Masked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (key, value) in self.0 {
+            match value {
+                Property::Plain(value) if SAFE.contains(&key.as_str()) => map.entry(key, value),
+                Property::Reference(reference) => map.entry(key, &format_args!("→ {reference}")),
+                Property::Plain(_) | Property::Secret(_) => map.entry(key, &"[redacted]"),
+            };
+        }
+        map.finish()
+    }
+}
+
+fn names_a_port(address: &str) -> bool {
+    let address = address.rsplit("//").next().unwrap_or(address);
+    address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
+fn read_property(table: &Table<'_>, key: &str) -> Option<Property> {
+    let item = table.json(key)?;
+    let refuse = |message: String, remedy: &str| {
+        table.report(item.line, message, remedy);
+        None
+    };
+    if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == key) {
+        return refuse(
+            format!("`kafka.properties.{key}` is Clawback's own to set"),
+            &format!("remove it: {reason}"),
+        );
+    }
+    let value = match &item.value {
+        serde_json::Value::String(text) => Property::Plain(text.clone()),
+        serde_json::Value::Number(number) => Property::Plain(number.to_string()),
+        serde_json::Value::Bool(flag) => Property::Plain(flag.to_string()),
+        serde_json::Value::Object(map) if map.len() == 1 && map.contains_key("secret") => {
+            match map["secret"].as_str() {
+                Some(reference) => Property::Reference(reference.to_owned()),
+                None => {
+                    return refuse(
+                        format!("`kafka.properties.{key}.secret` is not a string"),
+                        "use a reference such as \"local:kafka/password\"",
+                    );
+                }
+            }
+        }
+        _ => {
+            return refuse(
+                format!("`kafka.properties.{key}` is neither a value nor a reference"),
+                "use a string, a number, true, false, or { secret = \"local:name\" }",
+            );
+        }
+    };
+    let Property::Plain(text) = &value else {
+        return Some(value);
+    };
+    if SECRET.contains(&key) {
+        return refuse(
+            format!("`kafka.properties.{key}` holds a secret in clear"),
+            "put it into the vault and write { secret = \"local:name\" }",
+        );
+    }
+    // librdkafka judges the name and the value; its words may not repeat the value.
+    let mut probe = ClientConfig::new();
+    probe.set(key, text);
+    if let Err(KafkaError::ClientConfig(_, words, _, _)) = probe.create_native_config() {
+        return refuse(
+            format!("`kafka.properties.{key}` is refused by librdkafka"),
+            &words.replace(text.as_str(), "…"),
+        );
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Document, Problems};
+
+    fn read(text: &str) -> (Connection, Problems) {
+        let document = Document::parse("clawback.toml", text).expect("TOML");
+        let table = document.root().table("kafka").expect("a table");
+        let connection = Connection::read(&table);
+        (connection, document.take_problems())
+    }
+
+    const GOOD: &str = r#"
+[kafka]
+bootstrap_servers = "a.example:9093, b.example:9093"
+[kafka.properties]
+"security.protocol" = "SASL_SSL"
+"sasl.mechanism" = "SCRAM-SHA-512"
+"sasl.username" = "clawback"
+"sasl.password" = { secret = "local:kafka/password" }
+"session.timeout.ms" = 10000
+"compression.type" = "zstd"
+"#;
+
+    #[test]
+    fn properties_are_passed_through_and_secrets_are_looked_up_by_the_caller() {
+        let (mut connection, problems) = read(GOOD);
+        assert!(problems.is_empty(), "{problems}");
+        assert_eq!(
+            connection.consumer("g").map(|_| ()),
+            Err(Unresolved("sasl.password".into()))
+        );
+        assert_eq!(
+            connection.references(),
+            [("sasl.password".into(), "local:kafka/password".into())]
+        );
+        connection.resolve("sasl.password", "hunter2".into());
+        let consumer = connection.consumer("g").expect("resolved");
+        assert_eq!(consumer.get("sasl.password"), Some("hunter2"));
+        assert_eq!(consumer.get("session.timeout.ms"), Some("10000"));
+        assert_eq!(consumer.get("enable.auto.commit"), Some("false"));
+        assert_eq!(consumer.get("auto.offset.reset"), Some("earliest"));
+        assert_eq!(consumer.get("compression.type"), None);
+        let producer = connection.producer().expect("resolved");
+        assert_eq!(producer.get("session.timeout.ms"), None);
+        assert_eq!(producer.get("compression.type"), Some("zstd"));
+        assert_eq!(producer.get("acks"), Some("all"));
+        // What was configured makes real clients, TLS and SCRAM included.
+        consumer.create_native_config().expect("a consumer");
+        producer.create_native_config().expect("a producer");
+    }
+
+    #[test]
+    fn debug_shows_only_what_is_known_to_be_harmless() {
+        let (mut connection, _) = read(GOOD);
+        connection.resolve("sasl.password", "hunter2".into());
+        let connection = connection.with("sasl.oauthbearer.config", "secret=hunter2");
+        let shown = format!("{connection:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("SCRAM-SHA-512"), "{shown}");
+    }
+
+    #[test]
+    fn what_intake_owns_is_refused_with_the_reason_and_everything_at_once() {
+        let (_, problems) = read(
+            r#"
+[kafka]
+bootstrap_servers = "a.example"
+[kafka.properties]
+"enable.auto.commit" = true
+"sasl.password" = "hunter2"
+"no.such.key" = 1
+"session.timeout.ms" = "soon"
+"ssl.ca.location" = ["a"]
+"#,
+        );
+        let shown = problems.to_string();
+        let lines: Vec<_> = problems.0.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [3, 5, 6, 7, 8, 9], "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_embedded_broker_gets_one_protocol_and_small_records() {
+        let connection = Connection::embedded("127.0.0.1:1");
+        let consumer = connection.consumer("g").expect("nothing to look up");
+        assert_eq!(consumer.get("group.protocol"), Some("consumer"));
+        assert_eq!(consumer.get("partition.assignment.strategy"), None);
+        let producer = connection.producer().expect("nothing to look up");
+        assert_eq!(producer.get("message.max.bytes"), Some("65536"));
+    }
+}

@@ -1,0 +1,302 @@
+//! The outbox relay: messages that were committed with a state change go out to Kafka.
+//!
+//! Owns the loop take, send, wait for the delivery report, mark. At least once; receivers know
+//! repeats by the id. Messages of one key go out one after the other, so that none overtakes an
+//! earlier one that failed. While Kafka or the store is away it backs off and forgets nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::domain::id::{MessageId, WorkerId};
+use crate::domain::settlement::OutboxMessage;
+use crate::domain::time::{Chance, Clock};
+use crate::kafka::{Connection, QuietClient, Throttle, Unresolved};
+use crate::store::{Store, StoreError};
+
+use super::owned_headers;
+
+/// Messages of one round; more when some of them do not go out, so that they don't block others.
+const ROUND: u32 = 500;
+const LARGEST_ROUND: u32 = 5_000;
+const IDLE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The lease is the worker's own; a message that takes longer than this is taken up again.
+const DELIVERY_MS: &str = "10000";
+const QUEUE: Duration = Duration::from_secs(5);
+const OMITTED: &str = "clawback-payload-left-out";
+
+/// Why the relay ended without having been asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The settings do not make a producer.
+    #[error("CB-PUBLISH-1: the Kafka producer could not be made")]
+    Producer(#[source] KafkaError),
+    /// A secret was not looked up.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Figures of the relay; shared with those who export them.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Delivered {
+    /// Messages delivered since start.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Attempts that failed since start.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// What keeps messages back at the moment.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+/// Relays the outbox. Made once, runs until it is told to stop.
+#[derive(Debug)]
+pub struct Publisher {
+    connection: Connection,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    worker: WorkerId,
+    delivered: Arc<Delivered>,
+}
+
+type Producer = FutureProducer<QuietClient>;
+
+/// What became of one round.
+#[derive(Default)]
+struct Round {
+    sent: Vec<MessageId>,
+    failed: u32,
+}
+
+impl Publisher {
+    /// A relay for the messages that `worker` leases; the worker must be enlisted.
+    pub fn new(
+        connection: Connection,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        worker: WorkerId,
+    ) -> Self {
+        Self {
+            connection,
+            store,
+            clock,
+            chance,
+            worker,
+            delivered: Arc::default(),
+        }
+    }
+
+    /// Its figures, which stay readable while it runs.
+    pub fn delivered(&self) -> Arc<Delivered> {
+        Arc::clone(&self.delivered)
+    }
+
+    /// Relays until `shutdown`; the round in hand is finished.
+    ///
+    /// # Errors
+    /// When going on makes no sense.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), PublishError> {
+        let mut producer = self.producer()?;
+        let throttle = Throttle::new(Arc::clone(&self.clock));
+        let (mut pause, mut size) = (FIRST_PAUSE, ROUND);
+        while !shutdown.is_cancelled() {
+            let wait = match self.relay(&producer, &throttle, size).await {
+                Ok(round) if round.failed > 0 => {
+                    if producer.client().fatal_error().is_some() {
+                        producer = self.producer()?;
+                    }
+                    size = (round.failed + ROUND).min(LARGEST_ROUND);
+                    self.back_off(&mut pause)
+                }
+                Ok(round) => {
+                    (pause, size) = (FIRST_PAUSE, ROUND);
+                    self.delivered.set_trouble(None);
+                    if round.sent.len() < ROUND as usize {
+                        IDLE
+                    } else {
+                        Duration::ZERO
+                    }
+                }
+                Err(error) if error.is_passing() => {
+                    self.delivered.set_trouble(Some(error.to_string()));
+                    if let Some(left_out) = throttle.admit("store") {
+                        tracing::warn!(%error, left_out, "the outbox can't be read");
+                    }
+                    self.back_off(&mut pause)
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+        Ok(())
+    }
+
+    fn producer(&self) -> Result<Producer, PublishError> {
+        let mut config = self.connection.producer()?;
+        if config.get("message.timeout.ms").is_none() && config.get("delivery.timeout.ms").is_none()
+        {
+            config.set("message.timeout.ms", DELIVERY_MS);
+        }
+        config
+            .create_with_context(QuietClient::new(Arc::clone(&self.clock)))
+            .map_err(PublishError::Producer)
+    }
+
+    fn back_off(&self, pause: &mut Duration) -> Duration {
+        let wait = pause.mul_f64(1.0 + 0.25 * self.chance.fraction());
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        wait
+    }
+
+    async fn relay(
+        &self,
+        producer: &Producer,
+        throttle: &Throttle,
+        size: u32,
+    ) -> Result<Round, StoreError> {
+        let now = self.clock.now();
+        let messages = self.store.take_messages(self.worker, now, size).await?;
+        if messages.is_empty() {
+            return Ok(Round::default());
+        }
+        let round = self.send(producer, throttle, messages).await;
+        if !round.sent.is_empty() {
+            // If this fails the messages go out again, which receivers expect.
+            self.store.published(&round.sent, self.clock.now()).await?;
+            let sent = round.sent.len() as u64;
+            self.delivered.sent.fetch_add(sent, Ordering::Relaxed);
+        }
+        Ok(round)
+    }
+
+    /// Sends in waves, each with at most one message of a key.
+    async fn send(
+        &self,
+        producer: &Producer,
+        throttle: &Throttle,
+        messages: Vec<OutboxMessage>,
+    ) -> Round {
+        let mut round = Round::default();
+        let mut queues: BTreeMap<(String, Vec<u8>), VecDeque<OutboxMessage>> = BTreeMap::new();
+        for message in messages {
+            // Messages without a key have no order to keep.
+            let key = if message.key.is_empty() {
+                message.id.0.as_bytes().to_vec()
+            } else {
+                message.key.clone()
+            };
+            let queue = queues.entry((message.topic.clone(), key)).or_default();
+            queue.push_back(message);
+        }
+        while !queues.is_empty() {
+            let wave = queues.values().filter_map(VecDeque::front);
+            let sending = wave.map(|message| deliver(producer, message));
+            let results = futures_util::future::join_all(sending).await;
+            let mut results = results.into_iter();
+            queues.retain(|(topic, _), queue| match results.next() {
+                Some(Ok(())) => {
+                    round.sent.extend(queue.pop_front().map(|sent| sent.id));
+                    !queue.is_empty()
+                }
+                Some(Err(error)) => {
+                    round.failed += queue.len() as u32;
+                    self.note_failure(throttle, topic, &error);
+                    false
+                }
+                None => false,
+            });
+        }
+        round
+    }
+
+    fn note_failure(&self, throttle: &Throttle, topic: &str, error: &KafkaError) {
+        self.delivered.failed.fetch_add(1, Ordering::Relaxed);
+        self.delivered.set_trouble(Some(format!(
+            "CB-PUBLISH-3: messages for {topic} do not go out: {error}"
+        )));
+        if let Some(left_out) = throttle.admit(topic) {
+            tracing::error!(
+                code = "CB-PUBLISH-3",
+                topic,
+                %error,
+                left_out,
+                "messages do not go out; they are kept and tried again"
+            );
+        }
+    }
+}
+
+async fn deliver(producer: &Producer, message: &OutboxMessage) -> Result<(), KafkaError> {
+    match send_one(producer, message, false).await {
+        // No retry can help, and what is behind it must go on. The database keeps the whole.
+        Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+            tracing::warn!(id = %message.id, topic = message.topic, "sent without its payload, which the brokers do not take");
+            send_one(producer, message, true).await
+        }
+        result => result,
+    }
+}
+
+async fn send_one(
+    producer: &Producer,
+    message: &OutboxMessage,
+    omit_payload: bool,
+) -> Result<(), KafkaError> {
+    let span = tracing::info_span!(
+        "send",
+        otel.name = format!("send {}", message.topic),
+        otel.kind = "producer",
+        messaging.system = "kafka",
+        messaging.operation.name = "send",
+        messaging.operation.r#type = "send",
+        messaging.destination.name = message.topic,
+        messaging.message.id = %message.id,
+    );
+    let mut headers = message.headers.clone();
+    let payload: &[u8] = if omit_payload {
+        headers.push((OMITTED.to_owned(), b"too large for the brokers".to_vec()));
+        &[]
+    } else {
+        &message.payload
+    };
+    let mut record = FutureRecord::<[u8], [u8]>::to(&message.topic)
+        .payload(payload)
+        .headers(owned_headers(&headers));
+    if !message.key.is_empty() {
+        record = record.key(&message.key);
+    }
+    let sent = producer.send(record, QUEUE).instrument(span).await;
+    sent.map(|_| ()).map_err(|(error, _)| error)
+}
