@@ -17,6 +17,7 @@ mod manifest;
 mod registry;
 #[cfg(test)]
 mod rehearsal;
+mod rest;
 mod scim;
 mod sql;
 

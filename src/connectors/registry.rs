@@ -37,6 +37,11 @@ const KINDS: &[Kind] = &[
         build: super::file::build,
     },
     Kind {
+        name: "rest",
+        can: super::rest::CAN,
+        build: super::rest::build,
+    },
+    Kind {
         name: "scim",
         can: super::scim::CAN,
         build: super::scim::build,

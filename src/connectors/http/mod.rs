@@ -132,6 +132,22 @@ impl Transport {
         })
     }
 
+    /// The path beneath the base address that a link of the target leads to; `None` when it leads
+    /// elsewhere, where the credential must not go.
+    pub(super) fn relative(&self, link: &str) -> Option<String> {
+        let absolute = link.starts_with('/') || Url::parse(link).is_ok();
+        let url = self.base.join(link).ok().filter(|_| absolute)?;
+        let base = self.base.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(base)?;
+        if url.origin() != self.base.origin() || !path.starts_with('/') {
+            return None;
+        }
+        Some(match url.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        })
+    }
+
     fn build(
         &self,
         request: HttpRequest,

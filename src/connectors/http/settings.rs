@@ -18,6 +18,18 @@ impl Transport {
     pub(in crate::connectors) fn read(table: &Table<'_>, manifest: &Manifest) -> Option<Self> {
         let base = read_base(table);
         let sign_in = read_sign_in(table, manifest);
+        for (role, declared) in &manifest.credentials {
+            if !declared.needs_secret() {
+                table.report(
+                    table.line(),
+                    format!(
+                        "the {} has no secret, but a server asks for one",
+                        role.as_str()
+                    ),
+                    "write where the secret lies; `none:` is for files",
+                );
+            }
+        }
         let client = client(Duration::from_secs(manifest.limits.timeout_seconds));
         if client.is_none() {
             table.report(
