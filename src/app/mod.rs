@@ -3,4 +3,11 @@
 //! Owns the one place that reads the wall clock and draws random ids, and the order in which parts
 //! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
 
+pub mod dev;
+mod parts;
+mod serve;
+mod told;
 pub mod wall;
+
+pub use parts::{AppError, Parts};
+pub use serve::{Duties, serve};

@@ -10,9 +10,11 @@ mod completions;
 mod connectors;
 mod context;
 mod dead_letters;
+mod dev;
 mod exit;
 mod migrate;
 mod output;
+mod run;
 mod secrets;
 mod tasks;
 mod workflows;
@@ -42,6 +44,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the whole product embedded, with simulated targets and a company leaving them.
+    Dev(dev::Arguments),
+    /// Run one worker until SIGTERM.
+    Run,
     /// Check configuration, manifests and workflows; tell all problems at once.
     Check,
     /// List and show cases.
@@ -85,8 +91,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    log();
     let context = Context::new(cli.config, cli.json);
     match cli.command {
+        Command::Dev(arguments) => dev::run(&context, arguments).await,
+        Command::Run => run::run(&context).await,
         Command::Check => check::run(&context),
         Command::Cases(command) => cases::run(&context, command).await,
         Command::Tasks(command) => tasks::run(&context, command).await,
@@ -97,6 +106,16 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Migrate => migrate::run(&context).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }
+}
+
+/// Log lines go to standard error.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CLAWBACK_LOG")
+        .unwrap_or_else(|_| "warn,clawback=info,rdkafka=error,librdkafka=error".into());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 #[cfg(test)]

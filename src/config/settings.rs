@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment;
 use crate::document::{Document, Problem, Problems, Table};
+use crate::engine;
+use crate::intake;
 use crate::secrets::{self, KeySource, VaultError, VaultKey};
 use crate::store;
 
@@ -25,6 +27,10 @@ pub struct Settings {
     pub vault: secrets::Settings,
     /// `[connectors]`.
     pub connectors: Folder,
+    /// `[engine]`.
+    pub engine: engine::Settings,
+    /// `[kafka]`; none means that this process reads and publishes nothing.
+    pub kafka: Option<intake::Settings>,
     /// `[workflows]`; none means that only the built-in workflows are used.
     pub workflows: Option<Folder>,
 }
@@ -110,12 +116,16 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         line: 1,
     });
     let workflows = folder(root, "workflows", beside);
+    let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
+    let kafka = room(root, "kafka", intake::Settings::read);
     root.finish();
     Settings {
         file: file.to_owned(),
         store,
         vault,
         connectors,
+        engine,
+        kafka,
         workflows,
     }
 }

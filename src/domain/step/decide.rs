@@ -80,7 +80,7 @@ pub fn decide(
     let stage = run.stage.clone();
     let mut step = Step::new(run, task, given);
     if step.run().halted {
-        halt(&mut step, &stage)?;
+        halt(&mut step, &stage, woken)?;
         return Ok(Decision::Settle(Box::new(step.finish())));
     }
     match stage {
@@ -120,16 +120,21 @@ pub fn decide(
     step.into_decision()
 }
 
-fn halt(step: &mut Step<'_>, stage: &Stage) -> Result<(), Inconsistent> {
+fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsistent> {
     if stage.ended() {
         return Ok(());
     }
     if let RunBody::Case(body) = &step.run().body {
-        if matches!(stage, Stage::WithPerson { .. }) && body.claim.is_none() {
+        // A review closes when its children have stopped too; the last of them wakes this run.
+        let waits = body.claim.is_none() || woken.open_children > 0;
+        if matches!(stage, Stage::WithPerson { .. }) && waits {
             return Ok(());
         }
         let fallback = step.fallback_state()?;
         step.enter(&fallback)
+    } else if woken.open_children > 0 {
+        // They are halted as well, and wake this run when the last of them has ended.
+        Ok(())
     } else {
         step.end(End::Halted);
         Ok(())

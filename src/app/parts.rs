@@ -1,0 +1,116 @@
+//! The long-lived parts of a process, opened once.
+//!
+//! Owns their order: vault and store first, then everything that stands on them. A part that cannot
+//! be opened stops the start with its own words. Starts no task.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::connectors::Registry;
+use crate::definitions::Library;
+use crate::domain::time::{Chance, Clock};
+use crate::engine::{Engine, EngineError, Ports, Settings};
+use crate::intake::IntakeError;
+use crate::publish::PublishError;
+use crate::secrets::{LocalVault, Secrets, VaultError};
+use crate::store::{self, Store, StoreError};
+use crate::verification::Verification;
+
+/// Why a process could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Kafka in.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// Kafka out.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A file, a port or a signal.
+    #[error("CB-APP-1: {0}")]
+    Io(&'static str, #[source] std::io::Error),
+    /// A part ended by panicking; the process stops, leases run out, another worker goes on.
+    #[error("CB-APP-2: {0} has panicked")]
+    Panicked(&'static str),
+    /// The simulated estate.
+    #[error(transparent)]
+    Estate(#[from] crate::demo::EstateError),
+    /// The embedded broker.
+    #[error(transparent)]
+    Broker(#[from] crate::demo::broker::BrokerError),
+    /// The files that `dev` writes for itself are wrong: a bug.
+    #[error(transparent)]
+    Config(#[from] crate::document::Problems),
+    /// An event of the demonstration could not be sent.
+    #[error("CB-APP-3: the demonstration's own event was not sent")]
+    Send(#[source] rdkafka::error::KafkaError),
+}
+
+/// What every duty of a process shares.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// Guarded connectors.
+    pub registry: Arc<Registry>,
+    /// The vault itself.
+    pub vault: Arc<LocalVault>,
+    /// Workflows.
+    pub library: Arc<Library>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter and ids.
+    pub chance: Arc<dyn Chance>,
+}
+
+impl Parts {
+    /// Opens vault and store as the configuration says.
+    ///
+    /// # Errors
+    /// When either cannot be opened, or the schema does not fit.
+    pub async fn open(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+    ) -> Result<Self, AppError> {
+        let key = config.settings.vault_key()?;
+        let vault = Arc::new(LocalVault::open(&config.settings.vault.path, key)?);
+        let store = store::open(&config.settings.store).await?;
+        store.ping().await?;
+        Ok(Self {
+            store,
+            registry: Arc::new(config.connectors),
+            vault,
+            library: Arc::new(config.workflows),
+            clock,
+            chance,
+        })
+    }
+
+    /// The connectors' secrets.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(self.vault.clone())
+    }
+
+    /// An engine over these parts.
+    pub fn engine(&self, settings: Settings) -> Engine {
+        let ports = Ports {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            secrets: Arc::new(self.secrets()),
+            verification: Arc::new(Verification::new(self.clock.clone())),
+            library: self.library.clone(),
+            clock: self.clock.clone(),
+            chance: self.chance.clone(),
+        };
+        Engine::new(ports, settings)
+    }
+}

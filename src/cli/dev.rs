@@ -1,0 +1,101 @@
+//! `clawback dev`: the whole product embedded, with a believable company leaving it.
+//!
+//! Owns what the terminal tells and the exit code: `--once` ends well only if the promise held,
+//! judged against the targets' own truth. Needs no server and leaves nothing behind.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::exit::Exit;
+use super::output::{Output, sheet};
+use super::run::stop_signal;
+use crate::app::dev::{Dev, Summary, Wanted};
+
+/// What the demonstration is like.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Play a fixed set of events, wait until all is settled or with a person, and judge it.
+    #[arg(long)]
+    once: bool,
+    /// Decides the people, their access and the lies.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// People at the start.
+    #[arg(long, default_value_t = 60)]
+    employees: usize,
+    /// Seconds between two events of the stream.
+    #[arg(long, default_value_t = 3)]
+    pause_seconds: u64,
+    /// Keep everything in this folder instead of a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+/// Plays until stopped, or once.
+pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
+    let temporary = tempfile::Builder::new().prefix("clawback-dev-").tempdir()?;
+    let folder = arguments.folder.unwrap_or_else(|| temporary.path().to_owned());
+    let wanted = Wanted {
+        folder,
+        seed: arguments.seed,
+        employees: arguments.employees,
+        pause: Duration::from_secs(arguments.pause_seconds),
+    };
+    let mut dev = Dev::start(wanted, context.clock.clone(), context.chance.clone()).await?;
+    let config = dev.config_file.display().to_string();
+    let tell = |line: &str| Output::note(line);
+    if arguments.once {
+        let summary = dev.once(&tell).await?;
+        dev.stop().await?;
+        let held = summary.violations.is_empty();
+        context.output.data(&as_json(&summary), || as_sheet(&summary))?;
+        return Ok(if held { Exit::Done } else { Exit::Failed });
+    }
+    Output::note(&format!(
+        "Four simulated targets, an embedded broker and one worker are running.\n\
+         In another terminal:\n  \
+         clawback --config {config} tasks list\n  \
+         clawback --config {config} cases list\n\
+         Ctrl-C stops everything."
+    ));
+    let stop = CancellationToken::new();
+    let mut signals = tokio::task::JoinSet::new();
+    let asked = stop.clone();
+    signals.spawn(async move {
+        stop_signal().await;
+        asked.cancel();
+    });
+    dev.stream(&tell, &stop).await?;
+    dev.stop().await?;
+    Ok(Exit::Done)
+}
+
+fn as_json(summary: &Summary) -> Value {
+    let mut value = json!(summary);
+    value["promise_held"] = summary.violations.is_empty().into();
+    value
+}
+
+fn as_sheet(summary: &Summary) -> String {
+    let held = if summary.violations.is_empty() {
+        "held, judged against the targets themselves".to_owned()
+    } else {
+        format!("BROKEN:\n{}", summary.violations.join("\n"))
+    };
+    sheet(&[
+        ("events recorded", summary.events_recorded.to_string()),
+        ("cases", summary.cases.to_string()),
+        ("removals verified", summary.removals_verified.to_string()),
+        ("with a person", summary.removals_in_tasks.to_string()),
+        ("rotations", summary.rotations_completed.to_string()),
+        ("dead letters", summary.dead_letters.to_string()),
+        ("lies told by targets", summary.lies_told.to_string()),
+        ("seconds", format!("{:.1}", summary.seconds)),
+        ("the promise", held),
+    ])
+}

@@ -1,0 +1,48 @@
+//! `clawback run`: one worker, until it is told to stop.
+//!
+//! Owns the reading of signals: the first asks for a drain, the second ends the process. Everything
+//! that runs is put together by `app`.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::exit::Exit;
+use super::output::Output;
+use crate::app::{Duties, Parts, serve};
+
+/// Works until SIGTERM or SIGINT.
+pub async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let config = context.whole()?;
+    let engine = config.settings.engine.clone();
+    let intake = config.settings.kafka.clone();
+    let publish = intake.as_ref().map(|kafka| kafka.connection.clone());
+    let parts = Parts::open(config, context.clock.clone(), context.chance.clone()).await?;
+    let engine = Arc::new(parts.engine(engine));
+    let stop = CancellationToken::new();
+    let mut signals = tokio::task::JoinSet::new();
+    let asked = stop.clone();
+    signals.spawn(async move {
+        stop_signal().await;
+        Output::note("draining; once more to stop at once");
+        asked.cancel();
+        stop_signal().await;
+        std::process::exit(1);
+    });
+    serve(&parts, engine, Duties { intake, publish }, stop).await?;
+    Ok(Exit::Done)
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        // Without signals there is only the end of the process itself.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
