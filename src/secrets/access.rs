@@ -49,7 +49,8 @@ impl Secrets {
         Self { vault }
     }
 
-    /// The credential to sign in with. Cheap enough for each call: one `stat`, one decryption.
+    /// The credential to sign in with; one without a value for `none:<name>`. Cheap enough for each
+    /// call: one `stat`, one decryption.
     ///
     /// # Errors
     /// `auth_failure` when the vault has no such secret, so that a rotation may make one.
@@ -59,6 +60,15 @@ impl Secrets {
         role: CredentialRole,
     ) -> Result<Credential, Failure> {
         let (owner, declared) = declared(manifest, role)?;
+        if !declared.needs_secret() {
+            return Ok(Credential {
+                role,
+                version: 0,
+                remote_ref: None,
+                username: declared.username.clone(),
+                secret: String::new().into(),
+            });
+        }
         self.in_slot(&owner, declared, Slot::Current)?
             .ok_or_else(|| VaultError::missing(&owner.reference, Slot::Current).into())
     }
@@ -104,7 +114,8 @@ impl Secrets {
     ) -> Result<Vec<SecretAge>, Failure> {
         let mut ages = Vec::new();
         for manifest in manifests {
-            for (role, declared) in &manifest.credentials {
+            let kept = manifest.credentials.iter();
+            for (role, declared) in kept.filter(|(_, declared)| declared.needs_secret()) {
                 let record = self.vault.record(&owner(manifest, *role, declared))?;
                 let Some(current) = record.and_then(|record| record.current) else {
                     continue;
@@ -130,7 +141,11 @@ impl Secrets {
         let mut lines = Vec::new();
         for manifest in manifests {
             for (role, declared) in &manifest.credentials {
-                let record = self.vault.record(&owner(manifest, *role, declared))?;
+                let record = if declared.needs_secret() {
+                    self.vault.record(&owner(manifest, *role, declared))?
+                } else {
+                    None
+                };
                 let current = record.as_ref().and_then(|record| record.current.as_ref());
                 lines.push(SecretListing {
                     connector: manifest.name.clone(),

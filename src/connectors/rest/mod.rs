@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::http::Transport;
+use super::http_secrets::TokenEndpoint;
 use super::{
     Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
     unsupported,
@@ -46,11 +47,13 @@ pub fn build(
     _clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
     let transport = Transport::read(table, manifest).map(Arc::new);
+    let tokens = TokenEndpoint::read(table, manifest, transport.as_ref());
     let settings = Settings::read(table, manifest);
     table.finish();
     Some(Arc::new(RestConnector {
         transport: transport?,
         settings: settings?,
+        tokens,
     }))
 }
 
@@ -59,6 +62,8 @@ pub fn build(
 struct RestConnector {
     transport: Arc<Transport>,
     settings: Settings,
+    /// Where it makes its own tokens; `None` when the manifest declares no rotation.
+    tokens: Option<TokenEndpoint>,
 }
 
 /// What a look at one account showed.
@@ -122,6 +127,12 @@ impl RestConnector {
         look.completeness.pages_closed &= items.closed;
         look.age_seconds = look.age_seconds.max(items.age_seconds);
         shape::entitlements(shape, &items.values)
+    }
+
+    fn tokens(&self) -> Result<&TokenEndpoint, Failure> {
+        self.tokens
+            .as_ref()
+            .ok_or_else(|| unsupported("replace its own secret"))
     }
 
     /// "Not found" to a write: what is there now decides what that means.
@@ -227,25 +238,25 @@ impl Connector for RestConnector {
         }
     }
 
-    async fn mint(&self, _call: &Call<'_>, _order: &MintOrder) -> Result<Minted, Failure> {
-        Err(unsupported("replace its own secret"))
+    async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
+        self.tokens()?.mint(call, order).await
     }
 
     async fn minted(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
+        call: &Call<'_>,
+        role: CredentialRole,
     ) -> Result<Vec<KnownSecret>, Failure> {
-        Err(unsupported("replace its own secret"))
+        self.tokens()?.minted(call, role).await
     }
 
     async fn retire(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
-        _remote_ref: &str,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
     ) -> Result<(), Failure> {
-        Err(unsupported("replace its own secret"))
+        self.tokens()?.retire(call, role, remote_ref).await
     }
 }
 

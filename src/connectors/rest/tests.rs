@@ -401,3 +401,28 @@ fn h3_the_manifest_in_the_documentation_can_be_loaded() {
         panic!("{problems}");
     }
 }
+
+#[test]
+fn h3_the_manifests_of_the_simulated_estate_can_be_loaded() {
+    let texts = [
+        ("crm", include_str!("../../demo/manifests/crm.toml")),
+        (
+            "directory",
+            include_str!("../../demo/manifests/directory.toml"),
+        ),
+        ("payroll", include_str!("../../demo/manifests/payroll.toml")),
+        ("wiki", include_str!("../../demo/manifests/wiki.toml")),
+    ];
+    let files: Vec<_> = texts
+        .into_iter()
+        .map(|(name, text)| {
+            let text = text.replace("{base_url}", "http://127.0.0.1:1");
+            (format!("{name}.toml"), text.replace("{path}", "/srv/place"))
+        })
+        .collect();
+    let clock: Arc<dyn Clock> = Moved::new();
+    match Registry::load(&files, &clock) {
+        Ok(registry) => assert_eq!(registry.names().count(), 4),
+        Err(problems) => panic!("{problems}"),
+    }
+}

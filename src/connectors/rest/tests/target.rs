@@ -49,6 +49,7 @@ pub fn load(base: &str, shape: &str) -> Result<RestConnector, Problems> {
     let connector = parts.map(|(transport, settings)| RestConnector {
         transport,
         settings,
+        tokens: None,
     });
     document.take_problems().or(connector)
 }
