@@ -5,9 +5,14 @@
 
 pub mod dev;
 mod parts;
+pub mod plan;
+pub mod post;
+pub mod probe;
 mod serve;
 mod told;
+pub mod vault;
 pub mod wall;
 
+pub use crate::secrets::forbid_core_dumps;
 pub use parts::{AppError, Parts};
 pub use serve::{Duties, serve};

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{sheet, table};
+use crate::app::probe::{self, Tried};
+use crate::app::vault;
 use crate::config;
 use crate::domain::access::Operation;
 use crate::domain::id::ConnectorName;
@@ -22,11 +24,17 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Try every credential at its target: the smallest real work, nothing is changed.
+    Check {
+        /// Only this connector.
+        name: Option<String>,
+    },
 }
 
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
-    let registry = config::connectors(&context.settings()?, &context.clock)?;
+    let settings = context.settings()?;
+    let registry = config::connectors(&settings, &context.clock)?;
     let facts: Vec<Value> = registry
         .iter()
         .map(|connector| {
@@ -89,8 +97,43 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 format!("{}\n\n{operations}", tell(fact))
             })?;
         }
+        Command::Check { name } => {
+            let name = name.map(ConnectorName);
+            if let Some(name) = name.as_ref().filter(|name| registry.get(name).is_none()) {
+                return Err(Stop::NotFound {
+                    what: "connector",
+                    name: name.to_string(),
+                }
+                .into());
+            }
+            let vault = vault::open(&settings)?;
+            return tried(
+                context,
+                &probe::connectors(&registry, vault, name.as_ref()).await,
+            );
+        }
     }
     Ok(Exit::Done)
+}
+
+fn tried(context: &Context, tried: &[Tried]) -> anyhow::Result<Exit> {
+    context.output.data(&serde_json::to_value(tried)?, || {
+        let rows = tried.iter().map(|one| {
+            let result = one.failure.as_ref();
+            vec![
+                one.connector.to_string(),
+                one.role.as_str().to_owned(),
+                result.map_or("works".to_owned(), ToString::to_string),
+            ]
+        });
+        table(
+            &["connector", "credential", "result"],
+            rows.collect(),
+            "no connectors",
+        )
+    })?;
+    let all_work = tried.iter().all(|one| one.failure.is_none());
+    Ok(if all_work { Exit::Done } else { Exit::Failed })
 }
 
 fn text(fact: &Value, key: &str) -> String {

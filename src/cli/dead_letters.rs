@@ -1,4 +1,4 @@
-//! `clawback dead-letters`: list and show.
+//! `clawback dead-letters`: list, show, replay.
 //!
 //! Owns how a message that could not be read is told. The message itself stays as it came; what can
 //! be shown as text is shown as text.
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{instant, sheet, table};
+use crate::app::post;
 use crate::domain::id::DeadLetterId;
 use crate::store::DeadLetter;
 
@@ -25,6 +26,12 @@ pub enum Command {
     Show {
         /// Its id.
         id: DeadLetterId,
+    },
+    /// Send dead letters to their topic again, after a fix.
+    Replay {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<DeadLetterId>,
     },
 }
 
@@ -43,6 +50,26 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 name: id.to_string(),
             })?;
             context.output.data(&as_json(&letter), || tell(&letter))?;
+        }
+        Command::Replay { ids } => {
+            let mut replayed = Vec::new();
+            for id in ids {
+                let (clock, chance) = (context.clock.as_ref(), context.chance.as_ref());
+                match post::replay(store.as_ref(), id, clock, chance).await? {
+                    Some(message) => replayed.push(json!({ "id": id, "message": message })),
+                    None => {
+                        return Err(Stop::NotFound {
+                            what: "dead letter",
+                            name: id.to_string(),
+                        }
+                        .into());
+                    }
+                }
+            }
+            let count = replayed.len();
+            context.output.data(&replayed.into(), || {
+                format!("{count} in the outbox; a worker sends them")
+            })?;
         }
     }
     Ok(Exit::Done)

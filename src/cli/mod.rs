@@ -14,8 +14,10 @@ mod dev;
 mod exit;
 mod migrate;
 mod output;
+mod plan;
 mod run;
 mod secrets;
+mod submit;
 mod tasks;
 mod workflows;
 
@@ -50,6 +52,10 @@ enum Command {
     Run,
     /// Check configuration, manifests and workflows; tell all problems at once.
     Check,
+    /// Send the events of a file to the lifecycle topic.
+    Submit(submit::Arguments),
+    /// Show what would be sent for the events of a file, without sending it.
+    Plan(plan::Arguments),
     /// List and show cases.
     #[command(subcommand)]
     Cases(cases::Command),
@@ -62,7 +68,7 @@ enum Command {
     /// List, show, draw and test workflows.
     #[command(subcommand)]
     Workflows(workflows::Command),
-    /// List, set and rotate the connectors' own secrets.
+    /// List, set and rotate the connectors' own secrets; make the vault's key.
     #[command(subcommand)]
     Secrets(secrets::Command),
     /// List, show and replay messages that could not be read.
@@ -77,6 +83,8 @@ enum Command {
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before any secret is read. Where the system refuses it, the program still does its work.
+    let _ = crate::app::forbid_core_dumps();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -97,6 +105,8 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Dev(arguments) => dev::run(&context, arguments).await,
         Command::Run => run::run(&context).await,
         Command::Check => check::run(&context),
+        Command::Submit(arguments) => submit::run(&context, &arguments).await,
+        Command::Plan(arguments) => plan::run(&context, &arguments).await,
         Command::Cases(command) => cases::run(&context, command).await,
         Command::Tasks(command) => tasks::run(&context, command).await,
         Command::Connectors(command) => connectors::run(&context, command).await,

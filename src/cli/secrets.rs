@@ -1,20 +1,34 @@
-//! `clawback secrets`: list, rotate.
+//! `clawback secrets`: list, set, rotate, and the vault's key.
 //!
-//! Owns how the connectors' own secrets are told, by reference and age. A value is never an argument
-//! (arguments are seen by every process) and never printed.
+//! Owns how the connectors' own secrets are told, by reference and age. A value is read from standard
+//! input or asked for with the echo off; it is never an argument (arguments are seen by every
+//! process) and never printed.
 
-use clap::{Subcommand, ValueEnum};
+use std::io::{IsTerminal, Read};
+use std::process::{Command as Process, Stdio};
+
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::context::{Context, Wishing};
-use super::exit::Exit;
+use super::exit::{Exit, Stop};
+use super::output::{Output, table};
+use crate::app::vault;
+use crate::config;
 use crate::domain::command::Wish;
 use crate::domain::id::ConnectorName;
 use crate::domain::verdict::CredentialRole;
 
+/// Longer input is no secret but a mistake.
+const LONGEST_BYTES: u64 = 64 * 1024;
+
 /// What to do with secrets.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Every secret that a manifest declares, with its age; no values.
+    List,
+    /// Put a value in: from standard input, or asked for.
+    Set(Set),
     /// Replace a connector's secret now.
     Rotate {
         /// Whose.
@@ -25,6 +39,24 @@ pub enum Command {
         #[command(flatten)]
         wishing: Wishing,
     },
+    /// Draw the vault's key into the configured file; an existing one stays.
+    Init,
+}
+
+/// A value for a secret.
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The connector; or, for secrets of Clawback's own connections, the reference (`local:…`).
+    of: String,
+    /// Which of the connector's secrets.
+    #[arg(long, value_enum, default_value_t = Role::Writer)]
+    role: Role,
+    /// Sign-in name that goes with it.
+    #[arg(long)]
+    username: Option<String>,
+    /// The target's own id of this secret, so that a later rotation can retire it.
+    #[arg(long, value_name = "ID")]
+    remote_ref: Option<String>,
 }
 
 /// A connector's credentials.
@@ -51,6 +83,8 @@ impl From<Role> for CredentialRole {
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::List => list(context),
+        Command::Set(set) => self::set(context, set).await,
         Command::Rotate {
             connector,
             role,
@@ -62,10 +96,127 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 role: role.into(),
             };
             let answer = context.wish(store.as_ref(), &wishing, wish).await?;
+            let data = json!({ "answer": answer });
+            context.output.data(&data, || answer.message.clone())?;
+            Ok(Exit::Done)
+        }
+        Command::Init => {
+            let id = vault::create_key(&context.settings()?)?;
             context
                 .output
-                .data(&json!({ "answer": answer }), || answer.message.clone())?;
+                .data(&json!({ "key": id }), || format!("the vault's key is {id}"))?;
+            Ok(Exit::Done)
         }
     }
+}
+
+fn list(context: &Context) -> anyhow::Result<Exit> {
+    let settings = context.settings()?;
+    let registry = config::connectors(&settings, &context.clock)?;
+    let secrets = vault::list(&settings, &registry, context.clock.now())?;
+    context.output.data(&serde_json::to_value(&secrets)?, || {
+        let days = |seconds: u64| format!("{} d", seconds / 86_400);
+        let rows = secrets.iter().map(|secret| {
+            let record = secret.record.as_ref();
+            let pending = record.is_some_and(|record| record.pending.is_some());
+            let previous = record.is_some_and(|record| record.previous.is_some());
+            vec![
+                secret.connector.to_string(),
+                secret.role.as_str().to_owned(),
+                secret.reference.clone(),
+                secret.age_seconds.map_or("missing".to_owned(), days),
+                secret.max_age_seconds.map_or(String::new(), days),
+                match (pending, previous) {
+                    (true, _) => "a new one is pending",
+                    (false, true) => "the old one is not yet shown to be refused",
+                    (false, false) => "",
+                }
+                .to_owned(),
+            ]
+        });
+        let headings = [
+            "connector",
+            "role",
+            "reference",
+            "age",
+            "at most",
+            "rotation",
+        ];
+        table(&headings, rows.collect(), "no secrets are declared")
+    })?;
     Ok(Exit::Done)
+}
+
+async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
+    let settings = context.settings()?;
+    let now = context.clock.now();
+    let version = if set.of.contains(':') {
+        let new = vault::value(value()?, set.username, set.remote_ref);
+        vault::put_platform(&settings, &set.of, new, now)?
+    } else {
+        let registry = config::connectors(&settings, &context.clock)?;
+        let connector = ConnectorName(set.of.clone());
+        if registry.get(&connector).is_none() {
+            return Err(Stop::NotFound {
+                what: "connector",
+                name: set.of,
+            }
+            .into());
+        }
+        let new = vault::value(value()?, set.username, set.remote_ref);
+        let of = (&connector, set.role.into());
+        let version = vault::put(&settings, &registry, of, new, now).await?;
+        version.unwrap_or_default()
+    };
+    context.output.data(&json!({ "version": version }), || {
+        format!("kept as version {version}")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The value without the line end after it.
+fn value() -> anyhow::Result<String> {
+    let terminal = std::io::stdin().is_terminal();
+    let mut text = String::new();
+    if terminal {
+        Output::note("the value, then Enter (it is not shown):");
+        let _quiet = Quiet::begin();
+        std::io::stdin().read_line(&mut text)?;
+    } else {
+        std::io::stdin()
+            .take(LONGEST_BYTES)
+            .read_to_string(&mut text)?;
+    }
+    let value = text.strip_suffix('\n').unwrap_or(&text);
+    let value = value.strip_suffix('\r').unwrap_or(value).to_owned();
+    if value.is_empty() {
+        anyhow::bail!("the value is empty; give it on standard input");
+    }
+    Ok(value)
+}
+
+/// The terminal's echo is off while this lives.
+struct Quiet;
+
+impl Quiet {
+    fn begin() -> Self {
+        echo("-echo");
+        Self
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        echo("echo");
+    }
+}
+
+fn echo(how: &str) {
+    // Without `stty` the value shows while it is typed; it still goes nowhere else.
+    let _ = Process::new("stty")
+        .arg(how)
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
 }
