@@ -31,13 +31,13 @@ pub async fn connectors(
     vault: Arc<LocalVault>,
     only: Option<&ConnectorName>,
 ) -> Vec<Tried> {
-    let secrets = Secrets::new(vault);
+    let secrets = &Secrets::new(vault);
     let chosen = registry
         .iter()
         .filter(|connector| only.is_none_or(|name| name == connector.name()));
     let tried = chosen.flat_map(|connector| {
         let roles = connector.manifest().credentials.keys();
-        roles.map(|role| one(connector, &secrets, *role))
+        roles.map(move |role| one(connector, secrets, *role))
     });
     join_all(tried).await
 }

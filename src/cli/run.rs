@@ -10,13 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::Output;
-use crate::app::{Duties, Parts, serve};
+use crate::app::{Duties, Parts, serve, vault};
 
 /// Works until SIGTERM or SIGINT.
 pub async fn run(context: &Context) -> anyhow::Result<Exit> {
     let config = context.whole()?;
     let engine = config.settings.engine.clone();
-    let intake = config.settings.kafka.clone();
+    let mut intake = config.settings.kafka.clone();
+    if let Some(kafka) = &mut intake {
+        vault::resolve(&mut kafka.connection, &config.settings)?;
+    }
     let publish = intake.as_ref().map(|kafka| kafka.connection.clone());
     let parts = Parts::open(config, context.clock.clone(), context.chance.clone()).await?;
     let engine = Arc::new(parts.engine(engine));
