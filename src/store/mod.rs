@@ -4,6 +4,8 @@
 //! pure closures, so no transaction is ever held across a remote call. A store that is away is
 //! back-pressure ([`StoreError::Unavailable`]), never the outcome of a run.
 
+#[cfg(test)]
+mod conformance;
 mod contract;
 mod docket;
 mod error;
@@ -16,8 +18,14 @@ mod schema;
 mod settings;
 mod shape;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+
+// Where the conformance suite finds the domain, here and in the integration tests.
+#[cfg(test)]
+use crate::domain;
 
 pub use contract::*;
 pub use error::StoreError;

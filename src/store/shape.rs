@@ -135,6 +135,14 @@ pub(super) fn run_of(id: Uuid, body: &str) -> Stored<Run> {
     parsed(body, "runs", "body", id)
 }
 
+/// The run of a leased row. One that can't be read stays leased, owed and visible; it must not keep
+/// the others that came with it from their work.
+pub(super) fn readable(id: Uuid, body: &str) -> Option<Run> {
+    run_of(id, body)
+        .inspect_err(|error| tracing::error!(run = %id, error = %error, "a run can't be read"))
+        .ok()
+}
+
 /// A row that does not fit.
 pub(super) fn corrupt(
     table: &'static str,

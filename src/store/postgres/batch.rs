@@ -22,9 +22,7 @@ impl Batch {
     where
         T: for<'q> Encode<'q, Postgres> + Type<Postgres>,
     {
-        self.arguments
-            .add(value)
-            .map_err(|error| StoreError::Refused(error))?;
+        self.arguments.add(value).map_err(StoreError::Refused)?;
         self.count += 1;
         Ok(format!("${}::{sql_type}", self.count))
     }

@@ -5,7 +5,7 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use crate::domain::id::{CaseId, EntitlementId, RunId};
+use crate::domain::id::{CaseId, RunId};
 use crate::domain::settlement::JournalEntry;
 use crate::store::Stored;
 use crate::store::row::JournalRow;
@@ -15,65 +15,35 @@ use super::batch::{Batch, Columns};
 
 /// Adds the part that writes these lines; `join` limits them to runs whose settlement was taken.
 pub(super) fn write(batch: &mut Batch, entries: &[&JournalEntry], join: &str) -> Stored<()> {
+    fn each<T>(entries: &[&JournalEntry], f: impl Fn(&JournalEntry) -> T) -> Vec<T> {
+        entries.iter().map(|entry| f(entry)).collect()
+    }
     if entries.is_empty() {
         return Ok(());
     }
-    let each = |f: fn(&JournalEntry) -> Option<String>| -> Vec<Option<String>> {
-        entries.iter().map(|entry| f(entry)).collect()
-    };
-    let failures = entries
-        .iter()
-        .map(|entry| entry.failure.as_ref().map(json).transpose());
-    let failures = failures.collect::<Stored<Vec<_>>>()?;
-    let details = entries
-        .iter()
-        .map(|entry| entry.detail.as_ref().map(json).transpose());
-    let details = details.collect::<Stored<Vec<_>>>()?;
-    let items = each(|entry| {
-        entry
-            .item
-            .as_ref()
-            .map(|item: &EntitlementId| item.0.clone())
-    });
-    let states: Vec<String> = entries.iter().map(|entry| entry.state.0.clone()).collect();
+    let all = entries;
+    let failures = each(all, |entry| entry.failure.as_ref().map(json).transpose());
+    let failures = failures.into_iter().collect::<Stored<Vec<_>>>()?;
+    let details = each(all, |entry| entry.detail.as_ref().map(json).transpose());
+    let details = details.into_iter().collect::<Stored<Vec<_>>>()?;
+    let items = each(all, |entry| entry.item.as_ref().map(|item| item.0.clone()));
     let mut columns = Columns::new(batch);
     columns
-        .add(
-            "run_id",
-            "uuid",
-            entries.iter().map(|e| e.run.0).collect::<Vec<_>>(),
-        )?
+        .add("run_id", "uuid", each(all, |entry| entry.run.0))?
         .add(
             "sequence",
             "bigint",
-            entries
-                .iter()
-                .map(|e| e.sequence.cast_signed())
-                .collect::<Vec<_>>(),
+            each(all, |entry| entry.sequence.cast_signed()),
         )?
-        .add(
-            "at_us",
-            "bigint",
-            entries.iter().map(|e| micros(e.at)).collect::<Vec<_>>(),
-        )?
+        .add("at_us", "bigint", each(all, |entry| micros(entry.at)))?
         .add(
             "place",
             "integer",
-            entries
-                .iter()
-                .map(|e| e.place.cast_signed())
-                .collect::<Vec<_>>(),
+            each(all, |entry| entry.place.cast_signed()),
         )?
-        .add("state", "text", states)?
+        .add("state", "text", each(all, |entry| entry.state.0.clone()))?
         .add("item", "text", items)?
-        .add(
-            "outcome",
-            "text",
-            entries
-                .iter()
-                .map(|e| e.outcome.as_str())
-                .collect::<Vec<_>>(),
-        )?
+        .add("outcome", "text", each(all, |entry| entry.outcome.as_str()))?
         .add("failure", "text", failures)?
         .add("detail", "text", details)?;
     let rows = columns.rows("x");
@@ -82,7 +52,7 @@ pub(super) fn write(batch: &mut Batch, entries: &[&JournalEntry], join: &str) ->
         "lines",
         &format!(
             "INSERT INTO journal (run_id, sequence, at_us, place, state, item, outcome, failure, \
-             detail) SELECT x.* FROM {rows} {join} ON CONFLICT DO NOTHING"
+             detail) SELECT x.* FROM {rows} {join}"
         ),
     );
     Ok(())

@@ -12,7 +12,7 @@ use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
-use crate::store::shape::{RunColumns, micros, run_of};
+use crate::store::shape::{RunColumns, micros, readable};
 use crate::store::{Claimed, Keep, Stored};
 
 use super::batch::{Batch, Columns};
@@ -168,16 +168,16 @@ pub(super) async fn overrule(
 pub(super) async fn handed(tx: &mut PgConnection, rows: Vec<LeasedRow>) -> Stored<Vec<Claimed>> {
     let wanted: Vec<Uuid> = rows.iter().filter_map(|row| row.task_id).collect();
     let mut open = tasks::open_by_id(tx, &wanted).await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Claimed {
-                run: run_of(row.id, &row.body)?,
-                token: FencingToken(row.token),
-                open_children: row.open_children.cast_unsigned(),
-                task: row.task_id.and_then(|id| open.remove(&id)),
-            })
+    let claimed = rows.into_iter().filter_map(|row| {
+        let run = readable(row.id, &row.body)?;
+        Some(Claimed {
+            run,
+            token: FencingToken(row.token),
+            open_children: row.open_children.cast_unsigned(),
+            task: row.task_id.and_then(|id| open.remove(&id)),
         })
-        .collect()
+    });
+    Ok(claimed.collect())
 }
 
 /// Priorities are visited one by one (`rung`), so that runs which are due far ahead are never looked

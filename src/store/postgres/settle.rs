@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::id::{FencingToken, WorkerId};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
-use crate::store::plan::{self, Plan, Share, parts};
+use crate::store::plan::{self, Move, Plan, Share, parts};
 use crate::store::row::LeasedRow;
 use crate::store::shape::micros;
 use crate::store::{Claimed, Fenced, Keep, Settled, Stored};
@@ -231,100 +231,28 @@ fn moves(
     worker: &str,
     now: &str,
 ) -> Stored<()> {
-    let all = &plan.moves;
+    fn each<T>(plan: &Plan<'_>, f: impl Fn(&Move) -> T) -> Vec<T> {
+        plan.moves.iter().map(f).collect()
+    }
     let rows = {
         let mut columns = Columns::new(batch);
         columns
-            .add(
-                "id",
-                "uuid",
-                all.iter().map(|m| m.columns.id).collect::<Vec<_>>(),
-            )?
-            .add(
-                "token",
-                "bigint",
-                all.iter().map(|m| m.token).collect::<Vec<_>>(),
-            )?
-            .add(
-                "step",
-                "bigint",
-                all.iter().map(|m| m.columns.step).collect::<Vec<_>>(),
-            )?
-            .add(
-                "holds",
-                "boolean",
-                all.iter().map(|m| m.holds).collect::<Vec<_>>(),
-            )?
-            .add(
-                "may_keep",
-                "boolean",
-                all.iter().map(|m| m.may_keep).collect::<Vec<_>>(),
-            )?
-            .add(
-                "stage",
-                "text",
-                all.iter().map(|m| m.columns.stage).collect::<Vec<_>>(),
-            )?
-            .add(
-                "state",
-                "text",
-                all.iter()
-                    .map(|m| m.columns.state.clone())
-                    .collect::<Vec<_>>(),
-            )?
-            .add(
-                "due_us",
-                "bigint",
-                all.iter().map(|m| m.columns.due_us).collect::<Vec<_>>(),
-            )?
-            .add(
-                "task_id",
-                "uuid",
-                all.iter().map(|m| m.columns.task_id).collect::<Vec<_>>(),
-            )?
-            .add(
-                "verdict",
-                "smallint",
-                all.iter().map(|m| m.columns.verdict).collect::<Vec<_>>(),
-            )?
-            .add(
-                "ended",
-                "text",
-                all.iter().map(|m| m.columns.ended).collect::<Vec<_>>(),
-            )?
-            .add(
-                "ended_us",
-                "bigint",
-                all.iter().map(|m| m.columns.ended_us).collect::<Vec<_>>(),
-            )?
-            .add(
-                "proof",
-                "bigint",
-                all.iter()
-                    .map(|m| m.columns.proof_sequence)
-                    .collect::<Vec<_>>(),
-            )?
-            .add(
-                "closed",
-                "text",
-                all.iter()
-                    .map(|m| m.columns.closed_state)
-                    .collect::<Vec<_>>(),
-            )?
-            .add(
-                "role",
-                "text",
-                all.iter()
-                    .map(|m| m.columns.rotation_role)
-                    .collect::<Vec<_>>(),
-            )?
-            .add(
-                "body",
-                "text",
-                all.iter()
-                    .map(|m| m.columns.body.clone())
-                    .collect::<Vec<_>>(),
-            )?;
+            .add("id", "uuid", each(plan, |m| m.columns.id))?
+            .add("token", "bigint", each(plan, |m| m.token))?
+            .add("step", "bigint", each(plan, |m| m.columns.step))?
+            .add("holds", "boolean", each(plan, |m| m.holds))?
+            .add("may_keep", "boolean", each(plan, |m| m.may_keep))?
+            .add("stage", "text", each(plan, |m| m.columns.stage))?
+            .add("state", "text", each(plan, |m| m.columns.state.clone()))?
+            .add("due_us", "bigint", each(plan, |m| m.columns.due_us))?
+            .add("task_id", "uuid", each(plan, |m| m.columns.task_id))?
+            .add("verdict", "smallint", each(plan, |m| m.columns.verdict))?
+            .add("ended", "text", each(plan, |m| m.columns.ended))?
+            .add("ended_us", "bigint", each(plan, |m| m.columns.ended_us))?
+            .add("proof", "bigint", each(plan, |m| m.columns.proof_sequence))?
+            .add("closed", "text", each(plan, |m| m.columns.closed_state))?
+            .add("role", "text", each(plan, |m| m.columns.rotation_role))?
+            .add("body", "text", each(plan, |m| m.columns.body.clone()))?;
         columns.rows("u")
     };
     let (born, join) = if has_children {
@@ -424,20 +352,20 @@ fn parents(batch: &mut Batch, plan: &Plan<'_>, worker: &str, now: &str) -> Store
     );
     batch.part(
         "locked",
-        "SELECT p.id, p.owner IS NULL AS free FROM runs p \
-         WHERE p.id IN (SELECT id FROM down) ORDER BY p.id FOR UPDATE",
+        "SELECT p.id, p.owner IS NULL AS free, d.room, d.ended FROM down d \
+         JOIN runs p ON p.id = d.id ORDER BY p.id FOR UPDATE OF p",
     );
-    let wakes = "locked.free AND p.stage = 'gathering' AND p.open_children = d.ended";
+    let wakes = "l.free AND p.stage = 'gathering' AND p.open_children = l.ended";
     batch.part(
         "woken",
         &format!(
-            "UPDATE runs p SET open_children = p.open_children - d.ended, \
+            "UPDATE runs p SET open_children = p.open_children - l.ended, \
                due_us = CASE WHEN {wakes} THEN {now} ELSE p.due_us END, \
-               owner = CASE WHEN {wakes} AND d.room THEN {worker} ELSE p.owner END, \
-               token = p.token + CASE WHEN {wakes} AND d.room THEN 1 ELSE 0 END \
-             FROM down d JOIN locked ON locked.id = d.id WHERE p.id = d.id \
+               owner = CASE WHEN {wakes} AND l.room THEN {worker} ELSE p.owner END, \
+               token = p.token + CASE WHEN {wakes} AND l.room THEN 1 ELSE 0 END \
+             FROM locked l WHERE p.id = l.id \
              RETURNING p.id, p.token, p.open_children, p.task_id, \
-               CASE WHEN locked.free AND p.owner IS NOT NULL THEN p.body END AS body"
+               CASE WHEN l.free AND p.owner IS NOT NULL THEN p.body END AS body"
         ),
     );
     Ok(())

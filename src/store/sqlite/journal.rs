@@ -1,7 +1,7 @@
 //! The append-only journal.
 //!
-//! Written with the state that it explains, never changed. A settlement that is repeated because
-//! its commit was not answered finds its own lines there and leaves them.
+//! Written with the state that it explains, never changed. A repeated settlement is refused before it
+//! gets here, so a second line in the same place would be a bug, and the primary key says so.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -17,7 +17,7 @@ pub(super) async fn insert(tx: &mut SqliteConnection, entries: &[&JournalEntry])
     for chunk in chunks(entries) {
         let sql = format!(
             "INSERT INTO journal (run_id, sequence, place, at_us, state, item, outcome, failure, \
-             detail) VALUES {} ON CONFLICT DO NOTHING",
+             detail) VALUES {}",
             tuples(9, chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));

@@ -16,7 +16,7 @@ use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
-use crate::store::shape::{RunColumns, json, micros, run_of};
+use crate::store::shape::{RunColumns, json, micros, readable};
 use crate::store::{Claimed, Keep, Stored};
 
 use super::funnel::Funnel;
@@ -148,16 +148,16 @@ pub(super) async fn handed(
 ) -> Stored<Vec<Claimed>> {
     let wanted: Vec<Uuid> = rows.iter().filter_map(|row| row.task_id).collect();
     let mut open = tasks::open_by_id(tx, &wanted).await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Claimed {
-                run: run_of(row.id, &row.body)?,
-                token: FencingToken(row.token),
-                open_children: row.open_children.cast_unsigned(),
-                task: row.task_id.and_then(|id| open.remove(&id)),
-            })
+    let claimed = rows.into_iter().filter_map(|row| {
+        let run = readable(row.id, &row.body)?;
+        Some(Claimed {
+            run,
+            token: FencingToken(row.token),
+            open_children: row.open_children.cast_unsigned(),
+            task: row.task_id.and_then(|id| open.remove(&id)),
         })
-        .collect()
+    });
+    Ok(claimed.collect())
 }
 
 pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {

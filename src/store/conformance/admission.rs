@@ -1,0 +1,292 @@
+//! What admission promises: each event once, in order, under the eye of what came before.
+//!
+//! The decisions here are made up; what the domain decides is tested in the domain.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use tokio::task::JoinSet;
+
+use super::super::{Keep, Store};
+use super::Home;
+use super::domain::id::ConnectorName;
+use super::domain::run::{Run, Stage};
+use super::domain::settlement::{Admission, AdmissionDecision, Settlement};
+use super::domain::workflow::End;
+use super::given::{
+    a_case, a_removal, at, bare, case_row, due, ended, event, fenced, gathering, ignores, keep,
+    opens, opens_with, recorded, step,
+};
+
+pub async fn a3_events_of_one_case_see_each_other_within_a_batch(home: &Home) {
+    recorded(
+        &home.store,
+        vec![
+            event("1", "c", 1),
+            event("2", "c", 2),
+            event("3", "other", 1),
+        ],
+    )
+    .await;
+    let seen = Mutex::new(Vec::new());
+    let admitted = home
+        .store
+        .admit(10, at(0), &keep(1, 10), &|event, existing| {
+            let revisions: Vec<u64> = existing.iter().map(|case| case.row.revision).collect();
+            seen.lock()
+                .expect("lock")
+                .push((event.event.id.clone(), revisions));
+            if existing.is_empty() {
+                opens(event)
+            } else {
+                halts(existing[0].row.id, event)
+            }
+        })
+        .await
+        .expect("admitted");
+    let seen = seen.into_inner().expect("lock");
+    let expected = [("1", vec![]), ("2", vec![1]), ("3", vec![])];
+    assert_eq!(seen, expected.map(|(id, seen)| (id.to_owned(), seen)));
+    assert_eq!(admitted.events, 3);
+    // The halted case is no longer this worker's, though it was opened in the same batch.
+    assert_eq!(admitted.kept.len(), 1);
+    let claimed = home
+        .store
+        .claim(at(0), &keep(2, 10))
+        .await
+        .expect("claimed");
+    assert_eq!(claimed.len(), 1);
+    assert!(claimed[0].run.halted);
+
+    // A later batch sees them in the database: by HR case, and by subject.
+    let mut later = event("4", "c", 3);
+    later.event.hr_case = "another".to_owned();
+    recorded(&home.store, vec![later]).await;
+    home.store
+        .admit(10, at(0), &keep(1, 0), &|event, existing| {
+            assert_eq!(existing.len(), 1);
+            assert!(existing[0].halted && existing[0].run.halted);
+            ignores(event)
+        })
+        .await
+        .expect("admitted");
+}
+
+fn halts(
+    case: super::domain::id::CaseId,
+    event: &super::domain::event::RecordedEvent,
+) -> Admission {
+    Admission {
+        event: event.event.key(),
+        decision: AdmissionDecision::Halt { case },
+        reason: "called off".to_owned(),
+    }
+}
+
+pub async fn many_workers_admit_each_event_once(home: &Home) {
+    let events = (0..60).map(|n| event(&n.to_string(), &n.to_string(), 1));
+    recorded(&home.store, events.collect()).await;
+    let mut workers = JoinSet::new();
+    for number in 0..4 {
+        let store = Arc::clone(&home.store);
+        workers.spawn(async move {
+            let mut admitted = 0;
+            for _ in 0..1000 {
+                let done = store
+                    .admit(7, at(0), &keep(number, 0), &|event, _| opens(event))
+                    .await
+                    .expect("admitted");
+                admitted += done.events;
+                if store.counts(at(0)).await.expect("counts").events_waiting == 0 {
+                    break;
+                }
+            }
+            admitted
+        });
+    }
+    let admitted: u32 = workers.join_all().await.into_iter().sum();
+    assert_eq!(admitted, 60);
+    let counts = home.store.counts(at(0)).await.expect("counts");
+    assert_eq!((counts.cases, counts.runs_due), (60, 60));
+}
+
+pub async fn admission_keeps_what_the_worker_has_room_for(home: &Home) {
+    recorded(&home.store, vec![event("1", "c", 1)]).await;
+    let room = Keep {
+        without: vec![ConnectorName::from("b")],
+        ..keep(1, 2)
+    };
+    let admitted = home
+        .store
+        .admit(10, at(0), &room, &|event, _| {
+            opens_with(event, gathering("fan-out"), &["a", "b", "c", "d"])
+        })
+        .await
+        .expect("admitted");
+    let names: Vec<_> = admitted
+        .kept
+        .iter()
+        .filter_map(|one| one.run.connector.clone())
+        .collect();
+    assert_eq!(names, [ConnectorName::from("a"), ConnectorName::from("c")]);
+    let rest = home
+        .store
+        .claim(at(0), &keep(2, 10))
+        .await
+        .expect("claimed");
+    assert_eq!(rest.len(), 2);
+    let (case, _) = home
+        .store
+        .run(case_row(&event("1", "c", 1)).id.run())
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(case.stage, gathering("fan-out"));
+}
+
+pub async fn b7_a_halted_case_reaches_all_its_runs_and_their_leases_end(home: &Home) {
+    let removal = a_removal(&home.store, "c").await;
+    recorded(&home.store, vec![event("stop", "c", 2)]).await;
+    home.store
+        .admit(10, at(1), &keep(2, 0), &|event, existing| {
+            halts(existing[0].row.id, event)
+        })
+        .await
+        .expect("admitted");
+
+    // The worker that was at it comes too late.
+    let late = fenced(&removal, step(&removal.run, due("next", 0)));
+    let settled = home
+        .store
+        .settle(at(1), &keep(1, 5), &[late])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [false]);
+
+    let claimed = home
+        .store
+        .claim(at(1), &keep(2, 10))
+        .await
+        .expect("claimed");
+    assert_eq!(claimed.len(), 2);
+    assert!(claimed.iter().all(|one| one.run.halted));
+    let case = claimed
+        .iter()
+        .find(|one| one.run.parent.is_none())
+        .expect("the case");
+    assert_eq!(
+        (case.open_children, &case.run.stage),
+        (1, &gathering("fan-out"))
+    );
+}
+
+fn moved(run: &Run, stage: Stage) -> Run {
+    bare(step(run, stage).run).run
+}
+
+pub async fn b7_a_rescheduled_case_moves_and_its_lease_ends(home: &Home) {
+    let case = a_case(&home.store, "c").await;
+    recorded(&home.store, vec![event("later", "c", 2)]).await;
+    home.store
+        .admit(10, at(1), &keep(1, 5), &|event, existing| {
+            let mut row = existing[0].row.clone();
+            row.revision = 2;
+            row.effective = at(100);
+            Admission {
+                event: event.event.key(),
+                decision: AdmissionDecision::Reschedule {
+                    case: Box::new(row),
+                    run: Box::new(moved(&existing[0].run, due("begin", 100))),
+                },
+                reason: "moved".to_owned(),
+            }
+        })
+        .await
+        .expect("admitted");
+    let late = fenced(&case, step(&case.run, due("next", 0)));
+    let settled = home
+        .store
+        .settle(at(1), &keep(1, 5), &[late])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [false]);
+    assert!(
+        home.store
+            .claim(at(99), &keep(1, 5))
+            .await
+            .expect("claimed")
+            .is_empty()
+    );
+    assert_eq!(
+        home.store
+            .claim(at(100), &keep(1, 5))
+            .await
+            .expect("claimed")
+            .len(),
+        1
+    );
+    let cases = home
+        .store
+        .cases(&super::super::CaseFilter::default())
+        .await
+        .expect("read");
+    assert_eq!(
+        (cases[0].row.revision, cases[0].row.effective),
+        (2, at(100))
+    );
+}
+
+pub async fn b7_a_case_called_off_in_time_is_over(home: &Home) {
+    let case = a_case(&home.store, "c").await;
+    recorded(&home.store, vec![event("off", "c", 2)]).await;
+    home.store
+        .admit(10, at(1), &keep(1, 5), &|event, existing| {
+            let run = moved(&existing[0].run, ended(End::Rescinded));
+            let id = existing[0].row.id;
+            Admission {
+                event: event.event.key(),
+                decision: AdmissionDecision::Rescind {
+                    settlement: Box::new(Settlement {
+                        case_ended: Some((id, End::Rescinded, at(1))),
+                        ..bare(run)
+                    }),
+                },
+                reason: "called off".to_owned(),
+            }
+        })
+        .await
+        .expect("admitted");
+    assert_eq!(over(&home.store).await, (Some(End::Rescinded), 0));
+    let late = fenced(&case, step(&case.run, due("next", 0)));
+    let settled = home
+        .store
+        .settle(at(1), &keep(1, 5), &[late])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [false]);
+}
+
+pub async fn a_case_called_off_before_it_was_heard_of_is_recorded_as_ended(home: &Home) {
+    recorded(&home.store, vec![event("off", "c", 2)]).await;
+    home.store
+        .admit(10, at(1), &keep(1, 5), &|event, _| {
+            let mut admission = opens_with(event, ended(End::Rescinded), &[]);
+            if let AdmissionDecision::Open { case, first } = &mut admission.decision {
+                first.case_ended = Some((case.id, End::Rescinded, at(1)));
+            }
+            admission
+        })
+        .await
+        .expect("admitted");
+    assert_eq!(over(&home.store).await, (Some(End::Rescinded), 0));
+}
+
+/// How the only case ended, and how many cases are open.
+async fn over(store: &Arc<dyn Store>) -> (Option<End>, u64) {
+    let cases = store
+        .cases(&super::super::CaseFilter::default())
+        .await
+        .expect("read");
+    let counts = store.counts(at(0)).await.expect("counts");
+    (cases[0].ended, counts.cases_open)
+}

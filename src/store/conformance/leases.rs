@@ -1,0 +1,216 @@
+//! What leases promise: one holder at a time, and none that is dead.
+//!
+//! Workers are numbers here; that a killed process is noticed at once is PostgreSQL's own test.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::super::Keep;
+use super::Home;
+use super::domain::id::{ConnectorName, FencingToken};
+use super::given::{
+    a_case, at, due, event, fenced, keep, opens, opens_with, recorded, rotation, step, worker,
+};
+
+pub async fn claims_follow_priority_and_leave_out_busy_connectors(home: &Home) {
+    recorded(&home.store, vec![event("1", "c1", 1), event("2", "c2", 1)]).await;
+    home.store
+        .admit(10, at(0), &keep(1, 0), &|event, _| {
+            let second = event.event.id == "2";
+            opens_with(event, due("begin", if second { 50 } else { 7 }), &["crm"])
+        })
+        .await
+        .expect("admitted");
+    assert!(
+        home.store
+            .start(&rotation("crm", "x", 9), at(0))
+            .await
+            .expect("started")
+    );
+
+    let none = home.store.claim(at(0), &keep(1, 0)).await.expect("claimed");
+    assert!(none.is_empty(), "no room, no claim");
+    let not_crm = Keep {
+        without: vec![ConnectorName::from("crm")],
+        ..keep(1, 10)
+    };
+    let first = home.store.claim(at(10), &not_crm).await.expect("claimed");
+    let stages: Vec<_> = first.iter().map(|one| one.run.stage.clone()).collect();
+    assert_eq!(stages, [due("begin", 7)], "the other is due later");
+    assert_eq!(first[0].token, FencingToken(1));
+
+    let two = home
+        .store
+        .claim(at(60), &keep(1, 2))
+        .await
+        .expect("claimed");
+    let order: Vec<_> = two
+        .iter()
+        .map(|one| (one.run.priority, one.run.stage.clone()))
+        .collect();
+    assert_eq!(order, [(-10, due("prepare", 9)), (30, due("start", 0))]);
+}
+
+pub async fn b3_many_workers_never_hold_the_same_run(home: &Home) {
+    let events = (0..100).map(|n| event(&n.to_string(), &n.to_string(), 1));
+    recorded(&home.store, events.collect()).await;
+    home.store
+        .admit(100, at(0), &keep(1, 0), &|event, _| opens(event))
+        .await
+        .expect("admitted");
+    let mut workers = JoinSet::new();
+    for number in 1..=8 {
+        let store = Arc::clone(&home.store);
+        workers.spawn(async move {
+            let mut held = Vec::new();
+            let mut idle = 0;
+            // Rows that others are just taking are skipped: a worker gives up only after it has
+            // found nothing several times.
+            while idle < 20 {
+                let claimed = store.claim(at(0), &keep(number, 3)).await.expect("claimed");
+                idle = if claimed.is_empty() { idle + 1 } else { 0 };
+                held.extend(claimed.into_iter().map(|one| (one.run.id, one.token)));
+            }
+            held
+        });
+    }
+    let held: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+    let runs: HashSet<_> = held.iter().map(|(run, _)| *run).collect();
+    assert_eq!((held.len(), runs.len()), (100, 100));
+    assert!(held.iter().all(|(_, token)| *token == FencingToken(1)));
+}
+
+pub async fn b3_a_worker_thought_dead_cannot_write(home: &Home) {
+    for number in [1, 2] {
+        home.store
+            .enlist(worker(number), at(0), 10)
+            .await
+            .expect("enlisted");
+    }
+    let case = a_case(&home.store, "c").await;
+    assert_eq!(home.store.bury(worker(2), at(9)).await.expect("buried"), 0);
+    assert!(home.store.heartbeat(worker(2), at(9)).await.expect("beat"));
+    assert_eq!(home.store.bury(worker(2), at(11)).await.expect("buried"), 1);
+    let taken = home
+        .store
+        .claim(at(11), &keep(2, 5))
+        .await
+        .expect("claimed");
+    assert_eq!(taken.len(), 1);
+    assert!(taken[0].token > case.token);
+
+    let late = fenced(&case, step(&case.run, due("next", 0)));
+    let settled = home
+        .store
+        .settle(at(11), &keep(1, 5), &[late])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [false]);
+    let mine = fenced(&taken[0], step(&taken[0].run, due("mine", 0)));
+    let settled = home
+        .store
+        .settle(at(11), &keep(2, 5), &[mine])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [true]);
+    let (run, journal) = home
+        .store
+        .run(case.run.id)
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!((run.stage, journal.len()), (due("mine", 0), 1));
+    assert!(!home.store.heartbeat(worker(1), at(11)).await.expect("beat"));
+}
+
+pub async fn a_heartbeat_keeps_a_worker_alive_until_it_is_buried(home: &Home) {
+    for number in [1, 2] {
+        home.store
+            .enlist(worker(number), at(0), 10)
+            .await
+            .expect("enlisted");
+    }
+    a_case(&home.store, "c").await;
+    for second in [8, 16, 24] {
+        for number in [1, 2] {
+            assert!(
+                home.store
+                    .heartbeat(worker(number), at(second))
+                    .await
+                    .expect("beat")
+            );
+        }
+        assert_eq!(
+            home.store
+                .bury(worker(2), at(second))
+                .await
+                .expect("buried"),
+            0
+        );
+    }
+    assert_eq!(home.store.bury(worker(2), at(40)).await.expect("buried"), 1);
+    assert!(!home.store.heartbeat(worker(1), at(40)).await.expect("beat"));
+    home.store
+        .enlist(worker(3), at(40), 10)
+        .await
+        .expect("enlisted");
+    assert!(home.store.heartbeat(worker(3), at(41)).await.expect("beat"));
+}
+
+pub async fn released_and_discharged_runs_go_to_others(home: &Home) {
+    home.store
+        .enlist(worker(1), at(0), 10)
+        .await
+        .expect("enlisted");
+    let case = a_case(&home.store, "c").await;
+    let wrong = (case.run.id, FencingToken(99));
+    home.store
+        .release(worker(1), &[wrong])
+        .await
+        .expect("released");
+    assert!(
+        home.store
+            .claim(at(0), &keep(2, 5))
+            .await
+            .expect("claimed")
+            .is_empty()
+    );
+    let mine = (case.run.id, case.token);
+    home.store
+        .release(worker(1), &[mine])
+        .await
+        .expect("released");
+    let again = home.store.claim(at(0), &keep(1, 5)).await.expect("claimed");
+    assert_eq!(again[0].token, FencingToken(case.token.0 + 1));
+
+    home.store.discharge(worker(1)).await.expect("discharged");
+    let other = home.store.claim(at(0), &keep(2, 5)).await.expect("claimed");
+    assert_eq!(other.len(), 1);
+    let late = fenced(&again[0], step(&again[0].run, due("next", 0)));
+    let settled = home
+        .store
+        .settle(at(0), &keep(1, 5), &[late])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [false]);
+}
+
+pub async fn a_run_without_a_living_owner_is_freed(home: &Home) {
+    // Worker 1 never enlisted: nobody would renew or bury its lease by name.
+    home.store
+        .enlist(worker(2), at(0), 10)
+        .await
+        .expect("enlisted");
+    a_case(&home.store, "c").await;
+    assert_eq!(home.store.bury(worker(2), at(0)).await.expect("buried"), 1);
+    assert_eq!(
+        home.store
+            .claim(at(0), &keep(2, 5))
+            .await
+            .expect("claimed")
+            .len(),
+        1
+    );
+}

@@ -1,0 +1,114 @@
+//! One suite for every store: what the trait promises, shown on the trait alone.
+//!
+//! Each check gets a store of its own, empty and migrated. Unit tests run the suite over SQLite in
+//! memory and in a file; `tests/integration/store.rs` includes these same files and runs them over
+//! PostgreSQL. So that both can, the files name the store only through their parent module.
+
+pub mod admission;
+pub mod given;
+pub mod intake;
+pub mod leases;
+pub mod outbox;
+pub mod promises;
+pub mod reads;
+pub mod settling;
+pub mod wishes;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{Store, domain};
+
+/// A fresh store, and whatever must live as long as it.
+pub struct Home {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// A temporary folder, for instance.
+    pub keeps: Box<dyn Any + Send>,
+}
+
+/// Turns every check into a test of its own over the stores that `$open` makes from a name.
+macro_rules! suite {
+    ($open:path) => {
+        conformance::suite!(@ $open,
+            intake: [
+                a3_a_repeated_event_is_recorded_once,
+                a3_many_consumers_record_an_event_once,
+                a4_a_dead_letter_is_kept_whole_and_once,
+                checkpoints_never_go_back,
+            ]
+            admission: [
+                a3_events_of_one_case_see_each_other_within_a_batch,
+                many_workers_admit_each_event_once,
+                admission_keeps_what_the_worker_has_room_for,
+                b7_a_halted_case_reaches_all_its_runs_and_their_leases_end,
+                b7_a_rescheduled_case_moves_and_its_lease_ends,
+                b7_a_case_called_off_in_time_is_over,
+                a_case_called_off_before_it_was_heard_of_is_recorded_as_ended,
+            ]
+            leases: [
+                claims_follow_priority_and_leave_out_busy_connectors,
+                b3_many_workers_never_hold_the_same_run,
+                b3_a_worker_thought_dead_cannot_write,
+                a_heartbeat_keeps_a_worker_alive_until_it_is_buried,
+                released_and_discharged_runs_go_to_others,
+                a_run_without_a_living_owner_is_freed,
+            ]
+            settling: [
+                a_due_step_keeps_the_lease_and_a_wait_releases_it,
+                children_are_born_leased_and_wake_their_parent_at_zero,
+                b2_a_parent_is_woken_exactly_once_by_many_workers,
+                one_refused_settlement_does_not_stop_the_others,
+                b2_a_repeated_settlement_is_not_applied_twice,
+                a_run_that_gathers_nothing_goes_on_at_once,
+                a_parent_and_its_child_settle_in_one_batch,
+                without_room_children_wait_to_be_claimed,
+                a_large_batch_settles_whole,
+            ]
+            promises: [
+                p_a_removal_cannot_end_verified_without_proof,
+                p_a_removal_cannot_end_attested_without_a_closed_task,
+                p_a_removal_cannot_end_halted_unless_its_case_is,
+                p_a_closed_task_that_settled_a_removal_stays_closed,
+                p_a_run_ends_once,
+                p_a_run_cannot_end_before_its_children,
+                p_an_open_run_is_never_forgotten,
+                p_a_case_ends_after_its_runs,
+                f1_a_run_has_one_task,
+                d2_a_secret_has_one_rotation_under_way,
+            ]
+            wishes: [
+                a_wish_waits_while_its_run_is_leased,
+                wishes_about_one_task_see_each_other,
+                a_wish_without_a_task_is_answered,
+                a_wish_wakes_a_worker,
+            ]
+            outbox: [
+                one_worker_publishes_a_key_and_in_order,
+                messages_of_a_dead_worker_are_taken_by_another,
+                a_message_is_posted_once_and_marks_its_dead_letter,
+            ]
+            reads: [
+                a_case_tells_its_story,
+                cases_are_found_by_subject_event_and_state,
+                tasks_are_listed_by_priority_then_deadline,
+                definitions_and_inventories_are_kept,
+                counts_add_up,
+                the_schema_is_checked,
+            ]
+        );
+    };
+    (@ $open:path, $($file:ident: [$($check:ident),* $(,)?])*) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $check() {
+                let home = $open(stringify!($check)).await;
+                conformance::$file::$check(&home).await;
+                // The store lets go before what it lies in does.
+                drop(home.store);
+                drop(home.keeps);
+            }
+        )*)*
+    };
+}
+pub(crate) use suite;

@@ -1,0 +1,110 @@
+//! What the outbox promises: every message, in the order of its key, from one worker at a time.
+//!
+//! Publishing itself belongs to another room; here a message is published by saying so.
+
+use super::super::IntakeBatch;
+use super::Home;
+use super::domain::id::{DeadLetterId, MessageId};
+use super::domain::settlement::OutboxMessage;
+use super::given::{at, keep, message, worker};
+
+async fn posted(home: &Home, messages: Vec<OutboxMessage>) {
+    let batch = IntakeBatch {
+        messages,
+        ..IntakeBatch::default()
+    };
+    home.store.record(&batch).await.expect("recorded");
+}
+
+async fn taken(home: &Home, number: u64, limit: u32) -> Vec<OutboxMessage> {
+    home.store
+        .take_messages(worker(number), at(0), limit)
+        .await
+        .expect("taken")
+}
+
+fn ids(messages: &[OutboxMessage]) -> Vec<MessageId> {
+    messages.iter().map(|message| message.id).collect()
+}
+
+pub async fn one_worker_publishes_a_key_and_in_order(home: &Home) {
+    let messages: Vec<_> = (1..=6)
+        .map(|n| message(n, if n % 3 == 0 { "b" } else { "a" }))
+        .collect();
+    posted(home, messages.clone()).await;
+    // Worker 1 takes the head of key a only; nobody else may take the rest of that key.
+    assert_eq!(taken(home, 1, 1).await, [messages[0].clone()]);
+    assert_eq!(
+        ids(&taken(home, 2, 10).await),
+        ids(&[messages[2].clone(), messages[5].clone()])
+    );
+    // What was not published is taken again, with what came after it.
+    let rest = taken(home, 1, 10).await;
+    assert_eq!(
+        ids(&rest),
+        ids(&[&messages[0..2], &messages[3..5]].concat())
+    );
+    home.store
+        .published(&ids(&rest[0..2]), at(1))
+        .await
+        .expect("published");
+    assert_eq!(taken(home, 1, 10).await, rest[2..]);
+    home.store
+        .published(&ids(&messages), at(1))
+        .await
+        .expect("published");
+    assert!(taken(home, 1, 10).await.is_empty());
+    let counts = home.store.counts(at(1)).await.expect("counts");
+    assert_eq!(counts.outbox_waiting, 0);
+}
+
+pub async fn messages_of_a_dead_worker_are_taken_by_another(home: &Home) {
+    for number in [1, 2] {
+        home.store
+            .enlist(worker(number), at(0), 10)
+            .await
+            .expect("enlisted");
+    }
+    super::given::a_case(&home.store, "c").await;
+    posted(home, vec![message(1, "a")]).await;
+    assert_eq!(taken(home, 1, 10).await.len(), 1);
+    assert!(taken(home, 2, 10).await.is_empty());
+    home.store.bury(worker(2), at(20)).await.expect("buried");
+    assert_eq!(taken(home, 2, 10).await.len(), 1);
+    home.store.discharge(worker(2)).await.expect("discharged");
+    assert_eq!(taken(home, 3, 10).await.len(), 1);
+    assert_eq!(keep(3, 0).worker, worker(3));
+}
+
+pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
+    let letter = super::super::DeadLetter {
+        id: DeadLetterId::of("t", 0, 1),
+        origin: super::given::event("x", "x", 1).origin,
+        key: None,
+        headers: Vec::new(),
+        payload: Vec::new(),
+        code: "CB-TEST-3".to_owned(),
+        reason: "not JSON".to_owned(),
+        first_seen: at(0),
+        replayed: None,
+    };
+    let batch = IntakeBatch {
+        dead_letters: vec![letter.clone()],
+        ..IntakeBatch::default()
+    };
+    home.store.record(&batch).await.expect("recorded");
+    for _ in 0..2 {
+        home.store
+            .post(&message(5, "a"), Some(letter.id))
+            .await
+            .expect("posted");
+    }
+    assert_eq!(taken(home, 1, 10).await, [message(5, "a")]);
+    let read = home
+        .store
+        .dead_letter(letter.id)
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(read.replayed, Some(at(5)));
+}

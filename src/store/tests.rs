@@ -1,0 +1,100 @@
+//! The suite over SQLite, in memory and in a file, and what only SQLite does.
+//!
+//! Owns how a store for a check is made. PostgreSQL has the same in `tests/integration/store.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::conformance::given::{a_case, at, keep, worker};
+use super::conformance::{self, Home};
+use super::{Settings, Store, StoreError, open};
+
+async fn migrated(url: &str) -> Arc<dyn Store> {
+    let store = open(&Settings::at(url)).await.expect("opened");
+    store.migrate().await.expect("migrated");
+    store
+}
+
+mod in_memory {
+    use super::{Home, conformance, migrated};
+
+    async fn fresh(_name: &str) -> Home {
+        Home {
+            store: migrated("sqlite::memory:").await,
+            keeps: Box::new(()),
+        }
+    }
+
+    conformance::suite!(fresh);
+}
+
+mod in_a_file {
+    use super::{Home, conformance, migrated};
+
+    async fn fresh(name: &str) -> Home {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(format!("{name}.db"));
+        Home {
+            store: migrated(&format!("sqlite:{}", path.display())).await,
+            keeps: Box::new(folder),
+        }
+    }
+
+    conformance::suite!(fresh);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_engine_holds_a_file_and_the_next_one_takes_all_leases_over_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("clawback.db").display());
+    let first = migrated(&url).await;
+    let second = migrated(&url).await;
+    first
+        .enlist(worker(1), at(0), 3600)
+        .await
+        .expect("enlisted");
+    let case = a_case(&first, "c").await;
+
+    let refused = second.enlist(worker(2), at(0), 3600).await;
+    assert!(matches!(refused, Err(StoreError::Locked(_))), "{refused:?}");
+    // A command line that shares the file can read, and wish.
+    assert!(second.run(case.run.id).await.expect("read").is_some());
+
+    // The first process dies without a word; its lease would last an hour.
+    drop(first);
+    second
+        .enlist(worker(2), at(1), 3600)
+        .await
+        .expect("enlisted");
+    let taken = second.claim(at(1), &keep(2, 5)).await.expect("claimed");
+    assert_eq!(taken.len(), 1);
+    assert!(taken[0].token > case.token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_another_process_wakes_a_worker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("clawback.db").display());
+    let engine = migrated(&url).await;
+    let shell = migrated(&url).await;
+    engine.woken(Duration::from_millis(300)).await;
+    let waits = engine.woken(Duration::from_secs(60));
+    let home = async {
+        // Its own bell is not heard in the other store: only the file can tell.
+        a_case(&shell, "c").await;
+    };
+    let both = async { tokio::join!(waits, home) };
+    let done = tokio::time::timeout(Duration::from_secs(30), both).await;
+    assert!(done.is_ok(), "nobody was woken");
+}
+
+#[tokio::test]
+async fn a_database_without_schema_is_refused() {
+    let store = open(&Settings::at("sqlite::memory:"))
+        .await
+        .expect("opened");
+    let refused = store.ping().await;
+    assert!(matches!(refused, Err(StoreError::Schema(_))), "{refused:?}");
+    assert_eq!(store.migrate().await.expect("migrated").len(), 1);
+    store.ping().await.expect("fits");
+}

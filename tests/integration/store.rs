@@ -1,0 +1,256 @@
+//! The store on PostgreSQL: the conformance suite, and what only several processes show.
+//!
+//! Each check gets a database of its own on the server that `scripts/test` provides, and drops it.
+//! The suite's files are the ones that the unit tests run over SQLite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clawback::domain;
+use clawback::store::{
+    CaseFilter, Checkpoint, Claimed, Counts, DeadLetter, Fenced, IntakeBatch, Inventory, Keep,
+    Receipt, Settings, Settled, Store, StoreError, StoredDefinition, TaskFilter, open,
+};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use crate::parts::part;
+
+#[path = "../../src/store/conformance/mod.rs"]
+mod conformance;
+
+use conformance::Home;
+use conformance::given::{a_case, at, due, event, fenced, keep, recorded, step, worker};
+
+/// A database that goes when the check is over.
+struct Database {
+    server: PgConnectOptions,
+    name: String,
+}
+
+impl Database {
+    async fn create(name: &str) -> Self {
+        let server: PgConnectOptions = part("CLAWBACK_TEST_POSTGRES")
+            .parse()
+            .expect("the address of a server");
+        // PostgreSQL cuts names at 63 characters.
+        let mut name = format!("store_{}_{name}", std::process::id());
+        name.truncate(60);
+        let database = Self { server, name };
+        database.on_server("CREATE DATABASE").await;
+        database
+    }
+
+    async fn on_server(&self, verb: &str) {
+        let mut connection = self.server.connect().await.expect("connected");
+        let force = if verb.starts_with("DROP") {
+            " WITH (FORCE)"
+        } else {
+            ""
+        };
+        sqlx::query(AssertSqlSafe(format!("{verb} \"{}\"{force}", self.name)))
+            .execute(&mut connection)
+            .await
+            .expect("done");
+    }
+
+    async fn connect(&self) -> PgConnection {
+        let options = self.server.clone().database(&self.name);
+        options.connect().await.expect("connected")
+    }
+
+    /// A store, as another process would open it.
+    async fn open(&self) -> Arc<dyn Store> {
+        let url = self.server.clone().database(&self.name).to_url_lossy();
+        open(&Settings::at(url.to_string())).await.expect("opened")
+    }
+
+    async fn migrated(&self) -> Arc<dyn Store> {
+        let store = self.open().await;
+        store.migrate().await.expect("migrated");
+        store
+    }
+
+    /// Ends all other connections to this database, as a restart of the server would.
+    async fn cut(&self) {
+        let mut connection = self.connect().await;
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .execute(&mut connection)
+        .await
+        .expect("cut");
+        connection.close().await.expect("closed");
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let database = Self {
+            server: self.server.clone(),
+            name: std::mem::take(&mut self.name),
+        };
+        if database.name.is_empty() {
+            return;
+        }
+        // A drop can't wait in the test's own runtime.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(database.on_server("DROP DATABASE"));
+            std::mem::forget(database);
+        });
+        if dropping.join().is_err() && !std::thread::panicking() {
+            panic!("the database could not be dropped");
+        }
+    }
+}
+
+async fn fresh(name: &str) -> Home {
+    let database = Database::create(name).await;
+    Home {
+        store: database.migrated().await,
+        keeps: Box::new(database),
+    }
+}
+
+conformance::suite!(fresh);
+
+/// Calls until it answers with more than nothing; gives up after a bound.
+async fn until_freed(store: &Arc<dyn Store>, by: u64, second: u64) -> u64 {
+    for _ in 0..500 {
+        let freed = store.bury(worker(by), at(second)).await.expect("buried");
+        if freed > 0 {
+            return freed;
+        }
+        store.woken(Duration::from_millis(10)).await;
+    }
+    0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b3_a_killed_worker_is_noticed_long_before_its_lease_is_over() {
+    let database = Database::create("killed").await;
+    let first = database.migrated().await;
+    let second = database.open().await;
+    first
+        .enlist(worker(1), at(0), 3600)
+        .await
+        .expect("enlisted");
+    second
+        .enlist(worker(2), at(0), 3600)
+        .await
+        .expect("enlisted");
+    let case = a_case(&first, "c").await;
+    assert_eq!(second.bury(worker(2), at(1)).await.expect("buried"), 0);
+
+    // Dropped without a word, as by kill -9: the server sees the connection go.
+    drop(first);
+    assert_eq!(until_freed(&second, 2, 1).await, 1);
+    let taken = second.claim(at(1), &keep(2, 5)).await.expect("claimed");
+    assert_eq!(taken[0].run.id, case.run.id);
+    assert!(taken[0].token > case.token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b2_a_lost_connection_is_back_pressure_and_loses_nothing() {
+    let database = Database::create("cut").await;
+    let store = database.migrated().await;
+    store
+        .enlist(worker(1), at(0), 3600)
+        .await
+        .expect("enlisted");
+    let case = a_case(&store, "c").await;
+    let batch = [fenced(&case, step(&case.run, due("next", 0)))];
+    database.cut().await;
+
+    let mut failed = 0;
+    let settled = loop {
+        match store.settle(at(0), &keep(1, 5), &batch).await {
+            Ok(settled) => break settled,
+            Err(error) => assert!(error.is_passing(), "{error:?}"),
+        }
+        failed += 1;
+        assert!(failed < 20, "it does not come back");
+    };
+    assert!(failed > 0, "the cut was not felt");
+    assert_eq!(settled.accepted, [true]);
+    let (_, journal) = store.run(case.run.id).await.expect("read").expect("there");
+    assert_eq!(journal.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b3_a_worker_that_lost_an_answer_starts_anew_and_strands_nothing() {
+    let database = Database::create("doubt").await;
+    let store = database.migrated().await;
+    store
+        .enlist(worker(1), at(0), 3600)
+        .await
+        .expect("enlisted");
+    let case = a_case(&store, "c").await;
+    assert!(store.heartbeat(worker(1), at(1)).await.expect("beat"));
+    database.cut().await;
+    let lost = store.claim(at(1), &keep(1, 5)).await;
+    assert!(lost.is_err_and(|error| error.is_passing()));
+
+    // What that claim may have leased nobody knows: the worker gives everything back.
+    assert!(!store.heartbeat(worker(1), at(2)).await.expect("beat"));
+    store
+        .enlist(worker(3), at(2), 3600)
+        .await
+        .expect("enlisted");
+    let again = store.claim(at(2), &keep(3, 5)).await.expect("claimed");
+    assert_eq!(again[0].run.id, case.run.id);
+    assert!(store.heartbeat(worker(3), at(3)).await.expect("beat"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_wakes_workers_of_other_processes() {
+    let database = Database::create("wake").await;
+    let intake = database.migrated().await;
+    let engine = database.open().await;
+    // The first wait opens the ear; what it rings for is heard before the check begins.
+    engine.woken(Duration::from_secs(5)).await;
+    let waits = engine.woken(Duration::from_secs(60));
+    let both = async { tokio::join!(waits, recorded(&intake, vec![event("1", "c", 1)])) };
+    let done = tokio::time::timeout(Duration::from_secs(30), both).await;
+    assert!(done.is_ok(), "nobody was woken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_step_stays_on_its_page() {
+    let database = Database::create("hot").await;
+    let store = database.migrated().await;
+    let mut case = a_case(&store, "c").await;
+    for _ in 0..20 {
+        let next = step(&case.run, due("next", 0));
+        case.run = next.run.clone();
+        let settled = store
+            .settle(at(0), &keep(1, 5), &[fenced(&case, next)])
+            .await;
+        assert_eq!(settled.expect("settled").accepted, [true]);
+    }
+    let mut connection = database.connect().await;
+    // The counters come from the backends themselves, some time after the fact.
+    let mut counted = (0_i64, 0_i64);
+    for _ in 0..500 {
+        counted = sqlx::query_as(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .expect("read");
+        if counted.0 >= 20 {
+            break;
+        }
+        store.woken(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        counted,
+        (20, 20),
+        "updates, and those that touched no index"
+    );
+}
