@@ -101,7 +101,10 @@ async fn relay(
             }
         };
         if let Err(error) = parts.store.discharge(worker).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the relay's leases run out by themselves");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the relay's leases run out by themselves"
+            );
         }
         match ended {
             Some(Ok(Ok(()))) | None => {}

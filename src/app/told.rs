@@ -59,7 +59,9 @@ fn note(told: &mut Told, run: &Run, subject: &str) {
     };
     match (&run.stage, &account, &run.connector) {
         (Stage::Ended { end, .. }, Some(account), Some(connector)) if *end == End::Verified => {
-            told.report.verified.push((connector.clone(), account.clone()));
+            told.report
+                .verified
+                .push((connector.clone(), account.clone()));
             return;
         }
         (Stage::Ended { end, .. }, ..) if *end == End::Verified || *end == End::Rescinded => return,

@@ -32,6 +32,7 @@ pub enum Command {
 }
 
 /// Carries out the command.
+#[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let registry = config::connectors(&settings, &context.clock)?;

@@ -39,7 +39,9 @@ pub struct Arguments {
 /// Plays until stopped, or once.
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
     let temporary = tempfile::Builder::new().prefix("clawback-dev-").tempdir()?;
-    let folder = arguments.folder.unwrap_or_else(|| temporary.path().to_owned());
+    let folder = arguments
+        .folder
+        .unwrap_or_else(|| temporary.path().to_owned());
     let wanted = Wanted {
         folder,
         seed: arguments.seed,
@@ -53,7 +55,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         let summary = dev.once(&tell).await?;
         dev.stop().await?;
         let held = summary.violations.is_empty();
-        context.output.data(&as_json(&summary), || as_sheet(&summary))?;
+        context
+            .output
+            .data(&as_json(&summary), || as_sheet(&summary))?;
         return Ok(if held { Exit::Done } else { Exit::Failed });
     }
     Output::note(&format!(

@@ -236,7 +236,7 @@ fn mutate(workflow: &mut Workflow, what: u8, at: usize, with: usize, edge: usize
         }
         (5, _) => {
             if let Action::Fallback(fallback) = &mut state.action {
-                let way = if edge % 2 == 0 {
+                let way = if edge.is_multiple_of(2) {
                     &mut fallback.resume
                 } else {
                     &mut fallback.check

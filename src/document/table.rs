@@ -179,6 +179,8 @@ impl<'d> Table<'d> {
 
     /// A true or false, if there is one.
     pub fn boolean(&self, key: &str) -> Option<Item<bool>> {
+        // The bare path does not hold for every lifetime.
+        #[allow(clippy::redundant_closure_for_method_calls)]
         self.typed(key, "true or false", |value| value.as_bool())
     }
 

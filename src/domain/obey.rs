@@ -11,6 +11,7 @@ use super::step::{Given, rotation_run, set_claim};
 use super::task::{Attestation, CloseClaim, FallbackTask, TaskNote, TaskState};
 
 /// Decides one command, given the task and the free run that it is about.
+#[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
 pub fn obey(
     command: &Command,
     task: Option<&FallbackTask>,

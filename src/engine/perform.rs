@@ -64,7 +64,7 @@ impl Engine {
 
     async fn list(&self, connector: &Guarded, subject: &Subject) -> Result<Vec<Account>, Failure> {
         let at = self.clock.now();
-        let credential = self.credential(connector, CredentialRole::Verifier).await?;
+        let credential = self.credential(connector, CredentialRole::Verifier)?;
         let listing = connector.list(&credential).await?;
         if let Some(gap) = listing.completeness.gap() {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
@@ -112,7 +112,7 @@ impl Engine {
     async fn inspect(&self, run: &Run) -> Result<Outcome, Failure> {
         let connector = self.connector(run)?;
         let body = removal(run).ok_or_else(|| lost("only removals are inspected"))?;
-        let credential = self.credential(&connector, CredentialRole::Writer).await?;
+        let credential = self.credential(&connector, CredentialRole::Writer)?;
         let reading = connector.read(&credential, &body.account.id).await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
@@ -139,7 +139,7 @@ impl Engine {
     ) -> Result<Answered, Failure> {
         let connector = self.connector(run)?;
         let body = removal(run).ok_or_else(|| lost("only removals write"))?;
-        let credential = self.credential(&connector, CredentialRole::Writer).await?;
+        let credential = self.credential(&connector, CredentialRole::Writer)?;
         let change = Change {
             operation,
             account: body.account.id.clone(),
@@ -152,9 +152,7 @@ impl Engine {
     async fn observe(&self, run: &Run) -> Result<Outcome, Failure> {
         let connector = self.connector(run)?;
         let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
-        let credential = self
-            .credential(&connector, CredentialRole::Verifier)
-            .await?;
+        let credential = self.credential(&connector, CredentialRole::Verifier)?;
         let not_before = body.last_write.unwrap_or(Timestamp::MIN);
         let observation = self
             .verification
@@ -179,11 +177,7 @@ impl Engine {
         Ok(Outcome::Rotated(facts))
     }
 
-    async fn credential(
-        &self,
-        connector: &Guarded,
-        role: CredentialRole,
-    ) -> Result<Credential, Failure> {
+    fn credential(&self, connector: &Guarded, role: CredentialRole) -> Result<Credential, Failure> {
         self.secrets.credential(connector.manifest(), role)
     }
 

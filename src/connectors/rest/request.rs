@@ -297,6 +297,7 @@ pub fn required_path(table: &Table<'_>, key: &str) -> Option<JsonPath> {
 }
 
 /// `None` only after a problem was reported.
+#[allow(clippy::option_option)] // Not there, there but wrong (told), there.
 pub fn optional_path(table: &Table<'_>, key: &str) -> Option<Option<JsonPath>> {
     match table.string(key) {
         Some(item) => parse_path(table, key, &item).map(Some),

@@ -137,7 +137,7 @@ fn draw(dice: &mut Seed, number: String, employment: Employment, taken: &[&str])
     let family = *dice.pick(FAMILY);
     let (department, titles, zone) = *dice.pick(DEPARTMENTS);
     let plain = format!("{}.{}", given.to_lowercase(), family.to_lowercase());
-    let username = (1..)
+    let username = (1..=10_000)
         .map(|count| match count {
             1 => plain.clone(),
             count => format!("{plain}{count}"),

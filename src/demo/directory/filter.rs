@@ -377,7 +377,7 @@ mod tests {
         for miss in [
             r#"externalId eq "e1""#,
             r#"emails[type eq "home" and value ew "acme.example"]"#,
-            r#"active eq false"#,
+            r"active eq false",
             r#"active eq "true""#,
             "title pr",
         ] {

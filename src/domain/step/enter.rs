@@ -125,6 +125,7 @@ impl Step<'_> {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)] // One arm among others that can fail.
     fn rest(&mut self, name: &StateName, due: Timestamp) -> Result<(), Inconsistent> {
         self.run_mut().stage = Stage::Due {
             state: name.clone(),

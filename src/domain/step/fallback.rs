@@ -27,7 +27,7 @@ impl Step<'_> {
         let claimed = claim(&self.run().body).cloned();
         let mut task = match self.task.take() {
             Some(task) => task,
-            None => self.new_task(&failure),
+            None => self.new_task(failure.as_ref()),
         };
         let seen = matches!(self.finding(), Some(Finding::Present(_)));
         if let Some(claimed) = claimed {
@@ -185,7 +185,7 @@ impl Step<'_> {
         (failure, words.join("; "))
     }
 
-    fn new_task(&self, failure: &Option<Failure>) -> FallbackTask {
+    fn new_task(&self, failure: Option<&Failure>) -> FallbackTask {
         let run = self.run();
         let facts = self.facts();
         let (subject, account, access, access_as_of) = status::about(&run.body);
@@ -209,10 +209,8 @@ impl Step<'_> {
             priority: run.priority,
             access,
             access_as_of,
-            class: failure.as_ref().map(|failure| failure.class),
-            code: failure
-                .as_ref()
-                .map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
+            class: failure.map(|failure| failure.class),
+            code: failure.map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
             why: String::new(),
             steps: facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone()),
             desk: facts.map_or_else(

@@ -83,6 +83,7 @@ fn what_may_be_left_out_has_a_meaning() {
 
 #[test]
 fn a5_everything_that_decides_is_strict() {
+    #[allow(clippy::type_complexity)] // A table of names and changes.
     let cases: [(Code, fn(&mut Value)); 33] = [
         (Code::Subject, |d| d["subject"] = Value::Null),
         (Code::Subject, |d| d["subject"] = json!("Ada")),
@@ -91,26 +92,26 @@ fn a5_everything_that_decides_is_strict() {
         (Code::Subject, |d| d["subject"]["id"] = json!(" E1")),
         (Code::Subject, |d| d["subject"]["id"] = json!("E1\u{0}")),
         (Code::Subject, |d| {
-            d["subject"]["id"] = json!("x".repeat(513))
+            d["subject"]["id"] = json!("x".repeat(513));
         }),
         (Code::Subject, |d| d["subject"]["tenant"] = json!("a/b")),
         (Code::Subject, |d| d["subject"]["kind"] = json!("nhi")),
         (Code::Subject, |d| d["subject"]["kind"] = json!("human")),
         (Code::Subject, |d| d["subject"]["privileged"] = json!("yes")),
         (Code::Identifier, |d| {
-            d["subject"]["identifiers"] = json!({})
+            d["subject"]["identifiers"] = json!({});
         }),
         (Code::Identifier, |d| {
-            d["subject"]["identifiers"] = json!([3])
+            d["subject"]["identifiers"] = json!([3]);
         }),
         (Code::Identifier, |d| {
-            d["subject"]["identifiers"] = json!([{"type": "upn"}])
+            d["subject"]["identifiers"] = json!([{"type": "upn"}]);
         }),
         (Code::Identifier, |d| {
-            d["subject"]["identifiers"] = json!([{"type": "UPN", "value": "x"}])
+            d["subject"]["identifiers"] = json!([{"type": "UPN", "value": "x"}]);
         }),
         (Code::Identifier, |d| {
-            d["subject"]["identifiers"] = json!([{"type": "id", "value": "E2"}])
+            d["subject"]["identifiers"] = json!([{"type": "id", "value": "E2"}]);
         }),
         (Code::Revision, |d| d["revision"] = Value::Null),
         (Code::Revision, |d| d["revision"] = json!("3")),
@@ -119,23 +120,23 @@ fn a5_everything_that_decides_is_strict() {
         (Code::Effective, |d| d["effective"] = Value::Null),
         (Code::Effective, |d| d["effective"] = json!("soon")),
         (Code::Effective, |d| {
-            d["effective"]["zone"] = json!("Mars/Olympus")
+            d["effective"]["zone"] = json!("Mars/Olympus");
         }),
         (Code::Effective, |d| {
-            d["effective"]["zone"] = json!("+10:00")
+            d["effective"]["zone"] = json!("+10:00");
         }),
         (Code::Effective, |d| d["effective"]["zone"] = Value::Null),
         (Code::Effective, |d| {
-            d["effective"]["local"] = json!("2026-11-28")
+            d["effective"]["local"] = json!("2026-11-28");
         }),
         (Code::Effective, |d| {
-            d["effective"]["local"] = json!("2026-11-28T18:00:00Z")
+            d["effective"]["local"] = json!("2026-11-28T18:00:00Z");
         }),
         (Code::Effective, |d| {
-            d["effective"]["local"] = json!("2026-11-28T18:00:00+10:00")
+            d["effective"]["local"] = json!("2026-11-28T18:00:00+10:00");
         }),
         (Code::Effective, |d| {
-            d["effective"]["local"] = json!("2026-02-30T18:00:00")
+            d["effective"]["local"] = json!("2026-02-30T18:00:00");
         }),
         (Code::Urgency, |d| d["urgency"] = json!("immediate")),
         (Code::Connector, |d| d["connectors"] = json!(["CRM"])),
@@ -235,7 +236,7 @@ fn h3_every_schema_names_the_fields_that_the_decoder_knows() {
     assert_eq!(schemas.len(), EventKind::ALL.len());
     for kind in EventKind::ALL {
         let named = schemas.iter().find(|(name, _)| name == kind.as_str());
-        let schema = &named.expect(kind.as_str()).1;
+        let schema = &named.unwrap_or_else(|| panic!("{}", kind.as_str())).1;
         assert_eq!(schema["properties"]["type"]["const"], kind.as_str());
         let data = &schema["properties"]["data"];
         let subject = &data["properties"]["subject"];

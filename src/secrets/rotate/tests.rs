@@ -124,7 +124,11 @@ impl World {
             .values()
             .map(|(value, _)| value.clone())
             .collect();
-        assert_eq!(live, [current.clone()], "exactly one, and it is known");
+        assert_eq!(
+            live,
+            std::slice::from_ref(&current),
+            "exactly one, and it is known"
+        );
         assert_ne!(current, FIRST);
         assert_eq!(self.value(Slot::Pending), None);
         assert_eq!(self.value(Slot::Previous), None);
@@ -170,8 +174,7 @@ async fn calls(strategy: Strategy) -> u32 {
     let mut world = World::new(strategy).await;
     world.rotate().expect("undisturbed");
     world.only_a_new_one_works();
-    let calls = world.target.truth().calls;
-    calls
+    world.target.truth().calls
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::store::shape::{json, micros};
 use super::batch::{Batch, Columns};
 
 /// Adds the part that writes these lines; `join` limits them to runs whose settlement was taken.
+#[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
 pub(super) fn write(batch: &mut Batch, entries: &[&JournalEntry], join: &str) -> Stored<()> {
     fn each<T>(entries: &[&JournalEntry], f: impl Fn(&JournalEntry) -> T) -> Vec<T> {
         entries.iter().map(|entry| f(entry)).collect()
