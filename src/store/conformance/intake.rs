@@ -57,7 +57,7 @@ pub async fn a3_many_consumers_record_an_event_once(home: &Home) {
 
 pub async fn a4_a_dead_letter_is_kept_whole_and_once(home: &Home) {
     let letter = DeadLetter {
-        id: DeadLetterId::of("t", 3, 7),
+        id: DeadLetterId::of("t", 3, 7, b"{"),
         origin: event("x", "x", 1).origin,
         key: Some(vec![0, 255]),
         headers: vec![("h".to_owned(), vec![1, 2])],

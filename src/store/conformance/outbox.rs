@@ -78,7 +78,7 @@ pub async fn messages_of_a_dead_worker_are_taken_by_another(home: &Home) {
 
 pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
     let letter = super::super::DeadLetter {
-        id: DeadLetterId::of("t", 0, 1),
+        id: DeadLetterId::of("t", 0, 1, b"{"),
         origin: super::given::event("x", "x", 1).origin,
         key: None,
         headers: Vec::new(),
