@@ -99,7 +99,13 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
-    log();
+    // The demonstration tells its own story; log lines would drown it.
+    let level = if matches!(cli.command, Command::Dev(_)) {
+        "error"
+    } else {
+        "warn,clawback=info,rdkafka=error,librdkafka=error"
+    };
+    log(level);
     let context = Context::new(cli.config, cli.json);
     match cli.command {
         Command::Dev(arguments) => dev::run(&context, arguments).await,
@@ -119,9 +125,9 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 /// Log lines go to standard error.
-fn log() {
+fn log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CLAWBACK_LOG")
-        .unwrap_or_else(|_| "warn,clawback=info,rdkafka=error,librdkafka=error".into());
+        .unwrap_or_else(|_| default.into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
