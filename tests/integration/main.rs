@@ -7,3 +7,4 @@ mod file;
 mod parts;
 mod scim;
 mod sql;
+mod telemetry;
