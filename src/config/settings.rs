@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment;
 use crate::document::{Document, Problem, Problems, Table};
-use crate::engine;
-use crate::intake;
 use crate::secrets::{self, KeySource, VaultError, VaultKey};
-use crate::store;
+use crate::{console, engine, intake, store, telemetry};
 
 /// The file's name where none is given.
 pub const DEFAULT_FILE: &str = "clawback.toml";
@@ -25,6 +23,10 @@ pub struct Settings {
     pub store: store::Settings,
     /// `[vault]`.
     pub vault: secrets::Settings,
+    /// `[telemetry]`.
+    pub telemetry: telemetry::Settings,
+    /// `[console]`.
+    pub console: console::Settings,
     /// `[connectors]`.
     pub connectors: Folder,
     /// `[engine]`.
@@ -118,11 +120,15 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     let workflows = folder(root, "workflows", beside);
     let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
+    let telemetry = room(root, "telemetry", telemetry::Settings::read).unwrap_or_default();
+    let console = room(root, "console", console::Settings::read).unwrap_or_default();
     root.finish();
     Settings {
         file: file.to_owned(),
         store,
         vault,
+        telemetry,
+        console,
         connectors,
         engine,
         kafka,

@@ -8,3 +8,4 @@ mod parts;
 mod scim;
 mod sql;
 mod store;
+mod telemetry;

@@ -15,7 +15,7 @@ pub type Files = BTreeMap<String, String>;
 pub const ROOMS: &[(&str, &[&str])] = &[
     ("document", &[]),
     ("domain", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["document"]),
     ("definitions", &["document", "domain"]),
     ("store", &["document", "domain", "telemetry"]),
     ("kafka", &["document", "domain", "telemetry"]),
