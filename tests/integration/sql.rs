@@ -282,7 +282,7 @@ async fn each_refusal_of_the_server_has_its_class() {
 async fn c6_rows_hidden_by_policy_are_an_error_and_not_an_absence() {
     let mut shop = Shop::new("policy").await;
     let text = "ALTER TABLE staff ENABLE ROW LEVEL SECURITY; \
-                CREATE POLICY some ON staff FOR SELECT USING (id > 1)";
+                CREATE POLICY visible ON staff FOR SELECT USING (id > 1)";
     run(&mut shop.owner, text).await;
     let verifier = shop.verifier();
     let failure = shop.connector.read(&verifier, &"1".into()).await;

@@ -107,6 +107,8 @@ def plan_postgres(home, options, port):
     # need roles of their own. Passwords are checked, so that tests can let one expire.
     run([f"{bin_dir}/postgres", "--single", "-D", data, "postgres"], user, home, input=(
         "CREATE ROLE clawback LOGIN CREATEDB CREATEROLE PASSWORD 'clawback'\n"
+        # A forced drop of a database ends whoever works in it, an autovacuum worker among them.
+        "GRANT pg_signal_backend TO clawback\n"
         "CREATE DATABASE clawback OWNER clawback\n"))
     return {
         "argv": [f"{bin_dir}/postgres", "-D", data], "user": user, "cwd": home, "stop": "SIGINT", "outside": outside,

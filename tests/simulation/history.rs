@@ -415,9 +415,10 @@ impl History {
                 target.truth().down_until = Some(until);
             }
             if target.trouble > 0 && self.dice.percent(1) {
-                let before = &self.before[name];
+                // Someone who stays has lost nothing that could come back.
+                let leavers = |(_, account): &(&String, &True)| account.login.starts_with("leaver");
                 let index = self.dice.below(3) as usize;
-                if let Some((id, account)) = before.iter().nth(index) {
+                if let Some((id, account)) = self.before[name].iter().filter(leavers).nth(index) {
                     target.resurrect(id, account);
                 }
             }

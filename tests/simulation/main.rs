@@ -1,6 +1,6 @@
 //! Seeded histories with faults, crashes and people, judged against ground truth.
 //!
-//! Owns the suite: a few hundred histories on SQLite in memory with a virtual clock, the proof that
+//! Owns the suite: a thousand histories on SQLite in memory with a virtual clock, the proof that
 //! every fault fired, and the proof that the oracle notices a planted lie. A seed reproduces a
 //! failure exactly: `CLAWBACK_SEED=17 cargo test --test simulation one_seed`.
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use history::{History, Plan};
 use target::Fault;
 
-const HISTORIES: u64 = 200;
+const HISTORIES: u64 = 1000;
 
 async fn play(plan: Plan) -> (History, Vec<String>) {
     let mut history = History::new(plan).await;
