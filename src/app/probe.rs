@@ -1,14 +1,18 @@
-//! Does a connector work: is its target there, and does it take our credentials?
+//! What a connector may do, and whether it works: is its target there, does it take our credentials?
 //!
-//! Owns `connectors check`: the smallest real work with each credential, all connectors side by side,
-//! none waiting for another. Changes nothing at any target.
+//! Owns the manifest as operators are shown it, and `connectors check`: the smallest real work with
+//! each credential, all connectors side by side, none waiting for another. Changes nothing at any
+//! target; shows references to secrets, never values.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::connectors::{Guarded, Registry};
+use crate::connectors::{Guarded, Manifest, Registry};
+use crate::domain::access::Operation;
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::Failure;
 use crate::domain::verdict::CredentialRole;
@@ -40,6 +44,55 @@ pub async fn connectors(
         roles.map(move |role| one(connector, secrets, *role))
     });
     join_all(tried).await
+}
+
+/// What every manifest declares, in order of the connectors' names.
+pub fn declared(registry: &Registry) -> Vec<Value> {
+    registry
+        .iter()
+        .map(|connector| as_json(connector.manifest()))
+        .collect()
+}
+
+fn as_json(manifest: &Manifest) -> Value {
+    let operations = manifest.operations.iter();
+    let operations: Vec<_> = operations.map(|operation| operation.as_str()).collect();
+    let allowed =
+        Operation::ALL.map(|operation| (operation.as_str(), allowed(manifest, operation)));
+    let credentials = manifest.credentials.iter().map(|(role, declared)| {
+        let declared = json!({
+            "secret": declared.secret,
+            "username": declared.username,
+            "max_age_seconds": declared.max_age_seconds,
+            "rotation": declared.rotation,
+        });
+        (role.as_str(), declared)
+    });
+    json!({
+        "name": manifest.name,
+        "kind": manifest.kind,
+        "purpose": manifest.purpose,
+        "owner": manifest.owner,
+        "deputy": manifest.deputy,
+        "review_by": manifest.review_by.to_string(),
+        "privileged": manifest.privileged,
+        "after_removal": manifest.after_removal,
+        "operations": operations,
+        "allowed": BTreeMap::from(allowed),
+        "writes": manifest.writes,
+        "credentials": credentials.collect::<BTreeMap<_, _>>(),
+        "desk": manifest.fallback.desk,
+    })
+}
+
+fn allowed(manifest: &Manifest, operation: Operation) -> String {
+    if manifest.operations.contains(&operation) {
+        "yes".to_owned()
+    } else if let Some(why) = manifest.without.get(&operation) {
+        format!("not needed: {why}")
+    } else {
+        "no: a person does it".to_owned()
+    }
 }
 
 async fn one(connector: &Guarded, secrets: &Secrets, role: CredentialRole) -> Tried {

@@ -3,7 +3,7 @@
 //! Owns how a manifest is told to a person. Secrets are shown as references only.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::context::Context;
 use super::exit::{Exit, Stop};
@@ -36,85 +36,37 @@ pub enum Command {
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let registry = config::connectors(&settings, &context.clock)?;
-    let facts: Vec<Value> = registry
-        .iter()
-        .map(|connector| {
-            let manifest = connector.manifest();
-            json!({
-                "name": manifest.name,
-                "kind": manifest.kind,
-                "purpose": manifest.purpose,
-                "owner": manifest.owner,
-                "deputy": manifest.deputy,
-                "review_by": manifest.review_by.to_string(),
-                "privileged": manifest.privileged,
-                "after_removal": manifest.after_removal,
-                "operations": manifest.operations.iter().map(|o| o.as_str()).collect::<Vec<_>>(),
-                "writes": manifest.writes,
-                "without": manifest.without.iter()
-                    .map(|(operation, why)| (operation.as_str(), why))
-                    .collect::<std::collections::BTreeMap<_, _>>(),
-                "credentials": manifest.credentials.iter()
-                    .map(|(role, declared)| (role.as_str(), json!({
-                        "secret": declared.secret,
-                        "username": declared.username,
-                        "max_age_seconds": declared.max_age_seconds,
-                        "rotation": declared.rotation,
-                    })))
-                    .collect::<std::collections::BTreeMap<_, _>>(),
-                "desk": manifest.fallback.desk,
-            })
+    let declared = probe::declared(&registry);
+    let find = |name: &str| {
+        let found = declared.iter().find(|fact| fact["name"] == name);
+        found.ok_or_else(|| Stop::NotFound {
+            what: "connector",
+            name: name.to_owned(),
         })
-        .collect();
+    };
     match command {
         Command::List => {
-            context
-                .output
-                .data(&facts.clone().into(), || list(&facts))?;
+            let data = declared.clone().into();
+            context.output.data(&data, || list(&declared))?;
+            Ok(Exit::Done)
         }
         Command::Show { name } => {
-            let connector = registry.get(&ConnectorName(name.clone()));
-            let fact = facts.iter().find(|fact| fact["name"] == name.as_str());
-            let (Some(connector), Some(fact)) = (connector, fact) else {
-                return Err(Stop::NotFound {
-                    what: "connector",
-                    name,
-                }
-                .into());
-            };
-            let operations = Operation::ALL.map(|operation| {
-                let manifest = connector.manifest();
-                let allowed = if manifest.operations.contains(&operation) {
-                    "yes".to_owned()
-                } else if let Some(why) = manifest.without.get(&operation) {
-                    format!("not needed: {why}")
-                } else {
-                    "no: a person does it".to_owned()
-                };
-                vec![operation.as_str().to_owned(), allowed]
-            });
-            context.output.data(fact, || {
-                let operations = table(&["operation", "allowed"], operations.to_vec(), "");
-                format!("{}\n\n{operations}", tell(fact))
-            })?;
+            let fact = find(&name)?;
+            context.output.data(fact, || tell(fact))?;
+            Ok(Exit::Done)
         }
         Command::Check { name } => {
-            let name = name.map(ConnectorName);
-            if let Some(name) = name.as_ref().filter(|name| registry.get(name).is_none()) {
-                return Err(Stop::NotFound {
-                    what: "connector",
-                    name: name.to_string(),
-                }
-                .into());
+            if let Some(name) = &name {
+                find(name)?;
             }
             let vault = vault::open(&settings)?;
-            return tried(
+            let name = name.map(ConnectorName);
+            tried(
                 context,
                 &probe::connectors(&registry, vault, name.as_ref()).await,
-            );
+            )
         }
     }
-    Ok(Exit::Done)
 }
 
 fn tried(context: &Context, tried: &[Tried]) -> anyhow::Result<Exit> {
@@ -185,8 +137,13 @@ fn tell(fact: &Value) -> String {
         .flatten()
         .map(|(role, declared)| format!("{role}: {}", text(declared, "secret")))
         .collect();
+    let operations = Operation::ALL.map(|operation| {
+        let name = operation.as_str();
+        vec![name.to_owned(), text(&fact["allowed"], name)]
+    });
+    let operations = table(&["operation", "allowed"], operations.to_vec(), "");
     format!(
-        "{}\ncredentials\n  {}",
+        "{}\ncredentials\n  {}\n\n{operations}",
         sheet(&rows),
         credentials.join("\n  ")
     )

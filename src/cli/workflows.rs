@@ -157,24 +157,17 @@ fn show(context: &Context, name: &str) -> anyhow::Result<Exit> {
 }
 
 fn test(context: &Context, files: &[PathBuf]) -> anyhow::Result<Exit> {
-    let texts = if files.is_empty() {
+    if files.is_empty() {
         let library = library(context)?;
-        return told(
-            context,
-            library.all().map(|w| w.name.to_string()).collect(),
-            None,
-        );
-    } else {
-        files
-            .iter()
-            .map(|file| (file, std::fs::read_to_string(file)))
-    };
+        let names: Vec<_> = library.all().map(|w| w.name.to_string()).collect();
+        return told(context, &names, None);
+    }
     let mut problems = Problems::default();
     let mut proved = Vec::new();
     let mut tests = 0;
-    for (file, text) in texts {
+    for file in files {
         let name = file.display().to_string();
-        match text {
+        match std::fs::read_to_string(file) {
             Ok(text) => match definitions::check(&name, &text) {
                 Ok(checked) => {
                     tests += checked.rehearsals.len();
@@ -191,10 +184,10 @@ fn test(context: &Context, files: &[PathBuf]) -> anyhow::Result<Exit> {
         }
     }
     problems.or(Some(()))?;
-    told(context, proved, Some(tests))
+    told(context, &proved, Some(tests))
 }
 
-fn told(context: &Context, proved: Vec<String>, tests: Option<usize>) -> anyhow::Result<Exit> {
+fn told(context: &Context, proved: &[String], tests: Option<usize>) -> anyhow::Result<Exit> {
     let data = json!({ "proved": proved, "tests": tests });
     context.output.data(&data, || {
         let tests = tests.map_or(String::new(), |count| format!(", {count} tests passed"));

@@ -19,11 +19,11 @@ fn proves(kind: RunKind, end: End, action: &Action, outcome: OutcomeKey) -> bool
             RunKind::Case => {
                 matches!(action, Action::Discover | Action::Gather) && outcome == OutcomeKey::Done
             }
-            RunKind::Discovery => match action {
-                Action::RemoveAccounts | Action::Gather => outcome == OutcomeKey::Done,
-                Action::FindAccounts => outcome == OutcomeKey::Absent,
-                _ => false,
-            },
+            RunKind::Discovery => matches!(
+                (action, outcome),
+                (Action::RemoveAccounts | Action::Gather, OutcomeKey::Done)
+                    | (Action::FindAccounts, OutcomeKey::Absent)
+            ),
             RunKind::Removal => {
                 matches!(action, Action::Verify { .. }) && outcome == OutcomeKey::Absent
             }
