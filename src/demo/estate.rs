@@ -62,6 +62,16 @@ pub enum EstateError {
     Payroll(#[from] sqlx::Error),
 }
 
+impl EstateError {
+    /// Stable code from `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "CB-DEMO-1",
+            Self::Payroll(_) => "CB-DEMO-2",
+        }
+    }
+}
+
 /// One secret that the vault must hold at the start.
 #[derive(Debug, Clone)]
 pub struct InitialSecret {

@@ -90,18 +90,18 @@ impl Stream {
     }
 
     fn leave(&mut self, roll: usize, now: Timestamp) -> Next {
-        let (person, access) = loop {
-            let next = self
+        let person = loop {
+            let mut staying = self
                 .company
-                .staff()
-                .iter()
-                .find(|(p, _)| !self.gone.contains(&p.number));
-            match next {
-                Some((person, access)) => break (person.clone(), access.clone()),
+                .people()
+                .filter(|p| !self.gone.contains(&p.number));
+            let first = staying.next().cloned();
+            drop(staying);
+            match first {
+                Some(person) => break person,
                 None => drop(self.company.hire()),
             }
         };
-        drop(access);
         self.gone.insert(person.number.clone());
         self.cases += 1;
         let case = format!("HR-{}", 10_000 + self.cases);

@@ -59,7 +59,11 @@ async fn bench(connectors: &[&str], expired_token: bool, outage: Option<Outage>)
         .await
         .expect("the estate starts");
     let mut manifests = estate.manifests();
-    manifests.retain(|(file, _)| connectors.iter().any(|name| file == &format!("{name}.toml")));
+    manifests.retain(|(file, _)| {
+        connectors
+            .iter()
+            .any(|name| file == &format!("{name}.toml"))
+    });
     let registry = Registry::load(&manifests, &clock).unwrap_or_else(|found| panic!("{found}"));
     Bench {
         estate,
@@ -88,7 +92,10 @@ impl Bench {
 
     async fn truth(&self, connector: &str, account: &AccountId) -> Option<AccountTruth> {
         let truth = self.estate.ground_truth().await.expect("can be read");
-        truth.targets[&connector.into()].accounts.get(account).cloned()
+        truth.targets[&connector.into()]
+            .accounts
+            .get(account)
+            .cloned()
     }
 
     /// The first account that fits, by the truth.
@@ -114,10 +121,19 @@ impl Bench {
             assert_eq!(shown.login, real.login, "{name}");
             // The group file of the wiki is not its connector's; everywhere else all is shown.
             if name != "wiki" {
-                assert_eq!(shown.entitlements.len(), real.entitlements.len(), "{name} {id}");
+                assert_eq!(
+                    shown.entitlements.len(),
+                    real.entitlements.len(),
+                    "{name} {id}"
+                );
             }
         }
-        let nobody = accounts.keys().next().expect("somebody").as_str().replace(|_| true, "0");
+        let nobody = accounts
+            .keys()
+            .next()
+            .expect("somebody")
+            .as_str()
+            .replace(|_| true, "0");
         let reading = connector.read(&verifier, &nobody.as_str().into()).await;
         assert!(reading.expect("reads").account.is_none(), "{name}");
     }
@@ -161,13 +177,24 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn every_manifest_of_the_estate_is_accepted() {
+    let bench = bench(&["directory", "crm", "payroll", "wiki"], false, None).await;
+    assert_eq!(bench.registry.names().count(), 4);
+}
+
+#[tokio::test]
 async fn the_payroll_is_reached_by_the_sql_connector() {
     let bench = bench(&["payroll"], false, None).await;
     bench.reads_agree_with_the_truth("payroll").await;
-    let id = bench.find("payroll", |account| account.entitlements.len() > 1).await;
+    let id = bench
+        .find("payroll", |account| account.entitlements.len() > 1)
+        .await;
     bench.take_everything("payroll", &id).await;
     let left = bench.truth("payroll", &id).await.expect("the row stays");
-    assert!(!left.can_sign_in && left.entitlements.is_empty() && left.sessions == 0, "{left:?}");
+    assert!(
+        !left.can_sign_in && left.entitlements.is_empty() && left.sessions == 0,
+        "{left:?}"
+    );
 }
 
 #[tokio::test]
@@ -175,7 +202,11 @@ async fn a_leaver_is_stopped_at_the_door_of_the_wiki_by_the_file_connector() {
     let bench = bench(&["wiki"], false, None).await;
     bench.reads_agree_with_the_truth("wiki").await;
     let id = bench.find("wiki", |_| true).await;
-    let password = bench.estate.wiki_password(id.as_str()).expect("has one").to_owned();
+    let password = bench
+        .estate
+        .wiki_password(id.as_str())
+        .expect("has one")
+        .to_owned();
     let client = reqwest::Client::new();
     let knock = || async {
         let request = client.get(bench.estate.wiki_url());
@@ -197,7 +228,11 @@ async fn a_wiki_that_is_away_is_unreachable_and_not_empty() {
     };
     let bench = bench(&["wiki"], false, Some(outage)).await;
     let verifier = bench.credential("wiki", CredentialRole::Verifier);
-    let failure = bench.connector("wiki").list(&verifier).await.expect_err("is away");
+    let failure = bench
+        .connector("wiki")
+        .list(&verifier)
+        .await
+        .expect_err("is away");
     assert_eq!(failure.class, FailureClass::Unreachable);
 }
 
@@ -205,7 +240,9 @@ async fn a_wiki_that_is_away_is_unreachable_and_not_empty() {
 async fn the_directory_is_reached_by_the_scim_connector() {
     let bench = bench(&["directory"], false, None).await;
     bench.reads_agree_with_the_truth("directory").await;
-    let id = bench.find("directory", |account| account.entitlements.len() > 2).await;
+    let id = bench
+        .find("directory", |account| account.entitlements.len() > 2)
+        .await;
     let before = bench.estate.before();
     bench.take_everything("directory", &id).await;
     assert_eq!(bench.truth("directory", &id).await, None);
@@ -234,7 +271,10 @@ async fn the_crm_is_reached_by_the_rest_connector() {
     let id = bench.find("crm", with_key).await;
     bench.take_everything("crm", &id).await;
     let left = bench.truth("crm", &id).await.expect("the account stays");
-    assert!(!left.can_sign_in && left.entitlements.is_empty() && left.sessions == 0, "{left:?}");
+    assert!(
+        !left.can_sign_in && left.entitlements.is_empty() && left.sessions == 0,
+        "{left:?}"
+    );
     rotation_works(&bench, "crm", false).await;
 }
 
@@ -275,18 +315,32 @@ async fn rotation_works(bench: &Bench, name: &str, expired: bool) {
     };
     let minted = connector.mint(&rotator, &order).await.expect("mints");
     let new_ref = minted.remote_ref.clone().expect("the target names it");
-    let known = connector.minted(&rotator, CredentialRole::Writer).await.expect("lists");
-    assert!(known.iter().any(|k| k.remote_ref == new_ref && k.label == order.label));
+    let known = connector
+        .minted(&rotator, CredentialRole::Writer)
+        .await
+        .expect("lists");
+    assert!(
+        known
+            .iter()
+            .any(|k| k.remote_ref == new_ref && k.label == order.label)
+    );
     let new = with_secret(&old, &new_ref, minted.secret);
-    connector.try_credential(&new).await.expect("the new one works");
+    connector
+        .try_credential(&new)
+        .await
+        .expect("the new one works");
     let old_ref = old.remote_ref.as_deref().expect("the target names it");
-    let retired = connector.retire(&rotator, CredentialRole::Writer, old_ref).await;
+    let retired = connector
+        .retire(&rotator, CredentialRole::Writer, old_ref)
+        .await;
     retired.expect("retires");
     let refused = connector.try_credential(&old).await.expect_err("is dead");
     assert_eq!(refused.class, FailureClass::AuthFailure);
     let truth = bench.estate.ground_truth().await.expect("can be read");
     let secrets = truth.targets[&name.into()].secrets.iter();
-    let writers: Vec<_> = secrets.filter(|s| s.role == CredentialRole::Writer).collect();
+    let writers: Vec<_> = secrets
+        .filter(|s| s.role == CredentialRole::Writer)
+        .collect();
     assert!(writers.len() == 1 && writers[0].works && writers[0].used > 0);
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn provider(State(shared): State<Shared>) -> Response {
 }
 
 pub(super) async fn schemas(State(shared): State<Shared>) -> Response {
-    answer(StatusCode::OK, &list_of(all_schemas(&shared.base)))
+    answer(StatusCode::OK, &list_of(&all_schemas(&shared.base)))
 }
 
 pub(super) async fn one_schema(
@@ -47,7 +47,7 @@ pub(super) async fn one_schema(
 }
 
 pub(super) async fn resource_types(State(shared): State<Shared>) -> Response {
-    answer(StatusCode::OK, &list_of(all_resource_types(&shared.base)))
+    answer(StatusCode::OK, &list_of(&all_resource_types(&shared.base)))
 }
 
 pub(super) async fn one_resource_type(
@@ -93,7 +93,7 @@ fn all_resource_types(base: &str) -> Vec<Value> {
         .collect()
 }
 
-fn list_of(resources: Vec<Value>) -> Value {
+fn list_of(resources: &[Value]) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": resources.len(),
