@@ -91,12 +91,8 @@ impl Stream {
 
     fn leave(&mut self, roll: usize, now: Timestamp) -> Next {
         let person = loop {
-            let mut staying = self
-                .company
-                .people()
-                .filter(|p| !self.gone.contains(&p.number));
-            let first = staying.next().cloned();
-            drop(staying);
+            let staying = |person: &&Person| !self.gone.contains(&person.number);
+            let first = self.company.people().find(staying).cloned();
             match first {
                 Some(person) => break person,
                 None => drop(self.company.hire()),
