@@ -12,16 +12,18 @@ use clawback::demo::{AccountTruth, Estate, Options, Outage};
 use clawback::domain::access::{EntitlementKind, Operation};
 use clawback::domain::id::AccountId;
 use clawback::domain::outcome::FailureClass;
-use clawback::domain::time::{Chance, Clock, Timestamp};
+use clawback::domain::time::{Chance, Clock, Timestamp, after_ms};
 use clawback::domain::verdict::CredentialRole;
 use secrecy::SecretString;
 
-#[derive(Debug)]
-struct StandingClock;
+/// A hundredth of a second passes with each look, so that the limiter's bucket fills again.
+#[derive(Debug, Default)]
+struct SteppingClock(AtomicU64);
 
-impl Clock for StandingClock {
+impl Clock for SteppingClock {
     fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
+        let looks = self.0.fetch_add(1, Ordering::Relaxed);
+        after_ms(Timestamp::UNIX_EPOCH, looks * 10)
     }
 }
 
@@ -53,7 +55,7 @@ async fn bench(connectors: &[&str], expired_token: bool, outage: Option<Outage>)
         expired_token,
         outage,
     };
-    let clock: Arc<dyn Clock> = Arc::new(StandingClock);
+    let clock: Arc<dyn Clock> = Arc::new(SteppingClock::default());
     let chance: Arc<dyn Chance> = Arc::new(Counter::default());
     let estate = Estate::start(&options, Arc::clone(&clock), &chance)
         .await
