@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::domain::access::EntitlementKind;
 use crate::domain::id::AccountId;
@@ -49,7 +50,10 @@ impl Payroll {
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
-            .foreign_keys(true);
+            .foreign_keys(true)
+            // A simulated target need not survive a power cut; its start should not wait for disks.
+            .synchronous(SqliteSynchronous::Off)
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .connect_with(options)

@@ -153,22 +153,20 @@ async fn list(
         .transpose()?;
     let selection = selection::Selection::read(&params)?;
     let state = shared.state();
-    let mut found = Vec::new();
+    let mut hits = Vec::new();
     for (id, stored) in state.resources.of(kind) {
-        let shown = state.resources.shown(kind, id, stored);
         let hit = match &filter {
-            Some(filter) => filter.matches(kind, &shown)?,
+            Some(filter) => filter.matches(kind, &state.resources.shown(kind, id, stored))?,
             None => true,
         };
         if hit {
-            found.push(shown);
+            hits.push((id, stored));
         }
     }
-    let total = found.len();
-    let page: Vec<Value> = found
-        .into_iter()
-        .skip(start - 1)
-        .take(count)
+    let total = hits.len();
+    let page = hits.into_iter().skip(start - 1).take(count);
+    let page: Vec<Value> = page
+        .map(|(id, stored)| state.resources.shown(kind, id, stored))
         .map(|shown| Value::Object(selection.of(kind, shown)))
         .collect();
     let body = json!({
