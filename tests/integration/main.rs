@@ -4,6 +4,7 @@
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
 mod file;
+mod kafka;
 mod parts;
 mod scim;
 mod sql;
