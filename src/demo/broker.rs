@@ -20,7 +20,7 @@ use rdkafka::mocking::MockCluster;
 /// How often the watch looks for trimmed records.
 const WATCH: Duration = Duration::from_secs(5);
 const ASK: Duration = Duration::from_millis(500);
-/// A librdkafka client reconnects after this long at the latest.
+/// librdkafka's way to say every broker.
 const ALL_BROKERS: i32 = -1;
 
 /// The broker could not be started.
@@ -170,24 +170,17 @@ impl<'a> Watch<'a> {
             match inbox.recv_timeout(WATCH) {
                 Ok(Wish::Down(done)) => {
                     self.down = true;
-                    self.obey(self.cluster.broker_down(ALL_BROKERS), &done);
+                    obey(self.cluster.broker_down(ALL_BROKERS), &done);
                 }
                 Ok(Wish::Up(done)) => {
                     self.down = false;
-                    self.obey(self.cluster.broker_up(ALL_BROKERS), &done);
+                    obey(self.cluster.broker_up(ALL_BROKERS), &done);
                 }
                 Err(RecvTimeoutError::Timeout) if self.down => {}
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-    }
-
-    fn obey(&self, result: Result<(), KafkaError>, done: &Sender<()>) {
-        if let Err(error) = result {
-            tracing::error!(%error, "the embedded broker does not obey");
-        }
-        let _ = done.send(());
     }
 
     fn look(&mut self) {
@@ -215,4 +208,11 @@ impl<'a> Watch<'a> {
             }
         }
     }
+}
+
+fn obey(result: Result<(), KafkaError>, done: &Sender<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the embedded broker does not obey");
+    }
+    let _ = done.send(());
 }

@@ -127,17 +127,12 @@ impl<'a> Fields<'a> {
 
     /// An object of the given code; reports if it is something else.
     pub(super) fn object(&self, key: &str, code: Code) -> Option<Fields<'a>> {
-        let value = self.get(key)?;
-        match value.as_object() {
-            Some(map) => Some(Fields::new(map, &self.path(key), code, self.faults)),
-            None => {
-                self.faults.add(
-                    code,
-                    format!("`{}` is not an object: send an object", self.path(key)),
-                );
-                None
-            }
-        }
+        let Some(map) = self.get(key)?.as_object() else {
+            let words = format!("`{}` is not an object: send an object", self.path(key));
+            self.faults.add(code, words);
+            return None;
+        };
+        Some(Fields::new(map, &self.path(key), code, self.faults))
     }
 
     /// A list of at most `most` members; empty when missing.

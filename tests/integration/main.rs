@@ -5,6 +5,7 @@
 
 mod estate;
 mod file;
+mod kafka;
 mod parts;
 mod scim;
 mod sql;
