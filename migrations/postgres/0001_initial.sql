@@ -48,8 +48,6 @@ CREATE TABLE dead_letters (
     first_seen_us BIGINT NOT NULL,
     replayed_us   BIGINT
 );
-CREATE UNIQUE INDEX promise_dead_letter_once ON dead_letters (topic, partition, position)
-    WHERE position >= 0;
 COMMENT ON TABLE dead_letters IS 'Messages that could not be read or mapped, whole';
 COMMENT ON COLUMN dead_letters.seq IS 'Order of arrival';
 COMMENT ON COLUMN dead_letters.id IS 'Derived from its place';

@@ -36,8 +36,6 @@ CREATE TABLE dead_letters (
     first_seen_us INTEGER NOT NULL,
     replayed_us   INTEGER               -- when it was last sent again
 ) STRICT;
-CREATE UNIQUE INDEX promise_dead_letter_once ON dead_letters (topic, partition, position)
-    WHERE position >= 0;
 
 -- Workflows exactly as cases started with them.
 CREATE TABLE definitions (

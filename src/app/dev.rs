@@ -4,6 +4,7 @@
 //! command works on it from another terminal, and the sending of the company's events. The promise
 //! is judged against the targets' own truth, never by what was reported.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,14 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::told;
-use super::{AppError, Duties, Parts, serve};
+use super::{AppError, Duties, Parts, listen, serve};
 use crate::config::{Config, Settings};
+use crate::console;
 use crate::demo::broker::Broker;
 use crate::demo::{Company, Estate, Message, Options, Outage, Story, Stream, judge};
 use crate::domain::time::{Chance, Clock};
@@ -60,6 +63,9 @@ pub struct Dev {
     wanted: Wanted,
     worker: JoinSet<Result<(), AppError>>,
     shutdown: CancellationToken,
+    console: Option<TcpListener>,
+    /// Where `/livez`, `/readyz` and `/metrics` answer.
+    pub console_address: Option<SocketAddr>,
 }
 
 /// What `dev --once` came to.
@@ -123,6 +129,11 @@ impl Dev {
         let store = crate::store::open(&config.settings.store).await?;
         store.migrate().await?;
         drop(store);
+        // Any free port: several demonstrations may run side by side.
+        let any = console::Settings {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        };
+        let console = listen(&any).await?;
         let parts = Parts::open(config, clock, chance).await?;
         for secret in estate.secrets() {
             let owner = Owner {
@@ -145,6 +156,8 @@ impl Dev {
             wanted,
             worker: JoinSet::new(),
             shutdown: CancellationToken::new(),
+            console_address: console.as_ref().and_then(|port| port.local_addr().ok()),
+            console,
         };
         dev.start_worker();
         Ok(dev)
@@ -152,7 +165,9 @@ impl Dev {
 
     fn start_worker(&mut self) {
         let connection = Connection::embedded(self.broker.bootstrap_servers());
+        let console = self.console.take();
         let duties = Duties {
+            console,
             intake: Some(intake::Settings {
                 topics: vec![TOPIC.to_owned()],
                 ..intake::Settings::on(connection.clone())

@@ -4,15 +4,18 @@
 //! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
 
 pub mod dev;
+mod health;
 mod parts;
 pub mod plan;
 pub mod post;
 pub mod probe;
 mod serve;
+mod telling;
 mod told;
 pub mod vault;
 pub mod wall;
 
 pub use crate::secrets::forbid_core_dumps;
 pub use parts::{AppError, Parts};
-pub use serve::{Duties, serve};
+pub use serve::{Duties, listen, serve};
+pub use telling::Telling;

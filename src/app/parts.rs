@@ -34,6 +34,9 @@ pub enum AppError {
     /// Kafka out.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Log lines or traces.
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::TelemetryError),
     /// A file, a port or a signal.
     #[error("CB-APP-1: {0}")]
     Io(&'static str, #[source] std::io::Error),

@@ -6,15 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Parts};
+use super::{AppError, Parts, health};
+use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
 use crate::intake::{self, Intake};
 use crate::kafka::Connection;
-use crate::publish::Publisher;
+use crate::publish::{Delivered, Publisher};
+
+/// How long the console's last answers may take.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// What a process does besides running the engine.
 #[derive(Debug, Default)]
@@ -23,6 +28,22 @@ pub struct Duties {
     pub intake: Option<intake::Settings>,
     /// Publishes the outbox to Kafka.
     pub publish: Option<Connection>,
+    /// Answers `/livez`, `/readyz` and `/metrics`.
+    pub console: Option<TcpListener>,
+}
+
+/// Takes the console's port, before anything else is started.
+///
+/// # Errors
+/// When another has it.
+pub async fn listen(settings: &console::Settings) -> Result<Option<TcpListener>, AppError> {
+    let Some(address) = settings.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener
+        .map_err(|error| AppError::Io("the console's port: see `listen` under [console]", error))?;
+    Ok(Some(listener))
 }
 
 /// Works until `shutdown`, then drains.
@@ -38,23 +59,46 @@ pub async fn serve(
     let mut tasks: JoinSet<Result<(), AppError>> = JoinSet::new();
     let pulse = Arc::new(Pulse::default());
     let stop = shutdown.child_token();
+    let lease_seconds = engine.settings.lease_seconds;
     {
-        let (engine, stop) = (engine.clone(), stop.clone());
+        let (pulse, stop) = (pulse.clone(), stop.clone());
         tasks.spawn(async move { Ok(engine.run(pulse, stop).await?) });
     }
+    let mut reading = None;
     if let Some(settings) = duties.intake {
         let intake = Intake::new(settings, parts.store.clone(), parts.clock.clone());
+        reading = Some(intake.health());
         let stop = stop.clone();
         tasks.spawn(async move { Ok(intake.run(stop).await?) });
     }
+    let mut publishing = None;
     if let Some(connection) = duties.publish {
-        tasks.spawn(relay(parts.clone(), connection, stop.clone()));
+        let delivered = Arc::new(Delivered::default());
+        publishing = Some(delivered.clone());
+        tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
+    }
+    // The console closes last, so that `/readyz` can tell of the drain.
+    let closing = CancellationToken::new();
+    let mut answering = JoinSet::new();
+    if let Some(listener) = duties.console {
+        let checks = health::checks(parts, &pulse, lease_seconds, reading, publishing);
+        answering.spawn(console::serve(
+            listener,
+            console::router(checks),
+            closing.clone(),
+        ));
     }
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
         stop.cancel();
         let ended = ended.unwrap_or(Err(AppError::Panicked("a part of the worker")));
         first = first.and(ended);
+    }
+    closing.cancel();
+    // A client that keeps its connection open does not keep the process.
+    let closed = async { while answering.join_next().await.is_some() {} };
+    if tokio::time::timeout(CLOSING, closed).await.is_err() {
+        answering.shutdown().await;
     }
     first
 }
@@ -63,6 +107,7 @@ pub async fn serve(
 async fn relay(
     parts: Parts,
     connection: Connection,
+    delivered: Arc<Delivered>,
     shutdown: CancellationToken,
 ) -> Result<(), AppError> {
     const LEASE_SECONDS: u64 = 10;
@@ -84,6 +129,7 @@ async fn relay(
             parts.clock.clone(),
             parts.chance.clone(),
             worker,
+            delivered.clone(),
         );
         let mut relaying = JoinSet::new();
         relaying.spawn(publisher.run(life.clone()));

@@ -60,12 +60,16 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             .data(&as_json(&summary), || as_sheet(&summary))?;
         return Ok(if held { Exit::Done } else { Exit::Failed });
     }
+    let console = dev
+        .console_address
+        .map(|address| format!("Health and metrics: http://{address}/readyz and /metrics\n"))
+        .unwrap_or_default();
     Output::note(&format!(
         "Four simulated targets, an embedded broker and one worker are running.\n\
          In another terminal:\n  \
          clawback --config {config} tasks list\n  \
          clawback --config {config} cases list\n\
-         Ctrl-C stops everything."
+         {console}Ctrl-C stops everything."
     ));
     let stop = CancellationToken::new();
     let mut signals = tokio::task::JoinSet::new();

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::Telling;
 use crate::config::DEFAULT_FILE;
 use context::Context;
 pub use exit::Exit;
@@ -99,39 +100,39 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let context = Context::new(cli.config, cli.json);
+    if matches!(cli.command, Command::Run) {
+        // The configuration says what is told, and where to.
+        return run::run(&context).await;
+    }
     // The demonstration tells its own story; log lines would drown it.
     let level = if matches!(cli.command, Command::Dev(_)) {
         "error"
     } else {
         "warn,clawback=info,rdkafka=error,librdkafka=error"
     };
-    log(level);
-    let context = Context::new(cli.config, cli.json);
-    match cli.command {
-        Command::Dev(arguments) => dev::run(&context, arguments).await,
-        Command::Run => run::run(&context).await,
-        Command::Check => check::run(&context),
-        Command::Submit(arguments) => submit::run(&context, &arguments).await,
-        Command::Plan(arguments) => plan::run(&context, &arguments).await,
-        Command::Cases(command) => cases::run(&context, command).await,
-        Command::Tasks(command) => tasks::run(&context, command).await,
-        Command::Connectors(command) => connectors::run(&context, command).await,
-        Command::Workflows(command) => workflows::run(&context, command),
-        Command::Secrets(command) => secrets::run(&context, command).await,
-        Command::DeadLetters(command) => dead_letters::run(&context, command).await,
-        Command::Migrate => migrate::run(&context).await,
-        Command::Completions(arguments) => completions::run(&arguments),
-    }
+    let telling = Telling::lines(level)?;
+    let result = obey(&context, cli.command).await;
+    telling.finish().await;
+    result
 }
 
-/// Log lines go to standard error.
-fn log(default: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CLAWBACK_LOG")
-        .unwrap_or_else(|_| default.into());
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Dev(arguments) => dev::run(context, arguments).await,
+        Command::Run => run::run(context).await,
+        Command::Check => check::run(context),
+        Command::Submit(arguments) => submit::run(context, &arguments).await,
+        Command::Plan(arguments) => plan::run(context, &arguments).await,
+        Command::Cases(command) => cases::run(context, command).await,
+        Command::Tasks(command) => tasks::run(context, command).await,
+        Command::Connectors(command) => connectors::run(context, command).await,
+        Command::Workflows(command) => workflows::run(context, command),
+        Command::Secrets(command) => secrets::run(context, command).await,
+        Command::DeadLetters(command) => dead_letters::run(context, command).await,
+        Command::Migrate => migrate::run(context).await,
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,20 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::Output;
-use crate::app::{Duties, Parts, serve, vault};
+use crate::app::{Duties, Parts, Telling, listen, serve, vault};
+use crate::config::Config;
 
 /// Works until SIGTERM or SIGINT.
 pub async fn run(context: &Context) -> anyhow::Result<Exit> {
     let config = context.whole()?;
+    let telling = Telling::start(config.settings.telemetry.clone())?;
+    let result = work(context, config).await;
+    telling.finish().await;
+    result
+}
+
+async fn work(context: &Context, config: Config) -> anyhow::Result<Exit> {
+    let console = listen(&config.settings.console).await?;
     let engine = config.settings.engine.clone();
     let mut intake = config.settings.kafka.clone();
     if let Some(kafka) = &mut intake {
@@ -33,7 +42,12 @@ pub async fn run(context: &Context) -> anyhow::Result<Exit> {
         stop_signal().await;
         std::process::exit(1);
     });
-    serve(&parts, engine, Duties { intake, publish }, stop).await?;
+    let duties = Duties {
+        intake,
+        publish,
+        console,
+    };
+    serve(&parts, engine, duties, stop).await?;
     Ok(Exit::Done)
 }
 

@@ -16,6 +16,7 @@ use crate::definitions::{self, Library};
 use crate::document::Problems;
 use crate::domain::time::Clock;
 
+pub use environment::variable;
 pub use settings::{DEFAULT_FILE, Folder, Settings};
 
 /// Everything that a worker is started with.

@@ -26,6 +26,7 @@ use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole;
+use crate::telemetry::{Stopwatch, metrics};
 
 /// A connector behind its guard.
 #[derive(Debug)]
@@ -221,7 +222,16 @@ impl Guarded {
         seconds: u64,
         work: BoxFuture<'_, Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let _slot = self.brakes.enter().await?;
+        let operation = judge.purpose.as_str();
+        let watch = Stopwatch::start();
+        let _slot = match self.brakes.enter().await {
+            Ok(slot) => slot,
+            Err(turned_away) => {
+                let class = turned_away.class.as_str();
+                metrics::call(self.name().as_str(), operation, class, watch.seconds());
+                return Err(turned_away);
+            }
+        };
         let caught = AssertUnwindSafe(work).catch_unwind();
         let result = match tokio::time::timeout(Duration::from_secs(seconds), caught).await {
             Ok(Ok(result)) => result,
@@ -238,6 +248,10 @@ impl Guarded {
         };
         let class = result.as_ref().err().map(|failure| failure.class);
         self.brakes.note(class);
+        let name = self.name().as_str();
+        let class = class.map_or("ok", FailureClass::as_str);
+        metrics::call(name, operation, class, watch.seconds());
+        metrics::breaker(name, self.brakes.is_open());
         result
     }
 }
@@ -251,6 +265,20 @@ enum Purpose<'a> {
     Try,
     ListSecrets,
     ChangeSecret,
+}
+
+impl Purpose<'_> {
+    /// The name in metrics.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Read(_) => "read",
+            Self::Change(change) => change.operation.as_str(),
+            Self::Try => "try_credential",
+            Self::ListSecrets => "list_secrets",
+            Self::ChangeSecret => "change_secret",
+        }
+    }
 }
 
 /// Judges the requests of one call.

@@ -7,6 +7,6 @@ mod health;
 mod serve;
 mod settings;
 
-pub use health::{Check, Fresh, Heartbeat, Parts, StorePing};
+pub use health::{Check, Parts, StorePing};
 pub use serve::{router, serve};
 pub use settings::Settings;

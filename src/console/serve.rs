@@ -64,21 +64,25 @@ async fn page() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use async_trait::async_trait;
 
-    use super::super::health::{Fresh, Heartbeat};
     use super::*;
-    use crate::domain::time::{Clock, Timestamp, after};
 
-    #[derive(Debug)]
-    struct Moved(Mutex<Timestamp>);
+    #[derive(Debug, Default)]
+    struct Switch(AtomicBool);
 
-    impl Clock for Moved {
-        fn now(&self) -> Timestamp {
-            *self.0.lock().expect("not poisoned")
+    #[async_trait]
+    impl Check for Switch {
+        fn part(&self) -> &'static str {
+            "engine"
+        }
+
+        async fn check(&self) -> Result<(), String> {
+            let on = self.0.load(Ordering::Relaxed);
+            on.then_some(()).ok_or_else(|| "it is off".to_owned())
         }
     }
 
@@ -105,12 +109,10 @@ mod tests {
 
     #[tokio::test]
     async fn h2_readiness_names_the_part_that_is_not_ready() {
-        let clock = Arc::new(Moved(Mutex::new(Timestamp::UNIX_EPOCH)));
-        let heart = Heartbeat::new(Arc::clone(&clock) as _);
-        let engine = Fresh::new("engine", heart.clone(), Duration::from_secs(10));
+        let engine = Arc::new(Switch::default());
         let parts = Parts {
             live: Vec::new(),
-            ready: vec![Arc::new(engine)],
+            ready: vec![engine.clone()],
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -119,18 +121,12 @@ mod tests {
         tasks.spawn(serve(listener, router(parts), closing.clone()));
 
         let (status, body) = get_json(address, "/readyz").await;
-        assert_eq!(status, 503);
-        assert_eq!(body["parts"][0]["reason"], "has not begun");
-        heart.beat();
-        assert_eq!(get_json(address, "/readyz").await.0, 200);
-        {
-            let mut now = clock.0.lock().expect("not poisoned");
-            *now = after(*now, 11);
-        }
-        let (status, body) = get_json(address, "/readyz").await;
         assert_eq!((status, &body["ok"]), (503, &false.into()));
         assert_eq!(body["parts"][0]["part"], "engine");
+        assert_eq!(body["parts"][0]["reason"], "it is off");
         assert_eq!(get_json(address, "/livez").await.0, 200, "it need not die");
+        engine.0.store(true, Ordering::Relaxed);
+        assert_eq!(get_json(address, "/readyz").await.0, 200);
 
         metrics::case_opened("leaver");
         let page = reqwest::get(format!("http://{address}/metrics"))

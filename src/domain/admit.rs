@@ -323,6 +323,7 @@ impl Opening<'_> {
                 effective: event.effective.clone(),
                 urgency: event.urgency,
                 connectors: event.connectors.clone(),
+                traceparent: self.recorded.origin.traceparent.clone(),
                 for_person,
                 claim: None,
             }),

@@ -143,6 +143,9 @@ pub struct CaseBody {
     pub urgency: Urgency,
     /// Limits the case to these connectors; empty means all.
     pub connectors: Vec<ConnectorName>,
+    /// `traceparent` of the message that opened it, to be linked from its trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// Set where no machine can act on the event: the reason for the person who gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_person: Option<Failure>,
@@ -156,6 +159,8 @@ pub struct CaseBody {
 pub struct DiscoveryBody {
     /// Whom to look for.
     pub subject: Subject,
+    /// When the subject's access was to end.
+    pub owed_since: Timestamp,
     /// What the last complete listing found of the subject, and when; for the person who takes over.
     #[serde(default)]
     pub found: Vec<Account>,
@@ -175,6 +180,8 @@ pub struct DiscoveryBody {
 pub struct RemovalBody {
     /// Who leaves, for people to read.
     pub subject_name: String,
+    /// When the subject's access was to end.
+    pub owed_since: Timestamp,
     /// The account with everything it had when it was last read before the first write.
     pub account: Account,
     /// When that was.

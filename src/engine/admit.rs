@@ -10,7 +10,7 @@ use crate::domain::obey::obey;
 use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::store::{Admitted, Keep};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, tell};
 
 /// Events decided in one transaction.
 const EVENTS_AT_ONCE: u32 = 64;
@@ -24,11 +24,16 @@ impl Engine {
     /// When the store fails.
     pub async fn admit(&self, keep: &Keep) -> Result<Admitted, EngineError> {
         let now = self.clock.now();
+        let admissions = tell::Admissions::default();
         let decide = |event: &RecordedEvent, existing: &[ExistingCase]| {
-            self.decide_event(event, existing, now)
+            let admission = self.decide_event(event, existing, now);
+            admissions.note(&admission);
+            admission
         };
         let at_once = EVENTS_AT_ONCE;
-        Ok(self.store.admit(at_once, now, keep, &decide).await?)
+        let admitted = self.store.admit(at_once, now, keep, &decide).await?;
+        admissions.tell(now);
+        Ok(admitted)
     }
 
     fn decide_event(

@@ -15,11 +15,12 @@ use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::{Decision, Effect, Woken, decide, settle};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{Action, RunKind, Workflow};
 use crate::store::{Claimed, Fenced};
 
 use super::crew::Place;
-use super::{Engine, EngineError, Writer};
+use super::{Engine, EngineError, Writer, tell};
 
 /// A run under way, with what its next step needs.
 #[derive(Debug)]
@@ -62,9 +63,10 @@ impl Engine {
         };
         loop {
             let given = self.given(&workflow, self.clock.now());
+            let known = ride.run.verdict;
             let held = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
                 Decision::Settle(settlement) => {
-                    commit(*settlement, ride.task, ride.token, writer).await
+                    commit(*settlement, known, ride.task, ride.token, writer).await
                 }
                 Decision::Perform { run, effect } => {
                     let under_way = Ride { run: *run, ..ride };
@@ -104,6 +106,7 @@ impl Engine {
         workflow: &Workflow,
         writer: &Writer,
     ) -> Result<Option<Ride>, EngineError> {
+        let known = ride.run.verdict;
         let outcome = match effect {
             Effect::Each {
                 operation,
@@ -118,7 +121,7 @@ impl Engine {
         };
         let given = self.given(workflow, self.clock.now());
         let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-        Ok(commit(settlement, ride.task, ride.token, writer).await)
+        Ok(commit(settlement, known, ride.task, ride.token, writer).await)
     }
 
     /// Performs independent items, side by side or one by one; whatever has come in is committed
@@ -150,8 +153,9 @@ impl Engine {
             }
             let given = self.given(workflow, self.clock.now());
             let outcome = Outcome::Items(answers);
+            let known = ride.run.verdict;
             let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-            match commit(settlement, ride.task, ride.token, writer).await {
+            match commit(settlement, known, ride.task, ride.token, writer).await {
                 Some(next) => ride = next,
                 None => return Ok(None),
             }
@@ -205,6 +209,7 @@ impl Engine {
 /// store committed.
 async fn commit(
     settlement: Settlement,
+    known: Option<Verdict>,
     task: Option<FallbackTask>,
     token: crate::domain::id::FencingToken,
     writer: &Writer,
@@ -212,6 +217,7 @@ async fn commit(
     let run = settlement.run.clone();
     let task = settlement.task.clone().or(task);
     let committed = writer.settle(Fenced { token, settlement }).await?;
+    tell::committed(&run, known, committed);
     is_held(&run, committed).then_some(Ride {
         run,
         task,

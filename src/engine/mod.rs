@@ -11,6 +11,7 @@ mod perform;
 mod settings;
 mod settle;
 mod sweep;
+mod tell;
 mod worker;
 
 use std::collections::HashMap;

@@ -20,12 +20,14 @@ use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
 use crate::store::Inventory;
 
-use super::Engine;
 use super::drive::removal;
+use super::tell::Attempt;
+use super::{Engine, tell};
 
 impl Engine {
     /// Performs any effect but a wave, whose items go through [`Self::perform_item`].
     pub(super) async fn perform(&self, run: &mut Run, effect: &Effect) -> Outcome {
+        let attempt = Attempt::begin(run, tell::action(effect));
         let done = match effect {
             Effect::Find { subject } => self.find(run, subject).await,
             Effect::Inspect => self.inspect(run).await,
@@ -34,7 +36,10 @@ impl Engine {
             Effect::Rotate { step } => self.rotate(run, *step).await,
             Effect::Each { .. } => Err(lost("a wave is performed item by item")),
         };
-        done.unwrap_or_else(Outcome::Failed)
+        let outcome = done.unwrap_or_else(Outcome::Failed);
+        let (came_to, failed) = tell::outcome(&outcome);
+        attempt.end(came_to, failed);
+        outcome
     }
 
     /// Takes one entitlement away: `true` if the target said yes, `false` if it was not there.
@@ -44,11 +49,15 @@ impl Engine {
         operation: Operation,
         entitlement: &Entitlement,
     ) -> (EntitlementId, Result<bool, Failure>) {
+        let attempt = Attempt::begin(run, operation.as_str());
         let answer = self.write(run, operation, Some(entitlement.clone())).await;
-        (
-            entitlement.id.clone(),
-            answer.map(|answered| answered == Answered::Accepted),
-        )
+        let answer = answer.map(|answered| answered == Answered::Accepted);
+        match &answer {
+            Ok(true) => attempt.end("done", None),
+            Ok(false) => attempt.end("absent", None),
+            Err(failure) => attempt.end("failed", Some(failure.class.as_str())),
+        }
+        (entitlement.id.clone(), answer)
     }
 
     async fn find(&self, run: &mut Run, subject: &Subject) -> Result<Outcome, Failure> {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::time::Timestamp;
 use crate::store::Fenced;
+use crate::telemetry::{Stopwatch, metrics};
 
 use super::{Engine, Hands};
 
@@ -79,8 +80,12 @@ impl Scribe {
         loop {
             let now = self.engine.clock.now();
             let keep = self.hands.crew.keep();
+            let watch = Stopwatch::start();
             match self.engine.store.settle(now, &keep, &batch).await {
                 Ok(settled) => {
+                    metrics::settled(batch.len(), watch.seconds());
+                    let refused = settled.accepted.iter().filter(|accepted| !**accepted);
+                    metrics::settlements_refused(refused.count() as u64);
                     if !settled.kept.is_empty() {
                         // The receiver is gone only when the worker stops; leases then run out.
                         let _ = self.hands.kept.send(settled.kept);

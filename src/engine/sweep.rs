@@ -8,7 +8,7 @@ use crate::domain::rotation;
 use crate::domain::run::RunBody;
 use crate::domain::step::rotation_run;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, tell};
 
 impl Engine {
     /// Starts a rotation for each secret that is past its age; returns how many began.
@@ -29,6 +29,7 @@ impl Engine {
             .collect();
         let manifests = self.registry.iter().map(|connector| connector.manifest());
         let ages = self.secrets.ages(manifests, &rotating)?;
+        tell::secrets(&ages, now);
         let mut begun = 0;
         for (connector, role, trigger) in rotation::sweep(&ages, now) {
             let cause = format!("age/{now}");
@@ -45,6 +46,15 @@ impl Engine {
             }
         }
         Ok(begun)
+    }
+
+    /// Tells what waits in the store, for whoever watches.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tell_figures(&self) -> Result<(), EngineError> {
+        tell::figures(&self.store.counts(self.clock.now()).await?);
+        Ok(())
     }
 
     /// Frees the runs of workers that are dead or thought dead; returns how many runs.

@@ -21,18 +21,35 @@ use super::{Crew, Engine, EngineError, Hands, Writer};
 
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
-pub struct Pulse(AtomicI64);
+pub struct Pulse {
+    /// Unix seconds; 0 before the first.
+    beat: AtomicI64,
+    turn: AtomicI64,
+}
 
 impl Pulse {
-    /// Seconds since the last beat, or `None` before the first.
+    /// Seconds since the store last confirmed the worker, or `None` before the first time.
     pub fn age_seconds(&self, now: Timestamp) -> Option<u64> {
-        let beat = self.0.load(Ordering::Relaxed);
-        (beat != 0).then(|| now.as_second().saturating_sub(beat).unsigned_abs())
+        age(&self.beat, now)
+    }
+
+    /// Seconds since the worker's loop last turned, whatever the store said; `None` before that.
+    pub fn turn_age_seconds(&self, now: Timestamp) -> Option<u64> {
+        age(&self.turn, now)
     }
 
     fn beat(&self, now: Timestamp) {
-        self.0.store(now.as_second(), Ordering::Relaxed);
+        self.beat.store(now.as_second(), Ordering::Relaxed);
     }
+
+    fn turn(&self, now: Timestamp) {
+        self.turn.store(now.as_second(), Ordering::Relaxed);
+    }
+}
+
+fn age(second: &AtomicI64, now: Timestamp) -> Option<u64> {
+    let second = second.load(Ordering::Relaxed);
+    (second != 0).then(|| now.as_second().saturating_sub(second).unsigned_abs())
 }
 
 /// Why a life ended.
@@ -60,6 +77,7 @@ impl Engine {
             match self.store.enlist(worker, self.clock.now(), lease).await {
                 Ok(()) => {}
                 Err(error) if error.is_passing() && !shutdown.is_cancelled() => {
+                    pulse.turn(self.clock.now());
                     tracing::warn!(code = "CB-STORE-1", "the store is away, the worker waits");
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     continue;
@@ -151,6 +169,7 @@ impl Life {
                 }
                 _ = sweep.tick() => {
                     let _ = warned(engine.sweep_secrets().await);
+                    let _ = warned(engine.tell_figures().await);
                 }
                 Some(kept) = self.kept.recv() => self.take_on(kept),
                 _ = look.tick() => self.look().await,
@@ -207,6 +226,7 @@ impl Life {
 
     async fn beat(&self, pulse: &Pulse) -> bool {
         let now = self.engine.clock.now();
+        pulse.turn(now);
         match self.engine.store.heartbeat(self.crew.worker(), now).await {
             Ok(true) => {
                 pulse.beat(now);

@@ -20,11 +20,11 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::Offset;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use crate::domain::time::{Clock, Timestamp, after, after_ms};
 use crate::kafka::{QuietClient, Unresolved};
 use crate::store::{Store, StoreError};
+use crate::telemetry::{SpanHandle, messaging};
 
 use super::context::{ReaderContext, log_commit};
 use super::decode::{RawMessage, decode};
@@ -212,16 +212,23 @@ impl<'a> Reader<'a> {
         let mut batch = Vec::new();
         let mut wait = POLL;
         let mut until = None;
+        let mut span = SpanHandle::none();
         while batch.len() < self.settings.batch_messages as usize {
             let Some(taken) = self.poll(wait)? else {
                 break;
             };
+            if batch.is_empty() {
+                // Waiting opens no span.
+                let topics = self.settings.topics.join(",");
+                span = messaging::poll(&topics, &self.settings.group);
+            }
             batch.push(taken);
             let now = self.clock.now();
             let until =
                 *until.get_or_insert_with(|| after_ms(now, self.settings.linger_milliseconds));
             wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
         }
+        span.messages(batch.len());
         Ok(batch)
     }
 
@@ -292,17 +299,7 @@ impl<'a> Reader<'a> {
         batch: &mut [Taken],
         late: &mut Vec<Taken>,
     ) -> Result<Option<Result<usize, StoreError>>, IntakeError> {
-        let span = tracing::info_span!(
-            "record",
-            otel.name = "poll",
-            otel.kind = "consumer",
-            messaging.system = "kafka",
-            messaging.operation.name = "poll",
-            messaging.operation.r#type = "receive",
-            messaging.consumer.group.name = self.settings.group,
-            messaging.batch.message_count = batch.len(),
-        );
-        let mut work = pin!(self.recorder.record(batch).instrument(span));
+        let mut work = pin!(self.recorder.record(batch));
         let mut overtime = 0;
         loop {
             let patient = async { tokio::time::timeout(PATIENCE, work.as_mut()).await };
@@ -407,6 +404,8 @@ impl<'a> Reader<'a> {
         }
         self.dirty = false;
         self.committed = self.clock.now();
+        let topics = self.settings.topics.join(",");
+        let _span = messaging::commit(&topics, &self.settings.group);
         if let Err(error) = self.consumer.commit_consumer_state(mode) {
             log_commit(&error);
         }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kafka::QuietClient;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics;
 
 use super::health::Health;
 use super::resume::{Alarm, Known, resume};
@@ -63,6 +64,7 @@ impl ClientContext for ReaderContext {
                         .is_some_and(|p| p.contains(number));
                     // -1 means that librdkafka does not know yet.
                     if ours && partition.consumer_lag >= 0 {
+                        metrics::kafka_lag(name, *number, partition.consumer_lag);
                         figures
                             .lag
                             .insert((name.clone(), *number), partition.consumer_lag);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crate::domain::event::RecordedEvent;
 use crate::domain::time::{Clock, Timestamp};
 use crate::store::{Checkpoint, IntakeBatch, Receipt, Store, StoreError};
+use crate::telemetry::messaging::{self, Place};
+use crate::telemetry::{SpanHandle, Stopwatch, enabled, metrics};
 
 use super::dead_letter::bury;
 use super::decode::RawMessage;
@@ -39,6 +41,8 @@ impl Recorder {
     /// # Errors
     /// When the store is away, or refuses even the dead letter.
     pub(super) async fn record(&self, batch: &mut [Taken]) -> Result<usize, StoreError> {
+        let _spans = self.spans(batch);
+        let watch = Stopwatch::start();
         let receipts = match self.store.record(&self.intake_batch(batch)).await {
             Ok(receipts) => receipts,
             Err(StoreError::Refused(_)) if batch.len() > 1 => return self.one_by_one(batch).await,
@@ -48,6 +52,7 @@ impl Recorder {
             }
             Err(error) => return Err(error),
         };
+        metrics::commit("record", watch.seconds());
         let conflicts = self.take_receipts(batch, &receipts);
         if conflicts > 0 {
             // The offset is stored only after this second commit: until then it is read again.
@@ -80,6 +85,30 @@ impl Recorder {
                 "the database refuses this event and takes others: the log has its words",
             ));
         }
+    }
+
+    /// One span for each message, from here until the batch is recorded.
+    fn spans(&self, batch: &[Taken]) -> Vec<SpanHandle> {
+        if !enabled() {
+            return Vec::new();
+        }
+        let span = |taken: &Taken| {
+            let message = &taken.message;
+            let place = Place {
+                topic: &message.topic,
+                partition: message.partition,
+                offset: message.offset,
+            };
+            let event = taken.decoded.as_ref().ok();
+            let id = event.map(|event| event.event.id.as_str());
+            let traceparent = event.and_then(|event| event.origin.traceparent.as_deref());
+            let mut span = messaging::process(place, &self.group, id, traceparent);
+            if taken.decoded.is_err() {
+                span.fail("dead_letter");
+            }
+            span
+        };
+        batch.iter().map(span).collect()
     }
 
     fn intake_batch(&self, batch: &[Taken]) -> IntakeBatch {
@@ -136,6 +165,15 @@ impl Recorder {
                 }
             }
         }
+        for (receipt, count) in [
+            ("new", new),
+            ("duplicate", duplicates),
+            ("conflict", conflicts as u64),
+        ] {
+            if count > 0 {
+                metrics::events(receipt, count);
+            }
+        }
         self.health.change(|figures| {
             figures.recorded += new;
             figures.duplicates += duplicates;
@@ -154,6 +192,7 @@ impl Recorder {
             let code = rejection.code.as_str();
             self.health
                 .change(|figures| *figures.dead_letters.entry(code).or_default() += 1);
+            metrics::dead_letter(code);
             tracing::warn!(
                 code,
                 topic = taken.message.topic,

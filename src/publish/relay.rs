@@ -12,13 +12,13 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use crate::domain::id::{MessageId, WorkerId};
 use crate::domain::settlement::OutboxMessage;
 use crate::domain::time::{Chance, Clock};
 use crate::kafka::{Connection, QuietClient, Throttle, Unresolved};
 use crate::store::{Store, StoreError};
+use crate::telemetry::{StoryId, enabled, messaging, story};
 
 use super::owned_headers;
 
@@ -100,13 +100,15 @@ struct Round {
 }
 
 impl Publisher {
-    /// A relay for the messages that `worker` leases; the worker must be enlisted.
+    /// A relay for the messages that `worker` leases; the worker must be enlisted. `delivered` keeps
+    /// its figures, also when another relay takes over from it.
     pub fn new(
         connection: Connection,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
         worker: WorkerId,
+        delivered: Arc<Delivered>,
     ) -> Self {
         Self {
             connection,
@@ -114,13 +116,8 @@ impl Publisher {
             clock,
             chance,
             worker,
-            delivered: Arc::default(),
+            delivered,
         }
-    }
-
-    /// Its figures, which stay readable while it runs.
-    pub fn delivered(&self) -> Arc<Delivered> {
-        Arc::clone(&self.delivered)
     }
 
     /// Relays until `shutdown`; the round in hand is finished.
@@ -274,17 +271,12 @@ async fn send_one(
     message: &OutboxMessage,
     omit_payload: bool,
 ) -> Result<(), KafkaError> {
-    let span = tracing::info_span!(
-        "send",
-        otel.name = format!("send {}", message.topic),
-        otel.kind = "producer",
-        messaging.system = "kafka",
-        messaging.operation.name = "send",
-        messaging.operation.r#type = "send",
-        messaging.destination.name = message.topic,
-        messaging.message.id = %message.id,
-    );
+    let case = case_of(message);
+    let mut span = messaging::send(&message.topic, &message.id.to_string(), case);
     let mut headers = message.headers.clone();
+    if let Some(case) = case.filter(|_| enabled()) {
+        headers.push(("traceparent".to_owned(), story::traceparent(case).into()));
+    }
     let payload: &[u8] = if omit_payload {
         headers.push((OMITTED.to_owned(), b"too large for the brokers".to_vec()));
         &[]
@@ -297,6 +289,19 @@ async fn send_one(
     if !message.key.is_empty() {
         record = record.key(&message.key);
     }
-    let sent = producer.send(record, QUEUE).instrument(span).await;
+    let sent = producer.send(record, QUEUE).await;
+    if sent.is_err() {
+        span.fail("not_delivered");
+    }
     sent.map(|_| ()).map_err(|(error, _)| error)
+}
+
+/// The case that a message tells of: status events are keyed by it, while copies of dead letters
+/// keep the key of whoever sent them.
+fn case_of(message: &OutboxMessage) -> Option<StoryId> {
+    let copied = |(name, _): &(String, Vec<u8>)| name.starts_with("clawback-dlq-");
+    if message.headers.iter().any(copied) {
+        return None;
+    }
+    uuid::Uuid::try_parse_ascii(&message.key).ok().map(StoryId)
 }

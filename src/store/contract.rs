@@ -391,4 +391,6 @@ pub struct Counts {
     pub outbox_waiting: u64,
     /// Age in seconds of the oldest event that is not admitted.
     pub oldest_event_seconds: Option<u64>,
+    /// Age in seconds of the oldest task that is not closed.
+    pub oldest_task_seconds: Option<u64>,
 }

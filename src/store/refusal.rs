@@ -8,13 +8,12 @@ use sqlx::error::DatabaseError;
 use super::StoreError;
 
 /// SQLite does not name the unique constraint that refused a row, only its columns.
-const UNIQUE_IN_SQLITE: [(&str, &str); 7] = [
+const UNIQUE_IN_SQLITE: [(&str, &str); 6] = [
     ("events.key", "promise_event_once"),
     ("tasks.run_id", "promise_one_task_per_run"),
     ("cases.event_key", "promise_one_case_per_event"),
     ("runs.connector, runs.rotation_role", "promise_one_rotation"),
     ("journal.run_id, journal.sequence", "promise_journal_once"),
-    ("dead_letters.topic", "promise_dead_letter_once"),
     ("runs.id", "runs_pkey"),
 ];
 

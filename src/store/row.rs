@@ -264,11 +264,13 @@ pub(super) struct CountsRow {
     dead_letters: i64,
     outbox_waiting: i64,
     oldest_us: Option<i64>,
+    oldest_task_us: Option<i64>,
 }
 
 impl CountsRow {
     pub(super) fn counts(&self, now: Timestamp) -> Counts {
         let whole = i64::cast_unsigned;
+        let age = |at: i64| whole((micros(now) - at).max(0)) / 1_000_000;
         Counts {
             events_recorded: whole(self.events_recorded),
             events_waiting: whole(self.events_waiting),
@@ -287,9 +289,8 @@ impl CountsRow {
             rotations_open: whole(self.rotations_open),
             dead_letters: whole(self.dead_letters),
             outbox_waiting: whole(self.outbox_waiting),
-            oldest_event_seconds: self
-                .oldest_us
-                .map(|at| whole((micros(now) - at).max(0)) / 1_000_000),
+            oldest_event_seconds: self.oldest_us.map(age),
+            oldest_task_seconds: self.oldest_task_us.map(age),
         }
     }
 }
@@ -315,6 +316,7 @@ pub(super) fn counts_statement(now: &str) -> String {
         (SELECT count(*) FROM dead_letters) AS dead_letters, \
         (SELECT count(*) FROM outbox WHERE published_us IS NULL) AS outbox_waiting, \
         (SELECT min(recorded_us) FROM events WHERE admitted_us IS NULL) AS oldest_us, \
+        (SELECT min(opened_us) FROM tasks WHERE state <> 'closed') AS oldest_task_us, \
         r.* FROM (SELECT \
           count(*) FILTER (WHERE kind = 'removal') AS removals, \
           count(*) FILTER (WHERE kind = 'removal' AND ended = 'verified') AS removals_verified, \

@@ -411,12 +411,14 @@ async fn tls_and_sasl_settings_are_passed_through() {
     intake.drain().await;
     // The password counts: with another one nothing is sent.
     let event = clawback::kafka::CloudEvent::from_json(bed.event().to_string().as_bytes());
+    let wrong = secured("wrong");
+    let events = [(b"k".to_vec(), event.expect("a CloudEvent"))];
     let refused = tokio::time::timeout(
         Duration::from_secs(30),
         clawback::publish::submit(
-            &secured("wrong"),
+            &wrong,
             &bed.topic,
-            &[(b"k".to_vec(), event.expect("a CloudEvent"))],
+            &events,
             Mode::Structured,
             Arc::new(Wall),
         ),

@@ -5,7 +5,10 @@
 
 mod estate;
 mod file;
+mod house;
 mod kafka;
+mod kill;
+mod main_job;
 mod parts;
 mod scim;
 mod sql;

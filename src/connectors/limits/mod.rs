@@ -59,6 +59,11 @@ impl Brakes {
         Ok(slot)
     }
 
+    /// Whether the target is left alone at the moment.
+    pub(super) fn is_open(&self) -> bool {
+        self.breaker.peek(self.clock.now()).is_err()
+    }
+
     /// Tells the breaker how a call ended.
     pub(super) fn note(&self, class: Option<FailureClass>) {
         self.breaker.note(class, self.clock.now());

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::super::id::{ConnectorName, RunId, StateName};
 use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
-use super::super::run::{DiscoveryBody, RemovalBody, Run, RunBody, Stage};
+use super::super::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
 use super::super::workflow::{OutcomeKey, RunKind};
 use super::{Given, Inconsistent, Step};
@@ -24,19 +24,13 @@ impl Step<'_> {
                 .filter(|connector| {
                     body.connectors.is_empty() || body.connectors.contains(connector)
                 })
-                .map(|connector| self.discovery(connector, body.subject.clone()))
+                .map(|connector| self.discovery(connector, body))
                 .collect::<Result<Vec<_>, _>>()?,
-            RunBody::Discovery(body) => {
-                let name = body
-                    .subject
-                    .display_name
-                    .clone()
-                    .unwrap_or_else(|| body.subject.id.clone());
-                body.found
-                    .iter()
-                    .map(|account| self.removal(account, &name))
-                    .collect::<Result<Vec<_>, _>>()?
-            }
+            RunBody::Discovery(body) => body
+                .found
+                .iter()
+                .map(|account| self.removal(account, body))
+                .collect::<Result<Vec<_>, _>>()?,
             RunBody::Removal(_) | RunBody::Rotation(_) => {
                 return Err(self.broken(format!("`{name}` spawns, but this run cannot")));
             }
@@ -56,13 +50,11 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn discovery(
-        &self,
-        connector: &ConnectorName,
-        subject: super::super::subject::Subject,
-    ) -> Result<Run, Inconsistent> {
+    fn discovery(&self, connector: &ConnectorName, case: &CaseBody) -> Result<Run, Inconsistent> {
+        let effective = case.effective.instant(case.recorded);
         let body = RunBody::Discovery(DiscoveryBody {
-            subject,
+            subject: case.subject.clone(),
+            owed_since: effective.unwrap_or(case.recorded),
             found: Vec::new(),
             found_at: None,
             last_failure: None,
@@ -83,10 +75,13 @@ impl Step<'_> {
     fn removal(
         &self,
         account: &super::super::access::Account,
-        subject_name: &str,
+        discovery: &DiscoveryBody,
     ) -> Result<Run, Inconsistent> {
+        let subject = &discovery.subject;
+        let name = subject.display_name.as_ref().unwrap_or(&subject.id);
         let body = RunBody::Removal(Box::new(RemovalBody {
-            subject_name: subject_name.to_owned(),
+            subject_name: name.clone(),
+            owed_since: discovery.owed_since,
             account: account.clone(),
             account_as_of: self.given.now,
             expect: self

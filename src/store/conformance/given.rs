@@ -123,6 +123,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             effective: event.event.effective.clone(),
             urgency: event.event.urgency,
             connectors: Vec::new(),
+            traceparent: None,
             for_person: None,
             claim: None,
         }),
@@ -275,6 +276,7 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
         subject: subject("x"),
+        owed_since: at(0),
         found: Vec::new(),
         found_at: None,
         last_failure: None,
@@ -287,6 +289,7 @@ pub fn discovery(parent: &Run, target: &str) -> Run {
 pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
     let body = RunBody::Removal(Box::new(RemovalBody {
         subject_name: "Ada".to_owned(),
+        owed_since: at(0),
         account: an_account(account),
         account_as_of: at(0),
         expect: Expectation::AccountGone,

@@ -83,6 +83,16 @@ pub async fn a4_a_dead_letter_is_kept_whole_and_once(home: &Home) {
     assert_eq!(one, Some(letter));
     let counts = home.store.counts(at(1)).await.expect("counts");
     assert_eq!((counts.dead_letters, counts.outbox_waiting), (1, 1));
+    // A topic that is made anew counts from 0 again: the same place, another message.
+    let mut other = batch.dead_letters[0].clone();
+    other.id = DeadLetterId::of("t", 3, 7, b"[");
+    let batch = IntakeBatch {
+        dead_letters: vec![other],
+        ..IntakeBatch::default()
+    };
+    home.store.record(&batch).await.expect("recorded");
+    let kept = home.store.dead_letters(10).await.expect("read");
+    assert_eq!(kept.len(), 2);
 }
 
 pub async fn checkpoints_never_go_back(home: &Home) {

@@ -169,7 +169,7 @@ fn dead_letters(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
         &format!(
             "INSERT INTO dead_letters (id, topic, partition, position, body, first_seen_us) \
              SELECT x.id, x.topic, x.part, x.position, x.body, x.at FROM {rows} ORDER BY x.place \
-             ON CONFLICT DO NOTHING"
+             ON CONFLICT (id) DO NOTHING"
         ),
     );
     Ok(())

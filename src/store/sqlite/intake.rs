@@ -68,7 +68,7 @@ async fn events(tx: &mut SqliteConnection, events: &[RecordedEvent]) -> Stored<V
 async fn dead_letter(tx: &mut SqliteConnection, letter: &DeadLetter) -> Stored<()> {
     sqlx::query(
         "INSERT INTO dead_letters (id, topic, partition, position, body, first_seen_us) \
-         VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+         VALUES (?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING",
     )
     .bind(letter.id.0)
     .bind(&letter.origin.topic)

@@ -193,14 +193,16 @@ impl Bed {
         let worker = WorkerId(Dice.id());
         let enlisted = self.store.enlist(worker, Wall.now(), 60).await;
         enlisted.expect("enlisted");
+        let delivered = Arc::new(Delivered::default());
         let publisher = Publisher::new(
             self.connection.clone(),
             Arc::clone(&self.store),
             Arc::new(Wall),
             Arc::new(Dice),
             worker,
+            delivered.clone(),
         );
-        let (delivered, stop) = (publisher.delivered(), CancellationToken::new());
+        let stop = CancellationToken::new();
         let end = tokio::spawn(publisher.run(stop.clone()));
         Relaying {
             delivered,

@@ -1,0 +1,47 @@
+//! Log lines and traces of the whole process, started before anything else.
+//!
+//! Owns the one start and the one end of telemetry. `CLAWBACK_LOG` wins over what a command or a
+//! file says, so that an operator can look closer without editing anything.
+
+use std::time::Duration;
+
+use super::AppError;
+use crate::config;
+use crate::telemetry::{self, Settings};
+
+/// How long the last spans may take on their way out.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Telemetry under way.
+#[derive(Debug)]
+#[must_use = "the last spans are lost unless it is finished"]
+pub struct Telling(telemetry::Guard);
+
+impl Telling {
+    /// Log lines only, at `filter`.
+    ///
+    /// # Errors
+    /// When `CLAWBACK_LOG` can't be understood.
+    pub fn lines(filter: &str) -> Result<Self, AppError> {
+        Self::start(Settings {
+            log_filter: filter.to_owned(),
+            ..Settings::default()
+        })
+    }
+
+    /// Log lines and traces as the configuration says.
+    ///
+    /// # Errors
+    /// When `CLAWBACK_LOG` or the endpoint can't be understood.
+    pub fn start(mut settings: Settings) -> Result<Self, AppError> {
+        if let Some(filter) = config::variable("CLAWBACK_LOG") {
+            settings.log_filter = filter;
+        }
+        Ok(Self(telemetry::start(&settings)?))
+    }
+
+    /// Sends what is still queued, for a bounded time.
+    pub async fn finish(self) {
+        self.0.finish(LAST_WORDS).await;
+    }
+}
