@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clawback::connectors::{Answered, Change, Credential, Guarded, Registry};
 use clawback::domain::access::{Account, AccountState, Operation};
-use clawback::domain::id::ConnectorName;
+use clawback::domain::id::{AccountId, ConnectorName};
 use clawback::domain::outcome::FailureClass;
 use clawback::domain::time::{Clock, Timestamp};
 use clawback::domain::verdict::CredentialRole;
@@ -142,6 +142,26 @@ fn entitlements(account: &Account) -> Vec<&str> {
     ids
 }
 
+/// Listed and read alike, with the roles and memberships that it was given.
+async fn seen(crm: &Guarded, verifier: &Credential, user: &str, groups: [&str; 2]) -> AccountId {
+    let listing = crm.list(verifier).await.expect("lists");
+    assert_eq!(listing.completeness.gap(), None, "{}", listing.method);
+    let shown = listing.accounts.iter().find(|one| one.id.as_str() == user);
+    let shown = shown.expect("listed");
+    let external = shown.attributes.get("externalId").map(String::as_str);
+    assert_eq!(external, Some("E-connector-ada@acme"));
+    for _ in 0..2 {
+        let reading = crm.read(verifier, &shown.id).await.expect("reads");
+        assert_eq!(reading.completeness.gap(), None, "{}", reading.method);
+        let account = reading.account.expect("there");
+        let [staff, admins] = groups.map(|group| format!("group:{group}"));
+        let mut expected = [staff.as_str(), &admins, "role:editor", "role:viewer"];
+        expected.sort_unstable();
+        assert_eq!(entitlements(&account), expected, "{}", reading.method);
+    }
+    shown.id.clone()
+}
+
 #[tokio::test]
 async fn c1_a_user_of_a_real_scim_server_is_stripped_disabled_and_deleted() {
     let target = Target::new();
@@ -164,23 +184,7 @@ async fn c1_a_user_of_a_real_scim_server_is_stripped_disabled_and_deleted() {
         .await;
     let admins = target.group("connector-admins", &[&ada]).await;
 
-    // When it is listed and read, then all of it is seen.
-    let listing = crm.list(&verifier).await.expect("lists");
-    assert_eq!(listing.completeness.gap(), None, "{}", listing.method);
-    let shown = listing.accounts.iter().find(|one| one.id.as_str() == ada);
-    let shown = shown.expect("listed");
-    let external = shown.attributes.get("externalId").map(String::as_str);
-    assert_eq!(external, Some("E-connector-ada@acme"));
-    let id = shown.id.clone();
-    for _ in 0..2 {
-        let reading = crm.read(&verifier, &id).await.expect("reads");
-        assert_eq!(reading.completeness.gap(), None, "{}", reading.method);
-        let account = reading.account.expect("there");
-        let (staff, admins) = (format!("group:{staff}"), format!("group:{admins}"));
-        let mut expected = [staff.as_str(), &admins, "role:editor", "role:viewer"];
-        expected.sort_unstable();
-        assert_eq!(entitlements(&account), expected, "{}", reading.method);
-    }
+    let id = seen(&crm, &verifier, &ada, [&staff, &admins]).await;
 
     // When it is disabled and stripped, then nobody else is touched.
     let mut change = Change {

@@ -103,9 +103,10 @@ impl Drop for Database {
             runtime.block_on(database.on_server("DROP DATABASE"));
             std::mem::forget(database);
         });
-        if dropping.join().is_err() && !std::thread::panicking() {
-            panic!("the database could not be dropped");
-        }
+        assert!(
+            dropping.join().is_ok() || std::thread::panicking(),
+            "the database could not be dropped"
+        );
     }
 }
 

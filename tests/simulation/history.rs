@@ -140,6 +140,61 @@ steps = ["do it by hand"]
     manifest
 }
 
+type Parts = Vec<(Manifest, Arc<dyn clawback::connectors::Connector>)>;
+
+/// The targets with their troubles, and a secret for each role, some of them expired.
+fn estate(
+    plan: &Plan,
+    dice: &Arc<Dice>,
+    clock: &Arc<VirtualClock>,
+    vault: &Arc<LocalVault>,
+) -> (BTreeMap<ConnectorName, Arc<Target>>, Parts) {
+    let trouble = [0, 10, 30, 60][dice.below(4) as usize];
+    let mut targets = BTreeMap::new();
+    let mut parts = Vec::new();
+    for name in TARGETS {
+        let target = Arc::new(Target {
+            truth: std::sync::Mutex::new(Truth::default()),
+            dice: dice.clone(),
+            clock: clock.clone(),
+            trouble,
+            lies_to_verifier: plan.planted_lie,
+        });
+        let manifest = manifest(name);
+        for role in [
+            CredentialRole::Writer,
+            CredentialRole::Verifier,
+            CredentialRole::Rotator,
+        ] {
+            let value = format!("{name}-{}-0", role.as_str());
+            let expired = role == CredentialRole::Writer && dice.percent(15);
+            if expired {
+                *target
+                    .truth()
+                    .fired
+                    .entry(Fault::ExpiredSecret)
+                    .or_default() += 1;
+            } else {
+                target
+                    .truth()
+                    .tokens
+                    .insert(value.clone(), (role, "initial".into()));
+            }
+            let owner = owner(&manifest.name, role);
+            let secret = NewSecret {
+                value: SecretString::from(value.clone()),
+                remote_ref: Some(value),
+                username: None,
+            };
+            vault.put(&owner, secret, clock.now()).expect("kept");
+        }
+        let name = ConnectorName::from(name);
+        targets.insert(name, target.clone());
+        parts.push((manifest, target as Arc<dyn clawback::connectors::Connector>));
+    }
+    (targets, parts)
+}
+
 impl History {
     pub async fn new(plan: Plan) -> Self {
         let dice = Arc::new(Dice::new(plan.seed));
@@ -152,49 +207,7 @@ impl History {
         let store = clawback::store::open(&settings).await.expect("a store");
         store.migrate().await.expect("a schema");
         let vault = Arc::new(LocalVault::in_memory().expect("a vault"));
-        let trouble = [0, 10, 30, 60][dice.below(4) as usize];
-        let mut targets = BTreeMap::new();
-        let mut parts = Vec::new();
-        for name in TARGETS {
-            let target = Arc::new(Target {
-                truth: std::sync::Mutex::new(Truth::default()),
-                dice: dice.clone(),
-                clock: clock.clone(),
-                trouble,
-                lies_to_verifier: plan.planted_lie,
-            });
-            let manifest = manifest(name);
-            for role in [
-                CredentialRole::Writer,
-                CredentialRole::Verifier,
-                CredentialRole::Rotator,
-            ] {
-                let value = format!("{name}-{}-0", role.as_str());
-                let expired = role == CredentialRole::Writer && dice.percent(15);
-                if expired {
-                    *target
-                        .truth()
-                        .fired
-                        .entry(Fault::ExpiredSecret)
-                        .or_default() += 1;
-                } else {
-                    target
-                        .truth()
-                        .tokens
-                        .insert(value.clone(), (role, "initial".into()));
-                }
-                let owner = owner(&manifest.name, role);
-                let secret = NewSecret {
-                    value: SecretString::from(value.clone()),
-                    remote_ref: Some(value),
-                    username: None,
-                };
-                vault.put(&owner, secret, clock.now()).expect("kept");
-            }
-            let name = ConnectorName::from(name);
-            targets.insert(name, target.clone());
-            parts.push((manifest, target as Arc<dyn clawback::connectors::Connector>));
-        }
+        let (targets, parts) = estate(&plan, &dice, &clock, &vault);
         let registry = Arc::new(Registry::assemble(parts, &dyn_clock));
         let secrets = Arc::new(Secrets::new(vault.clone()));
         let ports = Ports {
@@ -339,11 +352,13 @@ impl History {
         for person in 0..3 {
             let mut mine = vec![self.event(person, EventKind::WorkerTerminated, 1)];
             let mut due = true;
-            if self.dice.percent(25) {
-                mine.push(self.event(person, EventKind::TerminationChanged, 2));
-            } else if self.dice.percent(25) {
-                mine.push(self.event(person, EventKind::TerminationCancelled, 2));
-                due = false;
+            match self.dice.below(16) {
+                0..4 => mine.push(self.event(person, EventKind::TerminationChanged, 2)),
+                4..7 => {
+                    mine.push(self.event(person, EventKind::TerminationCancelled, 2));
+                    due = false;
+                }
+                _ => {}
             }
             if self.dice.percent(30) {
                 mine.push(mine[0].clone());

@@ -37,12 +37,8 @@ fn truth(history: &History, run: &Run) -> Option<True> {
         return None;
     };
     let target = history.targets.get(run.connector.as_ref()?)?;
-    let account = target
-        .truth()
-        .accounts
-        .get(body.account.id.as_str())
-        .cloned();
-    account
+    let truth = target.truth();
+    truth.accounts.get(body.account.id.as_str()).cloned()
 }
 
 fn ended(run: &Run) -> Option<(End, jiff::Timestamp)> {
@@ -193,10 +189,8 @@ fn secrets_work(history: &History, found: &mut Vec<String>) {
                 .fired
                 .contains_key(&crate::target::Fault::ExpiredSecret);
             let never_replaced = target.truth().minted == 0;
-            if !valid(Slot::Current)
-                && !valid(Slot::Pending)
-                && !(began_expired && never_replaced && role == CredentialRole::Writer)
-            {
+            let hopeless = began_expired && never_replaced && role == CredentialRole::Writer;
+            if !(hopeless || valid(Slot::Current) || valid(Slot::Pending)) {
                 found.push(format!("{name} has no working {} secret", role.as_str()));
             }
             let working = target

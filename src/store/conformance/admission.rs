@@ -60,7 +60,7 @@ pub async fn a3_events_of_one_case_see_each_other_within_a_batch(home: &Home) {
 
     // A later batch sees them in the database: by HR case, and by subject.
     let mut later = event("4", "c", 3);
-    later.event.hr_case = "another".to_owned();
+    "another".clone_into(&mut later.event.hr_case);
     recorded(&home.store, vec![later]).await;
     home.store
         .admit(10, at(0), &keep(1, 0), &|event, existing| {

@@ -13,7 +13,7 @@ use super::given::{at, event, message};
 
 pub async fn a3_a_repeated_event_is_recorded_once(home: &Home) {
     let mut forged = event("1", "c1", 1);
-    forged.payload_digest = "another".to_owned();
+    "another".clone_into(&mut forged.payload_digest);
     let batch = |events| IntakeBatch {
         events,
         ..IntakeBatch::default()
@@ -77,7 +77,7 @@ pub async fn a4_a_dead_letter_is_kept_whole_and_once(home: &Home) {
     }
     assert_eq!(
         home.store.dead_letters(10).await.expect("read"),
-        [letter.clone()]
+        std::slice::from_ref(&letter)
     );
     let one = home.store.dead_letter(letter.id).await.expect("read");
     assert_eq!(one, Some(letter));
