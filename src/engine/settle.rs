@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::time::Timestamp;
 use crate::store::Fenced;
 
-use super::{Engine, Hands};
+use super::Engine;
+use super::crew::Hands;
 
 /// The handle by which drivers hand settlements in.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ pub(super) struct Scribe {
 }
 
 impl Writer {
-    /// A writer and its loop; runs that the store keeps for this worker go to `kept`.
+    /// A writer and its loop; runs that the store keeps for this worker go to its hands.
     pub(super) fn new(engine: Arc<Engine>, hands: Hands) -> (Self, Scribe) {
         let at_most = engine.settings.settlements_per_commit.max(1);
         let (sender, queue) = mpsc::channel(at_most * 2);
@@ -81,10 +82,7 @@ impl Scribe {
             let keep = self.hands.crew.keep();
             match self.engine.store.settle(now, &keep, &batch).await {
                 Ok(settled) => {
-                    if !settled.kept.is_empty() {
-                        // The receiver is gone only when the worker stops; leases then run out.
-                        let _ = self.hands.kept.send(settled.kept);
-                    }
+                    self.hands.take(settled.kept);
                     for ((accepted, answer), fenced) in
                         settled.accepted.into_iter().zip(answers).zip(&batch)
                     {

@@ -17,7 +17,9 @@ use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::store::Claimed;
 
-use super::{Crew, Engine, EngineError, Hands, Writer};
+use super::crew::{Hands, Place};
+use super::scout::Scout;
+use super::{Crew, Engine, EngineError, Writer};
 
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
@@ -92,11 +94,10 @@ struct Life {
     engine: Arc<Engine>,
     crew: Arc<Crew>,
     writer: Writer,
-    kept: mpsc::UnboundedReceiver<Vec<Claimed>>,
+    kept: mpsc::UnboundedReceiver<Vec<(Claimed, Place)>>,
     runs: JoinSet<()>,
     scribe: JoinSet<()>,
-    /// The last look ended because the hands were full: there is more.
-    full: bool,
+    scout: JoinSet<()>,
 }
 
 impl Life {
@@ -108,7 +109,8 @@ impl Life {
             crew: crew.clone(),
             kept: kept_in,
         };
-        engine.show_hands(Some(hands.clone()));
+        let mut scout = JoinSet::new();
+        scout.spawn(Scout::new(engine.clone(), hands.clone()).run());
         let (writer, commits) = Writer::new(engine.clone(), hands);
         let mut scribe = JoinSet::new();
         scribe.spawn(commits.run());
@@ -119,7 +121,7 @@ impl Life {
             kept,
             runs: JoinSet::new(),
             scribe,
-            full: false,
+            scout,
         }
     }
 
@@ -133,9 +135,6 @@ impl Life {
         let mut beat = every(settings.lease_seconds * 1000 / 4);
         let mut bury = every(settings.bury_milliseconds);
         let mut sweep = every(settings.sweep_seconds * 1000);
-        let poll = Duration::from_millis(settings.poll_milliseconds);
-        // A tick of its own: under load the other branches would starve the wait for a wake-up.
-        let mut look = every(settings.poll_milliseconds);
         loop {
             let engine = self.engine.clone();
             tokio::select! {
@@ -153,52 +152,13 @@ impl Life {
                     let _ = warned(engine.sweep_secrets().await);
                 }
                 Some(kept) = self.kept.recv() => self.take_on(kept),
-                _ = look.tick() => self.look().await,
-                Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {
-                    if self.full && self.crew.in_hand() <= settings.runs_at_once / 2 {
-                        self.look().await;
-                    }
-                }
-                () = engine.store.woken(poll) => self.look().await,
+                Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
             }
         }
     }
 
-    /// Looks for work until there is none or the hands are full.
-    async fn look(&mut self) {
-        self.full = false;
-        if warned(self.engine.obey().await).is_none() {
-            // The store is away: the next poll is soon enough.
-            return;
-        }
-        loop {
-            let keep = self.crew.keep();
-            if keep.at_most == 0 {
-                self.full = true;
-                return;
-            }
-            let Some(admitted) = warned(self.engine.admit(&keep).await) else {
-                return;
-            };
-            let events = admitted.events;
-            self.take_on(admitted.kept);
-            let keep = self.crew.keep();
-            let now = self.engine.clock.now();
-            let claimed = self.engine.store.claim(now, &keep).await;
-            let Some(claimed) = warned(claimed.map_err(EngineError::from)) else {
-                return;
-            };
-            let found = claimed.len();
-            self.take_on(claimed);
-            if events == 0 && found == 0 {
-                return;
-            }
-        }
-    }
-
-    fn take_on(&mut self, claimed: Vec<Claimed>) {
-        for claimed in claimed {
-            let place = self.crew.take(claimed.run.connector.as_ref());
+    fn take_on(&mut self, kept: Vec<(Claimed, Place)>) {
+        for (claimed, place) in kept {
             let writer = self.writer.clone();
             self.runs
                 .spawn(self.engine.clone().drive(claimed, writer, place));
@@ -224,9 +184,9 @@ impl Life {
     /// Stops taking on, lets what is in hand settle its step, gives the rest back.
     async fn drain(mut self) -> Parting {
         let bound = Duration::from_secs(self.engine.settings.lease_seconds);
-        self.engine.show_hands(None);
         self.crew.drain();
         let settled = async {
+            while self.scout.join_next().await.is_some() {}
             while self.runs.join_next().await.is_some() {
                 // Children and parents that were kept meanwhile go back unused.
                 while self.kept.try_recv().is_ok() {}
@@ -236,6 +196,7 @@ impl Life {
             tracing::warn!(
                 "some runs did not finish their step in time; their leases are given back"
             );
+            self.scout.shutdown().await;
             self.runs.shutdown().await;
         }
         drop(self.writer);
@@ -244,6 +205,7 @@ impl Life {
     }
 
     async fn abandon(mut self) -> Parting {
+        self.scout.shutdown().await;
         self.runs.shutdown().await;
         self.scribe.shutdown().await;
         Parting::Buried
@@ -251,7 +213,7 @@ impl Life {
 }
 
 /// Logs a failure that the next round repeats.
-fn warned<T>(result: Result<T, EngineError>) -> Option<T> {
+pub(super) fn warned<T>(result: Result<T, EngineError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(error) => {
