@@ -180,7 +180,9 @@ impl Opening {
     pub(super) fn of(first: &Settlement, now: Timestamp, share: &mut Share<'_>) -> Stored<Self> {
         let waits_for = |run: &Run| {
             let children = first.children.iter();
-            children.filter(|child| child.parent == Some(run.id)).count() as u32
+            children
+                .filter(|child| child.parent == Some(run.id))
+                .count() as u32
         };
         let mut run = Birth {
             columns: RunColumns::of(&first.run, &first.journal)?,
