@@ -8,10 +8,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use clawback::connectors::{
     Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
-    unsupported,
+    RenderedRequest, unsupported,
 };
 use clawback::document::Document;
-use clawback::domain::access::{Account, AccountState};
+use clawback::domain::access::{Account, AccountState, Operation};
 use clawback::domain::id::AccountId;
 use clawback::domain::outcome::Failure;
 use clawback::domain::verdict::{Completeness, CredentialRole};
@@ -35,7 +35,9 @@ impl Connector for Nothing {
     }
 
     /// The account is there and has no power left.
-    async fn read(&self, _call: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {
+    async fn read(&self, call: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {
+        let request = rendered("GET", Operation::Read, id, &[]);
+        call.permit(request, ()).await?;
         Ok(Reading {
             account: Some(account(id.as_str())),
             completeness: Completeness::WHOLE,
@@ -44,7 +46,9 @@ impl Connector for Nothing {
         })
     }
 
-    async fn write(&self, _call: &Call<'_>, _change: &Change) -> Result<Answered, Failure> {
+    async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        let request = rendered("PATCH", change.operation, &change.account, &["members"]);
+        call.permit(request, ()).await?;
         Ok(Answered::Accepted)
     }
 
@@ -71,6 +75,21 @@ impl Connector for Nothing {
         _remote_ref: &str,
     ) -> Result<(), Failure> {
         Err(unsupported("retire secrets"))
+    }
+}
+
+/// A request for the guard to judge; none is sent.
+fn rendered(
+    method: &str,
+    operation: Operation,
+    account: &AccountId,
+    writes: &[&str],
+) -> RenderedRequest {
+    RenderedRequest {
+        operation: Some(operation),
+        account: Some(account.clone()),
+        writes: writes.iter().map(|field| (*field).to_owned()).collect(),
+        line: format!("{method} /accounts/{account}"),
     }
 }
 
