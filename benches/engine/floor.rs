@@ -73,7 +73,7 @@ enum Ledger {
 
 /// Plays the load on the bare tables.
 pub async fn measure(database: &Database, load: &Load, sizes: Sizes) -> Result<Floor, String> {
-    let expected = (load.cases + load.in_flight * 2) * target::LINES as u64;
+    let expected = (load.cases + load.warm()) * target::LINES as u64;
     if sizes.journal_lines != expected {
         let lines = sizes.journal_lines;
         return Err(format!(
@@ -95,7 +95,7 @@ pub async fn measure(database: &Database, load: &Load, sizes: Sizes) -> Result<F
         next: AtomicU64::new(0),
         in_sequence: load.in_sequence,
     });
-    play(&cases, load.in_flight, load.in_flight * 2).await?;
+    play(&cases, load.in_flight, load.warm()).await?;
     database.settle_down().await?;
     let (before, start) = (commits.load(Ordering::Relaxed), Instant::now());
     let milliseconds = play(&cases, load.in_flight, load.cases).await?;

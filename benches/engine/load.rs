@@ -49,6 +49,12 @@ impl Load {
             cases: cases.max(in_flight * 2),
         }
     }
+
+    /// Cases that are played before the measured ones: by then every connection has prepared every
+    /// statement that it will ever need.
+    pub fn warm(&self) -> u64 {
+        (self.in_flight * 2).max(300)
+    }
 }
 
 /// What came of it; per case or per second, as the names say.
@@ -137,8 +143,7 @@ async fn engine(database: &Database, load: &Load) -> Result<Figures, String> {
     let mut worker = JoinSet::new();
     worker.spawn(engine.run(Arc::default(), shutdown.clone()));
 
-    // Warm: connections, prepared statements, the worker's own start.
-    let warm = load.in_flight * 2;
+    let warm = load.warm();
     feed.play(load.in_flight, warm).await?;
     database.settle_down().await?;
     let commits = store.commits.load(Ordering::Relaxed);
