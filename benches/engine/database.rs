@@ -40,7 +40,7 @@ impl Database {
     pub async fn fresh(kind: Kind, name: &str) -> Result<Self, String> {
         match kind {
             Kind::Postgres => postgres(name).await,
-            Kind::Sqlite => sqlite().await,
+            Kind::Sqlite => sqlite(),
         }
         .map_err(|error| error.to_string())
     }
@@ -154,7 +154,7 @@ async fn postgres(name: &str) -> Result<Database, Box<dyn std::error::Error>> {
     })
 }
 
-async fn sqlite() -> Result<Database, Box<dyn std::error::Error>> {
+fn sqlite() -> Result<Database, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
     let options = SqliteConnectOptions::from_str(&url)?.create_if_missing(true);

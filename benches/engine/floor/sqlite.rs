@@ -141,6 +141,7 @@ async fn write(
 }
 
 impl<'a> Rows<'a> {
+    #[allow(clippy::too_many_lines)] // One arm for each kind of write; parts of it mean nothing alone.
     fn add(&mut self, write: &Write, owner: Uuid, sizes: &'a Sizes) {
         use Value::{Id, Nothing, Number, Text};
         let moved = |run: Uuid, step: i64, stage: &'static str, body: &'a str| {
