@@ -13,7 +13,7 @@ use crate::store::{Admitted, Keep};
 use super::{Engine, EngineError, tell};
 
 /// Events decided in one transaction.
-const EVENTS_AT_ONCE: u32 = 64;
+pub(super) const EVENTS_AT_ONCE: u32 = 64;
 /// Wishes carried out in one transaction.
 const WISHES_AT_ONCE: u32 = 16;
 

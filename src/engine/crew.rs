@@ -4,11 +4,13 @@
 //! more, so it never delays removals in other targets. Does not hold the runs themselves.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
 use crate::domain::id::{ConnectorName, WorkerId};
-use crate::store::Keep;
+use crate::store::{Claimed, Keep};
 
 /// The counts of one worker.
 #[derive(Debug)]
@@ -16,8 +18,34 @@ pub struct Crew {
     worker: WorkerId,
     at_once: u32,
     per_connector: u32,
-    draining: AtomicBool,
+    draining: CancellationToken,
     counts: Mutex<Counts>,
+    /// Rung when the hands were fuller and are half free again.
+    eased: Notify,
+}
+
+/// Where runs go that the store has leased to a worker.
+#[derive(Debug, Clone)]
+pub(super) struct Hands {
+    /// Its counts.
+    pub(super) crew: Arc<Crew>,
+    /// To the loop that drives them.
+    pub(super) kept: mpsc::UnboundedSender<Vec<(Claimed, Place)>>,
+}
+
+impl Hands {
+    /// Takes leased runs on. Each has its place from this moment, so that no later claim takes it.
+    pub(super) fn take(&self, claimed: Vec<Claimed>) {
+        if claimed.is_empty() {
+            return;
+        }
+        let placed = claimed.into_iter().map(|claimed| {
+            let place = self.crew.take(claimed.run.connector.as_ref());
+            (claimed, place)
+        });
+        // The receiver is gone only when the worker stops; leases are then given back.
+        let _ = self.kept.send(placed.collect());
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,8 +68,9 @@ impl Crew {
             worker,
             at_once,
             per_connector,
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
             counts: Mutex::default(),
+            eased: Notify::new(),
         })
     }
 
@@ -52,12 +81,17 @@ impl Crew {
 
     /// From here on nothing is taken on, and runs in hand stop after the step that they are in.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
     }
 
     /// True once the worker drains.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until the worker drains.
+    pub(super) async fn drained(&self) {
+        self.draining.cancelled().await;
     }
 
     /// What the worker can still take on.
@@ -98,6 +132,13 @@ impl Crew {
         }
     }
 
+    /// Waits until the hands are half free, if they are not.
+    pub(super) async fn eased(&self) {
+        while self.in_hand() > self.at_once / 2 {
+            self.eased.notified().await;
+        }
+    }
+
     /// Runs in hand.
     pub fn in_hand(&self) -> u32 {
         self.counts
@@ -108,6 +149,16 @@ impl Crew {
 }
 
 impl Place {
+    /// Whose place it is.
+    pub(super) fn worker(&self) -> WorkerId {
+        self.crew.worker
+    }
+
+    /// Waits until the worker drains.
+    pub(super) async fn drained(&self) {
+        self.crew.drained().await;
+    }
+
     /// True once the worker drains: the run's next step is for another.
     pub fn is_draining(&self) -> bool {
         self.crew.is_draining()
@@ -122,6 +173,9 @@ impl Drop for Place {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         counts.all = counts.all.saturating_sub(1);
+        if counts.all == self.crew.at_once / 2 {
+            self.crew.eased.notify_one();
+        }
         if let Some(connector) = &self.connector
             && let Some(count) = counts.by_connector.get_mut(connector)
         {

@@ -4,10 +4,12 @@
 //! committed before the next begins. When the run waits, gathers, ends or is no longer this
 //! worker's, the loop is over and the place is given back.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 
 use crate::domain::access::{Entitlement, Operation};
 use crate::domain::run::{Run, RunBody, Stage};
@@ -18,9 +20,13 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{Action, RunKind, Workflow};
 use crate::store::{Claimed, Fenced};
+use crate::telemetry::metrics;
 
 use super::crew::Place;
 use super::{Engine, EngineError, Writer, tell};
+
+/// How long a run that cannot go on is held before it is let go.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// A run under way, with what its next step needs.
 #[derive(Debug)]
@@ -33,18 +39,39 @@ struct Ride {
 
 impl Engine {
     /// Drives one claimed run until it rests; `place` is given back at the end.
+    ///
+    /// A run that cannot go on is let go after a pause, so that it is tried again, here or by another
+    /// worker, for as long as it is owed: this worker lives, so no lease would run out.
     pub(super) async fn drive(self: Arc<Self>, claimed: Claimed, writer: Writer, place: Place) {
-        let run = claimed.run.id;
-        let case = claimed.run.case;
-        if let Err(error) = self.ride(claimed, &writer, &place).await {
-            // The lease stays until it runs out; the run is owed, due and visible.
-            tracing::error!(
-                %run, case = ?case,
-                error = &error as &dyn std::error::Error,
-                "a run cannot go on"
-            );
+        let (run, case, token) = (claimed.run.id, claimed.run.case, claimed.token);
+        let ride = AssertUnwindSafe(self.ride(claimed, &writer, &place));
+        let error = match ride.catch_unwind().await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => EngineError::Panicked,
+        };
+        metrics::run_failed();
+        tracing::error!(
+            %run, case = ?case,
+            error = &error as &dyn std::error::Error,
+            "a run cannot go on; it is tried again"
+        );
+        let let_go = async {
+            loop {
+                tokio::time::sleep(PAUSE).await;
+                match self.store.release(place.worker(), &[(run, token)]).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(
+                        %run, error = &error as &dyn std::error::Error, "not let go yet"
+                    ),
+                }
+            }
+        };
+        tokio::select! {
+            () = let_go => {}
+            // All leases are given back then.
+            () = place.drained() => {}
         }
-        drop(place);
     }
 
     async fn ride(
@@ -66,7 +93,7 @@ impl Engine {
             let known = ride.run.verdict;
             let held = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
                 Decision::Settle(settlement) => {
-                    commit(*settlement, known, ride.task, ride.token, writer).await
+                    commit(*settlement, known, ride.task, ride.token, writer).await?
                 }
                 Decision::Perform { run, effect } => {
                     let under_way = Ride { run: *run, ..ride };
@@ -121,7 +148,7 @@ impl Engine {
         };
         let given = self.given(workflow, self.clock.now());
         let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-        Ok(commit(settlement, known, ride.task, ride.token, writer).await)
+        commit(settlement, known, ride.task, ride.token, writer).await
     }
 
     /// Performs independent items, side by side or one by one; whatever has come in is committed
@@ -148,14 +175,14 @@ impl Engine {
                 return Ok(None);
             };
             let mut answers = vec![first];
-            while let Some(Some(answer)) = futures_util::FutureExt::now_or_never(under_way.next()) {
+            while let Some(Some(answer)) = under_way.next().now_or_never() {
                 answers.push(answer);
             }
             let given = self.given(workflow, self.clock.now());
             let outcome = Outcome::Items(answers);
             let known = ride.run.verdict;
             let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-            match commit(settlement, known, ride.task, ride.token, writer).await {
+            match commit(settlement, known, ride.task, ride.token, writer).await? {
                 Some(next) => ride = next,
                 None => return Ok(None),
             }
@@ -213,17 +240,19 @@ async fn commit(
     task: Option<FallbackTask>,
     token: crate::domain::id::FencingToken,
     writer: &Writer,
-) -> Option<Ride> {
+) -> Result<Option<Ride>, EngineError> {
     let run = settlement.run.clone();
     let task = settlement.task.clone().or(task);
-    let committed = writer.settle(Fenced { token, settlement }).await?;
+    let Some(committed) = writer.settle(Fenced { token, settlement }).await? else {
+        return Ok(None);
+    };
     tell::committed(&run, known, committed);
-    is_held(&run, committed).then_some(Ride {
+    Ok(is_held(&run, committed).then_some(Ride {
         run,
         task,
         woken: Woken::default(),
         token,
-    })
+    }))
 }
 
 /// The store's rule, said once more on this side: a run whose next step is due stays leased.

@@ -8,6 +8,7 @@ mod admit;
 mod crew;
 mod drive;
 mod perform;
+mod scout;
 mod settings;
 mod settle;
 mod sweep;
@@ -25,9 +26,9 @@ use crate::domain::step::Given;
 use crate::domain::time::{Chance, Clock, Timestamp};
 use crate::domain::workflow::{RunKind, Workflow};
 use crate::secrets::Secrets;
-use crate::store::{Claimed, Store, StoreError, StoredDefinition};
+use crate::store::{Store, StoreError, StoredDefinition};
 use crate::verification::Verification;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
 pub use crew::Crew;
 pub use settings::Settings;
@@ -43,6 +44,12 @@ pub enum EngineError {
     /// A run does not fit its definition.
     #[error(transparent)]
     Inconsistent(#[from] crate::domain::step::Inconsistent),
+    /// A step was performed and the store does not take its settlement.
+    #[error("CB-ENGINE-10: the store did not take the settlement")]
+    Unsettled,
+    /// A fault of the program.
+    #[error("CB-ENGINE-11: the program panicked while it drove a run")]
+    Panicked,
     /// The vault cannot be read.
     #[error(transparent)]
     Vault(#[from] crate::domain::outcome::Failure),
@@ -83,16 +90,6 @@ pub struct Engine {
     pub cases_ended: broadcast::Sender<CaseId>,
     estate: Estate,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
-    hands: Mutex<Option<Hands>>,
-}
-
-/// What a living worker can take on, and how it gets it.
-#[derive(Debug, Clone)]
-pub struct Hands {
-    /// Its counts.
-    pub crew: Arc<Crew>,
-    /// Runs that the store has leased to it.
-    pub kept: mpsc::UnboundedSender<Vec<Claimed>>,
 }
 
 /// The ports that an engine is built from.
@@ -135,18 +132,7 @@ impl Engine {
             cases_ended: broadcast::channel(4096).0,
             estate,
             definitions: Mutex::default(),
-            hands: Mutex::default(),
         }
-    }
-
-    /// The way in for runs that were leased to this engine's worker by someone else than its own
-    /// loop (a benchmark that admits on its own); `None` while no worker is enlisted.
-    pub fn hands(&self) -> Option<Hands> {
-        let hands = self
-            .hands
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        hands.clone()
     }
 
     /// Keeps every loaded definition in the store, so that running cases outlive their files.
@@ -176,13 +162,6 @@ impl Engine {
     /// What the connectors declare.
     pub fn estate(&self) -> &Estate {
         &self.estate
-    }
-
-    pub(crate) fn show_hands(&self, hands: Option<Hands>) {
-        *self
-            .hands
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = hands;
     }
 
     pub(crate) fn given<'a>(&'a self, workflow: &'a Workflow, now: Timestamp) -> Given<'a> {

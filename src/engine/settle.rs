@@ -13,7 +13,8 @@ use crate::domain::time::Timestamp;
 use crate::store::Fenced;
 use crate::telemetry::{Stopwatch, metrics};
 
-use super::{Engine, Hands};
+use super::crew::Hands;
+use super::{Engine, EngineError};
 
 /// The handle by which drivers hand settlements in.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ pub(super) struct Scribe {
 }
 
 impl Writer {
-    /// A writer and its loop; runs that the store keeps for this worker go to `kept`.
+    /// A writer and its loop; runs that the store keeps for this worker go to its hands.
     pub(super) fn new(engine: Arc<Engine>, hands: Hands) -> (Self, Scribe) {
         let at_most = engine.settings.settlements_per_commit.max(1);
         let (sender, queue) = mpsc::channel(at_most * 2);
@@ -52,13 +53,16 @@ impl Writer {
     }
 
     /// Commits one settlement together with whatever else is waiting. Answers with the time of the
-    /// commit, or `None` when the lease had moved on or the worker is stopping: the run is no
-    /// longer this worker's.
-    pub async fn settle(&self, fenced: Fenced) -> Option<Timestamp> {
+    /// commit, or `None` when the lease had moved on: the run is no longer this worker's.
+    ///
+    /// # Errors
+    /// `Unsettled` when the store refuses it for good, or the worker is stopping.
+    pub async fn settle(&self, fenced: Fenced) -> Result<Option<Timestamp>, EngineError> {
         let (answer, committed) = oneshot::channel();
         let waiting = Waiting { fenced, answer };
-        self.queue.send(waiting).await.ok()?;
-        committed.await.ok().flatten()
+        let sent = self.queue.send(waiting).await;
+        sent.map_err(|_| EngineError::Unsettled)?;
+        committed.await.map_err(|_| EngineError::Unsettled)
     }
 }
 
@@ -86,10 +90,7 @@ impl Scribe {
                     metrics::settled(batch.len(), watch.seconds());
                     let refused = settled.accepted.iter().filter(|accepted| !**accepted);
                     metrics::settlements_refused(refused.count() as u64);
-                    if !settled.kept.is_empty() {
-                        // The receiver is gone only when the worker stops; leases then run out.
-                        let _ = self.hands.kept.send(settled.kept);
-                    }
+                    self.hands.take(settled.kept);
                     for ((accepted, answer), fenced) in
                         settled.accepted.into_iter().zip(answers).zip(&batch)
                     {
@@ -121,7 +122,7 @@ impl Scribe {
                     return;
                 }
                 Err(error) => {
-                    // The lease stays with this worker until it is buried; the run is owed and due.
+                    // Without an answer its driver lets go of the run, which is owed and due.
                     tracing::error!(
                         run = %batch[0].settlement.run.id,
                         error = &error as &dyn std::error::Error,

@@ -17,7 +17,9 @@ use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::store::Claimed;
 
-use super::{Crew, Engine, EngineError, Hands, Writer};
+use super::crew::{Hands, Place};
+use super::scout::Scout;
+use super::{Crew, Engine, EngineError, Writer};
 
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
@@ -25,6 +27,7 @@ pub struct Pulse {
     /// Unix seconds; 0 before the first.
     beat: AtomicI64,
     turn: AtomicI64,
+    look: AtomicI64,
 }
 
 impl Pulse {
@@ -33,9 +36,10 @@ impl Pulse {
         age(&self.beat, now)
     }
 
-    /// Seconds since the worker's loop last turned, whatever the store said; `None` before that.
+    /// Seconds since the slower of the worker's loop and its scout last turned, whatever the store
+    /// said; `None` before that.
     pub fn turn_age_seconds(&self, now: Timestamp) -> Option<u64> {
-        age(&self.turn, now)
+        age(&self.turn, now).max(age(&self.look, now))
     }
 
     fn beat(&self, now: Timestamp) {
@@ -44,6 +48,11 @@ impl Pulse {
 
     fn turn(&self, now: Timestamp) {
         self.turn.store(now.as_second(), Ordering::Relaxed);
+    }
+
+    /// The scout has looked for work, or waits for a free hand.
+    pub(super) fn look(&self, now: Timestamp) {
+        self.look.store(now.as_second(), Ordering::Relaxed);
     }
 }
 
@@ -58,6 +67,8 @@ enum Parting {
     Drained,
     /// Others took the runs over.
     Buried,
+    /// A part of the worker panicked.
+    Broken,
 }
 
 impl Engine {
@@ -85,7 +96,7 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
             tracing::info!(%worker, "enlisted");
-            match Life::new(self.clone(), worker)
+            match Life::new(self.clone(), worker, &pulse)
                 .live(&pulse, &shutdown)
                 .await
             {
@@ -100,6 +111,16 @@ impl Engine {
                     return Ok(());
                 }
                 Parting::Buried => tracing::warn!(%worker, "others took over; enlisting anew"),
+                Parting::Broken => {
+                    tracing::error!(%worker, "a part of the worker panicked; enlisting anew");
+                    // Others need not wait for the lease. A store that is away frees it by time.
+                    warned(
+                        self.store
+                            .discharge(worker)
+                            .await
+                            .map_err(EngineError::from),
+                    );
+                }
             }
         }
     }
@@ -110,15 +131,14 @@ struct Life {
     engine: Arc<Engine>,
     crew: Arc<Crew>,
     writer: Writer,
-    kept: mpsc::UnboundedReceiver<Vec<Claimed>>,
+    kept: mpsc::UnboundedReceiver<Vec<(Claimed, Place)>>,
     runs: JoinSet<()>,
     scribe: JoinSet<()>,
-    /// The last look ended because the hands were full: there is more.
-    full: bool,
+    scout: JoinSet<()>,
 }
 
 impl Life {
-    fn new(engine: Arc<Engine>, worker: WorkerId) -> Self {
+    fn new(engine: Arc<Engine>, worker: WorkerId, pulse: &Arc<Pulse>) -> Self {
         let settings = &engine.settings;
         let crew = Crew::new(worker, settings.runs_at_once, settings.runs_per_connector);
         let (kept_in, kept) = mpsc::unbounded_channel();
@@ -126,7 +146,8 @@ impl Life {
             crew: crew.clone(),
             kept: kept_in,
         };
-        engine.show_hands(Some(hands.clone()));
+        let mut scout = JoinSet::new();
+        scout.spawn(Scout::new(engine.clone(), hands.clone(), pulse.clone()).run());
         let (writer, commits) = Writer::new(engine.clone(), hands);
         let mut scribe = JoinSet::new();
         scribe.spawn(commits.run());
@@ -137,7 +158,7 @@ impl Life {
             kept,
             runs: JoinSet::new(),
             scribe,
-            full: false,
+            scout,
         }
     }
 
@@ -151,9 +172,6 @@ impl Life {
         let mut beat = every(settings.lease_seconds * 1000 / 4);
         let mut bury = every(settings.bury_milliseconds);
         let mut sweep = every(settings.sweep_seconds * 1000);
-        let poll = Duration::from_millis(settings.poll_milliseconds);
-        // A tick of its own: under load the other branches would starve the wait for a wake-up.
-        let mut look = every(settings.poll_milliseconds);
         loop {
             let engine = self.engine.clone();
             tokio::select! {
@@ -161,7 +179,8 @@ impl Life {
                 () = shutdown.cancelled() => return self.drain().await,
                 _ = beat.tick() => {
                     if !self.beat(pulse).await {
-                        return self.abandon().await;
+                        self.abandon().await;
+                        return Parting::Buried;
                     }
                 }
                 _ = bury.tick() => {
@@ -172,52 +191,22 @@ impl Life {
                     let _ = warned(engine.tell_figures().await);
                 }
                 Some(kept) = self.kept.recv() => self.take_on(kept),
-                _ = look.tick() => self.look().await,
-                Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {
-                    if self.full && self.crew.in_hand() <= settings.runs_at_once / 2 {
-                        self.look().await;
-                    }
+                Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
+                // Both go on until the drain, unless they panic.
+                Some(_) = self.scout.join_next() => {
+                    self.abandon().await;
+                    return Parting::Broken;
                 }
-                () = engine.store.woken(poll) => self.look().await,
+                Some(_) = self.scribe.join_next() => {
+                    self.abandon().await;
+                    return Parting::Broken;
+                }
             }
         }
     }
 
-    /// Looks for work until there is none or the hands are full.
-    async fn look(&mut self) {
-        self.full = false;
-        if warned(self.engine.obey().await).is_none() {
-            // The store is away: the next poll is soon enough.
-            return;
-        }
-        loop {
-            let keep = self.crew.keep();
-            if keep.at_most == 0 {
-                self.full = true;
-                return;
-            }
-            let Some(admitted) = warned(self.engine.admit(&keep).await) else {
-                return;
-            };
-            let events = admitted.events;
-            self.take_on(admitted.kept);
-            let keep = self.crew.keep();
-            let now = self.engine.clock.now();
-            let claimed = self.engine.store.claim(now, &keep).await;
-            let Some(claimed) = warned(claimed.map_err(EngineError::from)) else {
-                return;
-            };
-            let found = claimed.len();
-            self.take_on(claimed);
-            if events == 0 && found == 0 {
-                return;
-            }
-        }
-    }
-
-    fn take_on(&mut self, claimed: Vec<Claimed>) {
-        for claimed in claimed {
-            let place = self.crew.take(claimed.run.connector.as_ref());
+    fn take_on(&mut self, kept: Vec<(Claimed, Place)>) {
+        for (claimed, place) in kept {
             let writer = self.writer.clone();
             self.runs
                 .spawn(self.engine.clone().drive(claimed, writer, place));
@@ -244,9 +233,9 @@ impl Life {
     /// Stops taking on, lets what is in hand settle its step, gives the rest back.
     async fn drain(mut self) -> Parting {
         let bound = Duration::from_secs(self.engine.settings.lease_seconds);
-        self.engine.show_hands(None);
         self.crew.drain();
         let settled = async {
+            while self.scout.join_next().await.is_some() {}
             while self.runs.join_next().await.is_some() {
                 // Children and parents that were kept meanwhile go back unused.
                 while self.kept.try_recv().is_ok() {}
@@ -256,6 +245,7 @@ impl Life {
             tracing::warn!(
                 "some runs did not finish their step in time; their leases are given back"
             );
+            self.scout.shutdown().await;
             self.runs.shutdown().await;
         }
         drop(self.writer);
@@ -263,15 +253,15 @@ impl Life {
         Parting::Drained
     }
 
-    async fn abandon(mut self) -> Parting {
+    async fn abandon(mut self) {
+        self.scout.shutdown().await;
         self.runs.shutdown().await;
         self.scribe.shutdown().await;
-        Parting::Buried
     }
 }
 
 /// Logs a failure that the next round repeats.
-fn warned<T>(result: Result<T, EngineError>) -> Option<T> {
+pub(super) fn warned<T>(result: Result<T, EngineError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(error) => {

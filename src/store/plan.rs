@@ -57,6 +57,8 @@ pub(super) struct Birth {
     pub columns: RunColumns,
     /// Due now and within the worker's share: born leased.
     pub leased: bool,
+    /// Runs that are born with it and that it waits for.
+    pub open_children: u32,
     pub run: Run,
 }
 
@@ -121,6 +123,7 @@ impl<'a> Plan<'a> {
             self.births.push(Birth {
                 columns: RunColumns::of(child, &[])?,
                 leased: share.take_for(child, now),
+                open_children: 0,
                 run: child.clone(),
             });
         }
@@ -172,11 +175,19 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// A case's run with the children that are born together with it.
+    /// A case's run with the runs that are born together with it. Each waits for those that name it
+    /// as their parent; mostly that is the case's run alone.
     pub(super) fn of(first: &Settlement, now: Timestamp, share: &mut Share<'_>) -> Stored<Self> {
+        let waits_for = |run: &Run| {
+            let children = first.children.iter();
+            children
+                .filter(|child| child.parent == Some(run.id))
+                .count() as u32
+        };
         let mut run = Birth {
             columns: RunColumns::of(&first.run, &first.journal)?,
             leased: share.take_for(&first.run, now),
+            open_children: waits_for(&first.run),
             run: first.run.clone(),
         };
         if run.columns.gathers() && first.children.is_empty() {
@@ -190,6 +201,7 @@ impl Opening {
                 Ok(Birth {
                     columns: RunColumns::of(child, &[])?,
                     leased: share.take_for(child, now),
+                    open_children: waits_for(child),
                     run: child.clone(),
                 })
             })
@@ -200,11 +212,11 @@ impl Opening {
 
 impl Birth {
     /// What a worker gets that holds it from its first moment.
-    pub(super) fn claimed(&self, open_children: u32, task: Option<&FallbackTask>) -> Claimed {
+    pub(super) fn claimed(&self, task: Option<&FallbackTask>) -> Claimed {
         Claimed {
             run: self.run.clone(),
             token: FencingToken(self.token()),
-            open_children,
+            open_children: self.open_children,
             task: task.filter(|task| open(task)).cloned(),
         }
     }

@@ -60,6 +60,7 @@ struct Metrics {
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
+    runs_failed: IntCounterVec,
     kafka_lag: IntGaugeVec,
     oldest_event: IntGaugeVec,
     outbox: IntGaugeVec,
@@ -205,6 +206,11 @@ impl Metrics {
                 "Settlements refused because the lease had moved on",
                 &[],
             ),
+            runs_failed: r.counter(
+                "clawback_runs_failed_total",
+                "Times that a run could not go on for a fault of the program or its store",
+                &[],
+            ),
             kafka_lag: r.gauge(
                 "clawback_kafka_consumer_lag",
                 "Messages not yet read",
@@ -343,6 +349,11 @@ pub fn commit(transaction: &str, seconds: f64) {
 /// Settlements were refused because their leases had moved on.
 pub fn settlements_refused(count: u64) {
     ALL.leases_lost.with_label_values::<&str>(&[]).inc_by(count);
+}
+
+/// A run could not go on and is tried again.
+pub fn run_failed() {
+    ALL.runs_failed.with_label_values::<&str>(&[]).inc();
 }
 
 /// Messages of one partition that are not read yet.

@@ -11,6 +11,7 @@ use clawback::document::Document;
 use clawback::domain::command::{Command, Wish};
 use clawback::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use clawback::domain::id::{CommandId, ConnectorName, WorkerId};
+use clawback::domain::run::Run;
 use clawback::domain::subject::{Identifier, Subject, SubjectKind};
 use clawback::domain::task::{Attestation, TaskState};
 use clawback::domain::time::{Chance, Clock, Effective, after};
@@ -240,6 +241,23 @@ impl History {
             history.hands.push(hand);
         }
         history
+    }
+
+    /// A rotation that an operator has just asked for.
+    pub async fn rotation(&self) -> Run {
+        let wish = Command {
+            id: CommandId(self.dice.id()),
+            by: "olga".into(),
+            at: self.clock.now(),
+            wish: Wish::RotateSecret {
+                connector: TARGETS[0].into(),
+                role: CredentialRole::Writer,
+            },
+        };
+        self.store.wish(&wish).await.expect("in line");
+        self.engine.obey().await.expect("obeyed");
+        let mut rotations = self.store.rotations(None).await.expect("read");
+        rotations.pop().expect("begun")
     }
 
     async fn enlist(&self) -> Hand {

@@ -10,6 +10,10 @@ mod oracle;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clawback::domain::time::Clock as _;
 
 use history::{History, Plan};
 use target::Fault;
@@ -136,4 +140,51 @@ async fn one_seed_tells_one_story() {
             .await
             .expect("counted")
     );
+}
+
+/// B2: a worker that lives does not sit on a run that it cannot drive.
+#[tokio::test]
+async fn b2_a_run_that_cannot_go_on_is_let_go_and_tried_again() {
+    let donor = History::new(Plan::default()).await;
+    let run = donor.rotation().await;
+    let history = History::new(Plan::default()).await;
+    let known = history.store.definition(&run.definition).await;
+    let mut definition = known.expect("read").expect("kept at the start");
+    definition.digest = clawback::domain::id::DefinitionDigest("of another version".to_owned());
+    let mut stranger = run.clone();
+    stranger.definition = definition.digest.clone();
+    let now = history.clock.now();
+    assert!(history.store.start(&stranger, now).await.expect("started"));
+
+    let stop = tokio_util::sync::CancellationToken::new();
+    let mut worker = tokio::task::JoinSet::new();
+    worker.spawn(history.engine.clone().run(Arc::default(), stop.clone()));
+    until(async || {
+        let page = clawback::telemetry::metrics::page();
+        page.contains("\nclawback_runs_failed_total ")
+    })
+    .await;
+    let saved = history.store.save_definition(&definition, now).await;
+    saved.expect("kept");
+    until(async || {
+        let found = history.store.run(run.id).await.expect("read");
+        found.is_some_and(|(run, _)| run.step > stranger.step)
+    })
+    .await;
+    stop.cancel();
+    worker
+        .join_all()
+        .await
+        .pop()
+        .expect("one")
+        .expect("drained");
+}
+
+async fn until(mut level: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !level().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("it comes about");
 }

@@ -144,6 +144,37 @@ pub async fn admission_keeps_what_the_worker_has_room_for(home: &Home) {
     assert_eq!(case.stage, gathering("fan-out"));
 }
 
+/// Of runs that are born together, each waits for those that name it as their parent.
+pub async fn runs_born_together_follow_each_other(home: &Home) {
+    recorded(&home.store, vec![event("1", "c", 1)]).await;
+    let admitted = home
+        .store
+        .admit(10, at(0), &keep(1, 10), &|event, _| {
+            let mut admission = opens_with(event, gathering("fan-out"), &["first", "second"]);
+            if let AdmissionDecision::Open { first, .. } = &mut admission.decision {
+                let [one, two] = first.children.as_mut_slice() else {
+                    panic!("two children");
+                };
+                one.parent = Some(two.id);
+                two.stage = gathering("turn");
+            }
+            admission
+        })
+        .await
+        .expect("admitted");
+    let mut held = admitted.kept;
+    for name in ["first", "second"] {
+        assert_eq!(held.len(), 1, "{name}");
+        assert_eq!(held[0].run.connector, Some(ConnectorName::from(name)));
+        assert_eq!(held[0].open_children, 0);
+        let over = fenced(&held[0], step(&held[0].run, ended(End::Verified)));
+        let settled = home.store.settle(at(1), &keep(1, 10), &[over]).await;
+        held = settled.expect("settled").kept;
+    }
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].run.stage, gathering("fan-out"));
+}
+
 pub async fn b7_a_halted_case_reaches_all_its_runs_and_their_leases_end(home: &Home) {
     let removal = a_removal(&home.store, "c").await;
     recorded(&home.store, vec![event("stop", "c", 2)]).await;

@@ -41,6 +41,7 @@ macro_rules! suite {
                 a3_events_of_one_case_see_each_other_within_a_batch,
                 many_workers_admit_each_event_once,
                 admission_keeps_what_the_worker_has_room_for,
+                runs_born_together_follow_each_other,
                 b7_a_halted_case_reaches_all_its_runs_and_their_leases_end,
                 b7_a_rescheduled_case_moves_and_its_lease_ends,
                 b7_a_case_called_off_in_time_is_over,

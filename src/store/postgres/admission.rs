@@ -130,10 +130,9 @@ async fn open(
     let mut new = Vec::new();
     for opening in &openings {
         let by = opening.run.columns.id;
-        let children = opening.children.len() as i32;
-        new.push(NewRun::born(by, &opening.run, worker, children));
+        new.push(NewRun::born(by, &opening.run, worker));
         let born = opening.children.iter();
-        new.extend(born.map(|child| NewRun::born(by, child, worker, 0)));
+        new.extend(born.map(|child| NewRun::born(by, child, worker)));
     }
     new.extend(rotations.iter().map(|run| NewRun::free(run.id, run)));
     let mut batch = Batch::default();
@@ -154,15 +153,11 @@ async fn open(
 }
 
 fn kept<'a>(opening: &'a Opening, opened: &'a Opened) -> impl Iterator<Item = Claimed> + 'a {
-    let children = opening.children.len() as u32;
     let task = opened.first.task.as_ref();
-    let case = opening
-        .run
-        .leased
-        .then(|| opening.run.claimed(children, task));
+    let case = opening.run.leased.then(|| opening.run.claimed(task));
     let born = opening.children.iter().filter(|child| child.leased);
     case.into_iter()
-        .chain(born.map(|child| child.claimed(0, None)))
+        .chain(born.map(|child| child.claimed(None)))
 }
 
 /// What settlements say besides the runs themselves.

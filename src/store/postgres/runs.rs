@@ -30,13 +30,13 @@ pub(super) struct NewRun<'a> {
 }
 
 impl<'a> NewRun<'a> {
-    pub(super) fn born(by: Uuid, birth: &'a Birth, worker: WorkerId, open_children: i32) -> Self {
+    pub(super) fn born(by: Uuid, birth: &'a Birth, worker: WorkerId) -> Self {
         Self {
             by,
             columns: &birth.columns,
             owner: birth.leased.then_some(worker.0),
             token: birth.token(),
-            open_children,
+            open_children: birth.open_children.cast_signed(),
         }
     }
 

@@ -129,7 +129,7 @@ async fn settle_part(
     }
     let births = plan.births.iter();
     let births = births.filter(|birth| birth.leased && born.contains(&birth.columns.id));
-    kept.extend(births.map(|birth| birth.claimed(0, None)));
+    kept.extend(births.map(|birth| birth.claimed(None)));
     kept.extend(runs::handed(&mut *connection, parents).await?);
     accepted.extend(already_in(connection, worker, &plan, &accepted).await?);
     Ok((accepted, kept))
@@ -190,7 +190,7 @@ fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch
     );
     let children = plan.births.iter().map(|birth| {
         let by = birth.columns.parent_id.unwrap_or_default();
-        NewRun::born(by, birth, worker, 0)
+        NewRun::born(by, birth, worker)
     });
     let rotations = plan.rotations.iter();
     let rotations = rotations.map(|(by, columns)| NewRun::free(*by, columns));

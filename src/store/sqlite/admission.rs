@@ -110,10 +110,9 @@ async fn open(
     }
     let mut rows = Vec::new();
     for opening in &openings {
-        let children = opening.children.len() as u32;
-        rows.push(NewRun::born(&opening.run, worker, children));
+        rows.push(NewRun::born(&opening.run, worker));
         let born = opening.children.iter();
-        rows.extend(born.map(|child| NewRun::born(child, worker, 0)));
+        rows.extend(born.map(|child| NewRun::born(child, worker)));
     }
     runs::insert(tx, &rows).await?;
     let rotations = opened.iter().filter_map(|one| one.first.rotation.as_ref());
@@ -127,14 +126,10 @@ async fn open(
         .zip(opened)
         .flat_map(|(opening, one)| {
             let task = one.first.task.as_ref();
-            let children = opening.children.len() as u32;
-            let case = opening
-                .run
-                .leased
-                .then(|| opening.run.claimed(children, task));
+            let case = opening.run.leased.then(|| opening.run.claimed(task));
             let born = opening.children.iter().filter(|child| child.leased);
             case.into_iter()
-                .chain(born.map(|child| child.claimed(0, None)))
+                .chain(born.map(|child| child.claimed(None)))
         })
         .collect())
 }

@@ -32,12 +32,12 @@ pub(super) struct NewRun<'a> {
 }
 
 impl<'a> NewRun<'a> {
-    pub(super) fn born(birth: &'a Birth, worker: WorkerId, open_children: u32) -> Self {
+    pub(super) fn born(birth: &'a Birth, worker: WorkerId) -> Self {
         Self {
             columns: &birth.columns,
             owner: birth.leased.then_some(worker.0),
             token: birth.token(),
-            open_children,
+            open_children: birth.open_children,
         }
     }
 

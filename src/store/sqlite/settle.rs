@@ -226,13 +226,13 @@ impl Write<'_> {
             .collect();
         let rows: Vec<_> = births
             .iter()
-            .map(|birth| NewRun::born(birth, self.worker, 0))
+            .map(|birth| NewRun::born(birth, self.worker))
             .collect();
         let new = runs::insert(tx, &rows).await?;
         Ok(births
             .into_iter()
             .filter(|birth| birth.leased && new.contains(&birth.columns.id))
-            .map(|birth| birth.claimed(0, None))
+            .map(|birth| birth.claimed(None))
             .collect())
     }
 

@@ -1,0 +1,286 @@
+//! One load: so many cases in flight, a new one as soon as one has ended.
+//!
+//! Owns the closed loop around a real engine and the arithmetic of the figures. A case is measured
+//! from before its event is recorded until the engine has committed its end; afterwards the store is
+//! asked whether every removal really ended verified.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clawback::app::wall;
+use clawback::connectors::Registry;
+use clawback::definitions;
+use clawback::domain::event::EventKind;
+use clawback::domain::id::CaseId;
+use clawback::domain::time::Clock;
+use clawback::domain::verdict::CredentialRole;
+use clawback::engine::{Engine, Ports, Settings};
+use clawback::secrets::{LocalVault, NewSecret, Secrets};
+use clawback::store::{IntakeBatch, Store};
+use clawback::verification::Verification;
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{Database, Kind};
+use crate::seeded::Seeded;
+use crate::{floor, machine, seed, target};
+
+/// Which cases, and how many at once.
+#[derive(Debug, Clone)]
+pub struct Load {
+    pub name: &'static str,
+    pub in_flight: u64,
+    /// Every step of a case waits for the one before it; else independent steps go side by side.
+    pub in_sequence: bool,
+    pub cases: u64,
+}
+
+impl Load {
+    pub fn new(name: &'static str, in_flight: u64, in_sequence: bool, cases: u64) -> Self {
+        Self {
+            name,
+            in_flight,
+            in_sequence,
+            cases: cases.max(in_flight * 2),
+        }
+    }
+
+    /// Cases that are played before the measured ones: by then every connection has prepared every
+    /// statement that it will ever need.
+    pub fn warm(&self) -> u64 {
+        (self.in_flight * 2).max(300)
+    }
+}
+
+/// What came of it; per case or per second, as the names say.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    pub cases_per_second: f64,
+    pub steps_per_second: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub commits_per_case: f64,
+    pub wal_bytes_per_case: f64,
+    pub cpu_ms_per_case: f64,
+    pub rss_mib: f64,
+    pub floor_cases_per_second: f64,
+    pub floor_commits_per_case: f64,
+    pub floor_p50_ms: f64,
+    pub ratio_to_floor: f64,
+}
+
+impl Figures {
+    pub fn to_json(&self) -> serde_json::Value {
+        // More digits than this would be noise.
+        let short = |value: f64| (value * 1000.0).round() / 1000.0;
+        json!({
+            "cases_per_second": short(self.cases_per_second),
+            "steps_per_second": short(self.steps_per_second),
+            "p50_ms": short(self.p50_ms),
+            "p99_ms": short(self.p99_ms),
+            "commits_per_case": short(self.commits_per_case),
+            "wal_bytes_per_case": short(self.wal_bytes_per_case),
+            "cpu_ms_per_case": short(self.cpu_ms_per_case),
+            "rss_mib": short(self.rss_mib),
+            "ratio_to_floor": short(self.ratio_to_floor),
+            "floor_cases_per_second": short(self.floor_cases_per_second),
+            "floor_commits_per_case": short(self.floor_commits_per_case),
+            "floor_p50_ms": short(self.floor_p50_ms),
+        })
+    }
+}
+
+/// Milliseconds at the middle and at the 99th percentile.
+pub fn percentiles(mut milliseconds: Vec<f64>) -> (f64, f64) {
+    milliseconds.sort_by(f64::total_cmp);
+    let at = |share: f64| milliseconds[((milliseconds.len() - 1) as f64 * share) as usize];
+    (at(0.5), at(0.99))
+}
+
+/// Measures the engine, then the floor, each on a fresh database.
+pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
+    let database = Database::fresh(kind, &format!("{}_engine", load.name)).await?;
+    let mut figures = engine(&database, load).await?;
+    let sizes = database.sizes().await?;
+    let bare = Database::fresh(kind, &format!("{}_floor", load.name)).await?;
+    let floor = floor::measure(&bare, load, sizes).await?;
+    figures.floor_cases_per_second = floor.cases_per_second;
+    figures.floor_commits_per_case = floor.commits_per_case;
+    figures.floor_p50_ms = floor.p50_ms;
+    figures.ratio_to_floor = figures.cases_per_second / floor.cases_per_second;
+    Ok(figures)
+}
+
+async fn engine(database: &Database, load: &Load) -> Result<Figures, String> {
+    let clock = wall::clock();
+    let text = include_str!("leaver.toml").replace(
+        "side_by_side = true",
+        &format!("side_by_side = {}", !load.in_sequence),
+    );
+    let library = definitions::load(&[("leaver.toml".to_owned(), text)]);
+    let library = library.map_err(|problems| problems.to_string())?;
+    let workflow = library.by_event(EventKind::WorkerTerminated);
+    let store = Arc::new(Seeded {
+        inner: database.store().await?,
+        workflow: workflow.ok_or("no workflow for leavers")?.clone(),
+        in_sequence: load.in_sequence,
+        commits: AtomicU64::new(0),
+    });
+    let engine = Arc::new(assemble(store.clone(), library, clock.clone()).await?);
+    let mut feed = Feed {
+        store: store.clone(),
+        clock: clock.clone(),
+        ended: engine.cases_ended.subscribe(),
+        begun: HashMap::new(),
+        next: 0,
+    };
+    let shutdown = CancellationToken::new();
+    let mut worker = JoinSet::new();
+    worker.spawn(engine.run(Arc::default(), shutdown.clone()));
+
+    let warm = load.warm();
+    feed.play(load.in_flight, warm).await?;
+    database.settle_down().await?;
+    let commits = store.commits.load(Ordering::Relaxed);
+    let before = database.spent().await?;
+    let start = Instant::now();
+    let milliseconds = feed.play(load.in_flight, load.cases).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    let after = database.spent().await?;
+    let commits = store.commits.load(Ordering::Relaxed) - commits;
+    let rss_mib = machine::rss_mib();
+    shutdown.cancel();
+    while worker.join_next().await.is_some() {}
+
+    prove(&*store, &*clock, load.cases + warm).await?;
+    let cases = load.cases as f64;
+    let (p50_ms, p99_ms) = percentiles(milliseconds);
+    let commits = match database {
+        Database::Postgres { .. } => after.commits - before.commits,
+        Database::Sqlite { .. } => commits as f64,
+    };
+    Ok(Figures {
+        cases_per_second: cases / seconds,
+        steps_per_second: cases * target::STEPS as f64 / seconds,
+        p50_ms,
+        p99_ms,
+        commits_per_case: commits / cases,
+        wal_bytes_per_case: (after.log_bytes - before.log_bytes) / cases,
+        cpu_ms_per_case: (after.cpu_seconds - before.cpu_seconds) * 1000.0 / cases,
+        rss_mib,
+        ..Figures::default()
+    })
+}
+
+/// The figures count only if every case did all its steps and ended in proof.
+async fn prove(store: &dyn Store, clock: &dyn Clock, cases: u64) -> Result<(), String> {
+    let counts = store
+        .counts(clock.now())
+        .await
+        .map_err(|error| error.to_string())?;
+    let removals = cases * target::TARGETS as u64;
+    let proved = counts.cases == cases && counts.cases_open == 0;
+    if proved && counts.removals_verified == removals && counts.removals == removals {
+        return Ok(());
+    }
+    Err(format!(
+        "{cases} cases should have ended in proof: {counts:?}"
+    ))
+}
+
+async fn assemble(
+    store: Arc<dyn Store>,
+    library: definitions::Library,
+    clock: Arc<dyn Clock>,
+) -> Result<Engine, String> {
+    let vault = Arc::new(LocalVault::in_memory().map_err(|error| error.to_string())?);
+    let secrets = Secrets::new(vault);
+    let registry = Arc::new(Registry::assemble(target::parts(), &clock));
+    for connector in registry.iter() {
+        for role in [CredentialRole::Writer, CredentialRole::Verifier] {
+            let secret = NewSecret {
+                value: SecretString::from("none"),
+                username: None,
+                remote_ref: None,
+            };
+            let put = secrets.put(connector.manifest(), role, secret, clock.now());
+            put.await.map_err(|failure| failure.to_string())?;
+        }
+    }
+    let ports = Ports {
+        store,
+        registry,
+        secrets: Arc::new(secrets),
+        verification: Arc::new(Verification::new(clock.clone())),
+        library: Arc::new(library),
+        clock,
+        chance: wall::chance(),
+    };
+    let settings = Settings {
+        // 256 cases side by side are 1,280 runs, 256 of them at one target.
+        runs_at_once: 4096,
+        runs_per_connector: 4096,
+        status_topic: None,
+        ..Settings::default()
+    };
+    Ok(Engine::new(ports, settings))
+}
+
+/// Records events and waits for their cases to end.
+struct Feed {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ended: broadcast::Receiver<CaseId>,
+    begun: HashMap<CaseId, Instant>,
+    next: u64,
+}
+
+impl Feed {
+    /// Plays so many cases, so many at once; returns how long each took.
+    async fn play(&mut self, in_flight: u64, cases: u64) -> Result<Vec<f64>, String> {
+        let mut took = Vec::with_capacity(cases as usize);
+        let mut owed = cases;
+        loop {
+            let places = in_flight.saturating_sub(self.begun.len() as u64).min(owed);
+            if places > 0 {
+                self.begin(places).await?;
+                owed -= places;
+            }
+            if self.begun.is_empty() {
+                return Ok(took);
+            }
+            let mut case = self.ended.recv().await.map_err(|error| error.to_string())?;
+            loop {
+                if let Some(begun) = self.begun.remove(&case) {
+                    took.push(begun.elapsed().as_secs_f64() * 1000.0);
+                }
+                match self.ended.try_recv() {
+                    Ok(next) => case = next,
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self, count: u64) -> Result<(), String> {
+        let (at, now) = (Instant::now(), self.clock.now());
+        let numbers = self.next..self.next + count;
+        self.next += count;
+        let events: Vec<_> = numbers.map(|number| seed::event(number, now)).collect();
+        for recorded in &events {
+            let case = CaseId::of(recorded.event.key(), recorded.recorded);
+            self.begun.insert(case, at);
+        }
+        let batch = IntakeBatch {
+            events,
+            ..IntakeBatch::default()
+        };
+        let recorded = self.store.record(&batch).await;
+        recorded.map(|_| ()).map_err(|error| error.to_string())
+    }
+}

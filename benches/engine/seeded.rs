@@ -1,0 +1,128 @@
+//! The product's store, but for one thing: every event opens the benchmark's own case.
+//!
+//! Owns the swap of the admission's decision, made inside the store's own transaction like any
+//! other, and a count of what writes. Everything else is handed through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clawback::domain::command::{Answer, Command};
+use clawback::domain::event::RecordedEvent;
+use clawback::domain::id::{
+    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
+    RunId, TaskId, WorkerId,
+};
+use clawback::domain::run::Run;
+use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
+use clawback::domain::task::FallbackTask;
+use clawback::domain::time::Timestamp;
+use clawback::domain::workflow::Workflow;
+use clawback::store::{
+    AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
+    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settled, Store, Stored, StoredDefinition,
+    TaskFilter,
+};
+
+use crate::seed;
+
+/// A store whose cases are the benchmark's.
+#[derive(Debug)]
+pub struct Seeded {
+    pub inner: Arc<dyn Store>,
+    pub workflow: Arc<Workflow>,
+    pub in_sequence: bool,
+    /// Calls that committed something; SQLite itself keeps no count.
+    pub commits: AtomicU64,
+}
+
+impl Seeded {
+    fn committed(&self, any: bool) {
+        self.commits.fetch_add(u64::from(any), Ordering::Relaxed);
+    }
+}
+
+macro_rules! store {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Store for Seeded {
+            async fn admit(
+                &self,
+                limit: u32,
+                now: Timestamp,
+                keep: &Keep,
+                _decide: AdmitFn<'_>,
+            ) -> Stored<Admitted> {
+                let open = |event: &RecordedEvent, _: &[ExistingCase]| {
+                    seed::open(event, &self.workflow, self.in_sequence, now)
+                };
+                let admitted = self.inner.admit(limit, now, keep, &open).await?;
+                self.committed(admitted.events > 0);
+                Ok(admitted)
+            }
+
+            async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
+                self.committed(true);
+                self.inner.record(batch).await
+            }
+
+            async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {
+                let claimed = self.inner.claim(now, keep).await?;
+                self.committed(!claimed.is_empty());
+                Ok(claimed)
+            }
+
+            async fn settle(
+                &self,
+                now: Timestamp,
+                keep: &Keep,
+                batch: &[Fenced],
+            ) -> Stored<Settled> {
+                self.committed(true);
+                self.inner.settle(now, keep, batch).await
+            }
+
+            async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Stored<bool> {
+                self.committed(true);
+                self.inner.heartbeat(worker, now).await
+            }
+
+            $(async fn $name(&self, $($argument: $type),*) -> $answer {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+store! {
+    fn migrate() -> Stored<Vec<String>>;
+    fn ping() -> Stored<()>;
+    fn checkpoints(group: &str, topic: &str) -> Stored<Vec<(i32, i64)>>;
+    fn obey(limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
+    fn removals_of(case: CaseId) -> Stored<u32>;
+    fn release(worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
+    fn start(run: &Run, now: Timestamp) -> Stored<bool>;
+    fn enlist(worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()>;
+    fn discharge(worker: WorkerId) -> Stored<()>;
+    fn bury(by: WorkerId, now: Timestamp) -> Stored<u64>;
+    fn woken(at_most: Duration) -> ();
+    fn save_definition(definition: &StoredDefinition, now: Timestamp) -> Stored<()>;
+    fn definition(digest: &DefinitionDigest) -> Stored<Option<StoredDefinition>>;
+    fn take_messages(worker: WorkerId, now: Timestamp, limit: u32) -> Stored<Vec<OutboxMessage>>;
+    fn published(ids: &[MessageId], now: Timestamp) -> Stored<()>;
+    fn post(message: &OutboxMessage, replayed: Option<DeadLetterId>) -> Stored<()>;
+    fn save_inventory(inventory: &Inventory) -> Stored<()>;
+    fn inventory(connector: &ConnectorName) -> Stored<Option<Inventory>>;
+    fn wish(command: &Command) -> Stored<()>;
+    fn answer(command: CommandId) -> Stored<Option<Answer>>;
+    fn cases(filter: &CaseFilter) -> Stored<Vec<CaseReport>>;
+    fn case(id: CaseId) -> Stored<Option<CaseStory>>;
+    fn tasks(filter: &TaskFilter) -> Stored<Vec<FallbackTask>>;
+    fn task(id: TaskId) -> Stored<Option<FallbackTask>>;
+    fn rotations(connector: Option<&ConnectorName>) -> Stored<Vec<Run>>;
+    fn run(id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>>;
+    fn dead_letters(limit: u32) -> Stored<Vec<DeadLetter>>;
+    fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
+    fn counts(now: Timestamp) -> Stored<Counts>;
+}

@@ -1,0 +1,110 @@
+//! The scout: looks for work beside the loop that drives it.
+//!
+//! Owns the round of wishes, events and due runs, and when to make it: when the store wakes it, at
+//! every poll, and when full hands are half free again. It runs on its own, so that a round trip of
+//! its never keeps a run from going on. Drives nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::admit::EVENTS_AT_ONCE;
+use super::crew::Hands;
+use super::worker::{Pulse, warned};
+use super::{Engine, EngineError};
+
+/// One worker's scout.
+pub(super) struct Scout {
+    engine: Arc<Engine>,
+    hands: Hands,
+    pulse: Arc<Pulse>,
+    /// When to ask for due runs. What wakes the scout is news, and news bring their runs along; runs
+    /// fall due by the clock, or because somebody else let go of them.
+    polls: Interval,
+}
+
+/// How a look ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// There is no more.
+    Done,
+    /// The hands were full before that.
+    Full,
+    /// The store is away: the next poll is soon enough.
+    Away,
+}
+
+impl Scout {
+    pub(super) fn new(engine: Arc<Engine>, hands: Hands, pulse: Arc<Pulse>) -> Self {
+        let poll = Duration::from_millis(engine.settings.poll_milliseconds);
+        let mut polls = tokio::time::interval(poll);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            engine,
+            hands,
+            pulse,
+            polls,
+        }
+    }
+
+    /// Looks until the worker drains. A look that has begun is ended, so that what it leased is known.
+    pub(super) async fn run(mut self) {
+        let poll = self.polls.period();
+        let mut claims = true;
+        loop {
+            let look = self.look(claims).await;
+            self.pulse.look(self.engine.clock.now());
+            claims = tokio::select! {
+                biased;
+                () = self.hands.crew.drained() => return,
+                () = self.hands.crew.eased(), if look == Look::Full => true,
+                _ = self.polls.tick() => true,
+                // Full hands still carry out wishes.
+                () = self.engine.store.woken(poll) => false,
+            };
+        }
+    }
+
+    async fn look(&mut self, claims: bool) -> Look {
+        let look = self.take_on(claims).await;
+        match warned(self.engine.obey().await) {
+            Some(0) => look,
+            // What a wish changed is due now.
+            Some(_) => self.take_on(true).await,
+            None => Look::Away,
+        }
+    }
+
+    /// Takes on events and, if asked to or at a poll, due runs.
+    async fn take_on(&mut self, mut claims: bool) -> Look {
+        loop {
+            let keep = self.hands.crew.keep();
+            if keep.at_most == 0 {
+                return Look::Full;
+            }
+            let Some(admitted) = warned(self.engine.admit(&keep).await) else {
+                return Look::Away;
+            };
+            // A whole batch: there may be more. Fewer: what comes later rings again.
+            let more = admitted.events >= EVENTS_AT_ONCE;
+            self.hands.take(admitted.kept);
+            let mut found = 0;
+            if claims || self.polls.tick().now_or_never().is_some() {
+                let keep = self.hands.crew.keep();
+                let now = self.engine.clock.now();
+                let claimed = self.engine.store.claim(now, &keep).await;
+                let Some(claimed) = warned(claimed.map_err(EngineError::from)) else {
+                    return Look::Away;
+                };
+                found = claimed.len();
+                claims = found > 0;
+                self.hands.take(claimed);
+            }
+            if !more && found == 0 {
+                return Look::Done;
+            }
+        }
+    }
+}
