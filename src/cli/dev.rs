@@ -64,11 +64,15 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         .console_address
         .map(|address| format!("Health and metrics: http://{address}/readyz and /metrics\n"))
         .unwrap_or_default();
+    let by_hand = dev.estate.crm_by_hand("ID");
     Output::note(&format!(
         "Four simulated targets, an embedded broker and one worker are running.\n\
          In another terminal:\n  \
          clawback --config {config} tasks list\n  \
          clawback --config {config} cases list\n\
+         Where a task says so, be the CRM's administrator (ID is the account's, mem_…), then close it:\n  \
+         curl -X POST {by_hand}\n  \
+         clawback --config {config} tasks close TASK --as you --note done\n\
          {console}Ctrl-C stops everything."
     ));
     let stop = CancellationToken::new();

@@ -203,6 +203,11 @@ impl Estate {
         &self.secrets
     }
 
+    /// Where the administrator of the CRM takes everything away from a member, by POST.
+    pub fn crm_by_hand(&self, member: &str) -> String {
+        format!("{}/admin/members/{member}/offboard", self.sites.crm.url())
+    }
+
     /// Where the wiki is read.
     pub fn wiki_url(&self) -> &str {
         &self.sites.wiki_url

@@ -58,6 +58,15 @@ struct Member {
 }
 
 impl Member {
+    /// What an administrator does by hand, and looks that it stays so.
+    fn offboard(&mut self) {
+        self.suspended = true;
+        self.roles.clear();
+        self.keys.clear();
+        self.sessions = 0;
+        self.honesty = Honesty::Honest;
+    }
+
     fn shown(&self, id: &str) -> Value {
         json!({
             "id": id,

@@ -12,7 +12,7 @@ use axum::extract::{Json, Path, Query, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
 use crate::demo::tokens::role_named;
@@ -23,8 +23,16 @@ use super::{Changed, Member, Shared};
 /// The largest page.
 const PAGE: usize = 20;
 
-/// All routes, behind the check of the key.
+/// All routes: the API behind the check of the key, and the administrator's own page, which stands
+/// for somebody who sits at the machine.
 pub(super) fn router(shared: Shared) -> Router {
+    let by_hand = Router::new()
+        .route("/admin/members/{id}/offboard", post(offboard))
+        .with_state(shared.clone());
+    api(shared).merge(by_hand)
+}
+
+fn api(shared: Shared) -> Router {
     Router::new()
         .route("/v1/members", get(list))
         .route("/v1/members/{id}", get(read).patch(modify).delete(remove))
@@ -123,6 +131,16 @@ async fn modify(
         member.suspended = suspended;
         true
     }))
+}
+
+async fn offboard(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    match shared.state().members.get_mut(&id) {
+        Some(member) => {
+            member.offboard();
+            data(StatusCode::OK, &member.shown(&id))
+        }
+        None => error(StatusCode::NOT_FOUND, "no_such_member"),
+    }
 }
 
 async fn remove(State(shared): State<Shared>, Path(id): Path<String>) -> Response {

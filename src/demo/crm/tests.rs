@@ -83,6 +83,26 @@ async fn an_honest_write_is_done_and_a_lie_says_so_too() {
 }
 
 #[tokio::test]
+async fn what_the_administrator_does_by_hand_is_really_done() {
+    let bench = bench().await;
+    let liar = bench.member(Honesty::Lies);
+    let path = format!("/admin/members/{liar}/offboard");
+    let (status, body) = bench.send("", Method::POST, &path, Value::Null).await;
+    assert_eq!(
+        (status, &body["data"]["status"]),
+        (StatusCode::OK, &json!("suspended"))
+    );
+    let truth = &bench.crm.truth().accounts[&AccountId(liar)];
+    assert!(
+        !truth.can_sign_in && truth.entitlements.is_empty(),
+        "{truth:?}"
+    );
+    let path = "/admin/members/mem_nobody/offboard";
+    let (status, _) = bench.send("", Method::POST, path, Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_passing_lie_gives_way_to_the_truth() {
     let bench = bench().await;
     let id = bench.member(Honesty::LiesFirst(1));

@@ -45,7 +45,7 @@ impl Step<'_> {
                 return self.outcome(name, OutcomeKey::Attested, None);
             }
             let remedy = if seen {
-                "access is still there"
+                "the machine looked"
             } else if attested.is_some() {
                 "privileged access needs the attestation of a second person"
             } else {
