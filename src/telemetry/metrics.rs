@@ -407,6 +407,7 @@ mod tests {
         breaker("crm", true);
         settled(17, 0.004);
         settlements_refused(1);
+        run_failed();
         kafka_lag("identity.lifecycle.v1", 0, 4);
         waiting(Some(1), 2);
         spans_exported(1);
