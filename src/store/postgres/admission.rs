@@ -203,7 +203,7 @@ fn mark(batch: &mut Batch, rulings: &Rulings, now: Timestamp) -> Stored<()> {
         "marked",
         &format!(
             "UPDATE events SET admitted_us = {now}, decision = x.decision, reason = x.reason \
-             FROM {rows} WHERE events.seq = x.seq"
+             FROM {rows} WHERE events.seq = ANY (ARRAY[x.seq])"
         ),
     );
     Ok(())

@@ -32,6 +32,11 @@ impl Batch {
         self.parts.push(format!("{name} AS ({text})"));
     }
 
+    /// Adds a `WITH` part that is worked out once, however often it is looked into.
+    pub(super) fn whole(&mut self, name: &str, text: &str) {
+        self.parts.push(format!("{name} AS MATERIALIZED ({text})"));
+    }
+
     /// Runs the statement that ends with `select`.
     pub(super) async fn fetch<R>(self, tx: &mut PgConnection, select: &str) -> Stored<Vec<R>>
     where

@@ -134,10 +134,11 @@ pub(super) async fn about(
     hr_cases: Vec<String>,
 ) -> Stored<Vec<(String, ExistingCase)>> {
     sqlx::query_as::<_, ExistingRow>(
-        "SELECT c.*, r.body FROM cases c JOIN runs r ON r.id = c.run_id WHERE c.id IN ( \
-           SELECT id FROM cases WHERE subject_key = ANY($1) \
+        "SELECT c.*, r.body FROM ( \
+           SELECT id FROM cases WHERE subject_key = ANY ($1) \
            UNION SELECT c.id FROM UNNEST($2::text[], $3::text[]) AS p (tenant, hr_case) \
-             JOIN cases c ON c.tenant = p.tenant AND c.hr_case = p.hr_case) \
+             JOIN cases c ON c.tenant = ANY (ARRAY[p.tenant]) AND c.hr_case = ANY (ARRAY[p.hr_case]) \
+         ) k JOIN cases c ON c.id = ANY (ARRAY[k.id]) JOIN runs r ON r.id = ANY (ARRAY[c.run_id]) \
          ORDER BY r.id FOR UPDATE OF r",
     )
     .bind(subjects)

@@ -47,6 +47,10 @@ impl Funnel {
             .connect_lazy_with(plain.clone());
         // Lanes know their access paths: always by index, planned once. A worker that is stopped in
         // the middle of a transaction must not hold its locks for long.
+        //
+        // A plan is often made while the tables are empty, when reading a whole index looks as cheap
+        // as one look-up in it, and is kept while they grow. So statements of lanes join tables by
+        // `id = ANY (ARRAY[x.id])`: no hash or merge join can serve that, only a look-up by index.
         let options = plain.statement_cache_capacity(256).options([
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
@@ -75,7 +79,7 @@ impl Funnel {
         }
     }
 
-    /// A connection for the transaction of this name.
+    /// A connection for the transaction of this name. Its statements reach tables by look-ups only.
     pub(super) async fn lane(&self, name: &'static str) -> Stored<Lane<'_>> {
         let permit = self
             .permits

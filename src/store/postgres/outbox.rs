@@ -118,7 +118,7 @@ async fn try_take(
              AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.topic = o.topic AND b.key = o.key \
                AND b.published_us IS NULL AND b.owner IS NOT NULL AND b.owner <> $1) \
            ORDER BY o.seq LIMIT $2), \
-         u AS (UPDATE outbox SET owner = $1 FROM o WHERE outbox.seq = o.seq \
+         u AS (UPDATE outbox SET owner = $1 FROM o WHERE outbox.seq = ANY (ARRAY[o.seq]) \
            RETURNING outbox.seq, id, topic, key, headers, payload, created_us) \
          SELECT id, topic, key, headers, payload, created_us FROM u ORDER BY seq",
     )

@@ -196,7 +196,7 @@ const CLAIM: &str = "WITH RECURSIVE rung (priority) AS ( \
           AND (r.connector IS NULL OR r.connector <> ALL($4)) \
         ORDER BY r.due_us LIMIT $3 FOR UPDATE SKIP LOCKED) due \
       LIMIT $3) \
-    UPDATE runs SET owner = $1, token = token + 1 FROM picked WHERE runs.id = picked.id \
+    UPDATE runs SET owner = $1, token = token + 1 FROM picked WHERE runs.id = ANY (ARRAY[picked.id]) \
     RETURNING runs.id, token, open_children, task_id, body";
 
 pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {
@@ -246,7 +246,8 @@ pub(super) async fn release(
         runs.iter().map(|(id, token)| (id.0, token.0)).unzip();
     sqlx::query(
         "UPDATE runs SET owner = NULL FROM UNNEST($2::uuid[], $3::bigint[]) AS u (id, token) \
-         WHERE runs.id = u.id AND runs.token = u.token AND runs.owner = $1",
+         WHERE runs.id = ANY (ARRAY[u.id]) AND runs.token - u.token = 0 \
+         AND runs.owner IS NOT DISTINCT FROM $1",
     )
     .bind(worker.0)
     .bind(ids)

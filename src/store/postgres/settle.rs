@@ -162,7 +162,8 @@ async fn already_in(
     }
     let found = sqlx::query_scalar(
         "SELECT runs.id FROM UNNEST($2::uuid[], $3::bigint[], $4::bigint[]) AS u (id, token, step) \
-         JOIN runs ON runs.id = u.id AND runs.token = u.token AND runs.step = u.step \
+         JOIN runs ON runs.id = ANY (ARRAY[u.id]) AND runs.token - u.token = 0 \
+         AND runs.step - u.step = 0 \
          WHERE runs.owner IS NULL OR runs.owner = $1",
     )
     .bind(worker.0)
@@ -198,10 +199,11 @@ fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch
     if !new.is_empty() {
         runs::rows(&mut batch, &new)?;
         // Children that an earlier attempt had begun are counted already.
-        batch.part(
+        batch.whole(
             "fresh",
             "SELECT c.parent_id, count(*)::integer AS born FROM c WHERE c.parent_id IS NOT NULL \
-             AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = c.id) GROUP BY c.parent_id",
+             AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = ANY (ARRAY[c.id])) \
+             GROUP BY c.parent_id",
         );
     }
     moves(&mut batch, plan, !new.is_empty(), &worker_value, &now_value)?;
@@ -224,6 +226,7 @@ fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch
 }
 
 /// The part `moved`. `due_us` stays as it is under a lease, so that a plain step touches no index.
+/// Runs are looked up one by one, in the order given, and so locked in it: see `Funnel::open`.
 #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
 fn moves(
     batch: &mut Batch,
@@ -278,8 +281,8 @@ fn moves(
                proof_sequence = u.proof, closed_state = u.closed, rotation_role = u.role, \
                body = u.body \
              FROM {rows} {join} \
-             WHERE runs.id = u.id AND runs.owner = {worker} AND runs.token = u.token \
-               AND runs.step = u.step - 1 \
+             WHERE runs.id = ANY (ARRAY[u.id]) AND runs.owner IS NOT DISTINCT FROM {worker} \
+               AND runs.token - u.token = 0 AND u.step - runs.step = 1 \
              RETURNING runs.id, runs.token, runs.parent_id, runs.ended IS NOT NULL AS over, \
                runs.stage = 'gathering' AND runs.owner IS NOT NULL AS back"
         ),
@@ -322,7 +325,7 @@ fn ends(batch: &mut Batch, plan: &Plan<'_>) -> Stored<()> {
         "ended",
         &format!(
             "UPDATE cases SET ended = x.ended, ended_us = x.ended_us FROM {rows} \
-             JOIN moved m ON m.id = x.by WHERE cases.id = x.id AND cases.ended IS NULL"
+             JOIN moved m ON m.id = x.by WHERE cases.id = ANY (ARRAY[x.id]) AND cases.ended IS NULL"
         ),
     );
     Ok(())
@@ -354,7 +357,7 @@ fn parents(batch: &mut Batch, plan: &Plan<'_>, worker: &str, now: &str) -> Store
     batch.part(
         "locked",
         "SELECT p.id, p.owner IS NULL AS free, d.room, d.ended FROM down d \
-         JOIN runs p ON p.id = d.id ORDER BY p.id FOR UPDATE OF p",
+         JOIN runs p ON p.id = ANY (ARRAY[d.id]) ORDER BY p.id FOR UPDATE OF p",
     );
     let wakes = "l.free AND p.stage = 'gathering' AND p.open_children = l.ended";
     batch.part(
@@ -364,7 +367,7 @@ fn parents(batch: &mut Batch, plan: &Plan<'_>, worker: &str, now: &str) -> Store
                due_us = CASE WHEN {wakes} THEN {now} ELSE p.due_us END, \
                owner = CASE WHEN {wakes} AND l.room THEN {worker} ELSE p.owner END, \
                token = p.token + CASE WHEN {wakes} AND l.room THEN 1 ELSE 0 END \
-             FROM locked l WHERE p.id = l.id \
+             FROM locked l WHERE p.id = ANY (ARRAY[l.id]) \
              RETURNING p.id, p.token, p.open_children, p.task_id, \
                CASE WHEN l.free AND p.owner IS NOT NULL THEN p.body END AS body"
         ),
