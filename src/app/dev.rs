@@ -104,6 +104,10 @@ impl Dev {
         chance: Arc<dyn Chance>,
     ) -> Result<Self, AppError> {
         let io = |what| move |error| AppError::Io(what, error);
+        // Broker and targets begin anew each time: an older database would not fit them.
+        if std::fs::read_dir(&wanted.folder).is_ok_and(|mut files| files.next().is_some()) {
+            return Err(AppError::NotEmpty(wanted.folder));
+        }
         let targets = wanted.folder.join("targets");
         std::fs::create_dir_all(&targets).map_err(io("the folder of the targets"))?;
         let broker = Broker::start(&[TOPIC, DEAD_LETTERS, STATUS], 32)?;

@@ -55,6 +55,9 @@ pub enum AppError {
     /// An event of the demonstration could not be sent.
     #[error("CB-APP-3: the demonstration's own event was not sent")]
     Send(#[source] rdkafka::error::KafkaError),
+    /// The folder of a demonstration holds something.
+    #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
+    NotEmpty(std::path::PathBuf),
 }
 
 /// What every duty of a process shares.

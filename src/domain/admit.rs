@@ -52,6 +52,11 @@ pub fn admit(
             Some(case) if event.revision <= case.row.revision => {
                 Ok(admission(AdmissionDecision::Ignore, "an equal or newer revision is known"))
             }
+            // The departure may still be on its way, or be news again: remember the revision that
+            // called it off.
+            None | Some(ExistingCase { ended: Some(End::Rescinded), .. }) => {
+                Ok(admission(opening.called_off()?, "called off with nothing to stop"))
+            }
             Some(case) if case.ended.is_some() => Ok(admission(
                 opening.open(Some(person(
                     "CB-ADMIT-3",
@@ -69,8 +74,6 @@ pub fn admit(
                 },
                 "called off in time",
             )),
-            // The departure may still be on its way: remember the revision that called it off.
-            None => Ok(admission(opening.called_off()?, "called off before it was heard of")),
         },
         EventKind::CredentialCompromised if !event.connectors.is_empty() => {
             let runs: Vec<_> = rotations(event, given);

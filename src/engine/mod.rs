@@ -13,6 +13,8 @@ mod settings;
 mod settle;
 mod sweep;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::HashMap;

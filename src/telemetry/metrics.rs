@@ -83,7 +83,12 @@ impl Registrar {
     }
 
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(opts!(name, help), labels))
+        let counter = self.add(IntCounterVec::new(opts!(name, help), labels));
+        if labels.is_empty() {
+            // On the page before anything is counted, so that a rate sees the first one.
+            counter.with_label_values::<&str>(&[]);
+        }
+        counter
     }
 
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

@@ -418,13 +418,25 @@ impl House {
         })
     }
 
-    /// Publishes departures with `clawback submit`.
-    pub fn submit(&self, people: impl Iterator<Item = usize>) {
+    /// A file with the departures of these people.
+    fn departures(&self, people: impl Iterator<Item = usize>) -> String {
         let events: Vec<_> = people.map(|person| self.departure(person)).collect();
         let file = self.folder.path().join("events.json");
         std::fs::write(&file, json!(events).to_string()).expect("written");
-        let told = self.cli(&["submit", &file.display().to_string()], "");
+        file.display().to_string()
+    }
+
+    /// Publishes departures with `clawback submit`.
+    pub fn submit(&self, people: impl Iterator<Item = usize>) {
+        let told = self.cli(&["submit", &self.departures(people)], "");
         assert_eq!(told.code, 0, "{}", told.words);
+    }
+
+    /// What `clawback plan` tells of departures.
+    pub fn plan(&self, people: impl Iterator<Item = usize>) -> Value {
+        let told = self.cli(&["plan", &self.departures(people)], "");
+        assert_eq!(told.code, 0, "{}", told.words);
+        told.data
     }
 
     /// One number from Clawback's own database.
@@ -488,6 +500,24 @@ impl House {
             .expect("nginx answers")
             .status()
             .as_u16()
+    }
+
+    /// Looks at the targets themselves: nobody has lost anything yet.
+    pub async fn everybody_is_there(&self) {
+        let all = self.plan.leavers * 2;
+        let (_, users) = self
+            .scim(reqwest::Method::GET, "/Users?count=1000", None)
+            .await;
+        let users = users["Resources"].as_array().expect("a list").clone();
+        assert_eq!(users.len(), all, "users of the SCIM server");
+        assert!(users.iter().all(|user| user["active"] == true));
+        let everybody = all as i64;
+        assert_eq!(self.in_shop("staff WHERE active").await, everybody);
+        assert_eq!(self.in_shop("staff_role").await, everybody * 2);
+        assert_eq!(self.in_shop("session").await, everybody);
+        for person in 0..all {
+            assert_eq!(self.portal_says(person).await, 200, "nginx to {person}");
+        }
     }
 
     /// Looks at the targets themselves: leavers are gone, those who stay have lost nothing.

@@ -22,6 +22,7 @@ async fn p_events_on_kafka_end_in_proof_at_the_targets_or_with_a_person() {
     assert_eq!(told.code, 0, "{}", told.words);
     let told = house.cli(&["connectors", "check"], "");
     assert_eq!(told.code, 0, "{} {}", told.data, told.words);
+    g3_a_plan_is_countable_and_changes_nothing(&house).await;
     let mut workers = [house.worker("a"), house.worker("b")];
     for worker in &mut workers {
         house.ready(worker).await;
@@ -82,6 +83,36 @@ async fn p_events_on_kafka_end_in_proof_at_the_targets_or_with_a_person() {
         ended += house.metric(worker, "clawback_cases_ended_total").await;
     }
     assert!((ended - 6.0).abs() < 0.5, "{ended} cases by the metrics");
+}
+
+/// G3: what would be sent is told operation by operation, and neither targets nor store notice.
+async fn g3_a_plan_is_countable_and_changes_nothing(house: &House) {
+    let told = house.plan(0..2);
+    let plans = told["plans"].as_array().expect("a plan for each event");
+    assert_eq!(plans.len(), 2);
+    let (mut sent, mut for_person) = (0, 0);
+    for plan in plans {
+        let targets = plan["targets"].as_array().expect("targets");
+        assert_eq!(targets.len(), 4, "each connector is asked: {plan}");
+        let accounts = targets.iter().flat_map(|target| {
+            assert_eq!(target["failure"], Value::Null, "{target}");
+            target["accounts"].as_array().expect("accounts")
+        });
+        for step in accounts.flat_map(|account| account["steps"].as_array().expect("steps")) {
+            match &step["fate"] {
+                fate if fate == "sent" => sent += 1,
+                fate if fate.get("for_person").is_some() => for_person += 1,
+                fate => assert!(fate.get("not_needed").is_some(), "{fate}"),
+            }
+        }
+    }
+    assert!(sent > 10, "{told}");
+    assert!(for_person > 0, "a badge is handed in: {told}");
+    assert_eq!(told["operations"], sent);
+    assert_eq!(told["for_person"], for_person);
+    house.everybody_is_there().await;
+    assert_eq!(house.count("events").await, 0);
+    assert_eq!(house.count("runs").await, 0);
 }
 
 fn close(house: &House, id: &str) -> Told {

@@ -8,8 +8,12 @@ use super::super::run::{Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
 use super::super::task::FallbackTask;
+use super::super::time::after;
 use super::super::workflow::{Action, End, OutcomeKey, RotationStep};
 use super::{Given, Inconsistent, Step, claim};
+
+/// How soon a claimed review looks again whether its children have stopped.
+const CHILDREN_STOP_SECONDS: u64 = 2;
 
 /// Something to do in the world, by the run's connector. All else that it needs is in the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,9 +129,18 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
         return Ok(());
     }
     if let RunBody::Case(body) = &step.run().body {
-        // A review closes when its children have stopped too; the last of them wakes this run.
-        let waits = body.claim.is_none() || woken.open_children > 0;
-        if matches!(stage, Stage::WithPerson { .. }) && waits {
+        let claimed = body.claim.is_some();
+        if let Stage::WithPerson { state, tries, .. } = stage
+            && (!claimed || woken.open_children > 0)
+        {
+            // A review closes when its children have stopped too. No child wakes a run that is with
+            // a person, so one that has a claim looks again.
+            let again = after(step.given.now, CHILDREN_STOP_SECONDS);
+            step.run_mut().stage = Stage::WithPerson {
+                state: state.clone(),
+                next_try: claimed.then_some(again),
+                tries: *tries,
+            };
             return Ok(());
         }
         let fallback = step.fallback_state()?;
@@ -180,7 +193,7 @@ impl Step<'_> {
         if claim(&self.run().body).is_some() {
             self.fresh_attempts(state, tries);
             return match &fallback.check {
-                Some(check) => self.enter(check),
+                Some(check) => self.check_claim(check),
                 None => self.enter(state),
             };
         }

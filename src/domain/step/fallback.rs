@@ -10,7 +10,7 @@ use super::super::status;
 use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
 use super::super::time::after;
 use super::super::verdict::Finding;
-use super::super::workflow::{End, Fallback, OutcomeKey};
+use super::super::workflow::{Action, End, Fallback, OutcomeKey, State};
 use super::{Inconsistent, Step, claim, set_claim};
 
 /// The machine never tries less often than daily.
@@ -23,6 +23,12 @@ impl Step<'_> {
         name: &StateName,
         fallback: &Fallback,
     ) -> Result<(), Inconsistent> {
+        if let (Some(check), Some(_)) = (&fallback.check, claim(&self.run().body))
+            && !self.looked(check)
+        {
+            // It came in while the machine was trying, and is checked like any other.
+            return self.check_claim(check);
+        }
         let (failure, words) = self.why();
         let claimed = claim(&self.run().body).cloned();
         let mut task = match self.task.take() {
@@ -66,12 +72,8 @@ impl Step<'_> {
             .map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone());
         task.why = words;
         let tries = self.run().attempts.get(name).copied().unwrap_or(0);
-        let pause = fallback
-            .keep_trying_seconds
-            .saturating_mul(1 << tries.min(20))
-            .min(LONGEST_PAUSE_SECONDS);
-        let next_try =
-            (fallback.resume.is_some() && !self.run().halted).then(|| after(self.given.now, pause));
+        let again = after(self.given.now, pause(fallback, tries));
+        let next_try = (fallback.resume.is_some() && !self.run().halted).then_some(again);
         self.note(
             name,
             None,
@@ -91,6 +93,23 @@ impl Step<'_> {
             tries,
         };
         Ok(())
+    }
+
+    /// Looks whether a person's claim is true. What was seen before it was made does not count.
+    pub(super) fn check_claim(&mut self, check: &StateName) -> Result<(), Inconsistent> {
+        if let RunBody::Removal(body) = &mut self.run_mut().body {
+            body.last_finding = None;
+        }
+        self.enter(check)
+    }
+
+    /// True when this step is one that a claim is checked by.
+    fn looked(&self, check: &StateName) -> bool {
+        self.out.journal.iter().any(|entry| {
+            let state = self.state(&entry.state);
+            let verifies = |state: &State| matches!(state.action, Action::Verify { .. });
+            entry.state == *check || state.is_ok_and(verifies)
+        })
     }
 
     /// Closes the run's task as the run ends.
@@ -130,8 +149,15 @@ impl Step<'_> {
     }
 
     fn remember(&self, task: &mut FallbackTask, by: &str, text: String) {
-        // A target that stays down for weeks must not grow the task without end.
+        // A target that stays down for weeks must not grow the task without end, nor push what
+        // people said out of sight: the machine's last line, said again, gets a later time.
         const LINES: usize = 200;
+        if let Some(last) = task.history.last_mut()
+            && (last.by.as_str(), &last.text) == ("clawback", &text)
+        {
+            last.at = self.given.now;
+            return;
+        }
         if task.history.len() >= LINES {
             task.history.remove(1);
         }
@@ -227,4 +253,12 @@ impl Step<'_> {
             }],
         }
     }
+}
+
+/// Seconds until the machine tries again by itself.
+fn pause(fallback: &Fallback, tries: u32) -> u64 {
+    let doubled = fallback
+        .keep_trying_seconds
+        .saturating_mul(1 << tries.min(20));
+    doubled.min(LONGEST_PAUSE_SECONDS)
 }

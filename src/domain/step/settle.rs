@@ -134,6 +134,7 @@ impl Step<'_> {
         answers: Vec<(EntitlementId, Result<bool, Failure>)>,
     ) -> Result<(), Inconsistent> {
         self.sent();
+        let yes = answers.iter().any(|(_, answer)| matches!(answer, Ok(true)));
         for (id, answer) in answers {
             let (status, key, failure) = match answer {
                 Ok(true) => (ItemStatus::Accepted, OutcomeKey::Done, None),
@@ -153,7 +154,9 @@ impl Step<'_> {
                 None => return Err(self.broken(format!("it has no entitlement {id}"))),
             }
         }
-        self.accepted();
+        if yes {
+            self.accepted();
+        }
         let credentials = operation == Operation::RevokeCredential;
         let RunBody::Removal(body) = &self.run().body else {
             return Ok(());

@@ -178,8 +178,9 @@ impl Write<'_> {
         let mut found = Vec::new();
         for chunk in chunks(&refused) {
             let sql = format!(
-                "SELECT id FROM runs WHERE (owner IS NULL OR owner = ?1) \
-                 AND (id, token, step) IN (VALUES {})",
+                "WITH u (id, token, step) AS (VALUES {}) \
+                 SELECT runs.id FROM u CROSS JOIN runs ON runs.id = u.id AND runs.token = u.token \
+                 AND runs.step = u.step WHERE runs.owner IS NULL OR runs.owner = ?1",
                 numbered(2, 3, chunk.len())
             );
             let mut query = sqlx::query_scalar::<_, Uuid>(AssertSqlSafe(sql)).bind(self.worker.0);

@@ -1,0 +1,177 @@
+//! What the tests begin with: the built-in workflows, connectors, a leaver, an account, events.
+//!
+//! Owns values only, each the plainest of its kind; a test changes the one field that it is about.
+//! Plays nothing; that is `play`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::definitions::{self, Library};
+use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind, Operation};
+use crate::domain::estate::{ConnectorFacts, Estate, Instructions};
+use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::Strategy;
+use crate::domain::subject::{Subject, SubjectKind};
+use crate::domain::task::Attestation;
+use crate::domain::time::{Effective, Timestamp};
+use crate::domain::verdict::{CredentialRole, Expectation};
+use crate::domain::workflow::RunKind;
+
+/// The one connector of most tests.
+pub(super) const CRM: &str = "crm";
+/// The leaver of all tests.
+pub(super) const LEAVER: &str = "e-1";
+
+/// The workflow files that the program carries.
+pub(super) fn library() -> &'static Library {
+    static LIBRARY: LazyLock<Library> =
+        LazyLock::new(|| definitions::built_in().expect("the built-in workflows are proved"));
+    &LIBRARY
+}
+
+/// The instant at which every history begins.
+pub(super) fn dawn() -> Timestamp {
+    "2026-11-27T07:00:00Z".parse().expect("an instant")
+}
+
+/// A connector that can do everything.
+pub(super) fn facts() -> ConnectorFacts {
+    ConnectorFacts {
+        operations: Operation::ALL.into_iter().collect(),
+        without: BTreeMap::new(),
+        expect: Expectation::AccountGone,
+        max_data_age_seconds: 300,
+        privileged: false,
+        rotation: BTreeMap::from([
+            (CredentialRole::Writer, Strategy::Add),
+            (CredentialRole::Verifier, Strategy::Add),
+        ]),
+        overlap_seconds: 60,
+        fallback: Instructions {
+            desk: "built-in".to_owned(),
+            steps: vec!["do it by hand".to_owned()],
+            deadline_hours: 24,
+        },
+    }
+}
+
+/// These connectors, and the built-in rotation.
+pub(super) fn estate(connectors: &[(&str, ConnectorFacts)]) -> Estate {
+    let rotation = library().rotation();
+    let machine = &rotation.machines[&RunKind::Rotation];
+    Estate {
+        connectors: connectors
+            .iter()
+            .map(|(name, facts)| ((*name).into(), facts.clone()))
+            .collect(),
+        rotation: Some((rotation.digest.clone(), machine.start.clone())),
+    }
+}
+
+/// Who leaves.
+pub(super) fn leaver() -> Subject {
+    Subject {
+        kind: SubjectKind::Person,
+        tenant: "acme".to_owned(),
+        id: LEAVER.to_owned(),
+        identifiers: Vec::new(),
+        display_name: Some("Lea Ver".to_owned()),
+        privileged: false,
+    }
+}
+
+/// News of the leaver's departure.
+pub(super) fn news(kind: EventKind, revision: u64, effective: Effective) -> LifecycleEvent {
+    LifecycleEvent {
+        source: "urn:hr".to_owned(),
+        id: format!("{}/{revision}", kind.as_str()),
+        kind,
+        occurred: None,
+        subject: leaver(),
+        hr_case: "hr-1".to_owned(),
+        revision,
+        effective,
+        urgency: Urgency::Planned,
+        reason: None,
+        connectors: Vec::new(),
+    }
+}
+
+/// The leaver leaves at once.
+pub(super) fn leaves() -> LifecycleEvent {
+    news(EventKind::WorkerTerminated, 1, Effective::Immediately)
+}
+
+/// The departure is called off.
+pub(super) fn stays(revision: u64) -> LifecycleEvent {
+    news(
+        EventKind::TerminationCancelled,
+        revision,
+        Effective::Immediately,
+    )
+}
+
+/// At this local time in Melbourne, 11 hours ahead of UTC at `dawn`.
+pub(super) fn melbourne(local: &str) -> Effective {
+    Effective::At {
+        local: local.parse().expect("a local time"),
+        zone: "Australia/Melbourne".to_owned(),
+    }
+}
+
+/// The event as intake records it.
+pub(super) fn recorded(event: LifecycleEvent, at: Timestamp) -> RecordedEvent {
+    RecordedEvent {
+        event,
+        origin: Origin {
+            topic: "hr".to_owned(),
+            partition: 0,
+            offset: 0,
+            traceparent: None,
+            tracestate: None,
+        },
+        recorded: at,
+        payload_digest: String::new(),
+    }
+}
+
+/// An account with a group, a role, a key and two sessions.
+pub(super) fn account(id: &str) -> Account {
+    Account {
+        id: id.into(),
+        login: format!("login-{id}"),
+        display_name: None,
+        state: AccountState::Enabled,
+        attributes: BTreeMap::new(),
+        entitlements: vec![
+            entitlement("g-staff", EntitlementKind::Group),
+            entitlement("k-api", EntitlementKind::Credential),
+            entitlement("r-sales", EntitlementKind::Role),
+        ],
+        sessions: Some(2),
+        privileged: false,
+    }
+}
+
+fn entitlement(id: &str, kind: EntitlementKind) -> Entitlement {
+    Entitlement {
+        id: id.into(),
+        kind,
+        name: id.to_owned(),
+        inherited_from: None,
+    }
+}
+
+/// A failure of this class.
+pub(super) fn failure(class: FailureClass) -> Failure {
+    Failure::new(class, "CB-TEST-1", "planted")
+}
+
+/// A statement of this person.
+pub(super) fn attested(by: &str) -> Attestation {
+    Attestation {
+        by: by.to_owned(),
+        statement: "I saw it gone".to_owned(),
+    }
+}

@@ -1,0 +1,19 @@
+//! The pure core under its promises: `admit`, `decide`, `settle` and `obey`, played without a store.
+//!
+//! Here and not in `domain`, because the promises are about the workflow files that the program
+//! carries, which only `definitions` can read. Each test is named after its requirement. What the
+//! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
+
+mod calling_off;
+mod given;
+mod never_grants;
+mod order;
+mod play;
+mod promise;
+mod proof;
+mod secrets;
+mod storm;
+mod target;
+mod tasks;
+mod waiting;
+mod watch;

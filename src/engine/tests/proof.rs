@@ -1,0 +1,217 @@
+//! E1 and E3: what proves absence, what does not, and access that comes back.
+//!
+//! Owns how looks move a removal's verdict. How a look is made is tested in `verification`.
+
+use super::given::{self, CRM, account, facts};
+use super::play::Play;
+use super::target::{Look, Target};
+use crate::domain::access::Operation;
+use crate::domain::outcome::FailureClass;
+use crate::domain::run::Stage;
+use crate::domain::verdict::{Completeness, CredentialRole, Finding, Verdict};
+use crate::domain::workflow::{End, OutcomeKey, RunKind};
+
+#[test]
+fn e1_a_yes_is_accepted_and_no_more() {
+    // Given a target that says yes to everything and does nothing.
+    let mut target = Target::new();
+    target.deaf = true;
+    let mut play = Play::begun();
+    // When the machine has tried for a week.
+    play.pass(7 * 86_400, &mut target);
+    // Then the removal is accepted, has never been more, and is a person's.
+    let removals = play.deeds.iter().map(|deed| &deed.settlement.run);
+    let best = removals.filter_map(|run| run.verdict).max();
+    assert_eq!(best, Some(Verdict::Accepted));
+    assert_eq!(play.end(RunKind::Removal), None);
+    assert_eq!(play.tasks.len(), 1);
+}
+
+#[test]
+fn e1_a_first_yes_lifts_a_requested_removal_to_accepted() {
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, "disable", &mut target);
+    assert_eq!(play.run(RunKind::Removal).verdict, Some(Verdict::Requested));
+    play.until(RunKind::Removal, "end_sessions", &mut target);
+    assert_eq!(play.run(RunKind::Removal).verdict, Some(Verdict::Accepted));
+}
+
+#[test]
+fn e1_a_wave_in_which_nothing_worked_is_not_accepted() {
+    // Given a target where only entitlements can be taken away, and none of them can.
+    let mut only = facts();
+    for operation in [
+        Operation::Disable,
+        Operation::EndSessions,
+        Operation::Delete,
+    ] {
+        only.operations.remove(&operation);
+        only.without.insert(operation, "has none".to_owned());
+    }
+    let mut target = Target::new();
+    target.fail("revoke_credential", FailureClass::Refused);
+    target.fail("revoke_entitlement", FailureClass::Refused);
+    let mut play = Play::new(&[(CRM, only)]);
+    play.hear(given::leaves());
+    play.until(RunKind::Removal, "verify", &mut target);
+    // Then nobody said yes.
+    let waves = play.journal.iter().filter(|line| line.item.is_some());
+    assert_eq!(waves.count(), 3);
+    assert_eq!(play.run(RunKind::Removal).verdict, Some(Verdict::Requested));
+}
+
+#[test]
+fn e1_a_look_that_is_not_whole_fresh_and_late_proves_nothing() {
+    let half = |change: fn(&mut Completeness)| {
+        let mut look = Look::GOOD;
+        change(&mut look.completeness);
+        look
+    };
+    let looks = [
+        half(|whole| whole.pages_closed = false),
+        half(|whole| whole.fields_present = false),
+        half(|whole| whole.count_in_band = false),
+        half(|whole| whole.permission_cut = true),
+        Look {
+            data_age_seconds: 301,
+            ..Look::GOOD
+        },
+        Look {
+            begun_before_seconds: 1,
+            ..Look::GOOD
+        },
+        Look {
+            credential: CredentialRole::Writer,
+            ..Look::GOOD
+        },
+        Look {
+            credential: CredentialRole::Rotator,
+            ..Look::GOOD
+        },
+    ];
+    for look in looks {
+        // Given a removal whose account is gone, and a look that cannot show it.
+        let mut target = Target::new();
+        let mut play = Play::begun();
+        play.until(RunKind::Removal, "verify", &mut target);
+        target.look = look;
+        let removal = play.run(RunKind::Removal).id;
+        play.step(removal, &mut target);
+        // Then nothing is known that was not known before, and the run looks again later.
+        let last = play.journal.last().expect("the look is told");
+        assert_eq!(last.outcome, OutcomeKey::Inconclusive, "{look:?}");
+        let run = play.run(RunKind::Removal);
+        assert_eq!(run.verdict, Some(Verdict::Accepted), "{look:?}");
+        assert!(matches!(
+            play.removal().last_finding,
+            Some(Finding::Inconclusive(_))
+        ));
+        assert!(matches!(run.stage, Stage::Due { due, .. } if due > play.now));
+        // And with a good one it is proved.
+        target.look = Look::GOOD;
+        play.skip();
+        play.rest(&mut target);
+        let verdict = play.run(RunKind::Removal).verdict;
+        assert_eq!(verdict, Some(Verdict::ObservedAbsent), "{look:?}");
+    }
+}
+
+#[test]
+fn e1_data_as_old_as_allowed_still_count() {
+    let mut target = Target::new();
+    target.look.data_age_seconds = 300;
+    let mut play = Play::begun();
+    play.pass(7200, &mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+}
+
+#[test]
+fn e1_access_that_is_seen_is_present_however_bad_the_look() {
+    let mut target = Target::new();
+    target.deaf = true;
+    target.look.completeness.pages_closed = false;
+    target.look.data_age_seconds = 999;
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, "verify", &mut target);
+    let removal = play.run(RunKind::Removal).id;
+    play.step(removal, &mut target);
+    let last = play.journal.last().expect("the look is told");
+    assert_eq!(last.outcome, OutcomeKey::Present);
+}
+
+#[test]
+fn e1_an_account_that_is_gone_already_is_still_proved_gone() {
+    // Given an account that goes between the listing and the first read.
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, "inspect", &mut target);
+    target.accounts.remove(&"a-1".into());
+    play.pass(7200, &mut target);
+    // Then nothing was written, and two looks proved it.
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+    let names: Vec<_> = play
+        .effects()
+        .into_iter()
+        .map(super::target::name)
+        .collect();
+    assert_eq!(names, ["find", "inspect", "observe", "observe"]);
+}
+
+#[test]
+fn e3_access_that_comes_back_reopens_the_removal_and_takes_the_verdict_back() {
+    // Given a removal that was observed absent.
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, "settle", &mut target);
+    assert_eq!(
+        play.run(RunKind::Removal).verdict,
+        Some(Verdict::ObservedAbsent)
+    );
+    // When another system brings the account back within the settle time.
+    let back = (given::LEAVER.to_owned(), account("a-1"));
+    target.accounts.insert("a-1".into(), back);
+    play.until(RunKind::Removal, "inspect", &mut target);
+    // Then what was known no longer holds, the removal begins again, and nothing has ended.
+    assert_eq!(play.run(RunKind::Removal).verdict, Some(Verdict::Accepted));
+    assert!(matches!(
+        play.removal().last_finding,
+        Some(Finding::Present(_))
+    ));
+    for kind in [RunKind::Removal, RunKind::Discovery, RunKind::Case] {
+        assert_eq!(play.end(kind), None);
+    }
+    // And ends only when it is gone for good: after another round with two looks.
+    play.pass(8000, &mut target);
+    assert!(!target.accounts.contains_key(&"a-1".into()));
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+    assert_eq!(
+        play.run(RunKind::Removal).verdict,
+        Some(Verdict::Reverified)
+    );
+    let names: Vec<_> = play
+        .effects()
+        .into_iter()
+        .map(super::target::name)
+        .collect();
+    let deletes = names.iter().filter(|name| **name == "delete").count();
+    let looks = names.iter().filter(|name| **name == "observe").count();
+    assert_eq!((deletes, looks), (2, 4), "{names:?}");
+}
+
+#[test]
+fn e3_access_that_keeps_coming_back_becomes_a_persons_business() {
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    for _ in 0..3 {
+        play.until(RunKind::Removal, "settle", &mut target);
+        let back = (given::LEAVER.to_owned(), account("a-1"));
+        target.accounts.insert("a-1".into(), back);
+        play.skip();
+        play.rest(&mut target);
+    }
+    assert_eq!(play.run(RunKind::Removal).stage.name(), "with_person");
+    let task = play.task(RunKind::Removal);
+    assert!(task.why.contains("still there"), "{}", task.why);
+    assert_eq!(play.run(RunKind::Removal).verdict, Some(Verdict::Accepted));
+}

@@ -1,0 +1,219 @@
+//! D3: what makes Clawback replace one of its own secrets.
+//!
+//! Owns the triggers as the core decides them: a refused credential, an operator's wish, a
+//! compromise, age. How a secret is replaced is tested in `secrets`.
+
+use super::given::{self, CRM, facts, news};
+use super::play::Play;
+use super::target::Target;
+use crate::domain::command::Wish;
+use crate::domain::event::EventKind;
+use crate::domain::id::ConnectorName;
+use crate::domain::outcome::FailureClass;
+use crate::domain::rotation::{RotationBody, SecretAge, Strategy, Trigger, sweep};
+use crate::domain::run::{Run, RunBody};
+use crate::domain::settlement::AdmissionDecision;
+use crate::domain::time::{Effective, after};
+use crate::domain::verdict::CredentialRole;
+use crate::domain::workflow::{End, RunKind};
+
+fn body(run: &Run) -> &RotationBody {
+    match &run.body {
+        RunBody::Rotation(body) => body,
+        other => panic!("{other:?} is no rotation"),
+    }
+}
+
+/// The steps of a departure in order: how the test target calls each, where the run rests before
+/// it, where it is done, and what it signs in with.
+const STEPS: [(&str, &str, &str, CredentialRole); 9] = {
+    use CredentialRole::{Verifier, Writer};
+    [
+        ("find", "find_accounts", "find_accounts", Verifier),
+        ("inspect", "inspect", "inspect", Writer),
+        ("disable", "disable", "disable", Writer),
+        ("end_sessions", "end_sessions", "end_sessions", Writer),
+        (
+            "revoke_credential",
+            "revoke_credentials",
+            "revoke_credentials",
+            Writer,
+        ),
+        (
+            "revoke_entitlement",
+            "revoke_entitlements",
+            "revoke_entitlements",
+            Writer,
+        ),
+        ("delete", "delete", "delete", Writer),
+        ("observe", "verify", "verify", Verifier),
+        ("observe", "settle", "reverify", Verifier),
+    ]
+};
+
+#[test]
+fn d3_a_refused_credential_is_replaced_and_the_step_done_again() {
+    for (effect, rests, state, role) in STEPS {
+        // Given a departure that has come to this step, and a credential that is refused there.
+        let kind = if effect == "find" {
+            RunKind::Discovery
+        } else {
+            RunKind::Removal
+        };
+        let mut target = Target::new();
+        let mut play = Play::begun();
+        play.until(kind, rests, &mut target);
+        target.fail(effect, FailureClass::AuthFailure);
+        play.skip();
+        let id = play.run(kind).id;
+        play.step(id, &mut target);
+        // Then the secret of the role that signs in there is to be replaced, no other.
+        let wished: Vec<_> = play.wished.iter().map(body).collect();
+        assert_eq!(wished.len(), 1, "{state}");
+        assert_eq!(wished[0].connector.as_str(), CRM, "{state}");
+        assert_eq!(
+            (wished[0].role, &wished[0].trigger),
+            (role, &Trigger::AuthFailure),
+            "{state}"
+        );
+        // And with the new one the step is done again and the departure comes to its end.
+        assert_eq!(play.run(kind).stage.name(), state);
+        target.fails.clear();
+        play.pass(8000, &mut target);
+        assert_eq!(play.end(RunKind::Removal), Some(End::Verified), "{state}");
+        assert_eq!(play.end(RunKind::Rotation), Some(End::Rotated), "{state}");
+    }
+}
+
+#[test]
+fn d3_a_failure_of_another_class_replaces_no_secret() {
+    for class in FailureClass::ALL {
+        let mut target = Target::new();
+        target.fail("disable", class);
+        let mut play = Play::begun();
+        play.pass(60, &mut target);
+        let replaced = class == FailureClass::AuthFailure;
+        assert_eq!(!play.wished.is_empty(), replaced, "{class}");
+    }
+}
+
+#[test]
+fn d3_a_secret_that_no_machine_can_replace_ends_with_a_person() {
+    let mut fixed = facts();
+    fixed.rotation.clear();
+    let mut play = Play::new(&[(CRM, fixed)]);
+    play.hear(given::leaves());
+    let mut target = Target::new();
+    target.fail("*", FailureClass::AuthFailure);
+    play.pass(900, &mut target);
+    assert!(play.wished.is_empty());
+    assert_eq!(play.run(RunKind::Discovery).stage.name(), "with_person");
+    let class = play.task(RunKind::Discovery).class;
+    assert_eq!(class, Some(FailureClass::AuthFailure));
+}
+
+#[test]
+fn d3_an_operator_can_have_a_secret_replaced() {
+    let mut play = Play::new(&[(CRM, facts())]);
+    let wish = |connector: &str, role| Wish::RotateSecret {
+        connector: connector.into(),
+        role,
+    };
+    let answer = play.wish("ann", wish(CRM, CredentialRole::Verifier));
+    assert!(answer.accepted);
+    let rotation = body(play.run(RunKind::Rotation));
+    assert_eq!(rotation.role, CredentialRole::Verifier);
+    assert_eq!(rotation.strategy, Strategy::Add);
+    assert_eq!(
+        rotation.trigger,
+        Trigger::Demand {
+            by: "ann".to_owned()
+        }
+    );
+    play.pass(3600, &mut Target::new());
+    assert_eq!(play.end(RunKind::Rotation), Some(End::Rotated));
+    // What no manifest declares is refused, and says so.
+    for wish in [
+        wish("nowhere", CredentialRole::Writer),
+        wish(CRM, CredentialRole::Rotator),
+    ] {
+        let answer = play.wish("ann", wish);
+        assert_eq!(answer.code.as_deref(), Some("CB-COMMAND-2"));
+    }
+    assert_eq!(play.wished.len(), 1);
+}
+
+#[test]
+fn d3_a_compromise_replaces_every_secret_of_the_named_connectors() {
+    let mut play = Play::new(&[(CRM, facts()), ("mail", facts()), ("wiki", facts())]);
+    let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
+    event.connectors = vec![CRM.into(), "mail".into()];
+    let decision = play.hear(event);
+    assert!(matches!(decision, AdmissionDecision::Rotate { .. }));
+    let mut wished: Vec<_> = play
+        .wished
+        .iter()
+        .map(body)
+        .map(|b| (b.connector.to_string(), b.role, b.trigger.as_str()))
+        .collect();
+    wished.sort();
+    let expected = [
+        (CRM, CredentialRole::Writer),
+        (CRM, CredentialRole::Verifier),
+        ("mail", CredentialRole::Writer),
+        ("mail", CredentialRole::Verifier),
+    ];
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(connector, role)| (connector.to_owned(), role, "compromised"))
+        .collect();
+    assert_eq!(wished, expected);
+    assert!(play.cases.is_empty());
+}
+
+#[test]
+fn d3_a_compromise_that_no_machine_can_cure_is_a_persons_business() {
+    let mut fixed = facts();
+    fixed.rotation.clear();
+    for connectors in [vec![CRM.into()], Vec::<ConnectorName>::new()] {
+        let mut play = Play::new(&[(CRM, fixed.clone())]);
+        let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
+        event.connectors = connectors;
+        play.hear(event);
+        assert_eq!(play.task(RunKind::Case).code, "CB-ADMIT-4");
+        assert!(play.wished.is_empty());
+    }
+}
+
+#[test]
+fn d3_a_secret_is_due_when_it_is_as_old_as_its_manifest_allows() {
+    let secret = |age: u64, max_age_seconds: Option<u64>, rotating: bool| {
+        let created = given::dawn();
+        let secret = SecretAge {
+            connector: CRM.into(),
+            role: CredentialRole::Writer,
+            created,
+            max_age_seconds,
+            rotating,
+        };
+        sweep(&[secret], after(created, age)).pop()
+    };
+    let due = |seconds| Some((CRM.into(), CredentialRole::Writer, Trigger::Age { seconds }));
+    assert_eq!(secret(99, Some(100), false), None);
+    assert_eq!(secret(100, Some(100), false), due(100));
+    assert_eq!(secret(5000, Some(100), false), due(5000));
+    assert_eq!(secret(5000, Some(100), true), None);
+    assert_eq!(secret(5000, None, false), None);
+}
+
+#[test]
+fn d3_a_secret_from_the_future_is_not_due() {
+    let secret = SecretAge {
+        connector: CRM.into(),
+        role: CredentialRole::Writer,
+        created: after(given::dawn(), 10),
+        max_age_seconds: Some(1),
+        rotating: false,
+    };
+    assert_eq!(sweep(&[secret], given::dawn()), []);
+}

@@ -1,0 +1,58 @@
+//! `clawback dev` through the built binary: the whole product on nothing but itself.
+//!
+//! Owns that its promise is held, and that it is judged: by the simulated targets' own truth, over
+//! lies, an outage and an expired token. What the targets do is tested in `estate`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_clawback");
+
+/// H4: everything embedded, no server, one command; nothing of it is left behind.
+#[test]
+fn h4_a_demonstration_ends_in_proof_or_with_a_person() {
+    let output = Command::new(PROGRAM)
+        .args(["--json", "dev", "--once", "--seed", "7"])
+        .output()
+        .expect("the program starts");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}\n{words}");
+    let summary: Value = serde_json::from_str(&told).expect("one JSON object");
+    let number = |key: &str| {
+        summary[key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{key}: {summary}"))
+    };
+    assert_eq!(summary["promise_held"], true, "{summary}");
+    assert!(number("cases") > 10, "{summary}");
+    assert!(number("removals_verified") > 20, "{summary}");
+    assert!(number("lies_told") > 0, "the liar has lied: {summary}");
+    assert!(
+        number("tasks_open") > 0,
+        "the liar's are with a person: {summary}"
+    );
+    assert_eq!(
+        number("rotations_completed"),
+        1,
+        "the expired token was replaced"
+    );
+    assert!(number("dead_letters") > 0, "{summary}");
+}
+
+#[test]
+fn a_folder_that_is_in_use_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = folder.path().join("clawback.toml");
+    std::fs::write(&kept, "mine").expect("written");
+    let output = Command::new(PROGRAM)
+        .args(["dev", "--once", "--folder"])
+        .arg(folder.path())
+        .output()
+        .expect("the program starts");
+    assert_ne!(output.status.code(), Some(0));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("CB-APP-4"), "{words}");
+    assert_eq!(std::fs::read_to_string(&kept).expect("there"), "mine");
+}
