@@ -36,15 +36,19 @@ pub fn admit(
     let same_case = existing
         .iter()
         .filter(|case| case.row.hr_case == event.hr_case);
-    let newest = same_case.max_by_key(|case| (case.ended.is_none(), case.row.revision));
+    let newest = same_case.max_by_key(|case| (case.row.revision, case.ended.is_none()));
     let opening = Opening { recorded, given };
+    let revision = event.revision;
     match event.kind {
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
             match newest {
                 Some(case) if event.revision <= case.row.revision => {
                     Ok(admission(AdmissionDecision::Ignore, "an equal or newer revision is known"))
                 }
-                Some(case) if case.ended.is_none() => opening.changed(case, admission),
+                // A halted one removes nothing any more: what is on again is a departure of its own.
+                Some(case) if case.ended.is_none() && !case.halted => {
+                    opening.changed(case, admission)
+                }
                 Some(_) | None => Ok(admission(opening.open(None)?, "access is to be removed")),
             }
         }
@@ -57,6 +61,10 @@ pub fn admit(
             None | Some(ExistingCase { ended: Some(End::Rescinded), .. }) => {
                 Ok(admission(opening.called_off()?, "called off with nothing to stop"))
             }
+            Some(case) if case.halted => Ok(admission(
+                AdmissionDecision::Revise { case: case.row.id, revision },
+                "called off once more",
+            )),
             Some(case) if case.ended.is_some() => Ok(admission(
                 opening.open(Some(person(
                     "CB-ADMIT-3",
@@ -65,12 +73,13 @@ pub fn admit(
                 "called off too late",
             )),
             Some(case) if acted(case, given) => Ok(admission(
-                AdmissionDecision::Halt { case: case.row.id },
+                AdmissionDecision::Halt { case: case.row.id, revision },
                 "called off after access had been touched",
             )),
             Some(case) => Ok(admission(
                 AdmissionDecision::Rescind {
                     settlement: Box::new(rescinded(case.run.clone(), given)),
+                    revision,
                 },
                 "called off in time",
             )),
@@ -183,12 +192,16 @@ impl Opening<'_> {
         let (row, mut run) = self.fresh(None)?;
         if acted(case, self.given) {
             if row.effective <= self.given.now {
-                return Ok(admission(
-                    AdmissionDecision::Ignore,
-                    "access is being removed already",
-                ));
+                let decision = AdmissionDecision::Revise {
+                    case: case.row.id,
+                    revision: row.revision,
+                };
+                return Ok(admission(decision, "access is being removed already"));
             }
-            let decision = AdmissionDecision::Halt { case: case.row.id };
+            let decision = AdmissionDecision::Halt {
+                case: case.row.id,
+                revision: row.revision,
+            };
             return Ok(admission(decision, "put off after access had been touched"));
         }
         let case_row = CaseRow {

@@ -137,11 +137,22 @@ pub enum AdmissionDecision {
     Rescind {
         /// Its run as ended, with its journal.
         settlement: Box<Settlement>,
+        /// The revision that called it off, now in force.
+        revision: u64,
     },
     /// Stop a case that has begun to act: no run of it writes again, a person reviews it.
     Halt {
         /// Which.
         case: CaseId,
+        /// The revision that called it off, now in force.
+        revision: u64,
+    },
+    /// Leave a case as it is, but know the newer revision, so that older news cannot change it.
+    Revise {
+        /// Which.
+        case: CaseId,
+        /// The revision now in force.
+        revision: u64,
     },
     /// Replace connectors' secrets.
     Rotate {

@@ -145,9 +145,10 @@ impl Admissions {
     pub(super) fn note(&self, admission: &Admission) {
         let (workflow, run) = match &admission.decision {
             AdmissionDecision::Open { case, first } => (Some(case.workflow.clone()), &first.run),
-            AdmissionDecision::Rescind { settlement } => (None, &settlement.run),
+            AdmissionDecision::Rescind { settlement, .. } => (None, &settlement.run),
             AdmissionDecision::Reschedule { .. }
             | AdmissionDecision::Halt { .. }
+            | AdmissionDecision::Revise { .. }
             | AdmissionDecision::Rotate { .. }
             | AdmissionDecision::Ignore => return,
         };

@@ -32,10 +32,12 @@ pub(super) struct Opened {
 pub(super) enum Change {
     /// The case's row and run as they should stand.
     Reschedule(Box<CaseRow>, Box<Run>),
-    /// The case run's end.
-    Rescind(Box<Settlement>),
-    /// No run of it writes again.
-    Halt(CaseId),
+    /// The case run's end, and the revision in force.
+    Rescind(Box<Settlement>, CaseId, u64),
+    /// No run of it writes again; the revision in force.
+    Halt(CaseId, u64),
+    /// The revision in force.
+    Revise(CaseId, u64),
     /// Rotations to begin.
     Rotate(Vec<Run>),
 }
@@ -124,22 +126,35 @@ impl Docket {
                 }
                 out.changes.push(Change::Reschedule(case, run));
             }
-            AdmissionDecision::Rescind { settlement } => {
-                out.overruled.extend(settlement.run.case);
-                let id = settlement.run.case;
-                if let Some(known) = id.and_then(|id| self.known(id)) {
+            AdmissionDecision::Rescind {
+                settlement,
+                revision,
+            } => {
+                let Some(id) = settlement.run.case else {
+                    return;
+                };
+                out.overruled.insert(id);
+                if let Some(known) = self.known(id) {
                     known.run = settlement.run.clone();
                     known.ended = settlement.case_ended.map(|(_, end, _)| end);
+                    known.row.revision = revision;
                 }
-                out.changes.push(Change::Rescind(settlement));
+                out.changes.push(Change::Rescind(settlement, id, revision));
             }
-            AdmissionDecision::Halt { case } => {
+            AdmissionDecision::Halt { case, revision } => {
                 out.overruled.insert(case);
                 if let Some(known) = self.known(case) {
                     known.halted = true;
                     known.run.halted = true;
+                    known.row.revision = revision;
                 }
-                out.changes.push(Change::Halt(case));
+                out.changes.push(Change::Halt(case, revision));
+            }
+            AdmissionDecision::Revise { case, revision } => {
+                if let Some(known) = self.known(case) {
+                    known.row.revision = revision;
+                }
+                out.changes.push(Change::Revise(case, revision));
             }
             AdmissionDecision::Rotate { runs } => out.changes.push(Change::Rotate(runs)),
             AdmissionDecision::Ignore => {}
@@ -169,6 +184,7 @@ fn name(decision: &AdmissionDecision) -> &'static str {
         AdmissionDecision::Reschedule { .. } => "reschedule",
         AdmissionDecision::Rescind { .. } => "rescind",
         AdmissionDecision::Halt { .. } => "halt",
+        AdmissionDecision::Revise { .. } => "revise",
         AdmissionDecision::Rotate { .. } => "rotate",
         AdmissionDecision::Ignore => "ignore",
     }

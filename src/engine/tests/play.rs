@@ -114,8 +114,21 @@ impl Play {
                 self.case_mut(case.id).row = (**case).clone();
                 self.runs.insert(run.id, (**run).clone());
             }
-            AdmissionDecision::Rescind { settlement } => self.take(settlement),
-            AdmissionDecision::Halt { case } => self.halt(*case),
+            AdmissionDecision::Rescind {
+                settlement,
+                revision,
+            } => {
+                let case = settlement.run.case.expect("a case's run");
+                self.case_mut(case).row.revision = *revision;
+                self.take(settlement);
+            }
+            AdmissionDecision::Halt { case, revision } => {
+                self.case_mut(*case).row.revision = *revision;
+                self.halt(*case);
+            }
+            AdmissionDecision::Revise { case, revision } => {
+                self.case_mut(*case).row.revision = *revision;
+            }
             AdmissionDecision::Rotate { runs } => {
                 for run in runs {
                     self.start(run);

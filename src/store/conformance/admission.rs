@@ -78,7 +78,7 @@ fn halts(
 ) -> Admission {
     Admission {
         event: event.event.key(),
-        decision: AdmissionDecision::Halt { case },
+        decision: AdmissionDecision::Halt { case, revision: 2 },
         reason: "called off".to_owned(),
     }
 }
@@ -281,6 +281,7 @@ pub async fn b7_a_case_called_off_in_time_is_over(home: &Home) {
                         case_ended: Some((id, End::Rescinded, at(1))),
                         ..bare(run)
                     }),
+                    revision: 2,
                 },
                 reason: "called off".to_owned(),
             }
@@ -288,6 +289,24 @@ pub async fn b7_a_case_called_off_in_time_is_over(home: &Home) {
         .await
         .expect("admitted");
     assert_eq!(over(&home.store).await, (Some(End::Rescinded), 0));
+    assert_eq!(revision(&home.store).await, 2);
+    // A later revision changes nothing else, and an older one nothing at all.
+    for (told, known) in [(4, 4), (3, 4)] {
+        recorded(&home.store, vec![event(&format!("r{told}"), "c", told)]).await;
+        home.store
+            .admit(10, at(1), &keep(1, 5), &|event, existing| Admission {
+                event: event.event.key(),
+                decision: AdmissionDecision::Revise {
+                    case: existing[0].row.id,
+                    revision: told,
+                },
+                reason: "called off once more".to_owned(),
+            })
+            .await
+            .expect("admitted");
+        assert_eq!(revision(&home.store).await, known);
+        assert_eq!(over(&home.store).await, (Some(End::Rescinded), 0));
+    }
     let late = fenced(&case, step(&case.run, due("next", 0)));
     let settled = home
         .store
@@ -310,6 +329,12 @@ pub async fn a_case_called_off_before_it_was_heard_of_is_recorded_as_ended(home:
         .await
         .expect("admitted");
     assert_eq!(over(&home.store).await, (Some(End::Rescinded), 0));
+}
+
+/// The revision in force of the only case.
+async fn revision(store: &Arc<dyn Store>) -> u64 {
+    let filter = super::super::CaseFilter::default();
+    store.cases(&filter).await.expect("read")[0].row.revision
 }
 
 /// How the only case ended, and how many cases are open.

@@ -269,6 +269,7 @@ pub async fn a_parent_and_its_child_settle_in_one_batch(home: &Home) {
                 event: event.event.key(),
                 decision: super::super::domain::settlement::AdmissionDecision::Halt {
                     case: existing[0].row.id,
+                    revision: 2,
                 },
                 reason: "called off".to_owned(),
             }

@@ -216,7 +216,8 @@ async fn apply(tx: &mut PgConnection, change: &Change, now: Timestamp) -> Stored
             let columns = RunColumns::of(run, &[])?;
             runs::overrule(tx, &columns, columns.due_us).await
         }
-        Change::Rescind(settlement) => {
+        Change::Rescind(settlement, case, revision) => {
+            cases::revise(tx, *case, *revision).await?;
             let columns = RunColumns::of(&settlement.run, &settlement.journal)?;
             runs::overrule(tx, &columns, columns.due_us).await?;
             let mut batch = Batch::default();
@@ -228,7 +229,11 @@ async fn apply(tx: &mut PgConnection, change: &Change, now: Timestamp) -> Stored
             }
             Ok(())
         }
-        Change::Halt(case) => halt(tx, *case, now).await,
+        Change::Halt(case, revision) => {
+            cases::revise(tx, *case, *revision).await?;
+            halt(tx, *case, now).await
+        }
+        Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
                 runs::insert(tx, &RunColumns::of(rotation, &[])?).await?;

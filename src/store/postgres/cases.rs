@@ -99,6 +99,16 @@ pub(super) async fn reschedule(tx: &mut PgConnection, row: &CaseRow) -> Stored<(
     Ok(())
 }
 
+/// Older news of this departure changes nothing from here on.
+pub(super) async fn revise(tx: &mut PgConnection, case: CaseId, revision: u64) -> Stored<()> {
+    sqlx::query("UPDATE cases SET revision = $1 WHERE id = $2 AND revision < $1")
+        .bind(revision.cast_signed())
+        .bind(case.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn halt(tx: &mut PgConnection, case: CaseId) -> Stored<()> {
     sqlx::query("UPDATE cases SET halted = TRUE WHERE id = $1")
         .bind(case.0)

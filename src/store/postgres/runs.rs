@@ -132,7 +132,8 @@ pub(super) async fn insert(tx: &mut PgConnection, columns: &RunColumns) -> Store
 }
 
 /// Overwrites a run whatever lease it is under, and ends that lease: admission and wishes come
-/// before the worker, whose next write is then refused. The caller holds the row's lock.
+/// before the worker, whose next write is then refused. The caller holds the row's lock. A run that
+/// gathers stays awake if its last child has woken it.
 pub(super) async fn overrule(
     tx: &mut PgConnection,
     columns: &RunColumns,
@@ -140,7 +141,8 @@ pub(super) async fn overrule(
 ) -> Stored<()> {
     let c = columns;
     sqlx::query(
-        "UPDATE runs SET stage = $2, state = $3, due_us = $4, owner = NULL, token = token + 1, \
+        "UPDATE runs SET stage = $2, state = $3, owner = NULL, token = token + 1, \
+         due_us = CASE WHEN $2 = 'gathering' THEN coalesce($4, due_us) ELSE $4 END, \
          task_id = $5, verdict = $6, ended = $7, ended_us = $8, proof_sequence = $9, \
          closed_state = $10, rotation_role = $11, body = $12, priority = $13, step = $14 \
          WHERE id = $1",

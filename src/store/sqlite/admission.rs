@@ -164,12 +164,17 @@ async fn apply(tx: &mut SqliteConnection, change: &Change, now: Timestamp) -> St
             let columns = RunColumns::of(run, &[])?;
             runs::overrule(tx, &columns, columns.due_us).await
         }
-        Change::Rescind(settlement) => {
+        Change::Rescind(settlement, case, revision) => {
+            cases::revise(tx, *case, *revision).await?;
             let columns = RunColumns::of(&settlement.run, &settlement.journal)?;
             runs::overrule(tx, &columns, columns.due_us).await?;
             tell(tx, &[settlement]).await
         }
-        Change::Halt(case) => halt(tx, *case, now).await,
+        Change::Halt(case, revision) => {
+            cases::revise(tx, *case, *revision).await?;
+            halt(tx, *case, now).await
+        }
+        Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
                 start(tx, rotation).await?;

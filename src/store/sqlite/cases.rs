@@ -63,6 +63,16 @@ pub(super) async fn reschedule(tx: &mut SqliteConnection, row: &CaseRow) -> Stor
     Ok(())
 }
 
+/// Older news of this departure changes nothing from here on.
+pub(super) async fn revise(tx: &mut SqliteConnection, case: CaseId, revision: u64) -> Stored<()> {
+    sqlx::query("UPDATE cases SET revision = ?1 WHERE id = ?2 AND revision < ?1")
+        .bind(revision.cast_signed())
+        .bind(case.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn halt(tx: &mut SqliteConnection, case: CaseId) -> Stored<()> {
     sqlx::query("UPDATE cases SET halted = 1 WHERE id = ?")
         .bind(case.0)

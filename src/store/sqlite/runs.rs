@@ -98,7 +98,8 @@ pub(super) async fn insert(
 }
 
 /// Overwrites a run whatever lease it is under, and ends that lease: admission and wishes come
-/// before the worker, whose next write is then refused.
+/// before the worker, whose next write is then refused. A run that gathers stays awake if its last
+/// child has woken it.
 pub(super) async fn overrule(
     tx: &mut SqliteConnection,
     columns: &RunColumns,
@@ -106,7 +107,8 @@ pub(super) async fn overrule(
 ) -> Stored<()> {
     bound(
         sqlx::query(
-            "UPDATE runs SET stage = ?2, state = ?3, due_us = ?4, owner = NULL, token = token + 1, \
+            "UPDATE runs SET stage = ?2, state = ?3, owner = NULL, token = token + 1, \
+             due_us = CASE WHEN ?2 = 'gathering' THEN coalesce(?4, due_us) ELSE ?4 END, \
              task_id = ?5, verdict = ?6, ended = ?7, ended_us = ?8, proof_sequence = ?9, \
              closed_state = ?10, rotation_role = ?11, body = ?12, priority = ?13, step = ?14 \
              WHERE id = ?1",
