@@ -38,13 +38,13 @@ pub fn admit(
         .filter(|case| case.row.hr_case == event.hr_case);
     let newest = same_case.max_by_key(|case| (case.row.revision, case.ended.is_none()));
     let opening = Opening { recorded, given };
-    let revision = event.revision;
     match event.kind {
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
             match newest {
-                Some(case) if event.revision <= case.row.revision => {
-                    Ok(admission(AdmissionDecision::Ignore, "an equal or newer revision is known"))
-                }
+                Some(case) if event.revision <= case.row.revision => Ok(admission(
+                    AdmissionDecision::Ignore,
+                    "an equal or newer revision is known",
+                )),
                 // A halted one removes nothing any more: what is on again is a departure of its own.
                 Some(case) if case.ended.is_none() && !case.halted => {
                     opening.changed(case, admission)
@@ -52,45 +52,20 @@ pub fn admit(
                 Some(_) | None => Ok(admission(opening.open(None)?, "access is to be removed")),
             }
         }
-        EventKind::TerminationCancelled => match newest {
-            Some(case) if event.revision <= case.row.revision => {
-                Ok(admission(AdmissionDecision::Ignore, "an equal or newer revision is known"))
-            }
-            // The departure may still be on its way, or be news again: remember the revision that
-            // called it off.
-            None | Some(ExistingCase { ended: Some(End::Rescinded), .. }) => {
-                Ok(admission(opening.called_off()?, "called off with nothing to stop"))
-            }
-            Some(case) if case.halted => Ok(admission(
-                AdmissionDecision::Revise { case: case.row.id, revision },
-                "called off once more",
-            )),
-            Some(case) if case.ended.is_some() => Ok(admission(
-                opening.open(Some(person(
-                    "CB-ADMIT-3",
-                    "the departure was called off after its case had ended: review what was removed",
-                )))?,
-                "called off too late",
-            )),
-            Some(case) if acted(case, given) => Ok(admission(
-                AdmissionDecision::Halt { case: case.row.id, revision },
-                "called off after access had been touched",
-            )),
-            Some(case) => Ok(admission(
-                AdmissionDecision::Rescind {
-                    settlement: Box::new(rescinded(case.run.clone(), given)),
-                    revision,
-                },
-                "called off in time",
-            )),
-        },
+        EventKind::TerminationCancelled => opening.cancelled(newest, admission),
         EventKind::CredentialCompromised if !event.connectors.is_empty() => {
             let runs: Vec<_> = rotations(event, given);
             if runs.is_empty() {
                 let why = "no manifest declares how the machine can replace this credential";
-                return Ok(admission(opening.open(Some(person("CB-ADMIT-4", why)))?, why));
+                return Ok(admission(
+                    opening.open(Some(person("CB-ADMIT-4", why)))?,
+                    why,
+                ));
             }
-            Ok(admission(AdmissionDecision::Rotate { runs }, "the secrets are known to others"))
+            Ok(admission(
+                AdmissionDecision::Rotate { runs },
+                "the secrets are known to others",
+            ))
         }
         EventKind::CredentialCompromised => Ok(admission(
             opening.open(Some(person(
@@ -105,7 +80,10 @@ pub fn admit(
         | EventKind::LegalHoldPlaced
         | EventKind::LegalHoldLifted => {
             let why = for_person(event.kind);
-            Ok(admission(opening.open(Some(person("CB-ADMIT-2", why)))?, why))
+            Ok(admission(
+                opening.open(Some(person("CB-ADMIT-2", why)))?,
+                why,
+            ))
         }
     }
 }
@@ -226,6 +204,53 @@ impl Opening<'_> {
             run: Box::new(run),
         };
         Ok(admission(decision, "moved"))
+    }
+
+    /// A departure that was called off: ended if it had not begun, else stopped and reviewed.
+    fn cancelled(
+        &self,
+        newest: Option<&ExistingCase>,
+        admission: impl Fn(AdmissionDecision, &str) -> Admission,
+    ) -> Result<Admission, Inconsistent> {
+        let revision = self.recorded.event.revision;
+        let (decision, reason) = match newest {
+            Some(case) if revision <= case.row.revision => (
+                AdmissionDecision::Ignore,
+                "an equal or newer revision is known",
+            ),
+            // The departure may still be on its way, or be news again: remember the revision that
+            // called it off.
+            None
+            | Some(ExistingCase {
+                ended: Some(End::Rescinded),
+                ..
+            }) => (self.called_off()?, "called off with nothing to stop"),
+            Some(case) if case.halted => {
+                let case = case.row.id;
+                let decision = AdmissionDecision::Revise { case, revision };
+                (decision, "called off once more")
+            }
+            Some(case) if case.ended.is_some() => {
+                let why = "the departure was called off after its case had ended: review what was \
+                    removed";
+                let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
+                (decision, "called off too late")
+            }
+            Some(case) if acted(case, self.given) => {
+                let case = case.row.id;
+                let decision = AdmissionDecision::Halt { case, revision };
+                (decision, "called off after access had been touched")
+            }
+            Some(case) => {
+                let settlement = Box::new(rescinded(case.run.clone(), self.given));
+                let decision = AdmissionDecision::Rescind {
+                    settlement,
+                    revision,
+                };
+                (decision, "called off in time")
+            }
+        };
+        Ok(admission(decision, reason))
     }
 
     /// Opens a case; its run walks at once to where it first has to wait.
