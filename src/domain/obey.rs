@@ -7,7 +7,7 @@ use super::command::{Answer, Command, Wish};
 use super::rotation::Trigger;
 use super::run::{Run, Stage};
 use super::settlement::Obedience;
-use super::step::{Given, rotation_run, set_claim};
+use super::step::{Given, claim as claim_of, rotation_run, set_claim};
 use super::task::{Attestation, CloseClaim, FallbackTask, TaskNote, TaskState};
 
 /// Decides one command, given the task and the free run that it is about.
@@ -57,7 +57,8 @@ pub fn obey(
     let mut task = task.clone();
     let (state, words, claim) = match &command.wish {
         Wish::ClaimTask { .. } => {
-            if let TaskState::Claimed { by, .. } = &task.state
+            if let TaskState::Claimed { by, .. } | TaskState::Checking(CloseClaim { by, .. }) =
+                &task.state
                 && *by != command.by
             {
                 obedience.answer = no(
@@ -107,6 +108,11 @@ pub fn obey(
             *next_try = Some(given.now);
         }
         obedience.answer = yes("the target is being looked at");
+        obedience.run = Some(run);
+    } else if claim_of(&run.body).is_some() {
+        // What a person takes back is no longer theirs to have proved or attested.
+        let mut run = run.clone();
+        set_claim(&mut run.body, None);
         obedience.run = Some(run);
     }
     obedience.task = Some(task);

@@ -11,7 +11,6 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use clawback::demo::broker::Broker;
 use rdkafka::ClientConfig;
@@ -20,10 +19,8 @@ use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::parts::{Service, part};
+use crate::parts::{Service, part, until};
 
-/// Longest wait for any level.
-const BOUND: Duration = Duration::from_secs(240);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_clawback");
 
 const TABLES: &str = "
@@ -91,16 +88,6 @@ pub struct Told {
     pub code: i32,
     pub data: Value,
     pub words: String,
-}
-
-/// Waits until `level` holds.
-pub async fn until(what: &str, mut level: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(BOUND, async {
-        while !level().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "waited in vain until {what}");
 }
 
 /// A port that is free now.

@@ -9,7 +9,7 @@ mod bed;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bed::{Bed, Dice, Wall, until};
+use bed::{Bed, Dice, Wall};
 use clawback::domain::id::MessageId;
 use clawback::domain::settlement::OutboxMessage;
 use clawback::domain::time::{Chance as _, Clock as _};
@@ -22,7 +22,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _};
 
-use crate::parts::{Service, part};
+use crate::parts::{Service, part, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a3_duplicates_do_nothing_and_the_same_id_with_another_payload_is_kept_apart() {

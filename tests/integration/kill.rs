@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::house::{House, Plan, Worker, until};
+use crate::house::{House, Plan, Worker};
+use crate::parts::until;
 
 /// B2, B3: fifty kills in mid-work with two workers running; same end, one task each, no secret lost.
 #[tokio::test(flavor = "multi_thread")]

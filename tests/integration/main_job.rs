@@ -74,7 +74,7 @@ async fn p_events_on_kafka_end_in_proof_at_the_targets_or_with_a_person() {
     assert_eq!(house.count("runs WHERE owner IS NOT NULL").await, 0);
 
     // And it was told: status events went out, and the metrics know.
-    crate::house::until("the outbox is empty", async || {
+    crate::parts::until("the outbox is empty", async || {
         house.count("outbox WHERE published_us IS NULL").await == 0
     })
     .await;

@@ -7,6 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
+
+/// What takes longer does not come any more.
+const BOUND: Duration = Duration::from_secs(240);
 
 /// The value of an environment variable that `scripts/test` sets.
 #[allow(clippy::disallowed_methods)] // The contract between scripts/test and the tests is the environment.
@@ -80,4 +84,14 @@ fn ctl(arguments: &[String]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).expect("ctl prints text")
+}
+
+/// Waits until a level is reached: what is awaited stays true once it is.
+pub async fn until(what: &str, mut level: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(BOUND, async {
+        while !level().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited in vain until {what}");
 }

@@ -161,7 +161,10 @@ async fn b2_a_run_that_cannot_go_on_is_let_go_and_tried_again() {
     worker.spawn(history.engine.clone().run(Arc::default(), stop.clone()));
     until(async || {
         let page = clawback::telemetry::metrics::page();
-        page.contains("\nclawback_runs_failed_total ")
+        let failed = page
+            .lines()
+            .find_map(|line| line.strip_prefix("clawback_runs_failed_total "));
+        failed.is_some_and(|count| count != "0")
     })
     .await;
     let saved = history.store.save_definition(&definition, now).await;

@@ -10,6 +10,7 @@ use super::super::subject::Subject;
 use super::super::task::FallbackTask;
 use super::super::time::after;
 use super::super::workflow::{Action, End, OutcomeKey, RotationStep};
+use super::fallback::CALLED_OFF;
 use super::{Given, Inconsistent, Step, claim};
 
 /// How soon a claimed review looks again whether its children have stopped.
@@ -130,7 +131,13 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
     }
     if let RunBody::Case(body) = &step.run().body {
         let claimed = body.claim.is_some();
+        // A case that was with a person for another reason tells now that it was called off.
+        let told = step
+            .task
+            .as_ref()
+            .is_some_and(|task| task.code == CALLED_OFF);
         if let Stage::WithPerson { state, tries, .. } = stage
+            && told
             && (!claimed || woken.open_children > 0)
         {
             // A review closes when its children have stopped too. No child wakes a run that is with

@@ -13,6 +13,8 @@ use super::super::verdict::Finding;
 use super::super::workflow::{Action, End, Fallback, OutcomeKey, State};
 use super::{Inconsistent, Step, claim, set_claim};
 
+/// The code of a case whose departure was called off after access had been touched.
+pub(super) const CALLED_OFF: &str = "CB-CASE-2";
 /// The machine never tries less often than daily.
 const LONGEST_PAUSE_SECONDS: u64 = 86_400;
 
@@ -180,7 +182,7 @@ impl Step<'_> {
         if self.run().halted {
             let failure = Failure::new(
                 FailureClass::PartialSuccess,
-                "CB-CASE-2",
+                CALLED_OFF,
                 "the departure was called off after access had been touched: review what was done",
             );
             return (Some(failure.clone()), failure.message);

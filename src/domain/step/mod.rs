@@ -191,7 +191,7 @@ fn unsupported(operation: Operation) -> Failure {
 }
 
 /// The claim that a person has made on this run's task, if one is being checked.
-fn claim(body: &RunBody) -> Option<&CloseClaim> {
+pub(in crate::domain) fn claim(body: &RunBody) -> Option<&CloseClaim> {
     match body {
         RunBody::Case(body) => body.claim.as_ref(),
         RunBody::Discovery(body) => body.claim.as_ref(),

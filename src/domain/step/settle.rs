@@ -170,7 +170,8 @@ impl Step<'_> {
             };
             return Ok(());
         }
-        // The failure that is most worth another try decides; inherited access waits for a person.
+        // The first failure decides, but what may pass with another try comes before inherited
+        // access, which only a person can take back.
         let failed = body
             .items
             .iter()

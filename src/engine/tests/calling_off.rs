@@ -172,6 +172,24 @@ fn b7_a_review_is_closed_by_a_persons_word_and_the_case_ends_halted() {
 }
 
 #[test]
+fn b7_a_case_that_a_person_has_already_tells_that_it_was_called_off() {
+    // Given a case that is with a person because nobody knows the leaver.
+    let mut empty = Target::new();
+    empty.accounts.clear();
+    let mut play = Play::begun();
+    play.pass(86_400, &mut empty);
+    assert_eq!(play.task(RunKind::Case).code, "CB-CASE-1");
+    play.hear(stays(2));
+    play.rest(&mut empty);
+    let task = play.task(RunKind::Case);
+    assert_eq!(task.code, "CB-CASE-2");
+    assert!(task.why.contains("called off"), "{}", task.why);
+    play.close(task.id, "ann", Some(attested("ann")));
+    play.rest(&mut empty);
+    assert_eq!(play.end(RunKind::Case), Some(End::Halted));
+}
+
+#[test]
 fn b7_a_review_waits_for_the_children_and_is_not_looked_at_in_between_without_end() {
     // Given a review that was closed before the removal had heard of the halt.
     let mut target = Target::new();

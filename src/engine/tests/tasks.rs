@@ -6,6 +6,7 @@ use super::given::{self, CRM, attested, facts};
 use super::play::Play;
 use super::target::{Target, name};
 use crate::domain::access::AccountState;
+use crate::domain::command::Wish;
 use crate::domain::id::TaskId;
 use crate::domain::outcome::FailureClass;
 use crate::domain::run::{RunBody, Stage};
@@ -24,6 +25,12 @@ fn handed_over(play: &mut Play) -> Target {
 
 fn task(play: &Play) -> TaskId {
     play.task(RunKind::Removal).id
+}
+
+/// Ann says that it is done, and the machine looks.
+fn ann_attests(play: &mut Play, target: &mut Target) {
+    play.close(task(play), "ann", Some(attested("ann")));
+    play.rest(target);
 }
 
 fn last_line(task: &FallbackTask) -> &str {
@@ -136,8 +143,7 @@ fn f3_where_the_target_cannot_be_read_only_an_attestation_closes() {
     let line = last_line(sent_back);
     assert!(line.contains("could not be read: attest"), "{line}");
     // When it is closed with one, then it ends attested, and never as verified.
-    play.close(task(&play), "ann", Some(attested("ann")));
-    play.rest(&mut target);
+    ann_attests(&mut play, &mut target);
     assert_eq!(play.end(RunKind::Removal), Some(End::Attested));
     let by_word = Some((Closure::Attested, "ann".to_owned()));
     assert_eq!(closed(&play, RunKind::Removal), by_word);
@@ -155,8 +161,7 @@ fn f3_half_a_look_does_not_stand_in_the_way_of_an_attestation() {
         pages_closed: false,
         ..Completeness::WHOLE
     };
-    play.close(task(&play), "ann", Some(attested("ann")));
-    play.rest(&mut target);
+    ann_attests(&mut play, &mut target);
     assert_eq!(play.end(RunKind::Removal), Some(End::Attested));
 }
 
@@ -171,8 +176,7 @@ fn f3_what_was_seen_before_the_claim_does_not_count_against_it() {
     ));
     target.go_down();
     // When a person attests what nobody can look at any more, then that is accepted.
-    play.close(task(&play), "ann", Some(attested("ann")));
-    play.rest(&mut target);
+    ann_attests(&mut play, &mut target);
     assert_eq!(play.end(RunKind::Removal), Some(End::Attested));
 }
 
@@ -294,7 +298,7 @@ fn f4_what_the_machine_says_again_does_not_pile_up() {
     target.go_down();
     let mut play = Play::begun();
     play.pass(2 * 86_400, &mut target);
-    let claim = crate::domain::command::Wish::RejectTask {
+    let claim = Wish::RejectTask {
         task: play.task(RunKind::Discovery).id,
         reason: "ask the vendor".to_owned(),
     };
@@ -337,13 +341,42 @@ fn f4_a_target_that_comes_back_is_finished_and_proved_by_the_machine() {
 fn f4_a_person_keeps_a_task_that_the_machine_tries_and_fails() {
     let mut play = Play::begun();
     let mut target = handed_over(&mut play);
-    let wish = crate::domain::command::Wish::ClaimTask { task: task(&play) };
+    let wish = Wish::ClaimTask { task: task(&play) };
     assert!(play.wish("ann", wish.clone()).accepted);
     assert_eq!(play.wish("bob", wish).code.as_deref(), Some("CB-COMMAND-4"));
     let tried = play.effects().len();
     play.pass(3600, &mut target);
     assert!(play.effects().len() > tried);
     assert_eq!(play.task(RunKind::Removal).state.as_str(), "claimed");
+}
+
+#[test]
+fn f3_what_a_person_takes_back_is_not_acted_on() {
+    // Given a close that is about to be checked at a target that cannot be read.
+    let mut play = Play::begun();
+    let mut target = handed_over(&mut play);
+    target.go_down();
+    let id = task(&play);
+    play.close(id, "ann", Some(attested("ann")));
+    // Then it is nobody else's,
+    let claim = Wish::ClaimTask { task: id };
+    assert_eq!(
+        play.wish("bob", claim).code.as_deref(),
+        Some("CB-COMMAND-4")
+    );
+    // and when it is taken back, the machine only goes on as before.
+    let reason = "wrong account".to_owned();
+    let back = Wish::RejectTask { task: id, reason };
+    assert!(play.wish("ann", back).accepted);
+    play.pass(86_400, &mut target);
+    assert_eq!(play.end(RunKind::Removal), None);
+    let open = play.task(RunKind::Removal);
+    assert_eq!(open.state, TaskState::Open);
+    let sent_back = open
+        .history
+        .iter()
+        .any(|note| note.text.contains("sent back"));
+    assert!(!sent_back, "{:?}", open.history);
 }
 
 #[test]

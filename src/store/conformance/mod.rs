@@ -81,6 +81,7 @@ macro_rules! suite {
             wishes: [
                 a_wish_waits_while_its_run_is_leased,
                 wishes_about_one_task_see_each_other,
+                a_wish_leaves_a_woken_run_awake,
                 a_wish_without_a_task_is_answered,
                 a_wish_wakes_a_worker,
             ]

@@ -12,10 +12,13 @@ use super::Home;
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::id::{CommandId, TaskId};
 use super::domain::run::Run;
-use super::domain::settlement::Obedience;
+use super::domain::settlement::{Obedience, Settlement};
 use super::domain::task::{FallbackTask, TaskNote};
 use super::domain::verdict::CredentialRole;
-use super::given::{a_removal, at, due, fenced, handed_over, keep, rotation, step};
+use super::given::{
+    a_case, a_removal, at, due, fenced, gathering, handed_over, keep, proved, removal, rotation,
+    step,
+};
 
 fn claim_task(number: u64, task: TaskId) -> Command {
     Command {
@@ -116,6 +119,40 @@ pub async fn wishes_about_one_task_see_each_other(home: &Home) {
     let task = home.store.task(task).await.expect("read").expect("there");
     let by: Vec<_> = task.history.iter().map(|note| note.by.as_str()).collect();
     assert_eq!(by, ["operator 1", "operator 2", "operator 3"]);
+}
+
+pub async fn a_wish_leaves_a_woken_run_awake(home: &Home) {
+    // A case that has a task gathers, and its last child has just ended.
+    let case = a_case(&home.store, "c").await;
+    let mut gather = Settlement {
+        children: vec![removal(&case.run, "crm", "0")],
+        ..handed_over(&case.run)
+    };
+    gather.run.stage = gathering("fan-out");
+    let batch = [fenced(&case, gather)];
+    let settled = home.store.settle(at(0), &keep(1, 1), &batch).await;
+    let child = settled.expect("settled").kept.remove(0);
+    let end = [fenced(&child, proved(&child.run))];
+    let settled = home.store.settle(at(0), &keep(1, 0), &end).await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    // What a wish changes on it is written, and it is looked at all the same.
+    let task = case.run.id.task();
+    home.store.wish(&claim_task(1, task)).await.expect("wished");
+    let urgent = |command: &Command, task: Option<&FallbackTask>, run: Option<&Run>| {
+        let run = run.cloned().map(|run| Run { priority: 5, ..run });
+        Obedience {
+            run,
+            ..noted(command, task, None)
+        }
+    };
+    assert_eq!(
+        home.store.obey(10, at(1), &urgent).await.expect("obeyed"),
+        1
+    );
+    let held = home.store.claim(at(1), &keep(2, 5)).await.expect("claimed");
+    assert_eq!(held.len(), 1);
+    assert_eq!((held[0].run.id, held[0].run.priority), (case.run.id, 5));
+    assert_eq!(held[0].open_children, 0);
 }
 
 pub async fn a_wish_without_a_task_is_answered(home: &Home) {

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::parts::part;
+use crate::parts::{part, until};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -97,16 +97,6 @@ impl Relaying {
         let ended = tokio::time::timeout(BOUND, self.end).await;
         ended.expect("drains").expect("no panic").expect("no error");
     }
-}
-
-/// Waits until `level` holds.
-pub async fn until(what: &str, mut level: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(BOUND, async {
-        while !level().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "waited in vain until {what}");
 }
 
 impl Bed {
