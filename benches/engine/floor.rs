@@ -21,19 +21,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::database::{Database, Sizes};
-use crate::load::{Load, percentiles};
+use crate::load::Load;
 use crate::{seed, target};
 
 /// As in the engine's settings.
 const SETTLEMENTS_PER_COMMIT: usize = 512;
-
-/// What the floor came to.
-#[derive(Debug, Clone)]
-pub struct Floor {
-    pub cases_per_second: f64,
-    pub commits_per_case: f64,
-    pub p50_ms: f64,
-}
 
 /// One thing to be made durable.
 #[derive(Debug, Clone)]
@@ -71,45 +63,57 @@ enum Ledger {
     Sqlite(sqlite::Ledger),
 }
 
-/// Plays the load on the bare tables.
-pub async fn measure(database: &Database, load: &Load, sizes: Sizes) -> Result<Floor, String> {
-    let expected = (load.cases + load.warm()) * target::LINES as u64;
-    if sizes.journal_lines != expected {
-        let lines = sizes.journal_lines;
-        return Err(format!(
-            "the engine wrote {lines} journal lines instead of {expected}"
-        ));
+/// The bare loop on a database of its own.
+pub struct Floor {
+    cases: Arc<Cases>,
+    in_flight: u64,
+    commits: Arc<AtomicU64>,
+    writer: JoinSet<Result<(), String>>,
+}
+
+impl Floor {
+    /// Bare tables, and the one writer.
+    pub async fn open(database: &Database, load: &Load, sizes: Sizes) -> Result<Self, String> {
+        let ledger = match database {
+            Database::Postgres { url, pool, .. } => {
+                Ledger::Postgres(postgres::Ledger::open(url, pool, sizes).await?)
+            }
+            Database::Sqlite { url, .. } => Ledger::Sqlite(sqlite::Ledger::open(url, sizes).await?),
+        };
+        let (queue, waiting) = mpsc::channel(SETTLEMENTS_PER_COMMIT * 2);
+        let commits = Arc::new(AtomicU64::new(0));
+        let mut writer = JoinSet::new();
+        writer.spawn(commit_all(ledger, waiting, commits.clone()));
+        Ok(Self {
+            cases: Arc::new(Cases {
+                queue,
+                next: AtomicU64::new(0),
+                in_sequence: load.in_sequence,
+            }),
+            in_flight: load.in_flight,
+            commits,
+            writer,
+        })
     }
-    let ledger = match database {
-        Database::Postgres { url, pool, .. } => {
-            Ledger::Postgres(postgres::Ledger::open(url, pool, sizes).await?)
+
+    /// Plays so many cases; returns how many milliseconds each took.
+    pub async fn play(&self, cases: u64) -> Result<Vec<f64>, String> {
+        play(&self.cases, self.in_flight, cases).await
+    }
+
+    /// Transactions so far.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Ends the writer; an error if any lease did not hold.
+    pub async fn close(mut self) -> Result<(), String> {
+        drop(self.cases);
+        while let Some(ended) = self.writer.join_next().await {
+            ended.map_err(|error| error.to_string())??;
         }
-        Database::Sqlite { url, .. } => Ledger::Sqlite(sqlite::Ledger::open(url, sizes).await?),
-    };
-    let (sender, queue) = mpsc::channel(SETTLEMENTS_PER_COMMIT * 2);
-    let commits = Arc::new(AtomicU64::new(0));
-    let mut writer = JoinSet::new();
-    writer.spawn(commit_all(ledger, queue, commits.clone()));
-    let cases = Arc::new(Cases {
-        queue: sender,
-        next: AtomicU64::new(0),
-        in_sequence: load.in_sequence,
-    });
-    play(&cases, load.in_flight, load.warm()).await?;
-    database.settle_down().await?;
-    let (before, start) = (commits.load(Ordering::Relaxed), Instant::now());
-    let milliseconds = play(&cases, load.in_flight, load.cases).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let commits = commits.load(Ordering::Relaxed) - before;
-    drop(cases);
-    while let Some(ended) = writer.join_next().await {
-        ended.map_err(|error| error.to_string())??;
+        Ok(())
     }
-    Ok(Floor {
-        cases_per_second: load.cases as f64 / seconds,
-        commits_per_case: commits as f64 / load.cases as f64,
-        p50_ms: percentiles(milliseconds).0,
-    })
 }
 
 async fn commit_all(

@@ -16,7 +16,7 @@ use clawback::domain::event::EventKind;
 use clawback::domain::id::CaseId;
 use clawback::domain::time::Clock;
 use clawback::domain::verdict::CredentialRole;
-use clawback::engine::{Engine, Ports, Settings};
+use clawback::engine::{Engine, EngineError, Ports, Settings};
 use clawback::secrets::{LocalVault, NewSecret, Secrets};
 use clawback::store::{IntakeBatch, Store};
 use clawback::verification::Verification;
@@ -27,8 +27,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Database, Kind};
+use crate::floor::Floor;
+use crate::machine::{self, Spent};
 use crate::seeded::Seeded;
-use crate::{floor, machine, seed, target};
+use crate::{seed, target};
 
 /// Which cases, and how many at once.
 #[derive(Debug, Clone)]
@@ -55,6 +57,12 @@ impl Load {
     pub fn warm(&self) -> u64 {
         (self.in_flight * 2).max(300)
     }
+
+    /// How often engine and floor take turns: whatever else the machine does meanwhile meets both.
+    /// A turn is long enough that filling and draining it hardly count.
+    fn turns(&self) -> u64 {
+        (self.cases / (self.in_flight * 4)).clamp(1, 8)
+    }
 }
 
 /// What came of it; per case or per second, as the names say.
@@ -70,6 +78,7 @@ pub struct Figures {
     pub rss_mib: f64,
     pub floor_cases_per_second: f64,
     pub floor_commits_per_case: f64,
+    pub floor_cpu_ms_per_case: f64,
     pub floor_p50_ms: f64,
     pub ratio_to_floor: f64,
 }
@@ -90,6 +99,7 @@ impl Figures {
             "ratio_to_floor": short(self.ratio_to_floor),
             "floor_cases_per_second": short(self.floor_cases_per_second),
             "floor_commits_per_case": short(self.floor_commits_per_case),
+            "floor_cpu_ms_per_case": short(self.floor_cpu_ms_per_case),
             "floor_p50_ms": short(self.floor_p50_ms),
         })
     }
@@ -102,79 +112,146 @@ pub fn percentiles(mut milliseconds: Vec<f64>) -> (f64, f64) {
     (at(0.5), at(0.99))
 }
 
-/// Measures the engine, then the floor, each on a fresh database.
+/// Measures the engine and the floor by turns, each on a fresh database.
 pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
     let database = Database::fresh(kind, &format!("{}_engine", load.name)).await?;
-    let mut figures = engine(&database, load).await?;
+    let mut rig = Rig::start(&database, load).await?;
+    rig.feed.play(load.in_flight, load.warm()).await?;
     let sizes = database.sizes().await?;
+    let expected = load.warm() * target::LINES as u64;
+    if sizes.journal_lines != expected {
+        let lines = sizes.journal_lines;
+        return Err(format!(
+            "the engine wrote {lines} journal lines instead of {expected}"
+        ));
+    }
     let bare = Database::fresh(kind, &format!("{}_floor", load.name)).await?;
-    let floor = floor::measure(&bare, load, sizes).await?;
-    figures.floor_cases_per_second = floor.cases_per_second;
-    figures.floor_commits_per_case = floor.commits_per_case;
-    figures.floor_p50_ms = floor.p50_ms;
-    figures.ratio_to_floor = figures.cases_per_second / floor.cases_per_second;
-    Ok(figures)
-}
-
-async fn engine(database: &Database, load: &Load) -> Result<Figures, String> {
-    let clock = wall::clock();
-    let text = include_str!("leaver.toml").replace(
-        "side_by_side = true",
-        &format!("side_by_side = {}", !load.in_sequence),
-    );
-    let library = definitions::load(&[("leaver.toml".to_owned(), text)]);
-    let library = library.map_err(|problems| problems.to_string())?;
-    let workflow = library.by_event(EventKind::WorkerTerminated);
-    let store = Arc::new(Seeded {
-        inner: database.store().await?,
-        workflow: workflow.ok_or("no workflow for leavers")?.clone(),
-        in_sequence: load.in_sequence,
-        commits: AtomicU64::new(0),
-    });
-    let engine = Arc::new(assemble(store.clone(), library, clock.clone()).await?);
-    let mut feed = Feed {
-        store: store.clone(),
-        clock: clock.clone(),
-        ended: engine.cases_ended.subscribe(),
-        begun: HashMap::new(),
-        next: 0,
-    };
-    let shutdown = CancellationToken::new();
-    let mut worker = JoinSet::new();
-    worker.spawn(engine.run(Arc::default(), shutdown.clone()));
-
-    let warm = load.warm();
-    feed.play(load.in_flight, warm).await?;
+    let floor = Floor::open(&bare, load, sizes).await?;
+    floor.play(load.warm()).await?;
     database.settle_down().await?;
-    let commits = store.commits.load(Ordering::Relaxed);
-    let before = database.spent().await?;
-    let start = Instant::now();
-    let milliseconds = feed.play(load.in_flight, load.cases).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let after = database.spent().await?;
-    let commits = store.commits.load(Ordering::Relaxed) - commits;
-    let rss_mib = machine::rss_mib();
-    shutdown.cancel();
-    while worker.join_next().await.is_some() {}
 
-    prove(&*store, &*clock, load.cases + warm).await?;
+    let (mut engines, mut floors) = (Sum::default(), Sum::default());
+    let mut rss_mib = 0.0_f64;
+    let turns = load.turns();
+    for turn in 0..turns {
+        let cases = load.cases * (turn + 1) / turns - load.cases * turn / turns;
+        let (before, calls, start) = (bare.spent().await?, floor.commits(), Instant::now());
+        let took = floor.play(cases).await?;
+        floors.time(start, took);
+        floors.cost(before, bare.spent().await?);
+        floors.commits += (floor.commits() - calls) as f64;
+
+        let (before, calls, start) = (database.spent().await?, rig.commits(), Instant::now());
+        let took = rig.feed.play(load.in_flight, cases).await?;
+        engines.time(start, took);
+        let after = database.spent().await?;
+        engines.cost(before, after);
+        engines.commits += match database {
+            Database::Postgres { .. } => after.commits - before.commits,
+            Database::Sqlite { .. } => (rig.commits() - calls) as f64,
+        };
+        rss_mib = rss_mib.max(machine::rss_mib());
+    }
+    floor.close().await?;
+    rig.stop(load.cases + load.warm()).await?;
+
     let cases = load.cases as f64;
-    let (p50_ms, p99_ms) = percentiles(milliseconds);
-    let commits = match database {
-        Database::Postgres { .. } => after.commits - before.commits,
-        Database::Sqlite { .. } => commits as f64,
-    };
+    let (p50_ms, p99_ms) = percentiles(engines.milliseconds);
     Ok(Figures {
-        cases_per_second: cases / seconds,
-        steps_per_second: cases * target::STEPS as f64 / seconds,
+        cases_per_second: cases / engines.seconds,
+        steps_per_second: cases * target::STEPS as f64 / engines.seconds,
         p50_ms,
         p99_ms,
-        commits_per_case: commits / cases,
-        wal_bytes_per_case: (after.log_bytes - before.log_bytes) / cases,
-        cpu_ms_per_case: (after.cpu_seconds - before.cpu_seconds) * 1000.0 / cases,
+        commits_per_case: engines.commits / cases,
+        wal_bytes_per_case: engines.log_bytes / cases,
+        cpu_ms_per_case: engines.cpu_seconds * 1000.0 / cases,
         rss_mib,
-        ..Figures::default()
+        floor_cases_per_second: cases / floors.seconds,
+        floor_commits_per_case: floors.commits / cases,
+        floor_cpu_ms_per_case: floors.cpu_seconds * 1000.0 / cases,
+        floor_p50_ms: percentiles(floors.milliseconds).0,
+        ratio_to_floor: floors.seconds / engines.seconds,
     })
+}
+
+/// What all turns of one side came to.
+#[derive(Default)]
+struct Sum {
+    seconds: f64,
+    milliseconds: Vec<f64>,
+    commits: f64,
+    log_bytes: f64,
+    cpu_seconds: f64,
+}
+
+impl Sum {
+    fn time(&mut self, start: Instant, took: Vec<f64>) {
+        self.seconds += start.elapsed().as_secs_f64();
+        self.milliseconds.extend(took);
+    }
+
+    fn cost(&mut self, before: Spent, after: Spent) {
+        self.log_bytes += after.log_bytes - before.log_bytes;
+        self.cpu_seconds += after.cpu_seconds - before.cpu_seconds;
+    }
+}
+
+/// A real engine with one worker, and its feed.
+struct Rig {
+    store: Arc<Seeded>,
+    clock: Arc<dyn Clock>,
+    feed: Feed,
+    worker: JoinSet<Result<(), EngineError>>,
+    shutdown: CancellationToken,
+}
+
+impl Rig {
+    async fn start(database: &Database, load: &Load) -> Result<Self, String> {
+        let clock = wall::clock();
+        let text = include_str!("leaver.toml").replace(
+            "side_by_side = true",
+            &format!("side_by_side = {}", !load.in_sequence),
+        );
+        let library = definitions::load(&[("leaver.toml".to_owned(), text)]);
+        let library = library.map_err(|problems| problems.to_string())?;
+        let workflow = library.by_event(EventKind::WorkerTerminated);
+        let store = Arc::new(Seeded {
+            inner: database.store().await?,
+            workflow: workflow.ok_or("no workflow for leavers")?.clone(),
+            in_sequence: load.in_sequence,
+            commits: AtomicU64::new(0),
+        });
+        let engine = Arc::new(assemble(store.clone(), library, clock.clone()).await?);
+        let feed = Feed {
+            store: store.clone(),
+            clock: clock.clone(),
+            ended: engine.cases_ended.subscribe(),
+            begun: HashMap::new(),
+            next: 0,
+        };
+        let shutdown = CancellationToken::new();
+        let mut worker = JoinSet::new();
+        worker.spawn(engine.run(Arc::default(), shutdown.clone()));
+        Ok(Self {
+            store,
+            clock,
+            feed,
+            worker,
+            shutdown,
+        })
+    }
+
+    /// Calls that commit, so far.
+    fn commits(&self) -> u64 {
+        self.store.commits.load(Ordering::Relaxed)
+    }
+
+    /// Stops the worker and asks the store whether so many cases ended in proof.
+    async fn stop(mut self, cases: u64) -> Result<(), String> {
+        self.shutdown.cancel();
+        while self.worker.join_next().await.is_some() {}
+        prove(&*self.store, &*self.clock, cases).await
+    }
 }
 
 /// The figures count only if every case did all its steps and ended in proof.

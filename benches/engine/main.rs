@@ -118,7 +118,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<(Load, Figures)>, String> 
 
 fn print(all: &[(Load, Figures)], json: bool) {
     println!(
-        "{:<17}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>8}{:>6}{:>10}{:>7}",
+        "{:<17}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>8}{:>6}{:>10}{:>8}{:>7}",
         "load",
         "cases/s",
         "steps/s",
@@ -129,11 +129,12 @@ fn print(all: &[(Load, Figures)], json: bool) {
         "CPU ms",
         "MiB",
         "floor/s",
+        "CPU ms",
         "ratio"
     );
     for (load, f) in all {
         println!(
-            "{:<17}{:>9.0}{:>9.0}{:>9.2}{:>9.2}{:>9.3}{:>11.0}{:>8.3}{:>6.0}{:>10.0}{:>7.2}",
+            "{:<17}{:>9.0}{:>9.0}{:>9.2}{:>9.2}{:>9.3}{:>11.0}{:>8.3}{:>6.0}{:>10.0}{:>8.3}{:>7.2}",
             load.name,
             f.cases_per_second,
             f.steps_per_second,
@@ -144,6 +145,7 @@ fn print(all: &[(Load, Figures)], json: bool) {
             f.cpu_ms_per_case,
             f.rss_mib,
             f.floor_cases_per_second,
+            f.floor_cpu_ms_per_case,
             f.ratio_to_floor
         );
     }

@@ -14,13 +14,17 @@ use clawback::store::{
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use crate::parts::part;
+use crate::parts::{part, until};
 
 #[path = "../../src/store/conformance/mod.rs"]
 mod conformance;
 
 use conformance::Home;
-use conformance::given::{a_case, at, due, event, fenced, keep, recorded, step, worker};
+use conformance::given::{
+    a_case, a_removal, at, due, ended, event, fenced, keep, proved, recorded, step, worker,
+};
+use domain::settlement::Settlement;
+use domain::workflow::End;
 
 /// A database that goes when the check is over.
 struct Database {
@@ -254,4 +258,69 @@ async fn a_plain_step_stays_on_its_page() {
         counted.0 == 20 && counted.1 >= 18,
         "updates, and those that touched no index: {counted:?}"
     );
+}
+
+/// A case with one removal, from its event to its end, and what a worker asks besides.
+async fn a_life(store: &Arc<dyn Store>, name: &str) {
+    let removal = a_removal(store, name).await;
+    let proof = [fenced(&removal, proved(&removal.run))];
+    let settled = store.settle(at(0), &keep(1, 1), &proof).await;
+    let case = settled.expect("settled").kept.remove(0);
+    let end = Settlement {
+        case_ended: case.run.case.map(|id| (id, End::Verified, at(0))),
+        ..step(&case.run, ended(End::Verified))
+    };
+    let settled = store.settle(at(0), &keep(1, 1), &[fenced(&case, end)]).await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    let claimed = store.claim(at(0), &keep(1, 5)).await;
+    assert_eq!(claimed.expect("claimed"), []);
+    assert_eq!(store.bury(worker(1), at(0)).await.expect("buried"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_planned_on_empty_tables_only_look_up_when_these_are_full() {
+    const ROWS: i64 = 5000;
+    let database = Database::create("plans").await;
+    let store = database.migrated().await;
+    // Every statement is planned now, and the plan kept.
+    a_life(&store, "first").await;
+    let mut connection = database.connect().await;
+    let fill = format!(
+        "SET enable_seqscan = off; \
+         INSERT INTO cases (id, tenant, subject_key, subject_name, event_key, hr_case, revision, \
+           workflow, effective_us, opened_us, priority, run_id, ended, ended_us) \
+         SELECT gen_random_uuid(), 'acme', 'acme/p' || g, '', gen_random_uuid(), 'p' || g, 1, \
+           'leaver', 0, 0, 30, gen_random_uuid(), 'verified', 0 FROM generate_series(1, {ROWS}) g; \
+         INSERT INTO runs (id, case_id, token, step, open_children, priority, kind, stage, state, \
+           ended, ended_us, body) \
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, 1, 0, 30, 'case', 'ended', 'done', \
+           'verified', 0, '' FROM generate_series(1, {ROWS}) g; \
+         INSERT INTO events (key, payload_digest, recorded_us, body, admitted_us) \
+         SELECT gen_random_uuid(), '', 0, '', 0 FROM generate_series(1, {ROWS}) g"
+    );
+    let filled = sqlx::raw_sql(AssertSqlSafe(fill));
+    filled.execute(&mut connection).await.expect("filled");
+    a_life(&store, "second").await;
+
+    // A backend counts what it read at the latest when it goes.
+    drop(store);
+    let others = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    until("the store's connections are gone", async || {
+        let left = sqlx::query_scalar(others).fetch_one(&mut connection).await;
+        matches!(left, Ok(0_i64))
+    })
+    .await;
+    let read: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT t.relname::text, (t.seq_tup_read + sum(i.idx_tup_read))::bigint \
+         FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) \
+         GROUP BY t.relid, t.relname, t.seq_tup_read",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("read");
+    let told = |name| read.iter().any(|(table, rows)| table == name && *rows > 0);
+    assert!(told("runs") && told("cases"), "nothing was counted: {read:?}");
+    let scanned: Vec<_> = read.iter().filter(|(_, rows)| *rows > ROWS / 10).collect();
+    assert!(scanned.is_empty(), "rows read for two cases: {scanned:?}");
 }

@@ -136,7 +136,9 @@ pub(super) async fn removals_of(funnel: &Funnel, case: CaseId) -> Stored<u32> {
     Ok(count as u32)
 }
 
-/// Cases of these subject keys, or of these tenants and HR cases; their runs are locked.
+/// Cases of these subject keys, or of these tenants and HR cases; their runs are locked. `OFFSET 0`
+/// keeps each pair a look-up of its own: an `ANY` for each column would be served by the tenant alone,
+/// which is all of them.
 pub(super) async fn about(
     tx: &mut PgConnection,
     subjects: Vec<String>,
@@ -146,8 +148,8 @@ pub(super) async fn about(
     sqlx::query_as::<_, ExistingRow>(
         "SELECT c.*, r.body FROM ( \
            SELECT id FROM cases WHERE subject_key = ANY ($1) \
-           UNION SELECT c.id FROM UNNEST($2::text[], $3::text[]) AS p (tenant, hr_case) \
-             JOIN cases c ON c.tenant = ANY (ARRAY[p.tenant]) AND c.hr_case = ANY (ARRAY[p.hr_case]) \
+           UNION SELECT c.id FROM UNNEST($2::text[], $3::text[]) AS p (tenant, hr_case), \
+             LATERAL (SELECT id FROM cases WHERE tenant = p.tenant AND hr_case = p.hr_case OFFSET 0) c \
          ) k JOIN cases c ON c.id = ANY (ARRAY[k.id]) JOIN runs r ON r.id = ANY (ARRAY[c.run_id]) \
          ORDER BY r.id FOR UPDATE OF r",
     )
