@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -261,12 +262,17 @@ impl Connection {
         Ok(config)
     }
 
-    /// What a producer is created from.
+    /// What a producer is created from that waits so long for a message to be taken, unless the
+    /// properties say otherwise.
     ///
     /// # Errors
     /// When a reference has not been looked up.
-    pub fn producer(&self) -> Result<ClientConfig, Unresolved> {
+    pub fn producer(&self, patience: Duration) -> Result<ClientConfig, Unresolved> {
         let mut config = self.base(CONSUMER_ONLY)?;
+        if config.get("message.timeout.ms").is_none() && config.get("delivery.timeout.ms").is_none()
+        {
+            config.set("message.timeout.ms", patience.as_millis().to_string());
+        }
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
@@ -400,94 +406,4 @@ fn read_property(table: &Table<'_>, key: &str) -> Option<Property> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::document::{Document, Problems};
-
-    fn read(text: &str) -> (Connection, Problems) {
-        let document = Document::parse("clawback.toml", text).expect("TOML");
-        let table = document.root().table("kafka").expect("a table");
-        let connection = Connection::read(&table);
-        (connection, document.take_problems())
-    }
-
-    const GOOD: &str = r#"
-[kafka]
-bootstrap_servers = "a.example:9093, b.example:9093"
-[kafka.properties]
-"security.protocol" = "SASL_SSL"
-"sasl.mechanism" = "SCRAM-SHA-512"
-"sasl.username" = "clawback"
-"sasl.password" = { secret = "local:kafka/password" }
-"session.timeout.ms" = 10000
-"compression.type" = "zstd"
-"#;
-
-    #[test]
-    fn properties_are_passed_through_and_secrets_are_looked_up_by_the_caller() {
-        let (mut connection, problems) = read(GOOD);
-        assert!(problems.is_empty(), "{problems}");
-        assert_eq!(
-            connection.consumer("g").map(|_| ()),
-            Err(Unresolved("sasl.password".into()))
-        );
-        assert_eq!(
-            connection.references(),
-            [("sasl.password".into(), "local:kafka/password".into())]
-        );
-        connection.resolve("sasl.password", "hunter2".into());
-        let consumer = connection.consumer("g").expect("resolved");
-        assert_eq!(consumer.get("sasl.password"), Some("hunter2"));
-        assert_eq!(consumer.get("session.timeout.ms"), Some("10000"));
-        assert_eq!(consumer.get("enable.auto.commit"), Some("false"));
-        assert_eq!(consumer.get("auto.offset.reset"), Some("earliest"));
-        assert_eq!(consumer.get("compression.type"), None);
-        let producer = connection.producer().expect("resolved");
-        assert_eq!(producer.get("session.timeout.ms"), None);
-        assert_eq!(producer.get("compression.type"), Some("zstd"));
-        assert_eq!(producer.get("acks"), Some("all"));
-        // What was configured makes real clients, TLS and SCRAM included.
-        consumer.create_native_config().expect("a consumer");
-        producer.create_native_config().expect("a producer");
-    }
-
-    #[test]
-    fn debug_shows_only_what_is_known_to_be_harmless() {
-        let (mut connection, _) = read(GOOD);
-        connection.resolve("sasl.password", "hunter2".into());
-        let connection = connection.with("sasl.oauthbearer.config", "secret=hunter2");
-        let shown = format!("{connection:?}");
-        assert!(!shown.contains("hunter2"), "{shown}");
-        assert!(shown.contains("SCRAM-SHA-512"), "{shown}");
-    }
-
-    #[test]
-    fn what_intake_owns_is_refused_with_the_reason_and_everything_at_once() {
-        let (_, problems) = read(
-            r#"
-[kafka]
-bootstrap_servers = "a.example"
-[kafka.properties]
-"enable.auto.commit" = true
-"sasl.password" = "hunter2"
-"no.such.key" = 1
-"session.timeout.ms" = "soon"
-"ssl.ca.location" = ["a"]
-"#,
-        );
-        let shown = problems.to_string();
-        let lines: Vec<_> = problems.0.iter().map(|p| p.line).collect();
-        assert_eq!(lines, [3, 5, 6, 7, 8, 9], "{shown}");
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
-
-    #[test]
-    fn the_embedded_broker_gets_one_protocol_and_small_records() {
-        let connection = Connection::embedded("127.0.0.1:1");
-        let consumer = connection.consumer("g").expect("nothing to look up");
-        assert_eq!(consumer.get("group.protocol"), Some("consumer"));
-        assert_eq!(consumer.get("partition.assignment.strategy"), None);
-        let producer = connection.producer().expect("nothing to look up");
-        assert_eq!(producer.get("message.max.bytes"), Some("65536"));
-    }
-}
+mod tests;

@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The lease is the worker's own; a message that takes longer than this is taken up again.
-const DELIVERY_MS: &str = "10000";
+const DELIVERY: Duration = Duration::from_secs(10);
 const QUEUE: Duration = Duration::from_secs(5);
 const OMITTED: &str = "clawback-payload-left-out";
 
@@ -161,11 +161,7 @@ impl Publisher {
     }
 
     fn producer(&self) -> Result<Producer, PublishError> {
-        let mut config = self.connection.producer()?;
-        if config.get("message.timeout.ms").is_none() && config.get("delivery.timeout.ms").is_none()
-        {
-            config.set("message.timeout.ms", DELIVERY_MS);
-        }
+        let config = self.connection.producer(DELIVERY)?;
         config
             .create_with_context(QuietClient::new(Arc::clone(&self.clock)))
             .map_err(PublishError::Producer)

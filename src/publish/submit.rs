@@ -15,10 +15,9 @@ use crate::kafka::{CloudEvent, Connection, Mode, QuietClient, Unresolved};
 use super::owned_headers;
 
 /// A person waits: sooner than librdkafka's five minutes.
-const PATIENCE_MS: &str = "15000";
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Events whose delivery is waited for together.
 const WAVE: usize = 1000;
-const QUEUE: Duration = Duration::from_secs(15);
 
 /// Where an event has come to lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +53,7 @@ pub enum SubmitError {
 /// Sends the events in order, each with its key, and returns where they lie.
 ///
 /// # Errors
-/// At the first event that Kafka does not take within 15 seconds.
+/// At the first event that Kafka does not take within 15 seconds, or what the properties say.
 pub async fn submit(
     connection: &Connection,
     topic: &str,
@@ -62,8 +61,7 @@ pub async fn submit(
     mode: Mode,
     clock: Arc<dyn Clock>,
 ) -> Result<Vec<Placed>, SubmitError> {
-    let mut config = connection.producer()?;
-    config.set("message.timeout.ms", PATIENCE_MS);
+    let config = connection.producer(PATIENCE)?;
     let producer: FutureProducer<QuietClient> = config
         .create_with_context(QuietClient::new(clock))
         .map_err(SubmitError::Producer)?;
@@ -79,7 +77,7 @@ pub async fn submit(
                 if let Some(value) = &record.value {
                     message = message.payload(value);
                 }
-                producer.send(message, QUEUE).await
+                producer.send(message, PATIENCE).await
             }
         });
         // Polled in order, so that the producer's queue gets them in order.

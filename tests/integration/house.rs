@@ -285,6 +285,7 @@ impl House {
             "[store]\nurl = \"{}\"\nconnections = 4\n\
              [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
              [kafka]\nbootstrap_servers = \"{}\"\ntopics = [\"{}\"]\ngroup = \"{}\"\n\
+             [kafka.properties]\n\"message.timeout.ms\" = \"240000\"\n\
              [connectors]\ndirectory = \"connectors\"\n\
              [workflows]\ndirectory = \"workflows\"\n\
              [console]\nlisten = \"127.0.0.1:{port}\"\n\

@@ -270,7 +270,9 @@ async fn a_life(store: &Arc<dyn Store>, name: &str) {
         case_ended: case.run.case.map(|id| (id, End::Verified, at(0))),
         ..step(&case.run, ended(End::Verified))
     };
-    let settled = store.settle(at(0), &keep(1, 1), &[fenced(&case, end)]).await;
+    let settled = store
+        .settle(at(0), &keep(1, 1), &[fenced(&case, end)])
+        .await;
     assert_eq!(settled.expect("settled").accepted, [true]);
     let claimed = store.claim(at(0), &keep(1, 5)).await;
     assert_eq!(claimed.expect("claimed"), []);
@@ -320,7 +322,10 @@ async fn statements_planned_on_empty_tables_only_look_up_when_these_are_full() {
     .await
     .expect("read");
     let told = |name| read.iter().any(|(table, rows)| table == name && *rows > 0);
-    assert!(told("runs") && told("cases"), "nothing was counted: {read:?}");
+    assert!(
+        told("runs") && told("cases"),
+        "nothing was counted: {read:?}"
+    );
     let scanned: Vec<_> = read.iter().filter(|(_, rows)| *rows > ROWS / 10).collect();
     assert!(scanned.is_empty(), "rows read for two cases: {scanned:?}");
 }

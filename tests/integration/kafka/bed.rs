@@ -144,7 +144,7 @@ impl Bed {
             .await
             .expect("a store");
         store.migrate().await.expect("a schema");
-        let config = connection.producer().expect("nothing to look up");
+        let config = connection.producer(BOUND).expect("nothing to look up");
         Self {
             broker,
             producer: config.create().expect("a producer"),
@@ -227,7 +227,8 @@ impl Bed {
             .into_iter()
             .map(|event| (event.id.clone().into_bytes(), event))
             .collect();
-        let placed = submit(&self.connection, &self.topic, &keyed, mode, Arc::new(Wall)).await;
+        let patient = self.connection.clone().with("message.timeout.ms", "240000");
+        let placed = submit(&patient, &self.topic, &keyed, mode, Arc::new(Wall)).await;
         assert_eq!(placed.expect("sent").len(), keyed.len());
     }
 
