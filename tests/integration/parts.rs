@@ -86,7 +86,7 @@ fn ctl(arguments: &[String]) -> String {
     String::from_utf8(output.stdout).expect("ctl prints text")
 }
 
-/// Waits until a level is reached: what is awaited stays true once it is.
+/// Waits until a level is reached; it has to stay there long enough to be seen.
 pub async fn until(what: &str, mut level: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(BOUND, async {
         while !level().await {
