@@ -33,7 +33,7 @@ impl Check for Turns {
 
     async fn check(&self) -> Result<(), String> {
         match self.pulse.turn_age_seconds(self.clock.now()) {
-            // Not begun yet: the start itself ends the process when it fails.
+            // Not begun yet: the start itself turns it, or ends the process when it fails.
             None => Ok(()),
             Some(age) => within(age, STUCK_SECONDS, "its loop last turned"),
         }

@@ -4,6 +4,7 @@
 //! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
 
 pub mod dev;
+pub mod examine;
 mod health;
 mod parts;
 pub mod plan;

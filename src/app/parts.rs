@@ -78,10 +78,11 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Opens vault and store as the configuration says.
+    /// Opens vault and store as the configuration says. Whether the store answers is seen when the
+    /// parts are put to work.
     ///
     /// # Errors
-    /// When either cannot be opened, or the schema does not fit.
+    /// When either cannot be opened.
     pub async fn open(
         config: Config,
         clock: Arc<dyn Clock>,
@@ -90,7 +91,6 @@ impl Parts {
         let key = config.settings.vault_key()?;
         let vault = Arc::new(LocalVault::open(&config.settings.vault.path, key)?);
         let store = store::open(&config.settings.store).await?;
-        store.ping().await?;
         Ok(Self {
             store,
             registry: Arc::new(config.connectors),

@@ -1,7 +1,8 @@
 //! A worker process: engine, intake and relay side by side, until it is told to stop.
 //!
-//! Owns start, drain and stop. Whichever part fails for good stops the others; each drains by its
-//! own rules. What a killed process leaves behind is taken up by another by lease.
+//! Owns start, drain and stop. A store that is away delays the start, and the console says so.
+//! Whichever part fails for good stops the others; each drains by its own rules. What a killed
+//! process leaves behind is taken up by another by lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::publish::{Delivered, Publisher};
 
 /// How long the console's last answers may take.
 const CLOSING: Duration = Duration::from_secs(2);
+/// Longest pause between two looks for a store that is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a process does besides running the engine.
 #[derive(Debug, Default)]
@@ -56,49 +59,101 @@ pub async fn serve(
     duties: Duties,
     shutdown: CancellationToken,
 ) -> Result<(), AppError> {
-    let mut tasks: JoinSet<Result<(), AppError>> = JoinSet::new();
     let pulse = Arc::new(Pulse::default());
     let stop = shutdown.child_token();
-    let lease_seconds = engine.settings.lease_seconds;
-    {
-        let (pulse, stop) = (pulse.clone(), stop.clone());
-        tasks.spawn(async move { Ok(engine.run(pulse, stop).await?) });
-    }
-    let mut reading = None;
-    if let Some(settings) = duties.intake {
-        let intake = Intake::new(settings, parts.store.clone(), parts.clock.clone());
-        reading = Some(intake.health());
-        let stop = stop.clone();
-        tasks.spawn(async move { Ok(intake.run(stop).await?) });
-    }
-    let mut publishing = None;
-    if let Some(connection) = duties.publish {
-        let delivered = Arc::new(Delivered::default());
-        publishing = Some(delivered.clone());
-        tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
-    }
-    // The console closes last, so that `/readyz` can tell of the drain.
+    let intake = duties
+        .intake
+        .map(|settings| Intake::new(settings, parts.store.clone(), parts.clock.clone()));
+    let relay = duties
+        .publish
+        .map(|connection| (connection, Arc::new(Delivered::default())));
+    // The console opens first and closes last, so that `/readyz` can tell of the wait for the store
+    // and of the drain.
     let closing = CancellationToken::new();
     let mut answering = JoinSet::new();
     if let Some(listener) = duties.console {
-        let checks = health::checks(parts, &pulse, lease_seconds, reading, publishing);
+        let checks = health::checks(
+            parts,
+            &pulse,
+            engine.settings.lease_seconds,
+            intake.as_ref().map(Intake::health),
+            relay.as_ref().map(|(_, delivered)| delivered.clone()),
+        );
         answering.spawn(console::serve(
             listener,
             console::router(checks),
             closing.clone(),
         ));
     }
-    let mut first = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        stop.cancel();
-        let ended = ended.unwrap_or(Err(AppError::Panicked("a part of the worker")));
-        first = first.and(ended);
-    }
+    let ended = match store_answers(parts, &pulse, &stop).await {
+        Ok(true) => work(parts, engine, intake, relay, pulse, stop).await,
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
     closing.cancel();
     // A client that keeps its connection open does not keep the process.
     let closed = async { while answering.join_next().await.is_some() {} };
     if tokio::time::timeout(CLOSING, closed).await.is_err() {
         answering.shutdown().await;
+    }
+    ended
+}
+
+/// Waits until the store answers with the schema of this program; false if told to stop before.
+async fn store_answers(
+    parts: &Parts,
+    pulse: &Pulse,
+    stop: &CancellationToken,
+) -> Result<bool, AppError> {
+    let mut pause = Duration::from_millis(200);
+    loop {
+        pulse.turn(parts.clock.now());
+        let asked = tokio::select! {
+            asked = parts.store.ping() => asked,
+            () = stop.cancelled() => return Ok(false),
+        };
+        match asked {
+            Ok(()) => return Ok(true),
+            Err(error) if error.is_passing() => tracing::warn!(
+                code = "CB-STORE-1",
+                error = &error as &dyn std::error::Error,
+                "the store is away, the start waits"
+            ),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = stop.cancelled() => return Ok(false),
+        }
+    }
+}
+
+/// Runs every part until `stop`, or until one of them fails for good.
+async fn work(
+    parts: &Parts,
+    engine: Arc<Engine>,
+    intake: Option<Intake>,
+    relaying: Option<(Connection, Arc<Delivered>)>,
+    pulse: Arc<Pulse>,
+    stop: CancellationToken,
+) -> Result<(), AppError> {
+    let mut tasks: JoinSet<Result<(), AppError>> = JoinSet::new();
+    {
+        let stop = stop.clone();
+        tasks.spawn(async move { Ok(engine.run(pulse, stop).await?) });
+    }
+    if let Some(intake) = intake {
+        let stop = stop.clone();
+        tasks.spawn(async move { Ok(intake.run(stop).await?) });
+    }
+    if let Some((connection, delivered)) = relaying {
+        tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
+    }
+    let mut first = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        stop.cancel();
+        let ended = ended.unwrap_or(Err(AppError::Panicked("a part of the worker")));
+        first = first.and(ended);
     }
     first
 }

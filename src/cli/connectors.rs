@@ -1,6 +1,8 @@
-//! `clawback connectors`: list, show, check.
+//! `clawback connectors`: list, show, check, test.
 //!
 //! Owns how a manifest is told to a person. Secrets are shown as references only.
+
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::Value;
@@ -8,11 +10,12 @@ use serde_json::Value;
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{sheet, table};
+use crate::app::examine::{self, Mark, Order, Point};
 use crate::app::probe::{self, Tried};
 use crate::app::vault;
 use crate::config;
 use crate::domain::access::Operation;
-use crate::domain::id::ConnectorName;
+use crate::domain::id::{AccountId, ConnectorName};
 
 /// What to do with connectors.
 #[derive(Debug, Subcommand)]
@@ -28,6 +31,21 @@ pub enum Command {
     Check {
         /// Only this connector.
         name: Option<String>,
+    },
+    /// Examine one connector: does it tell the truth, and keep within its bounds?
+    Test {
+        /// Its name.
+        name: String,
+        /// The canary account, by its id; the first that is listed unless told.
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// Take the canary apart: every approved change, the deletion last. Clawback cannot make it
+        /// anew.
+        #[arg(long, requires = "account")]
+        change: bool,
+        /// How many seconds the target may take to show a change.
+        #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+        wait_seconds: u64,
     },
 }
 
@@ -66,6 +84,23 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 &probe::connectors(&registry, vault, name.as_ref()).await,
             )
         }
+        Command::Test {
+            name,
+            account,
+            change,
+            wait_seconds,
+        } => {
+            find(&name)?;
+            let order = Order {
+                canary: account.map(AccountId),
+                change,
+                patience: Duration::from_secs(wait_seconds),
+            };
+            let vault = vault::open(&settings)?;
+            let name = ConnectorName(name);
+            let points = examine::connector(&registry, vault, &name, &order).await;
+            examined(context, &points.unwrap_or_default())
+        }
     }
 }
 
@@ -87,6 +122,22 @@ fn tried(context: &Context, tried: &[Tried]) -> anyhow::Result<Exit> {
     })?;
     let all_work = tried.iter().all(|one| one.failure.is_none());
     Ok(if all_work { Exit::Done } else { Exit::Failed })
+}
+
+fn examined(context: &Context, points: &[Point]) -> anyhow::Result<Exit> {
+    context.output.data(&serde_json::to_value(points)?, || {
+        let rows = points.iter().map(|one| {
+            let mark = match one.mark {
+                Mark::Held => "held",
+                Mark::Failed => "FAILED",
+                Mark::Left => "left out",
+            };
+            vec![mark.to_owned(), one.point.clone(), one.found.clone()]
+        });
+        table(&["", "point", "found"], rows.collect(), "nothing examined")
+    })?;
+    let failed = points.iter().any(|one| one.mark == Mark::Failed);
+    Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
 fn text(fact: &Value, key: &str) -> String {

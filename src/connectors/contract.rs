@@ -10,7 +10,7 @@ use std::fmt;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::domain::access::{Account, Entitlement, Operation};
+use crate::domain::access::{Account, AccountState, Entitlement, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::verdict::{Completeness, CredentialRole};
@@ -156,6 +156,24 @@ pub struct Change {
     pub login: String,
     /// The entitlement, for the operations that take one.
     pub entitlement: Option<Entitlement>,
+}
+
+impl Change {
+    /// True when an account as it was just read leaves nothing for the change to do.
+    pub fn is_done_in(&self, account: &Account) -> bool {
+        match self.operation {
+            Operation::Disable => account.state == AccountState::Disabled,
+            Operation::EndSessions => account.sessions == Some(0),
+            Operation::RevokeEntitlement | Operation::RevokeCredential => {
+                let wanted = self.entitlement.as_ref().map(|one| &one.id);
+                account
+                    .entitlements
+                    .iter()
+                    .all(|one| Some(&one.id) != wanted)
+            }
+            Operation::Delete | Operation::List | Operation::Read => false,
+        }
+    }
 }
 
 /// What the target said to a change. Not proof of anything.

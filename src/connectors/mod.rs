@@ -14,6 +14,7 @@ mod http;
 mod http_secrets;
 mod limits;
 mod manifest;
+mod process;
 mod registry;
 #[cfg(test)]
 mod rehearsal;

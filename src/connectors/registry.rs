@@ -37,6 +37,11 @@ const KINDS: &[Kind] = &[
         build: super::file::build,
     },
     Kind {
+        name: "process",
+        can: super::process::CAN,
+        build: super::process::build,
+    },
+    Kind {
         name: "rest",
         can: super::rest::CAN,
         build: super::rest::build,

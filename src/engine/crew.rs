@@ -3,12 +3,13 @@
 //! Owns the counts that limit claims: a connector that hangs may hold its share of a worker and no
 //! more, so it never delays removals in other targets. Does not hold the runs themselves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::connectors::Registry;
 use crate::domain::id::{ConnectorName, WorkerId};
 use crate::store::{Claimed, Keep};
 
@@ -17,11 +18,38 @@ use crate::store::{Claimed, Keep};
 pub struct Crew {
     worker: WorkerId,
     at_once: u32,
-    per_connector: u32,
+    shares: Shares,
     draining: CancellationToken,
     counts: Mutex<Counts>,
     /// Rung when the hands were fuller and are half free again.
     eased: Notify,
+}
+
+/// How many of a worker's runs may talk to one connector.
+#[derive(Debug, Clone, Default)]
+pub struct Shares {
+    /// Of connectors that are not named below.
+    pub most: u32,
+    /// Of these.
+    pub of: BTreeMap<ConnectorName, u32>,
+}
+
+impl Shares {
+    /// Twice as many runs as the target may have calls at once: one under way, one that settles. More
+    /// would only wait, and keep others from being taken on.
+    pub fn new(registry: &Registry, most: u32) -> Self {
+        let shares = registry.iter().map(|connector| {
+            let at_once = connector.manifest().limits.concurrency;
+            (
+                connector.name().clone(),
+                at_once.saturating_mul(2).min(most),
+            )
+        });
+        Self {
+            most,
+            of: shares.collect(),
+        }
+    }
 }
 
 /// Where runs go that the store has leased to a worker.
@@ -63,11 +91,11 @@ pub struct Place {
 
 impl Crew {
     /// A crew with nothing in hand.
-    pub fn new(worker: WorkerId, at_once: u32, per_connector: u32) -> Arc<Self> {
+    pub fn new(worker: WorkerId, at_once: u32, shares: Shares) -> Arc<Self> {
         Arc::new(Self {
             worker,
             at_once,
-            per_connector,
+            shares,
             draining: CancellationToken::new(),
             counts: Mutex::default(),
             eased: Notify::new(),
@@ -102,15 +130,16 @@ impl Crew {
         } else {
             self.at_once.saturating_sub(counts.all)
         };
+        let mut room = self.shares.of.clone();
+        for (connector, held) in &counts.by_connector {
+            let room = room.entry(connector.clone()).or_insert(self.shares.most);
+            *room = room.saturating_sub(*held);
+        }
         Keep {
             worker: self.worker,
             at_most: free,
-            without: counts
-                .by_connector
-                .iter()
-                .filter(|(_, count)| **count >= self.per_connector)
-                .map(|(connector, _)| connector.clone())
-                .collect(),
+            share: self.shares.most,
+            room,
         }
     }
 
@@ -190,13 +219,18 @@ mod tests {
 
     #[test]
     fn b4_a_connector_holds_no_more_than_its_share() {
-        let crew = Crew::new(WorkerId(uuid::Uuid::nil()), 10, 2);
-        let hanging = ConnectorName::from("hanging");
+        let (hanging, narrow) = ("hanging".into(), ConnectorName::from("narrow"));
+        let shares = Shares {
+            most: 2,
+            of: BTreeMap::from([(narrow.clone(), 1)]),
+        };
+        let crew = Crew::new(WorkerId(uuid::Uuid::nil()), 10, shares);
         let held: Vec<_> = (0..2).map(|_| crew.take(Some(&hanging))).collect();
-        assert_eq!(crew.keep().without, [hanging]);
-        assert_eq!(crew.keep().at_most, 8);
+        let keep = crew.keep();
+        assert_eq!((keep.room_for(&hanging), keep.room_for(&narrow)), (0, 1));
+        assert_eq!((keep.at_most, keep.room_for(&"other".into())), (8, 2));
         drop(held);
-        assert!(crew.keep().without.is_empty());
+        assert_eq!(crew.keep().room_for(&hanging), 2);
         assert_eq!(crew.in_hand(), 0);
     }
 }

@@ -10,7 +10,8 @@ use crate::document::Table;
 pub struct Settings {
     /// Runs that one worker holds at once.
     pub runs_at_once: u32,
-    /// Of these, runs that talk to one connector: a hanging target holds up no more than this.
+    /// Of these, runs that talk to one connector at most: twice what it may have calls at once, and
+    /// never more than this. A target that hangs holds up no more.
     pub runs_per_connector: u32,
     /// How long a worker may be silent before others take its runs.
     pub lease_seconds: u64,

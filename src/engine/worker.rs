@@ -17,7 +17,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::store::Claimed;
 
-use super::crew::{Hands, Place};
+use super::crew::{Hands, Place, Shares};
 use super::scout::Scout;
 use super::{Crew, Engine, EngineError, Writer};
 
@@ -46,7 +46,8 @@ impl Pulse {
         self.beat.store(now.as_second(), Ordering::Relaxed);
     }
 
-    fn turn(&self, now: Timestamp) {
+    /// The loop has turned at `now`; a start that waits for the store turns it as well.
+    pub fn turn(&self, now: Timestamp) {
         self.turn.store(now.as_second(), Ordering::Relaxed);
     }
 
@@ -140,7 +141,8 @@ struct Life {
 impl Life {
     fn new(engine: Arc<Engine>, worker: WorkerId, pulse: &Arc<Pulse>) -> Self {
         let settings = &engine.settings;
-        let crew = Crew::new(worker, settings.runs_at_once, settings.runs_per_connector);
+        let shares = Shares::new(&engine.registry, settings.runs_per_connector);
+        let crew = Crew::new(worker, settings.runs_at_once, shares);
         let (kept_in, kept) = mpsc::unbounded_channel();
         let hands = Hands {
             crew: crew.clone(),

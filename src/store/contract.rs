@@ -3,6 +3,8 @@
 //! Owns the shapes of batches, claims and reports. Time comes in as an argument everywhere, so the
 //! simulation can drive a store with a virtual clock. Does not know how either database does it.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +72,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     // --- runs ---
 
     /// Leases up to `keep.at_most` due runs by priority, then due time, leaving out the connectors
-    /// in `keep.without`. Each claim counts the run's fencing token up.
+    /// without room in `keep`. Each claim counts the run's fencing token up.
     async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>>;
     /// Commits many settlements in one transaction. Each is checked on its own: if the run is no
     /// longer leased to `keep.worker` with that token, or has not exactly one step less than the
@@ -166,8 +168,18 @@ pub struct Keep {
     pub worker: WorkerId,
     /// How many runs at most; 0 keeps none.
     pub at_most: u32,
-    /// Connectors whose share is used up; their runs are left in the store.
-    pub without: Vec<ConnectorName>,
+    /// How many of these of one connector, for connectors that `room` does not name.
+    pub share: u32,
+    /// How many of one connector: its share without what the worker has in hand. Where that is
+    /// nothing, its runs are left in the store.
+    pub room: BTreeMap<ConnectorName, u32>,
+}
+
+impl Keep {
+    /// How many runs of this connector at most.
+    pub fn room_for(&self, connector: &ConnectorName) -> u32 {
+        self.room.get(connector).copied().unwrap_or(self.share)
+    }
 }
 
 /// A leased run.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
-use crate::domain::id::FencingToken;
+use crate::domain::id::{ConnectorName, FencingToken};
 use crate::domain::run::Run;
 use crate::domain::settlement::{JournalEntry, OutboxMessage, Settlement};
 use crate::domain::task::{FallbackTask, TaskState};
@@ -21,6 +21,8 @@ use super::{Claimed, Keep, Stored};
 pub(super) struct Share<'a> {
     keep: &'a Keep,
     left: u32,
+    /// Of which targets it has taken some already.
+    taken: BTreeMap<ConnectorName, u32>,
 }
 
 impl<'a> Share<'a> {
@@ -28,6 +30,7 @@ impl<'a> Share<'a> {
         Self {
             keep,
             left: keep.at_most,
+            taken: BTreeMap::new(),
         }
     }
 
@@ -40,14 +43,20 @@ impl<'a> Share<'a> {
         true
     }
 
-    /// Takes one place for this run if it is due and its target is not left out.
+    /// Takes one place for this run if it is due and there is room for its target.
     fn take_for(&mut self, run: &Run, now: Timestamp) -> bool {
-        let due = run.stage.due().is_some_and(|due| due <= now);
-        let welcome = run
-            .connector
-            .as_ref()
-            .is_none_or(|name| !self.keep.without.contains(name));
-        due && welcome && self.take()
+        if run.stage.due().is_none_or(|due| due > now) {
+            return false;
+        }
+        let Some(name) = &run.connector else {
+            return self.take();
+        };
+        let taken = self.taken.get(name).copied().unwrap_or_default();
+        if taken >= self.keep.room_for(name) || !self.take() {
+            return false;
+        }
+        self.taken.insert(name.clone(), taken + 1);
+        true
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use clawback::app::examine::{Mark, Order, Point, examine};
 use clawback::connectors::{Change, Credential, Guarded, MintOrder, Registry};
 use clawback::demo::{AccountTruth, Estate, Options, Outage};
 use clawback::domain::access::{EntitlementKind, Operation};
@@ -138,6 +139,19 @@ impl Bench {
             .replace(|_| true, "0");
         let reading = connector.read(&verifier, &nobody.as_str().into()).await;
         assert!(reading.expect("reads").account.is_none(), "{name}");
+    }
+
+    /// The suite of `connectors test` on one account, which is taken apart.
+    async fn examined(&self, name: &str, id: &AccountId) -> Vec<Point> {
+        let connector = self.connector(name);
+        let roles = connector.manifest().credentials.keys();
+        let keys = roles.map(|role| (*role, Ok(self.credential(name, *role))));
+        let order = Order {
+            canary: Some(id.clone()),
+            change: true,
+            patience: Duration::ZERO,
+        };
+        examine(&connector, &keys.collect(), &order).await
     }
 
     /// Everything that the manifest allows, done to one account as read before.
@@ -299,6 +313,65 @@ async fn the_crm_says_yes_and_its_reads_say_what_is() {
         lied_about += usize::from(!real.entitlements.is_empty());
     }
     assert!(lied_about > 0, "somebody must still have access");
+}
+
+fn failed(points: &[Point]) -> Vec<&Point> {
+    let failed = points.iter().filter(|one| one.mark == Mark::Failed);
+    failed.collect()
+}
+
+#[tokio::test]
+async fn c8_an_honest_target_passes_the_examination() {
+    for name in ["directory", "payroll", "wiki"] {
+        let bench = bench(&[name], false, None).await;
+        let id = bench.find(name, |_| true).await;
+        let points = bench.examined(name, &id).await;
+        let failed: Vec<_> = failed(&points).iter().map(|one| &one.point).collect();
+        // A SQLite file asks for no password; the examination says so.
+        let expected: &[&str] = match name {
+            "payroll" => &["a wrong credential is told as such"],
+            _ => &[],
+        };
+        assert_eq!(failed, expected, "{name}: {points:#?}");
+        let effects = points.iter().filter(|one| one.point.ends_with("an effect"));
+        assert!(effects.count() > 0, "{name}: {points:#?}");
+    }
+}
+
+#[tokio::test]
+async fn c8_a_target_that_says_yes_and_does_nothing_fails_the_examination() {
+    let bench = bench(&["crm"], false, None).await;
+    let before = bench.estate.ground_truth().await.expect("can be read");
+    let (mut honest, mut liars) = (0, 0);
+    for id in before.targets[&"crm".into()].accounts.keys() {
+        let points = bench.examined("crm", id).await;
+        let left = bench.truth("crm", id).await.expect("the account stays");
+        let failed = failed(&points);
+        let lost_all = !left.can_sign_in && left.entitlements.is_empty() && left.sessions == 0;
+        assert_eq!(lost_all, failed.is_empty(), "{left:?} {failed:#?}");
+        assert!(failed.iter().all(|one| one.point.ends_with("an effect")));
+        if lost_all {
+            honest += 1;
+        } else {
+            liars += 1;
+        }
+        if honest > 0 && liars > 0 {
+            return;
+        }
+    }
+    panic!("{honest} honest answers and {liars} lies");
+}
+
+#[tokio::test]
+async fn c8_a_dead_credential_fails_the_examination() {
+    let bench = bench(&["directory"], true, None).await;
+    let id = bench.find("directory", |_| true).await;
+    let points = bench.examined("directory", &id).await;
+    let failed: Vec<_> = failed(&points).iter().map(|one| &one.point).collect();
+    assert!(
+        failed.iter().any(|point| *point == "the writer works"),
+        "{points:#?}"
+    );
 }
 
 async fn rotation_works(bench: &Bench, name: &str, expired: bool) {

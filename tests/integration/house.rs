@@ -19,7 +19,7 @@ use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::parts::{Service, part, until};
+use crate::parts::{Service, part, until, until_done};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_clawback");
 
@@ -360,15 +360,21 @@ impl House {
 
     /// Waits until a worker says that it can work.
     pub async fn ready(&self, worker: &mut Worker) {
-        let url = format!("http://127.0.0.1:{}/readyz", worker.port);
-        let http = &self.http;
         until("a worker is ready", async || {
-            let ended = worker.process.try_wait().expect("asked");
-            assert_eq!(ended, None, "the worker has ended");
-            let answer = http.get(&url).send().await;
-            answer.is_ok_and(|answer| answer.status().is_success())
+            let told = self.check(worker, "/readyz").await;
+            told.is_some_and(|(status, _)| status == 200)
         })
         .await;
+    }
+
+    /// What a worker that has not ended answers to `/readyz` or `/livez`, if it answers.
+    pub async fn check(&self, worker: &mut Worker, path: &str) -> Option<(u16, String)> {
+        let ended = worker.process.try_wait().expect("asked");
+        assert_eq!(ended, None, "the worker has ended");
+        let url = format!("http://127.0.0.1:{}{path}", worker.port);
+        let answer = self.http.get(&url).send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.text().await.ok()?))
     }
 
     /// One number of a worker's metrics page, summed over its labels.
@@ -478,6 +484,18 @@ impl House {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    /// The SCIM server's id of a person.
+    pub async fn crm_id(&self, person: usize) -> String {
+        let (_, users) = self
+            .scim(reqwest::Method::GET, "/Users?count=1000", None)
+            .await;
+        let users = users["Resources"].as_array().expect("a list");
+        let mut users = users.iter();
+        let found = users.find(|user| user["userName"] == login(person));
+        let id = found.expect("is there")["id"].as_str();
+        id.expect("an id").to_owned()
+    }
+
     /// What nginx answers this person.
     pub async fn portal_says(&self, person: usize) -> u16 {
         let request = self.http.get(self.portal.value("PRIVATE_URL"));
@@ -561,7 +579,7 @@ impl House {
 
     /// Waits until every case has ended, or waits for a person with nothing else to do.
     pub async fn until_at_rest(&self, cases: i64, waiting: i64) {
-        until("every case has ended or is with a person", async || {
+        let rest = async || {
             self.count("cases").await == cases
                 && self.count("cases WHERE ended IS NULL").await == waiting
                 && self.count("tasks WHERE state <> 'closed'").await == waiting
@@ -569,7 +587,12 @@ impl House {
                     .count("runs WHERE ended IS NULL AND stage = 'due'")
                     .await
                     == 0
-        })
+        };
+        until_done(
+            "every case has ended or is with a person",
+            rest,
+            async || self.count("journal").await,
+        )
         .await;
     }
 }

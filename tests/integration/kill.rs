@@ -191,7 +191,20 @@ async fn b2_kafka_and_postgresql_restart_in_mid_work() {
     until("work is under way", async || house.count("cases").await > 8).await;
     kafka.ctl("restart");
     postgres.ctl("kill");
+    let mut late = house.worker("late");
+    until("it waits for the database", async || {
+        let told = house.check(&mut late, "/readyz").await;
+        let store_is_away = told.is_some_and(|(status, told)| {
+            status == 503 && told.contains(r#"{"ok":false,"part":"store""#)
+        });
+        let log = std::fs::read_to_string(&late.log).expect("a log");
+        store_is_away && log.contains("the store is away, the start waits")
+    })
+    .await;
+    let alive = house.check(&mut late, "/livez").await;
+    assert_eq!(alive.expect("an answer").0, 200);
     postgres.ctl("start");
+    house.ready(&mut late).await;
     house.submit(16..24);
     kafka.ctl("kill");
     kafka.ctl("start");

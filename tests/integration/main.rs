@@ -5,12 +5,14 @@
 
 mod demonstration;
 mod estate;
+mod examination;
 mod file;
 mod house;
 mod kafka;
 mod kill;
 mod main_job;
 mod parts;
+mod process;
 mod scim;
 mod sql;
 mod store;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// What takes longer does not come any more.
+/// What takes longer does not come any more, or has stopped moving.
 const BOUND: Duration = Duration::from_secs(240);
 
 /// The value of an environment variable that `scripts/test` sets.
@@ -87,11 +87,28 @@ fn ctl(arguments: &[String]) -> String {
 }
 
 /// Waits until a level is reached; it has to stay there long enough to be seen.
-pub async fn until(what: &str, mut level: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(BOUND, async {
-        while !level().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+pub async fn until(what: &str, level: impl AsyncFnMut() -> bool) {
+    until_done(what, level, async || 0).await;
+}
+
+/// The same for long work: waits for as long as `moved`, which counts what was done, goes up.
+pub async fn until_done(
+    what: &str,
+    mut level: impl AsyncFnMut() -> bool,
+    mut moved: impl AsyncFnMut() -> i64,
+) {
+    let mut before = moved().await;
+    loop {
+        let waited = tokio::time::timeout(BOUND, async {
+            while !level().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        if waited.await.is_ok() {
+            return;
         }
-    });
-    assert!(waited.await.is_ok(), "waited in vain until {what}");
+        let now = moved().await;
+        assert!(now > before, "waited in vain until {what}");
+        before = now;
+    }
 }

@@ -507,7 +507,8 @@ impl History {
         Keep {
             worker: self.hands[index].worker,
             at_most: 8,
-            without: Vec::new(),
+            share: 4,
+            room: BTreeMap::new(),
         }
     }
 
@@ -581,7 +582,8 @@ impl History {
             let keep = Keep {
                 worker,
                 at_most: 0,
-                without: Vec::new(),
+                share: 4,
+                room: BTreeMap::new(),
             };
             let settled = self
                 .store

@@ -28,7 +28,7 @@ use super::{
     unsupported,
 };
 use crate::document::Table;
-use crate::domain::access::{Account, AccountState, Entitlement, Operation};
+use crate::domain::access::{Account, Entitlement, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
@@ -141,17 +141,9 @@ impl RestConnector {
         let Some(account) = look.account else {
             return Ok(Answered::Absent);
         };
-        let gone = match change.operation {
-            Operation::Disable => account.state == AccountState::Disabled,
-            Operation::EndSessions => account.sessions == Some(0),
-            Operation::RevokeEntitlement | Operation::RevokeCredential => {
-                let wanted = change.entitlement.as_ref().map(|e| &e.id);
-                look.completeness.pages_closed
-                    && account.entitlements.iter().all(|e| Some(&e.id) != wanted)
-            }
-            Operation::Delete | Operation::List | Operation::Read => false,
-        };
-        if gone {
+        // An entitlement that was not seen may stand on a page that was not read.
+        let whole = look.completeness.pages_closed || change.entitlement.is_none();
+        if whole && change.is_done_in(&account) {
             Ok(Answered::Absent)
         } else {
             Err(classify::still_there(change.operation))

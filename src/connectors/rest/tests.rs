@@ -11,6 +11,7 @@ use super::*;
 use crate::connectors::Registry;
 use crate::connectors::fixture::Moved;
 use crate::connectors::rehearsal::{Recorder, change, taking};
+use crate::domain::access::AccountState;
 use crate::domain::outcome::FailureClass;
 use target::{Target, load};
 

@@ -28,7 +28,7 @@ use super::{
     RenderedRequest, unsupported,
 };
 use crate::document::Table;
-use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::access::{Account, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
@@ -108,16 +108,9 @@ impl SqlConnector {
         let Some(account) = account else {
             return Ok(Answered::Absent);
         };
-        let gone = match change.operation {
-            Operation::Disable => account.state == AccountState::Disabled,
-            Operation::EndSessions => account.sessions.is_none_or(|count| count == 0),
-            Operation::RevokeEntitlement | Operation::RevokeCredential => {
-                let wanted = change.entitlement.as_ref().map(|e| &e.id);
-                account.entitlements.iter().all(|e| Some(&e.id) != wanted)
-            }
-            Operation::Delete | Operation::List | Operation::Read => false,
-        };
-        if gone {
+        // Where no statement counts sessions, that none was ended says that there were none.
+        let uncounted = change.operation == Operation::EndSessions && account.sessions.is_none();
+        if uncounted || change.is_done_in(&account) {
             Ok(Answered::Absent)
         } else {
             Err(classify::without_effect(change.operation))

@@ -9,6 +9,7 @@ use super::*;
 use crate::connectors::Credential;
 use crate::connectors::rehearsal::{Recorder, change, credential, taking};
 use crate::document::{Document, Problems};
+use crate::domain::access::AccountState;
 use crate::domain::outcome::FailureClass;
 
 const HEAD: &str = r#"

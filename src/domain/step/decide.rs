@@ -136,9 +136,13 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
             .task
             .as_ref()
             .is_some_and(|task| task.code == CALLED_OFF);
+        let waits = if claimed {
+            woken.open_children > 0
+        } else {
+            told
+        };
         if let Stage::WithPerson { state, tries, .. } = stage
-            && told
-            && (!claimed || woken.open_children > 0)
+            && waits
         {
             // A review closes when its children have stopped too. No child wakes a run that is with
             // a person, so one that has a claim looks again.

@@ -2,6 +2,7 @@
 //!
 //! The decisions here are made up; what the domain decides is tested in the domain.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -113,7 +114,7 @@ pub async fn many_workers_admit_each_event_once(home: &Home) {
 pub async fn admission_keeps_what_the_worker_has_room_for(home: &Home) {
     recorded(&home.store, vec![event("1", "c", 1)]).await;
     let room = Keep {
-        without: vec![ConnectorName::from("b")],
+        room: BTreeMap::from([(ConnectorName::from("b"), 0)]),
         ..keep(1, 2)
     };
     let admitted = home

@@ -41,7 +41,8 @@ pub fn keep(number: u64, at_most: u32) -> Keep {
     Keep {
         worker: worker(number),
         at_most,
-        without: Vec::new(),
+        share: u32::MAX,
+        room: BTreeMap::new(),
     }
 }
 

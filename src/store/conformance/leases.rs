@@ -2,7 +2,7 @@
 //!
 //! Workers are numbers here; that a killed process is noticed at once is PostgreSQL's own test.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -11,7 +11,8 @@ use super::super::Keep;
 use super::Home;
 use super::domain::id::{ConnectorName, FencingToken};
 use super::given::{
-    a_case, at, due, event, fenced, keep, opens, opens_with, recorded, rotation, step, worker,
+    a_case, at, due, event, fenced, gathering, keep, opens, opens_with, recorded, rotation, step,
+    worker,
 };
 
 pub async fn claims_follow_priority_and_leave_out_busy_connectors(home: &Home) {
@@ -33,7 +34,7 @@ pub async fn claims_follow_priority_and_leave_out_busy_connectors(home: &Home) {
     let none = home.store.claim(at(0), &keep(1, 0)).await.expect("claimed");
     assert!(none.is_empty(), "no room, no claim");
     let not_crm = Keep {
-        without: vec![ConnectorName::from("crm")],
+        room: BTreeMap::from([(ConnectorName::from("crm"), 0)]),
         ..keep(1, 10)
     };
     let first = home.store.claim(at(10), &not_crm).await.expect("claimed");
@@ -51,6 +52,48 @@ pub async fn claims_follow_priority_and_leave_out_busy_connectors(home: &Home) {
         .map(|one| (one.run.priority, one.run.stage.clone()))
         .collect();
     assert_eq!(order, [(-10, due("prepare", 9)), (30, due("start", 0))]);
+}
+
+/// B4: however many runs of one connector are due first, there is a place for those of the others.
+pub async fn b4_a_connector_fills_no_more_than_its_room(home: &Home) {
+    for (seconds, (name, count)) in [("hangs", 12), ("slow", 12), ("well", 2)]
+        .into_iter()
+        .enumerate()
+    {
+        let ids = (0..count).map(|number| format!("{name}-{number}"));
+        let events = ids.map(|id| event(&id, &id, 1)).collect();
+        recorded(&home.store, events).await;
+        let now = at(seconds as u64);
+        home.store
+            .admit(100, now, &keep(1, 0), &|event, _| {
+                opens_with(event, gathering("fan-out"), &[name])
+            })
+            .await
+            .expect("admitted");
+    }
+    let mut room = Keep {
+        share: 5,
+        room: BTreeMap::from([(ConnectorName::from("hangs"), 3)]),
+        ..keep(1, 10)
+    };
+    let mut held = BTreeMap::<String, u32>::new();
+    loop {
+        let claimed = home.store.claim(at(9), &room).await.expect("claimed");
+        if claimed.is_empty() {
+            break;
+        }
+        for one in claimed {
+            let name = one.run.connector.expect("has one");
+            *held.entry(name.to_string()).or_default() += 1;
+            let left = room.room_for(&name);
+            assert!(left > 0, "no room for {name}");
+            room.room.insert(name, left - 1);
+            room.at_most -= 1;
+        }
+    }
+    let expected = [("hangs", 3), ("slow", 5), ("well", 2)];
+    let expected = expected.map(|(name, runs)| (name.to_owned(), runs));
+    assert_eq!(held, BTreeMap::from(expected));
 }
 
 pub async fn b3_many_workers_never_hold_the_same_run(home: &Home) {

@@ -183,7 +183,9 @@ pub(super) async fn handed(tx: &mut PgConnection, rows: Vec<LeasedRow>) -> Store
 }
 
 /// Priorities are visited one by one (`rung`), so that runs which are due far ahead are never looked
-/// at, however many there are.
+/// at, however many there are. Of one connector no more are taken than there is room for, so that a
+/// target that hangs never fills a worker's hands; what is due behind them is seen by the next claim,
+/// which leaves that connector out.
 const CLAIM: &str = "WITH RECURSIVE rung (priority) AS ( \
       (SELECT priority FROM runs WHERE owner IS NULL AND due_us IS NOT NULL \
         ORDER BY priority LIMIT 1) \
@@ -192,13 +194,19 @@ const CLAIM: &str = "WITH RECURSIVE rung (priority) AS ( \
         AND r.priority > rung.priority ORDER BY r.priority LIMIT 1) \
       FROM rung WHERE rung.priority IS NOT NULL), \
     picked AS MATERIALIZED ( \
-      SELECT due.id FROM rung CROSS JOIN LATERAL ( \
-        SELECT r.id FROM runs r WHERE r.owner IS NULL AND r.due_us IS NOT NULL \
+      SELECT due.* FROM rung CROSS JOIN LATERAL ( \
+        SELECT r.id, r.connector, r.priority, r.due_us FROM runs r \
+        WHERE r.owner IS NULL AND r.due_us IS NOT NULL \
           AND r.priority = rung.priority AND r.due_us <= $2 \
           AND (r.connector IS NULL OR r.connector <> ALL($4)) \
         ORDER BY r.due_us LIMIT $3 FOR UPDATE SKIP LOCKED) due \
-      LIMIT $3) \
-    UPDATE runs SET owner = $1, token = token + 1 FROM picked WHERE runs.id = ANY (ARRAY[picked.id]) \
+      LIMIT $3), \
+    numbered AS (SELECT id, connector, \
+      row_number() OVER (PARTITION BY connector ORDER BY priority, due_us) AS nth FROM picked), \
+    taken AS MATERIALIZED (SELECT id FROM numbered \
+      LEFT JOIN UNNEST($5::text[], $6::bigint[]) AS room (name, runs) ON room.name = connector \
+      WHERE connector IS NULL OR nth <= COALESCE(room.runs, $7)) \
+    UPDATE runs SET owner = $1, token = token + 1 FROM taken WHERE runs.id = ANY (ARRAY[taken.id]) \
     RETURNING runs.id, token, open_children, task_id, body";
 
 pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {
@@ -220,12 +228,20 @@ async fn try_claim(
     now: Timestamp,
     keep: &Keep,
 ) -> Stored<Vec<Claimed>> {
-    let without: Vec<&str> = keep.without.iter().map(ConnectorName::as_str).collect();
+    let rooms = keep.room.iter();
+    let (names, rooms): (Vec<&str>, Vec<i64>) = rooms
+        .map(|(name, runs)| (name.as_str(), i64::from(*runs)))
+        .unzip();
+    let full = names.iter().zip(&rooms).filter(|(_, runs)| **runs == 0);
+    let full: Vec<&str> = full.map(|(name, _)| *name).collect();
     let rows = sqlx::query_as::<_, LeasedRow>(CLAIM)
         .bind(keep.worker.0)
         .bind(micros(now))
         .bind(i64::from(keep.at_most))
-        .bind(without)
+        .bind(full)
+        .bind(names)
+        .bind(rooms)
+        .bind(i64::from(keep.share))
         .fetch_all(&mut *connection)
         .await?;
     let mut claimed = handed(connection, rows).await?;

@@ -170,15 +170,22 @@ pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Store
     let mut tx = writer.begin("claim").await?;
     let rows = sqlx::query_as::<_, LeasedRow>(
         "UPDATE runs SET owner = ?1, token = token + 1 WHERE id IN ( \
-           SELECT id FROM runs WHERE owner IS NULL AND due_us IS NOT NULL AND due_us <= ?2 \
-             AND (connector IS NULL OR connector NOT IN (SELECT value FROM json_each(?4))) \
-           ORDER BY priority, due_us LIMIT ?3) \
+           SELECT numbered.id FROM (SELECT id, connector, row_number() \
+               OVER (PARTITION BY connector ORDER BY priority, due_us) AS nth \
+             FROM (SELECT id, connector, priority, due_us FROM runs \
+               WHERE owner IS NULL AND due_us IS NOT NULL AND due_us <= ?2 \
+               AND (connector IS NULL \
+                 OR connector NOT IN (SELECT key FROM json_each(?4) WHERE value = 0)) \
+               ORDER BY priority, due_us LIMIT ?3)) AS numbered \
+           LEFT JOIN json_each(?4) AS room ON room.key = numbered.connector \
+           WHERE numbered.connector IS NULL OR numbered.nth <= COALESCE(room.value, ?5)) \
          RETURNING id, token, open_children, task_id, body",
     )
     .bind(keep.worker.0)
     .bind(micros(now))
     .bind(keep.at_most)
-    .bind(json(&keep.without)?)
+    .bind(json(&keep.room)?)
+    .bind(keep.share)
     .fetch_all(&mut *tx)
     .await?;
     let mut claimed = handed(&mut tx, rows).await?;
