@@ -149,7 +149,7 @@ impl Estate {
             wiki_url: wiki_site.url(),
             wiki: Arc::new(AsyncMutex::new(wiki_site)),
         };
-        let secrets = initial_secrets(&directory, &crm, chance.as_ref());
+        let secrets = initial_secrets(&directory, &crm);
         if options.expired_token {
             directory.expire(CredentialRole::Writer);
         }
@@ -280,7 +280,8 @@ impl Estate {
     }
 }
 
-fn initial_secrets(directory: &Directory, crm: &Crm, chance: &dyn Chance) -> Vec<InitialSecret> {
+/// Payroll and wiki are files: what opens them is a right of this process.
+fn initial_secrets(directory: &Directory, crm: &Crm) -> Vec<InitialSecret> {
     let secret = |connector: &'static str, role: CredentialRole, id, value| InitialSecret {
         reference: format!("local:{connector}/{}", role.as_str()),
         connector,
@@ -294,13 +295,6 @@ fn initial_secrets(directory: &Directory, crm: &Crm, chance: &dyn Chance) -> Vec
         secrets.push(secret("directory", role, Some(id), value));
         let (id, value) = crm.issue(role, "set up by hand");
         secrets.push(secret("crm", role, Some(id), value));
-    }
-    // Files have no passwords of their own; the program keeps the roles apart all the same.
-    for connector in ["payroll", "wiki"] {
-        for role in [CredentialRole::Writer, CredentialRole::Verifier] {
-            let value = chance.id().simple().to_string();
-            secrets.push(secret(connector, role, None, value));
-        }
     }
     secrets
 }
