@@ -55,7 +55,7 @@ fn note(told: &mut Told, run: &Run, subject: &str) {
     told.under_way += usize::from(!at_rest(&run.stage));
     let account = match &run.body {
         RunBody::Removal(body) => Some(body.account.id.clone()),
-        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => None,
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
     };
     match (&run.stage, &account, &run.connector) {
         (Stage::Ended { end, .. }, Some(account), Some(connector)) if *end == End::Verified => {

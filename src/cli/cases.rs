@@ -166,7 +166,9 @@ fn tell(story: &CaseStory) -> String {
 fn run_row(run: &Run) -> Vec<String> {
     let account = match &run.body {
         RunBody::Removal(body) => body.account.login.clone(),
-        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => String::new(),
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+            String::new()
+        }
     };
     let stands = match &run.stage {
         Stage::Due { state, due } => format!("{state}, due {}", instant(*due)),

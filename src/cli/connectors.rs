@@ -1,6 +1,9 @@
-//! `clawback connectors`: list, show, check, test.
+//! `clawback connectors`: list, show, check, test, health, inventory, orphans.
 //!
 //! Owns how a manifest is told to a person. Secrets are shown as references only.
+
+mod health;
+mod known;
 
 use std::time::Duration;
 
@@ -15,7 +18,10 @@ use crate::app::probe::{self, Tried};
 use crate::app::vault;
 use crate::config;
 use crate::domain::access::Operation;
+use crate::domain::correlation::Rule;
+use crate::domain::health::Bounds;
 use crate::domain::id::{AccountId, ConnectorName};
+use crate::domain::time::Timestamp;
 
 /// What to do with connectors.
 #[derive(Debug, Subcommand)]
@@ -30,6 +36,27 @@ pub enum Command {
     /// Try every credential at its target: the smallest real work, nothing is changed.
     Check {
         /// Only this connector.
+        name: Option<String>,
+    },
+    /// How connectors stand, judged by what they answered lately.
+    Health {
+        /// Only this connector, with its history.
+        name: Option<String>,
+        /// All of its history from then on, for example 2026-11-01T00:00:00Z.
+        #[arg(long, requires = "name", value_name = "INSTANT")]
+        since: Option<Timestamp>,
+    },
+    /// The accounts of one target as last seen, with their age.
+    Inventory {
+        /// Its name.
+        name: String,
+        /// Only this account, by id or login, with its entitlements.
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+    },
+    /// Accounts without a subject: told, never removed.
+    Orphans {
+        /// Only of this connector.
         name: Option<String>,
     },
     /// Examine one connector: does it tell the truth, and keep within its bounds?
@@ -49,12 +76,28 @@ pub enum Command {
     },
 }
 
+/// What health and inventory must know of a manifest.
+struct Watched {
+    name: ConnectorName,
+    bounds: Bounds,
+    rule: Rule,
+}
+
 /// Carries out the command.
 #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let registry = config::connectors(&settings, &context.clock)?;
     let declared = probe::declared(&registry);
+    let watched = |only: Option<&str>| -> Vec<Watched> {
+        let all = registry.iter().map(|connector| Watched {
+            name: connector.name().clone(),
+            bounds: connector.manifest().bounds(),
+            rule: connector.manifest().correlation.clone(),
+        });
+        all.filter(|one| only.is_none_or(|name| one.name.as_str() == name))
+            .collect()
+    };
     let find = |name: &str| {
         let found = declared.iter().find(|fact| fact["name"] == name);
         found.ok_or_else(|| Stop::NotFound {
@@ -84,6 +127,23 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 &probe::connectors(&registry, vault, name.as_ref()).await,
             )
         }
+        Command::Health { name, since } => {
+            let Some(name) = name else {
+                return health::all(context, &watched(None)).await;
+            };
+            find(&name)?;
+            health::one(context, &watched(Some(&name)), since).await
+        }
+        Command::Inventory { name, account } => {
+            find(&name)?;
+            known::inventory(context, &ConnectorName(name), account.as_deref()).await
+        }
+        Command::Orphans { name } => {
+            if let Some(name) = &name {
+                find(name)?;
+            }
+            known::lost(context, &watched(name.as_deref())).await
+        }
         Command::Test {
             name,
             account,
@@ -101,6 +161,16 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             let points = examine::connector(&registry, vault, &name, &order).await;
             examined(context, &points.unwrap_or_default())
         }
+    }
+}
+
+/// A time span for people, in its largest whole unit.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -198,4 +268,15 @@ fn tell(fact: &Value) -> String {
         sheet(&rows),
         credentials.join("\n  ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_unit_that_a_person_would_use() {
+        let told = [119, 120, 7_199, 7_200, 172_799, 172_800].map(age);
+        assert_eq!(told, ["119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]);
+    }
 }

@@ -34,15 +34,17 @@ pub struct Guarded {
     manifest: Manifest,
     connector: Arc<dyn Connector>,
     brakes: Brakes,
+    vitals: Vitals,
 }
 
 impl Guarded {
     /// Puts `connector` behind the guard of `manifest`.
     pub fn new(manifest: Manifest, connector: Arc<dyn Connector>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            brakes: Brakes::new(&manifest.limits, clock),
+            brakes: Brakes::new(&manifest.limits, Arc::clone(&clock)),
             manifest,
             connector,
+            vitals: Vitals::new(clock),
         }
     }
 
@@ -56,9 +58,27 @@ impl Guarded {
         &self.manifest.name
     }
 
+    /// What this worker notices of its health.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
     /// All accounts, with the count held against the manifest's band.
     pub async fn list(&self, credential: &Credential) -> Result<Listing, Failure> {
-        let judge = self.judge(Purpose::List);
+        self.listing(credential, Purpose::List).await
+    }
+
+    /// The same for a scheduled survey, which is told apart from the calls of runs.
+    pub async fn survey(&self, credential: &Credential) -> Result<Listing, Failure> {
+        self.listing(credential, Purpose::Survey).await
+    }
+
+    async fn listing(
+        &self,
+        credential: &Credential,
+        purpose: Purpose<'_>,
+    ) -> Result<Listing, Failure> {
+        let judge = self.judge(purpose);
         let call = judge.call(credential);
         let within = self.manifest.limits.listing_timeout_seconds;
         let work = self.connector.list(&call);
@@ -99,6 +119,9 @@ impl Guarded {
         let answer = self
             .run(&judge, self.manifest.limits.timeout_seconds, work)
             .await;
+        if matches!(answer, Ok(Answered::Accepted)) && change.operation == Operation::Delete {
+            self.vitals.deleted();
+        }
         tracing::info!(
             connector = %self.manifest.name,
             operation = change.operation.as_str(),
@@ -164,6 +187,15 @@ impl Guarded {
             .await
     }
 
+    /// Counts a call of a run; a survey tells what it came to by itself.
+    fn note(&self, purpose: Purpose<'_>, failed: Option<FailureClass>) {
+        match purpose {
+            Purpose::List | Purpose::Read(_) => self.vitals.note(false, failed),
+            Purpose::Change(_) => self.vitals.note(true, failed),
+            Purpose::Survey | Purpose::Try | Purpose::ListSecrets | Purpose::ChangeSecret => {}
+        }
+    }
+
     fn judge<'a>(&'a self, purpose: Purpose<'a>) -> Judge<'a> {
         Judge {
             manifest: &self.manifest,
@@ -227,8 +259,10 @@ impl Guarded {
         let _slot = match self.brakes.enter().await {
             Ok(slot) => slot,
             Err(turned_away) => {
-                let class = turned_away.class.as_str();
-                metrics::call(self.name().as_str(), operation, class, watch.seconds());
+                let class = turned_away.class;
+                self.note(judge.purpose, Some(class));
+                let seconds = watch.seconds();
+                metrics::call(self.name().as_str(), operation, class.as_str(), seconds);
                 return Err(turned_away);
             }
         };
@@ -248,36 +282,12 @@ impl Guarded {
         };
         let class = result.as_ref().err().map(|failure| failure.class);
         self.brakes.note(class);
+        self.note(judge.purpose, class);
         let name = self.name().as_str();
         let class = class.map_or("ok", FailureClass::as_str);
         metrics::call(name, operation, class, watch.seconds());
         metrics::breaker(name, self.brakes.is_open());
         result
-    }
-}
-
-/// What a call is for; requests outside it are refused.
-#[derive(Debug, Clone, Copy)]
-enum Purpose<'a> {
-    List,
-    Read(&'a AccountId),
-    Change(&'a Change),
-    Try,
-    ListSecrets,
-    ChangeSecret,
-}
-
-impl Purpose<'_> {
-    /// The name in metrics.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Read(_) => "read",
-            Self::Change(change) => change.operation.as_str(),
-            Self::Try => "try_credential",
-            Self::ListSecrets => "list_secrets",
-            Self::ChangeSecret => "change_secret",
-        }
     }
 }
 
@@ -322,7 +332,11 @@ impl<'a> Judge<'a> {
             (Purpose::Change(change), Some(named)) => change.account != *named,
             (Purpose::ListSecrets | Purpose::ChangeSecret, _) => true,
             (
-                Purpose::List | Purpose::Try | Purpose::Read(_) | Purpose::Change(_),
+                Purpose::List
+                | Purpose::Survey
+                | Purpose::Try
+                | Purpose::Read(_)
+                | Purpose::Change(_),
                 Some(_) | None,
             ) => false,
         };
@@ -340,6 +354,7 @@ impl<'a> Judge<'a> {
             Purpose::Change(change) if change.operation == operation => change,
             Purpose::Change(_)
             | Purpose::List
+            | Purpose::Survey
             | Purpose::Read(_)
             | Purpose::Try
             | Purpose::ListSecrets
@@ -391,7 +406,11 @@ impl<'a> Judge<'a> {
         let changes = match self.purpose {
             Purpose::ChangeSecret => true,
             Purpose::ListSecrets => false,
-            Purpose::List | Purpose::Read(_) | Purpose::Change(_) | Purpose::Try => {
+            Purpose::List
+            | Purpose::Survey
+            | Purpose::Read(_)
+            | Purpose::Change(_)
+            | Purpose::Try => {
                 return Err(refused(
                     "CB-GUARD-4",
                     format!("nobody asked for a secret: {}", request.line),
@@ -450,6 +469,13 @@ fn rotator_only(credential: &Credential) -> Result<(), Failure> {
 fn refused(code: &str, message: String) -> Failure {
     Failure::new(FailureClass::Refused, code, message)
 }
+
+mod purpose;
+mod vitals;
+
+pub use vitals::Vitals;
+
+use purpose::Purpose;
 
 #[cfg(test)]
 mod tests;

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use sha2::{Digest, Sha256};
 
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
 use crate::domain::estate::{ConnectorFacts, Instructions};
+use crate::domain::health::Bounds;
 use crate::domain::id::ConnectorName;
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
@@ -60,6 +62,8 @@ pub struct Manifest {
     pub expect: Expect,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+    /// SHA-256 of the file's text: names exactly what was written.
+    pub digest: String,
 }
 
 /// One credential: where its secret lies and how it ages.
@@ -99,6 +103,18 @@ impl Manifest {
                 .collect(),
             overlap_seconds: self.overlap_seconds,
             fallback: self.fallback.clone(),
+        }
+    }
+
+    /// What health is judged by.
+    pub fn bounds(&self) -> Bounds {
+        let deciding = self.correlation.pairs.iter().filter(|pair| pair.decides);
+        Bounds {
+            refresh_seconds: self.expect.refresh_seconds,
+            max_data_age_seconds: self.expect.max_data_age_seconds,
+            change_at_most_percent: self.expect.change_at_most_percent,
+            deciding: deciding.map(|pair| pair.attribute.clone()).collect(),
+            manifest: self.digest.clone(),
         }
     }
 
@@ -170,8 +186,15 @@ impl Manifest {
                 steps: Vec::new(),
                 deadline_hours: 0,
             }),
+            digest: digest(root.text()),
         }
     }
+}
+
+fn digest(text: &str) -> String {
+    let bytes = Sha256::digest(text);
+    let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
+    hex.collect()
 }
 
 /// A string that must be there and hold something.

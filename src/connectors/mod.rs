@@ -23,6 +23,6 @@ mod scim;
 mod sql;
 
 pub use contract::*;
-pub use guard::Guarded;
+pub use guard::{Guarded, Vitals};
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
 pub use registry::Registry;

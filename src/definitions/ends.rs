@@ -27,7 +27,7 @@ fn proves(kind: RunKind, end: End, action: &Action, outcome: OutcomeKey) -> bool
             RunKind::Removal => {
                 matches!(action, Action::Verify { .. }) && outcome == OutcomeKey::Absent
             }
-            RunKind::Rotation => false,
+            RunKind::Rotation | RunKind::Care => false,
         },
         End::Rotated => {
             kind == RunKind::Rotation
@@ -56,7 +56,7 @@ fn proof_of(kind: RunKind, end: End) -> &'static str {
 /// target.
 pub fn checks(kind: RunKind) -> &'static str {
     match kind {
-        RunKind::Case => "",
+        RunKind::Case | RunKind::Care => "",
         RunKind::Discovery => "`find_accounts`",
         RunKind::Removal => "`verify`",
         RunKind::Rotation => "`test_secret` or `prove_rejected`",
@@ -66,7 +66,7 @@ pub fn checks(kind: RunKind) -> &'static str {
 /// True when this action can check a person's claim.
 pub fn can_check(kind: RunKind, action: &Action) -> bool {
     match kind {
-        RunKind::Case => false,
+        RunKind::Case | RunKind::Care => false,
         RunKind::Discovery => matches!(action, Action::FindAccounts),
         RunKind::Removal => matches!(
             action,

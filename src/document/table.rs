@@ -121,6 +121,11 @@ impl<'d> Table<'d> {
         &self.path
     }
 
+    /// The text of the whole document.
+    pub fn text(&self) -> &str {
+        self.document.text
+    }
+
     /// Notes a problem at `line` of this document.
     pub fn report(&self, line: u32, message: impl Into<String>, remedy: impl Into<String>) {
         self.document.report(line, message, remedy);

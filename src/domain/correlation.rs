@@ -82,7 +82,7 @@ pub fn correlate(
     Ok(matched)
 }
 
-fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
+pub(super) fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
     match name {
         "id" => Some(account.id.as_str()),
         "login" => Some(account.login.as_str()),

@@ -176,6 +176,15 @@ impl RunId {
         ))
     }
 
+    /// The run that holds the task about a connector that has been in this state since `at`.
+    pub fn care(connector: &ConnectorName, state: &str, at: Timestamp) -> Self {
+        Self(derive_at(
+            at.as_millisecond().unsigned_abs(),
+            Uuid::nil(),
+            &[b"care", connector.0.as_bytes(), state.as_bytes()],
+        ))
+    }
+
     /// The one fallback task that this run can have.
     pub fn task(self) -> TaskId {
         TaskId(derive(self.0, &[b"task"]))
@@ -184,6 +193,21 @@ impl RunId {
     /// The message that tells about this run's step `sequence`.
     pub fn message(self, sequence: u64) -> MessageId {
         MessageId(derive(self.0, &[b"message", &sequence.to_be_bytes()]))
+    }
+}
+
+impl MessageId {
+    /// The message that tells that a connector's state changed with the survey begun at `at`.
+    pub fn health(connector: &ConnectorName, at: Timestamp) -> Self {
+        Self(derive_at(
+            at.as_millisecond().unsigned_abs(),
+            Uuid::nil(),
+            &[
+                b"health",
+                connector.0.as_bytes(),
+                &at.as_microsecond().to_be_bytes(),
+            ],
+        ))
     }
 }
 

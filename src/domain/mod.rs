@@ -10,6 +10,7 @@ pub mod command;
 pub mod correlation;
 pub mod estate;
 pub mod event;
+pub mod health;
 pub mod id;
 pub mod obey;
 pub mod outcome;

@@ -5,10 +5,12 @@
 
 use super::command::{Answer, Command, Wish};
 use super::rotation::Trigger;
-use super::run::{Run, Stage};
+use super::run::{Run, RunBody, Stage};
 use super::settlement::Obedience;
 use super::step::{Given, claim as claim_of, rotation_run, set_claim};
-use super::task::{Attestation, CloseClaim, FallbackTask, TaskNote, TaskState};
+use super::task::{Attestation, CloseClaim, Closure, FallbackTask, TaskNote, TaskState};
+use super::time::Timestamp;
+use super::workflow::End;
 
 /// Decides one command, given the task and the free run that it is about.
 #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
@@ -24,6 +26,7 @@ pub fn obey(
         task: None,
         run: None,
         rotation: None,
+        survey: None,
     };
     if let Wish::RotateSecret { connector, role } = &command.wish {
         let trigger = Trigger::Demand {
@@ -104,10 +107,19 @@ pub fn obey(
     if let Some(claim) = claim {
         let mut run = run.clone();
         set_claim(&mut run.body, Some(claim));
-        if let Stage::WithPerson { next_try, .. } = &mut run.stage {
-            *next_try = Some(given.now);
+        if let RunBody::Care(body) = &run.body {
+            let connector = body.connector.clone();
+            if !given.estate.connectors.contains_key(&connector) {
+                return retired(obedience, task, run, given.now);
+            }
+            obedience.answer = yes("the connector is being surveyed");
+            obedience.survey = Some(connector);
+        } else {
+            if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+                *next_try = Some(given.now);
+            }
+            obedience.answer = yes("the target is being looked at");
         }
-        obedience.answer = yes("the target is being looked at");
         obedience.run = Some(run);
     } else if claim_of(&run.body).is_some() {
         // What a person takes back is no longer theirs to have proved or attested.
@@ -116,6 +128,46 @@ pub fn obey(
         obedience.run = Some(run);
     }
     obedience.task = Some(task);
+    obedience
+}
+
+/// No manifest names the connector any more, so no survey will ever check the claim: only a
+/// statement closes the task.
+fn retired(
+    mut obedience: Obedience,
+    mut task: FallbackTask,
+    mut run: Run,
+    now: Timestamp,
+) -> Obedience {
+    let claim = claim_of(&run.body).cloned();
+    let Some((claim, attested)) = claim
+        .as_ref()
+        .and_then(|claim| Some((claim, claim.attestation.as_ref()?)))
+    else {
+        obedience.answer = no(
+            "CB-HEALTH-3",
+            "no manifest names the connector any more: attest that it is gone",
+        );
+        return obedience;
+    };
+    task.history.push(TaskNote {
+        at: now,
+        by: claim.by.clone(),
+        text: format!("{} attests: {}", attested.by, attested.statement),
+    });
+    task.state = TaskState::Closed {
+        how: Closure::Attested,
+        by: claim.by.clone(),
+        at: now,
+    };
+    run.step += 1;
+    run.task = None;
+    run.stage = Stage::Ended {
+        end: End::Attested,
+        at: now,
+    };
+    obedience.task = Some(task);
+    obedience.run = Some(run);
     obedience
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
 use super::event::Urgency;
+use super::health::CareBody;
 use super::id::{
     CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
 };
@@ -126,6 +127,8 @@ pub enum RunBody {
     Removal(Box<RemovalBody>),
     /// Of a rotation.
     Rotation(Box<RotationBody>),
+    /// Of the care of a connector.
+    Care(Box<CareBody>),
 }
 
 /// One case.

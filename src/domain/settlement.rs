@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Account;
 use super::command::Answer;
-use super::id::{CaseId, CommandId, EntitlementId, EventKey, MessageId, RunId, StateName};
+use super::id::{
+    CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
+};
 use super::outcome::{Failure, FailureClass};
 use super::rotation::RotationFacts;
 use super::run::Run;
@@ -214,4 +216,6 @@ pub struct Obedience {
     pub run: Option<Run>,
     /// A rotation to begin.
     pub rotation: Option<Run>,
+    /// A connector to be surveyed at once.
+    pub survey: Option<ConnectorName>,
 }

@@ -7,6 +7,8 @@
 use serde_json::json;
 
 use super::access::Entitlement;
+use super::health::{Sample, State};
+use super::id::{ConnectorName, MessageId};
 use super::run::{Run, RunBody};
 use super::settlement::OutboxMessage;
 use super::task::FallbackTask;
@@ -48,6 +50,43 @@ pub fn task(run: &Run, task: &FallbackTask, topic: &str, now: Timestamp) -> Outb
     )
 }
 
+/// The message that a connector's state changed (`docs/schemas`).
+pub fn health(
+    connector: &ConnectorName,
+    was: State,
+    sample: &Sample,
+    privileged: bool,
+    topic: &str,
+    now: Timestamp,
+) -> OutboxMessage {
+    let id = MessageId::health(connector, sample.at);
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "urn:clawback",
+        "type": "clawback.connector.health.v1",
+        "subject": connector,
+        "time": now,
+        "datacontenttype": "application/json",
+        "data": {
+            "connector": connector,
+            "privileged": privileged,
+            "was": was,
+            "state": sample.state,
+            "reason": sample.reason,
+            "last_good_survey": sample.surveyed,
+            "last_good_read": sample.read,
+            "last_good_write": sample.write,
+            "accounts": sample.accounts,
+            "failure": sample.failure.as_ref().map(|(class, code)| json!({
+                "class": class,
+                "code": code,
+            })),
+        },
+    });
+    structured(id, connector.as_str(), &event, topic, now)
+}
+
 fn message(
     run: &Run,
     what: &str,
@@ -68,10 +107,21 @@ fn message(
         "datacontenttype": "application/json",
         "data": data,
     });
+    structured(id, &key.to_string(), &event, topic, now)
+}
+
+/// A CloudEvent in structured mode.
+fn structured(
+    id: MessageId,
+    key: &str,
+    event: &serde_json::Value,
+    topic: &str,
+    now: Timestamp,
+) -> OutboxMessage {
     OutboxMessage {
         id,
         topic: topic.to_owned(),
-        key: key.to_string().into_bytes(),
+        key: key.as_bytes().to_vec(),
         headers: vec![(
             "content-type".to_owned(),
             b"application/cloudevents+json; charset=utf-8".to_vec(),
@@ -110,6 +160,12 @@ pub fn about(body: &RunBody) -> (String, Option<String>, Vec<Entitlement>, Optio
         ),
         RunBody::Rotation(body) => (
             format!("{} secret of {}", body.role.as_str(), body.connector),
+            None,
+            Vec::new(),
+            None,
+        ),
+        RunBody::Care(body) => (
+            format!("connector {}", body.connector),
             None,
             Vec::new(),
             None,

@@ -96,6 +96,13 @@ impl CredentialRole {
             Self::Rotator => "rotator",
         }
     }
+
+    /// The role with this name.
+    pub fn from_name(text: &str) -> Option<Self> {
+        [Self::Writer, Self::Verifier, Self::Rotator]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
 }
 
 /// Whether a read saw all that it should have seen.
@@ -220,7 +227,7 @@ pub fn judge(
 }
 
 /// What of `account` should not be there, in words for a person.
-fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
+pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
     let mut left = Vec::new();
     match expectation {
         Expectation::AccountGone => left.push(format!("account {} is there", account.login)),

@@ -27,10 +27,12 @@ pub enum RunKind {
     Removal,
     /// Replace one of a connector's own secrets.
     Rotation,
+    /// Hold the task about a connector that is not well; surveys move it, no workflow does.
+    Care,
 }
 
 impl RunKind {
-    /// Every kind.
+    /// Every kind that a workflow file can describe.
     pub const ALL: [Self; 4] = [Self::Case, Self::Discovery, Self::Removal, Self::Rotation];
 
     /// The name in files and tables.
@@ -40,6 +42,7 @@ impl RunKind {
             Self::Discovery => "discovery",
             Self::Removal => "removal",
             Self::Rotation => "rotation",
+            Self::Care => "care",
         }
     }
 

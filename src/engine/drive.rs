@@ -264,6 +264,6 @@ fn is_held(run: &Run, committed: Timestamp) -> bool {
 pub(super) fn removal(run: &Run) -> Option<&crate::domain::run::RemovalBody> {
     match &run.body {
         RunBody::Removal(body) => Some(body),
-        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => None,
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
     }
 }

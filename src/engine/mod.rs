@@ -5,12 +5,14 @@
 //! crash could lose: leases run out, positions are committed before their effects.
 
 mod admit;
+mod again;
 mod crew;
 mod drive;
 mod perform;
 mod scout;
 mod settings;
 mod settle;
+mod survey;
 mod sweep;
 mod tell;
 #[cfg(test)]

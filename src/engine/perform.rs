@@ -18,7 +18,7 @@ use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
-use crate::store::Inventory;
+use crate::store::{KnownAccount, Listed};
 
 use super::drive::removal;
 use super::tell::Attempt;
@@ -83,18 +83,34 @@ impl Engine {
             subject,
             &listing.accounts,
         )?;
-        self.remember(connector.name(), at, listing.accounts).await;
+        let believed = connector.vitals().believed(listing.completeness).gap();
+        if let (true, Some(gap)) = (matched.is_empty(), believed) {
+            // What it shows is there; that it shows no more proves nothing while it is drifted.
+            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+        }
+        if connector.vitals().is_worth_keeping() {
+            self.remember(connector.name(), at, believed.is_none(), listing.accounts)
+                .await;
+        }
         Ok(matched)
     }
 
-    /// Keeps a complete listing for the person who takes over when the target is away.
-    async fn remember(&self, connector: &ConnectorName, at: Timestamp, accounts: Vec<Account>) {
-        let inventory = Inventory {
+    /// Keeps a listing for the person who takes over when the target is away.
+    async fn remember(
+        &self,
+        connector: &ConnectorName,
+        at: Timestamp,
+        whole: bool,
+        accounts: Vec<Account>,
+    ) {
+        let listed = Listed {
             connector: connector.clone(),
             at,
+            credential: CredentialRole::Verifier,
+            whole,
             accounts,
         };
-        if let Err(error) = self.store.save_inventory(&inventory).await {
+        if let Err(error) = self.store.save_inventory(&listed).await {
             tracing::warn!(
                 connector = connector.as_str(),
                 error = &error as &dyn std::error::Error,
@@ -112,9 +128,13 @@ impl Engine {
             return;
         };
         let rule = &connector.manifest().correlation;
-        if let Ok(accounts) = correlate(rule, subject, &inventory.accounts) {
+        let known = inventory.accounts.iter();
+        let accounts: Vec<_> = known.map(|known| known.account.clone()).collect();
+        if let Ok(accounts) = correlate(rule, subject, &accounts) {
+            let theirs = |known: &&KnownAccount| accounts.iter().any(|a| a.id == known.account.id);
+            let oldest = inventory.accounts.iter().filter(theirs);
+            body.found_at = oldest.map(|known| known.seen).min().or(inventory.whole_at);
             body.found = accounts;
-            body.found_at = Some(inventory.at);
         }
     }
 

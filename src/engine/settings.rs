@@ -21,6 +21,8 @@ pub struct Settings {
     pub bury_milliseconds: u64,
     /// How often it looks for secrets that are due.
     pub sweep_seconds: u64,
+    /// How often it looks for connectors that are to be surveyed; when is in their manifests.
+    pub survey_milliseconds: u64,
     /// Settlements in one commit at most.
     pub settlements_per_commit: usize,
     /// Where status events go; `None` writes none.
@@ -36,6 +38,7 @@ impl Default for Settings {
             poll_milliseconds: 50,
             bury_milliseconds: 500,
             sweep_seconds: 60,
+            survey_milliseconds: 2000,
             settlements_per_commit: 512,
             status_topic: Some("clawback.status.v1".to_owned()),
         }
@@ -59,6 +62,12 @@ impl Settings {
             poll_milliseconds: number("poll_milliseconds", 5, 60_000, default.poll_milliseconds),
             bury_milliseconds: number("bury_milliseconds", 50, 60_000, default.bury_milliseconds),
             sweep_seconds: number("sweep_seconds", 1, 86_400, default.sweep_seconds),
+            survey_milliseconds: number(
+                "survey_milliseconds",
+                10,
+                600_000,
+                default.survey_milliseconds,
+            ),
             settlements_per_commit: per_commit as usize,
             status_topic: match table.string("status_topic") {
                 Some(topic) if topic.value.is_empty() => None,

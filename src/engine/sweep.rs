@@ -24,7 +24,10 @@ impl Engine {
             .filter(|run| !run.stage.ended())
             .filter_map(|run| match &run.body {
                 RunBody::Rotation(body) => Some((body.connector.clone(), body.role)),
-                RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Removal(_) => None,
+                RunBody::Case(_)
+                | RunBody::Discovery(_)
+                | RunBody::Removal(_)
+                | RunBody::Care(_) => None,
             })
             .collect();
         let manifests = self.registry.iter().map(|connector| connector.manifest());

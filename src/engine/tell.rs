@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::id::CaseId;
+use crate::domain::health::{Advance, Standing, State, seconds_between};
+use crate::domain::id::{CaseId, ConnectorName};
 use crate::domain::rotation::SecretAge;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Admission, AdmissionDecision, Outcome};
@@ -125,7 +126,8 @@ pub(super) fn committed(run: &Run, before: Option<Verdict>, at: Timestamp) {
             let traceparent = body.traceparent.as_deref();
             story::finish(story_of(run), body.recorded, at, end.as_str(), traceparent);
         }
-        (RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_), _) => {}
+        (RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_), _) => {
+        }
     }
 }
 
@@ -172,6 +174,43 @@ impl Admissions {
             }
             committed(&run, None, at);
         }
+    }
+}
+
+/// How a connector stands, whoever surveyed it.
+pub(super) fn health(connector: &ConnectorName, standing: &Standing, state: State, now: Timestamp) {
+    let name = connector.as_str();
+    for other in State::ALL {
+        metrics::connector_state(name, other.as_str(), other == state);
+    }
+    let age = |at: Option<Timestamp>| at.map(|at| seconds_between(at, now));
+    metrics::connector_ages(
+        name,
+        age(standing.surveyed),
+        age(standing.read),
+        age(standing.write),
+    );
+    if let Some(accounts) = standing.accounts {
+        metrics::connector_accounts(name, accounts);
+    }
+}
+
+/// A survey was committed.
+pub(super) fn surveyed(connector: &ConnectorName, before: &Standing, kept: &Advance) {
+    let sample = &kept.sample;
+    let failure = sample.failure.as_ref();
+    let class = failure.map_or("ok", |(class, _)| class.as_str());
+    if sample.state == before.state {
+        tracing::debug!(%connector, state = %sample.state, class, "surveyed");
+    } else if sample.state.is_away() {
+        let (was, reason) = (before.state, sample.reason.as_str());
+        tracing::warn!(%connector, %was, state = %sample.state, reason, "a connector is not well");
+    } else {
+        tracing::info!(%connector, was = %before.state, state = %sample.state, "a connector is well");
+    }
+    if sample.seen_again > 0 {
+        let (count, came_back) = (sample.seen_again, sample.came_back);
+        tracing::info!(%connector, count, came_back, "settled removals were seen again");
     }
 }
 

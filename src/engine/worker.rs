@@ -19,6 +19,7 @@ use crate::store::Claimed;
 
 use super::crew::{Hands, Place, Shares};
 use super::scout::Scout;
+use super::survey::Surveyor;
 use super::{Crew, Engine, EngineError, Writer};
 
 /// When the worker last proved that it lives: read by the readiness probe.
@@ -136,6 +137,7 @@ struct Life {
     runs: JoinSet<()>,
     scribe: JoinSet<()>,
     scout: JoinSet<()>,
+    surveyor: JoinSet<()>,
 }
 
 impl Life {
@@ -150,6 +152,8 @@ impl Life {
         };
         let mut scout = JoinSet::new();
         scout.spawn(Scout::new(engine.clone(), hands.clone(), pulse.clone()).run());
+        let mut surveyor = JoinSet::new();
+        surveyor.spawn(Surveyor::new(engine.clone(), crew.clone()).run());
         let (writer, commits) = Writer::new(engine.clone(), hands);
         let mut scribe = JoinSet::new();
         scribe.spawn(commits.run());
@@ -161,6 +165,7 @@ impl Life {
             runs: JoinSet::new(),
             scribe,
             scout,
+            surveyor,
         }
     }
 
@@ -194,6 +199,12 @@ impl Life {
                 }
                 Some(kept) = self.kept.recv() => self.take_on(kept),
                 Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
+                // Health is beside the work: it never ends a life.
+                Some(_) = self.surveyor.join_next(), if !self.surveyor.is_empty() => {
+                    tracing::error!("the surveyor panicked; it begins anew");
+                    let surveyor = Surveyor::new(engine, self.crew.clone());
+                    self.surveyor.spawn(surveyor.run());
+                }
                 // Both go on until the drain, unless they panic.
                 Some(_) = self.scout.join_next() => {
                     self.abandon().await;
@@ -238,6 +249,7 @@ impl Life {
         self.crew.drain();
         let settled = async {
             while self.scout.join_next().await.is_some() {}
+            while self.surveyor.join_next().await.is_some() {}
             while self.runs.join_next().await.is_some() {
                 // Children and parents that were kept meanwhile go back unused.
                 while self.kept.try_recv().is_ok() {}
@@ -248,6 +260,7 @@ impl Life {
                 "some runs did not finish their step in time; their leases are given back"
             );
             self.scout.shutdown().await;
+            self.surveyor.shutdown().await;
             self.runs.shutdown().await;
         }
         drop(self.writer);
@@ -257,6 +270,7 @@ impl Life {
 
     async fn abandon(mut self) {
         self.scout.shutdown().await;
+        self.surveyor.shutdown().await;
         self.runs.shutdown().await;
         self.scribe.shutdown().await;
     }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::access::Account;
 use crate::domain::command::{Answer, Command};
 use crate::domain::event::{Origin, RecordedEvent};
+use crate::domain::health::{Advance, Sample, Standings, Tally};
 use crate::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, EventKey, FencingToken,
     MessageId, RunId, TaskId, WorkerId,
@@ -23,7 +23,7 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
-use super::StoreError;
+use super::{AdvanceFn, Inventory, Listed, RunsEnded, StoreError, SurveyLease, SurveyWanted};
 
 /// Result of a store call.
 pub type Stored<T> = Result<T, StoreError>;
@@ -130,10 +130,46 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     // --- inventory ---
 
-    /// Replaces what is known of one target by a complete listing.
-    async fn save_inventory(&self, inventory: &Inventory) -> Stored<()>;
-    /// What the last complete listing of one target showed.
+    /// Takes a listing in: what it showed is refreshed, and what a complete one did not show is taken
+    /// away. A listing begun before the last complete one changes nothing.
+    async fn save_inventory(&self, listed: &Listed) -> Stored<()>;
+    /// What is known of one target's accounts, by id; `None` when it was never listed.
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>>;
+
+    // --- health of connectors ---
+
+    /// Leases the surveys among `wanted` that are due, each to one worker at a time. A connector that
+    /// was never surveyed is due at once; the lease of a worker that is gone counts for nothing.
+    async fn take_surveys(
+        &self,
+        worker: WorkerId,
+        now: Timestamp,
+        wanted: &[SurveyWanted],
+        at_most: u32,
+    ) -> Stored<Vec<SurveyLease>>;
+    /// Commits what a survey came to: the standing, a sample (of which the newest
+    /// [`SAMPLES_KEPT`] of a connector are kept), tasks and messages. `advance` decides in the same
+    /// transaction, given the standing and the open tasks about the connector. Returns what was
+    /// committed; nothing when the lease has moved on.
+    async fn keep_survey(
+        &self,
+        lease: &SurveyLease,
+        advance: AdvanceFn<'_>,
+    ) -> Stored<Option<Advance>>;
+    /// Adds what runs' calls came to, one entry for each connector.
+    async fn note_calls(&self, tallies: &BTreeMap<ConnectorName, Tally>) -> Stored<()>;
+    /// How each connector stands that was ever surveyed or called.
+    async fn standings(&self) -> Stored<Standings>;
+    /// Samples of one connector from `since` on, newest first.
+    async fn samples(
+        &self,
+        connector: &ConnectorName,
+        since: Timestamp,
+        limit: u32,
+    ) -> Stored<Vec<Sample>>;
+    /// Runs at one target that settled something: removals that ended verified or attested, and
+    /// discoveries that ended on a person's word, in the order of their ends.
+    async fn runs_ended(&self, which: &RunsEnded) -> Stored<Vec<Run>>;
 
     // --- operators ---
 
@@ -293,17 +329,6 @@ pub struct StoredDefinition {
     pub version: u32,
     /// The checked workflow as JSON.
     pub json: String,
-}
-
-/// What a complete listing of one target showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inventory {
-    /// The target.
-    pub connector: ConnectorName,
-    /// When the listing was begun.
-    pub at: Timestamp,
-    /// All accounts.
-    pub accounts: Vec<Account>,
 }
 
 /// Which cases to list.

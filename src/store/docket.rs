@@ -174,7 +174,7 @@ fn tenant_of(run: &Run) -> Option<&str> {
     match &run.body {
         RunBody::Case(body) => Some(&body.subject.tenant),
         RunBody::Discovery(body) => Some(&body.subject.tenant),
-        RunBody::Removal(_) | RunBody::Rotation(_) => None,
+        RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod conformance;
 mod contract;
 mod docket;
 mod error;
+mod estate;
 mod intake;
 mod plan;
 mod postgres;
@@ -29,6 +30,7 @@ use crate::domain;
 
 pub use contract::*;
 pub use error::StoreError;
+pub use estate::*;
 pub use settings::Settings;
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].

@@ -6,15 +6,18 @@
 use uuid::Uuid;
 
 use crate::domain::event::RecordedEvent;
-use crate::domain::id::{CaseId, EntitlementId, EventKey, MessageId, RunId, StateName};
+use crate::domain::id::{
+    CaseId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
+};
 use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase, JournalEntry, OutboxMessage};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{End, OutcomeKey};
 
 use super::shape::{corrupt, instant, micros, parsed, run_of};
-use super::{CaseReport, Counts, DeadLetter, Stored};
+use super::{CaseReport, Counts, DeadLetter, Inventory, KnownAccount, Stored};
 
 /// A run as it is handed to a worker.
 #[derive(sqlx::FromRow)]
@@ -36,6 +39,52 @@ pub(super) struct RunRow {
 impl RunRow {
     pub(super) fn run(&self) -> Stored<Run> {
         run_of(self.id, &self.body)
+    }
+}
+
+/// One account as last seen.
+#[derive(sqlx::FromRow)]
+pub(super) struct KnownRow {
+    account: String,
+    seen_us: i64,
+    credential: String,
+    whole: bool,
+    body: String,
+}
+
+impl KnownRow {
+    /// What is known of one target: its rows, and when it was last listed completely.
+    pub(super) fn inventory(
+        connector: &ConnectorName,
+        whole_us: Option<i64>,
+        rows: &[Self],
+    ) -> Stored<Option<Inventory>> {
+        if whole_us.is_none() && rows.is_empty() {
+            return Ok(None);
+        }
+        let whole_at = whole_us.map(|at| {
+            Timestamp::from_microsecond(at)
+                .map_err(|error| corrupt("inventories", "at_us", connector, &error))
+        });
+        Ok(Some(Inventory {
+            connector: connector.clone(),
+            whole_at: whole_at.transpose()?,
+            accounts: rows.iter().map(Self::known).collect::<Stored<_>>()?,
+        }))
+    }
+
+    fn known(&self) -> Stored<KnownAccount> {
+        let wrong = |column, message: &dyn std::fmt::Display| {
+            corrupt("known_accounts", column, &self.account, message)
+        };
+        Ok(KnownAccount {
+            account: parsed(&self.body, "known_accounts", "body", &self.account)?,
+            seen: Timestamp::from_microsecond(self.seen_us)
+                .map_err(|error| wrong("seen_us", &error))?,
+            credential: CredentialRole::from_name(&self.credential)
+                .ok_or_else(|| wrong("credential", &"no such role"))?,
+            whole: self.whole,
+        })
     }
 }
 

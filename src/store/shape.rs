@@ -70,7 +70,8 @@ impl RunColumns {
                 RunBody::Rotation(_)
                 | RunBody::Case(_)
                 | RunBody::Discovery(_)
-                | RunBody::Removal(_) => None,
+                | RunBody::Removal(_)
+                | RunBody::Care(_) => None,
             },
             body: json(run)?,
         })

@@ -56,7 +56,7 @@ impl Verification {
                 at,
                 credential: verifier.role,
                 method: reading.method,
-                completeness: reading.completeness,
+                completeness: connector.vitals().believed(reading.completeness),
                 data_age_seconds: reading.data_age_seconds,
                 sighting: Sighting::There(Box::new(seen)),
             });
@@ -87,10 +87,10 @@ fn banded(connector: &Guarded, listing: &Listing) -> Completeness {
     let expect = &connector.manifest().expect;
     let count = listing.accounts.len() as u64;
     let in_band = (expect.accounts_min.max(1)..=expect.accounts_max).contains(&count);
-    Completeness {
+    connector.vitals().believed(Completeness {
         count_in_band: listing.completeness.count_in_band && in_band,
         ..listing.completeness
-    }
+    })
 }
 
 /// Whole only where both are.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use clawback::domain;
 use clawback::store::{
     CaseFilter, Checkpoint, Claimed, Counts, DeadLetter, Fenced, IntakeBatch, Inventory, Keep,
-    Receipt, Settings, Settled, Store, StoreError, StoredDefinition, TaskFilter, open,
+    KnownAccount, Listed, Receipt, RunsEnded, SAMPLES_KEPT, Settings, Settled, Store, StoreError,
+    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, open,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};

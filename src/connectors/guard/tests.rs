@@ -8,6 +8,7 @@ use super::super::fixture::{Moved, credential, crm};
 use super::*;
 use crate::connectors::unsupported;
 use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind};
+use crate::domain::health::Tally;
 use crate::domain::verdict::Completeness;
 
 /// What the scripted connector does with a write.
@@ -285,4 +286,38 @@ async fn c6_a_count_out_of_its_band_or_an_account_shown_twice_is_no_complete_lis
     assert_eq!(look(&["1", "2"]).await, Completeness::WHOLE);
     assert!(!look(&[]).await.count_in_band);
     assert!(!look(&["1", "1"]).await.pages_closed);
+}
+
+#[tokio::test]
+async fn c5_calls_of_runs_are_tallied_and_surveys_told_apart() {
+    let (guard, _, clock) = guarded(Script::Send(request(Operation::List, None, &[])), &["7"]);
+    let verifier = credential(CredentialRole::Verifier, "s");
+    guard.survey(&verifier).await.expect("listed");
+    assert_eq!(guard.vitals().take_tally(), Tally::default());
+    guard.list(&verifier).await.expect("listed");
+    let tally = guard.vitals().take_tally();
+    assert_eq!((tally.read, tally.calls.reads), (Some(clock.now()), 1));
+    assert_eq!(guard.vitals().take_tally(), Tally::default(), "once");
+
+    let (guard, _, _) = guarded(
+        Script::Send(request(Operation::Delete, Some("7"), &["*"])),
+        &[],
+    );
+    let writer = credential(CredentialRole::Writer, "s");
+    guard
+        .write(&writer, &change(Operation::Delete))
+        .await
+        .expect("done");
+    let tally = guard.vitals().take_tally();
+    assert_eq!((tally.deleted, tally.calls.writes), (1, 1));
+
+    let (guard, _, _) = guarded(Script::Fail(FailureClass::AuthFailure), &[]);
+    let failed = guard.write(&writer, &change(Operation::Delete)).await;
+    failed.expect_err("planted");
+    let tally = guard.vitals().take_tally();
+    let failed = tally.write_failed.map(|(_, class)| class);
+    assert_eq!(
+        (tally.deleted, failed),
+        (0, Some(FailureClass::AuthFailure))
+    );
 }

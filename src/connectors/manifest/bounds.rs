@@ -35,6 +35,11 @@ pub struct Expect {
     pub fields: Vec<String>,
     /// Oldest data that can prove absence.
     pub max_data_age_seconds: u64,
+    /// The oldest that the last good survey may become; the target is surveyed at half of it.
+    pub refresh_seconds: u64,
+    /// By how much the number of accounts may differ from the last good one, in percent; what
+    /// Clawback deleted itself does not count. `None`: by any.
+    pub change_at_most_percent: Option<u64>,
 }
 
 impl Default for Limits {
@@ -57,6 +62,8 @@ impl Default for Expect {
             accounts_max: u64::MAX,
             fields: Vec::new(),
             max_data_age_seconds: 300,
+            refresh_seconds: 3600,
+            change_at_most_percent: None,
         }
     }
 }
@@ -106,6 +113,10 @@ pub(super) fn read_expect(root: &Table<'_>) -> Expect {
     count("accounts_min", &mut expect.accounts_min);
     count("accounts_max", &mut expect.accounts_max);
     count("max_data_age_seconds", &mut expect.max_data_age_seconds);
+    if let Some(seconds) = number(&table, "refresh_seconds", 2..=30 * 86_400) {
+        expect.refresh_seconds = seconds;
+    }
+    expect.change_at_most_percent = number(&table, "change_at_most_percent", 1..=100);
     if expect.accounts_min > expect.accounts_max || expect.accounts_min == 0 {
         table.report(
             table.line(),

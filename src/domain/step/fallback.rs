@@ -173,7 +173,9 @@ impl Step<'_> {
     fn finding(&self) -> Option<&Finding> {
         match &self.run().body {
             RunBody::Removal(body) => body.last_finding.as_ref(),
-            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) => None,
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+                None
+            }
         }
     }
 
@@ -192,6 +194,7 @@ impl Step<'_> {
             RunBody::Discovery(body) => body.last_failure.clone(),
             RunBody::Removal(body) => body.last_failure.clone(),
             RunBody::Rotation(body) => body.last_failure.clone(),
+            RunBody::Care(_) => None,
         };
         let found = self.finding().map(|finding| match finding {
             Finding::Present(left) => format!("still there: {}", left.join(", ")),
@@ -222,7 +225,7 @@ impl Step<'_> {
                 RunBody::Case(body) => body.subject.privileged,
                 RunBody::Discovery(body) => body.subject.privileged,
                 RunBody::Removal(body) => body.account.privileged,
-                RunBody::Rotation(_) => true,
+                RunBody::Rotation(_) | RunBody::Care(_) => true,
             };
         let hours = facts.map_or(24, |facts| facts.fallback.deadline_hours);
         FallbackTask {

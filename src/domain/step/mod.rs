@@ -197,6 +197,7 @@ pub(in crate::domain) fn claim(body: &RunBody) -> Option<&CloseClaim> {
         RunBody::Discovery(body) => body.claim.as_ref(),
         RunBody::Removal(body) => body.claim.as_ref(),
         RunBody::Rotation(body) => body.claim.as_ref(),
+        RunBody::Care(body) => body.claim.as_ref(),
     }
 }
 
@@ -207,6 +208,7 @@ pub(in crate::domain) fn set_claim(body: &mut RunBody, claim: Option<CloseClaim>
         RunBody::Discovery(body) => body.claim = claim,
         RunBody::Removal(body) => body.claim = claim,
         RunBody::Rotation(body) => body.claim = claim,
+        RunBody::Care(body) => body.claim = claim,
     }
 }
 
@@ -220,5 +222,7 @@ fn set_failure(body: &mut RunBody, failure: Option<Failure>) {
         RunBody::Discovery(body) => body.last_failure = failure,
         RunBody::Removal(body) => body.last_failure = failure,
         RunBody::Rotation(body) => body.last_failure = failure,
+        // What is wrong with a connector is said by its standing.
+        RunBody::Care(_) => {}
     }
 }

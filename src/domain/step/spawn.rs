@@ -31,7 +31,7 @@ impl Step<'_> {
                 .iter()
                 .map(|account| self.removal(account, body))
                 .collect::<Result<Vec<_>, _>>()?,
-            RunBody::Removal(_) | RunBody::Rotation(_) => {
+            RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
                 return Err(self.broken(format!("`{name}` spawns, but this run cannot")));
             }
         };
@@ -39,7 +39,9 @@ impl Step<'_> {
             // A case without any connector has looked nowhere: that is for a person.
             let key = match self.run().kind {
                 RunKind::Case => OutcomeKey::Absent,
-                RunKind::Discovery | RunKind::Removal | RunKind::Rotation => OutcomeKey::Done,
+                RunKind::Discovery | RunKind::Removal | RunKind::Rotation | RunKind::Care => {
+                    OutcomeKey::Done
+                }
             };
             return self.outcome(name, key, None);
         }

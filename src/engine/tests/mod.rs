@@ -6,6 +6,7 @@
 
 mod calling_off;
 mod given;
+mod health;
 mod never_grants;
 mod order;
 mod play;
@@ -16,4 +17,5 @@ mod storm;
 mod target;
 mod tasks;
 mod waiting;
+mod ward;
 mod watch;

@@ -169,7 +169,9 @@ impl Play {
         self.wished.push(rotation.clone());
         let secret = |run: &Run| match &run.body {
             RunBody::Rotation(body) => Some((body.connector.clone(), body.role)),
-            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Removal(_) => None,
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Care(_) => {
+                None
+            }
         };
         let mut open = self.runs.values().filter(|run| !run.stage.ended());
         if !open.any(|run| secret(run) == secret(rotation)) {

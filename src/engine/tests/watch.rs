@@ -96,7 +96,7 @@ impl Watch {
                 found.push(format!("{} ended halted and was not", run.id));
             }
             (_, End::Rescinded) => found.push(format!("{} was rescinded in a step", run.id)),
-            (RunKind::Discovery | RunKind::Rotation, End::Verified)
+            (RunKind::Discovery | RunKind::Rotation | RunKind::Care, End::Verified)
             | (_, End::Rotated | End::Halted) => {}
         }
     }
@@ -198,5 +198,6 @@ fn claim_of(run: &Run) -> Option<&CloseClaim> {
         RunBody::Discovery(body) => body.claim.as_ref(),
         RunBody::Removal(body) => body.claim.as_ref(),
         RunBody::Rotation(body) => body.claim.as_ref(),
+        RunBody::Care(body) => body.claim.as_ref(),
     }
 }

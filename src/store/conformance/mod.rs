@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod given;
+pub mod health;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
@@ -95,9 +96,20 @@ macro_rules! suite {
                 a_case_tells_its_story,
                 cases_are_found_by_subject_event_and_state,
                 tasks_are_listed_by_priority_then_deadline,
-                definitions_and_inventories_are_kept,
+                definitions_are_kept,
                 counts_add_up,
                 the_schema_is_checked,
+            ]
+            health: [
+                c5_a_listing_refreshes_and_only_a_whole_one_takes_away,
+                c5_a_large_listing_is_kept_whole,
+                c5_a_survey_is_done_by_one_worker_at_a_time,
+                c5_a_survey_of_a_worker_that_is_gone_is_begun_anew,
+                c5_many_workers_never_survey_the_same_connector,
+                c5_health_is_a_series_that_stays_bounded,
+                c5_calls_of_runs_are_added_up,
+                c5_a_task_about_a_connector_is_kept_with_its_survey,
+                c10_removals_are_read_in_the_order_of_their_ends,
             ]
         );
     };

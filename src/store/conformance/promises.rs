@@ -110,6 +110,7 @@ async fn obeyed(
                 task: changed,
                 run: run.filter(|_| touch).cloned(),
                 rotation: None,
+                survey: None,
             }
         })
         .await

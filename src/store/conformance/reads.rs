@@ -2,14 +2,14 @@
 //!
 //! Lists are checked for what they hold and in which order, not for how they look.
 
-use super::super::{CaseFilter, Inventory, Keep, StoredDefinition, TaskFilter};
+use super::super::{CaseFilter, Keep, StoredDefinition, TaskFilter};
 use super::Home;
 use super::domain::id::DefinitionDigest;
 use super::domain::settlement::Settlement;
 use super::domain::workflow::End;
 use super::given::{
-    a_case, a_removal, a_task, an_account, at, closed, ended, event, failure, fenced, gathering,
-    handed_over, keep, opens, recorded, removal, step,
+    a_case, a_removal, a_task, at, closed, ended, event, failure, fenced, gathering, handed_over,
+    keep, opens, recorded, removal, step,
 };
 
 pub async fn a_case_tells_its_story(home: &Home) {
@@ -149,7 +149,7 @@ pub async fn tasks_are_listed_by_priority_then_deadline(home: &Home) {
     assert!(home.store.tasks(&other).await.expect("read").is_empty());
 }
 
-pub async fn definitions_and_inventories_are_kept(home: &Home) {
+pub async fn definitions_are_kept(home: &Home) {
     let definition = StoredDefinition {
         digest: DefinitionDigest("abc".to_owned()),
         name: "leaver".to_owned(),
@@ -174,22 +174,6 @@ pub async fn definitions_and_inventories_are_kept(home: &Home) {
         .await
         .expect("read");
     assert_eq!(none, None);
-
-    let listing = |second, ids: &[&str]| Inventory {
-        connector: "crm".into(),
-        at: at(second),
-        accounts: ids.iter().map(|id| an_account(id)).collect(),
-    };
-    // The later listing stays, whichever is written last.
-    for one in [listing(5, &["a"]), listing(9, &["a", "b"]), listing(7, &[])] {
-        home.store.save_inventory(&one).await.expect("saved");
-    }
-    let read = home.store.inventory(&"crm".into()).await.expect("read");
-    assert_eq!(read, Some(listing(9, &["a", "b"])));
-    assert_eq!(
-        home.store.inventory(&"erp".into()).await.expect("read"),
-        None
-    );
 }
 
 pub async fn counts_add_up(home: &Home) {

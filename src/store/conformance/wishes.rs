@@ -53,6 +53,7 @@ fn noted(command: &Command, task: Option<&FallbackTask>, run: Option<&Run>) -> O
         }),
         task,
         rotation: None,
+        survey: None,
     }
 }
 

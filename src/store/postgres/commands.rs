@@ -19,7 +19,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{gate, runs, tasks};
+use super::{gate, health, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     sqlx::query(
@@ -160,6 +160,9 @@ async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp)
     }
     if let Some(rotation) = &obedience.rotation {
         runs::insert(tx, &RunColumns::of(rotation, &[])?).await?;
+    }
+    if let Some(connector) = &obedience.survey {
+        health::hasten(tx, connector).await?;
     }
     sqlx::query(
         "UPDATE commands SET answer = $1, answered_us = $2 WHERE id = $3 AND answer IS NULL",

@@ -1,12 +1,11 @@
-//! What is kept for reference: definitions that cases started with, and inventories of targets.
+//! What is kept for reference: definitions that cases started with.
 //!
-//! A definition is never changed, since its digest names its content; an inventory is replaced by a
-//! newer complete listing only.
+//! A definition is never changed, since its digest names its content. Nothing deletes one.
 
-use crate::domain::id::{ConnectorName, DefinitionDigest};
+use crate::domain::id::DefinitionDigest;
 use crate::domain::time::Timestamp;
-use crate::store::shape::{corrupt, json, micros, parsed};
-use crate::store::{Inventory, Stored, StoredDefinition};
+use crate::store::shape::micros;
+use crate::store::{Stored, StoredDefinition};
 
 use super::funnel::Funnel;
 
@@ -44,38 +43,4 @@ pub(super) async fn definition(
         version: version.cast_unsigned(),
         json,
     }))
-}
-
-pub(super) async fn save_inventory(funnel: &Funnel, inventory: &Inventory) -> Stored<()> {
-    sqlx::query(
-        "INSERT INTO inventories (connector, at_us, accounts) VALUES ($1, $2, $3) \
-         ON CONFLICT (connector) DO UPDATE SET at_us = excluded.at_us, \
-         accounts = excluded.accounts WHERE excluded.at_us >= inventories.at_us",
-    )
-    .bind(inventory.connector.as_str())
-    .bind(micros(inventory.at))
-    .bind(json(&inventory.accounts)?)
-    .execute(funnel.pool())
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn inventory(
-    funnel: &Funnel,
-    connector: &ConnectorName,
-) -> Stored<Option<Inventory>> {
-    let row: Option<(i64, String)> =
-        sqlx::query_as("SELECT at_us, accounts FROM inventories WHERE connector = $1")
-            .bind(connector.as_str())
-            .fetch_optional(funnel.pool())
-            .await?;
-    row.map(|(at, accounts)| {
-        Ok(Inventory {
-            connector: connector.clone(),
-            at: Timestamp::from_microsecond(at)
-                .map_err(|error| corrupt("inventories", "at_us", connector, &error))?,
-            accounts: parsed(&accounts, "inventories", "accounts", connector)?,
-        })
-    })
-    .transpose()
 }

@@ -10,7 +10,9 @@ mod commands;
 mod counts;
 mod funnel;
 mod gate;
+mod health;
 mod intake;
+mod inventory;
 mod journal;
 mod letters;
 mod library;
@@ -21,6 +23,7 @@ mod tasks;
 mod wake;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +31,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{Migrate, Migrator};
 
 use crate::domain::command::{Answer, Command};
+use crate::domain::health::{Advance, Sample, Standings, Tally};
 use crate::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
     RunId, TaskId, WorkerId,
@@ -38,9 +42,9 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 
 use super::{
-    AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
-    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settings, Settled, Store, Stored,
-    StoredDefinition, TaskFilter, schema,
+    AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
+    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RunsEnded, Settings, Settled,
+    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -194,12 +198,51 @@ impl Store for PostgresStore {
         outbox::post(&self.funnel, message, replayed).await
     }
 
-    async fn save_inventory(&self, inventory: &Inventory) -> Stored<()> {
-        library::save_inventory(&self.funnel, inventory).await
+    async fn save_inventory(&self, listed: &Listed) -> Stored<()> {
+        inventory::save(&self.funnel, listed).await
     }
 
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>> {
-        library::inventory(&self.funnel, connector).await
+        inventory::read(&self.funnel, connector).await
+    }
+
+    async fn take_surveys(
+        &self,
+        worker: WorkerId,
+        now: Timestamp,
+        wanted: &[SurveyWanted],
+        at_most: u32,
+    ) -> Stored<Vec<SurveyLease>> {
+        health::take(&self.funnel, worker, now, wanted, at_most).await
+    }
+
+    async fn keep_survey(
+        &self,
+        lease: &SurveyLease,
+        advance: AdvanceFn<'_>,
+    ) -> Stored<Option<Advance>> {
+        health::keep(&self.funnel, lease, advance).await
+    }
+
+    async fn note_calls(&self, tallies: &BTreeMap<ConnectorName, Tally>) -> Stored<()> {
+        health::note(&self.funnel, tallies).await
+    }
+
+    async fn standings(&self) -> Stored<Standings> {
+        health::standings(&self.funnel).await
+    }
+
+    async fn samples(
+        &self,
+        connector: &ConnectorName,
+        since: Timestamp,
+        limit: u32,
+    ) -> Stored<Vec<Sample>> {
+        health::samples(&self.funnel, connector, since, limit).await
+    }
+
+    async fn runs_ended(&self, which: &RunsEnded) -> Stored<Vec<Run>> {
+        inventory::runs_ended(&self.funnel, which).await
     }
 
     async fn wish(&self, command: &Command) -> Stored<()> {

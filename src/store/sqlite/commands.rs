@@ -14,7 +14,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::tasks;
+use super::{health, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let mut writer = funnel.writer().await;
@@ -106,6 +106,9 @@ async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timest
     if let Some(rotation) = &obedience.rotation {
         let columns = RunColumns::of(rotation, &[])?;
         runs::insert(tx, &[NewRun::free(&columns)]).await?;
+    }
+    if let Some(connector) = &obedience.survey {
+        health::hasten(tx, connector).await?;
     }
     sqlx::query("UPDATE commands SET answer = ?, answered_us = ? WHERE id = ? AND answer IS NULL")
         .bind(json(&obedience.answer)?)

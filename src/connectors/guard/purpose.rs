@@ -1,0 +1,33 @@
+//! What a call is for.
+//!
+//! Owns the purposes, and their names in metrics. Which requests fit a purpose is judged by the guard.
+
+use crate::connectors::contract::Change;
+use crate::domain::id::AccountId;
+
+/// What a call is for; requests outside it are refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    List,
+    Survey,
+    Read(&'a AccountId),
+    Change(&'a Change),
+    Try,
+    ListSecrets,
+    ChangeSecret,
+}
+
+impl Purpose<'_> {
+    /// The name in metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Survey => "survey",
+            Self::Read(_) => "read",
+            Self::Change(change) => change.operation.as_str(),
+            Self::Try => "try_credential",
+            Self::ListSecrets => "list_secrets",
+            Self::ChangeSecret => "change_secret",
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From one survey to the next standing.
+//!
+//! Owns what a survey changes: the state, the baseline, the sample, when the next one is due, and
+//! what must be seen again when a connector is back. Pure; the store commits what comes out.
+
+use std::collections::BTreeMap;
+
+use super::super::outcome::Failure;
+use super::super::time::{Timestamp, after};
+use super::super::verdict::CredentialRole;
+use super::{Answer, Bounds, Recheck, Sample, Standing, State, Trouble};
+
+/// The longest pause after a survey that was not good.
+const LONGEST_RETRY_SECONDS: u64 = 300;
+
+/// What a survey came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// When it began; what changed later is not covered.
+    pub at: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+    /// What the target showed.
+    pub answer: Result<Answer, Failure>,
+    /// Age in seconds of each of the connector's own secrets.
+    pub credentials: BTreeMap<CredentialRole, u64>,
+}
+
+/// Takes a survey in: the standing afterwards, and the sample.
+pub fn advance(before: &Standing, survey: &Survey, bounds: &Bounds) -> (Standing, Sample) {
+    let mut after = before.clone();
+    let baseline = before.baseline.as_ref();
+    let baseline = baseline.filter(|baseline| baseline.manifest == bounds.manifest);
+    after.first = before.first.or(Some(survey.at));
+    after.trouble = match &survey.answer {
+        Ok(answer) => answer.trouble(baseline, before.deleted, bounds),
+        Err(failure) => Some(Trouble::Failed {
+            class: failure.class,
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+        }),
+    };
+    if let Ok(answer) = &survey.answer {
+        after.accounts = Some(answer.accounts);
+        if after.trouble.is_none() {
+            after.surveyed = before.surveyed.max(Some(survey.at));
+            after.read = before.read.max(Some(survey.at));
+            after.baseline = Some(answer.baseline(bounds));
+            after.deleted = 0;
+        }
+    }
+    (after.state, after.reason) = after.judged(bounds, survey.until);
+    if after.state != before.state || after.since.is_none() {
+        after.since = Some(survey.until);
+    }
+    come_and_go(before, &mut after, survey, bounds);
+    let sample = sample(&mut after, baseline.map(|known| known.accounts), survey);
+    (after, sample)
+}
+
+/// Remembers since when the connector was away, and what to see again when it is back.
+fn come_and_go(before: &Standing, after: &mut Standing, survey: &Survey, bounds: &Bounds) {
+    // Nobody may have looked for so long that it went stale unseen.
+    let (was, _) = before.judged(bounds, survey.at);
+    let known = before.surveyed.or(before.first);
+    let away = before.away_since.or(known.filter(|_| was.is_away()));
+    match after.state {
+        State::Failing | State::Stale | State::Drifted => {
+            after.away_since = away.or(known).or(Some(survey.at));
+        }
+        State::Healthy => {
+            after.away_since = None;
+            if let Some(since) = away {
+                let open = after.recheck.take();
+                after.recheck = Some(Recheck {
+                    since: open.map_or(since, |open| open.since.min(since)),
+                    until: survey.at,
+                    done: None,
+                });
+            }
+        }
+        State::Unknown => {}
+    }
+}
+
+fn sample(after: &mut Standing, known: Option<u64>, survey: &Survey) -> Sample {
+    let answer = survey.answer.as_ref().ok();
+    let took = survey.until.duration_since(survey.at).as_millis();
+    let count = |accounts: u64| i64::try_from(accounts).unwrap_or(i64::MAX);
+    Sample {
+        at: survey.at,
+        took_milliseconds: u64::try_from(took).unwrap_or(0),
+        state: after.state,
+        reason: after.reason.clone(),
+        surveyed: after.surveyed,
+        read: after.read,
+        write: after.write,
+        accounts: answer.map(|answer| answer.accounts),
+        change: answer
+            .zip(known)
+            .map(|(answer, known)| count(answer.accounts).saturating_sub(count(known))),
+        completeness: answer.map(|answer| answer.completeness),
+        data_age_seconds: answer.map(|answer| answer.data_age_seconds),
+        fields: answer.map_or_else(BTreeMap::new, |answer| answer.fields.clone()),
+        shape: answer.map(Answer::shape),
+        failure: match &survey.answer {
+            Ok(_) => None,
+            Err(failure) => Some((failure.class, failure.code.clone())),
+        },
+        calls: std::mem::take(&mut after.calls),
+        credentials: survey.credentials.clone(),
+        seen_again: 0,
+        came_back: 0,
+    }
+}
+
+/// When the next survey is due: at half of the interval, so that one may fail; sooner after one that
+/// was not good. `fraction` (0 to 1) spreads connectors, towards sooner.
+pub fn next_survey(
+    standing: &Standing,
+    bounds: &Bounds,
+    now: Timestamp,
+    fraction: f64,
+) -> Timestamp {
+    let half = (bounds.refresh_seconds / 2).max(1);
+    let pause = if standing.trouble.is_some() {
+        (half / 4).clamp(1, LONGEST_RETRY_SECONDS)
+    } else {
+        half
+    };
+    let sooner = (pause as f64 * 0.1 * fraction.clamp(0.0, 1.0)) as u64;
+    after(now, pause - sooner.min(pause - 1))
+}

@@ -1,0 +1,329 @@
+//! A whole engine over one scripted target: store in memory, real guard, clock moved by hand.
+//!
+//! Owns the target whose answers each test sets, and the loop that does what a worker does between
+//! two looks at the clock. Judges nothing; that is `health`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use super::given::{self, account};
+use crate::connectors::fixture::Moved;
+use crate::connectors::{
+    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
+    Registry, unsupported,
+};
+use crate::document::Document;
+use crate::domain::access::{Account, Operation};
+use crate::domain::health::{Advance, Standing};
+use crate::domain::id::{AccountId, WorkerId};
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::run::Run;
+use crate::domain::subject::Identifier;
+use crate::domain::time::{Chance, Clock, Effective};
+use crate::domain::verdict::{Completeness, CredentialRole};
+use crate::engine::{Engine, Ports, Settings};
+use crate::secrets::{LocalVault, Secrets};
+use crate::store::{Fenced, IntakeBatch, Keep, Store, SurveyLease, TaskFilter};
+use crate::verification::Verification;
+
+/// The leaver's number, which decides whose an account is.
+pub(super) const NUMBER: &str = "employeeNumber";
+
+/// What the target shows.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) accounts: Vec<Account>,
+    pub(super) completeness: Completeness,
+    pub(super) fails: Option<FailureClass>,
+    /// Listings never end.
+    pub(super) hangs: bool,
+    /// How many have begun so.
+    pub(super) hanging: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Scripted(Mutex<Shown>);
+
+impl Scripted {
+    pub(super) fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().expect("not poisoned")
+    }
+
+    fn answer(&self) -> Result<(), Failure> {
+        match self.shown().fails {
+            Some(class) => Err(Failure::new(class, "CB-TEST-1", "planted")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for Arc<Scripted> {
+    async fn list(&self, _: &Call<'_>) -> Result<Listing, Failure> {
+        if self.shown().hangs {
+            self.shown().hanging += 1;
+            std::future::pending::<()>().await;
+        }
+        self.answer()?;
+        let shown = self.shown();
+        Ok(Listing {
+            accounts: shown.accounts.clone(),
+            completeness: shown.completeness,
+            data_age_seconds: 0,
+            method: "list".to_owned(),
+        })
+    }
+
+    async fn read(&self, _: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {
+        self.answer()?;
+        let shown = self.shown();
+        Ok(Reading {
+            account: shown.accounts.iter().find(|one| one.id == *id).cloned(),
+            completeness: Completeness::WHOLE,
+            data_age_seconds: 0,
+            method: "read".to_owned(),
+        })
+    }
+
+    async fn write(&self, _: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        self.answer()?;
+        let mut shown = self.shown();
+        if change.operation == Operation::Delete {
+            shown.accounts.retain(|one| one.id != change.account);
+        }
+        Ok(Answered::Accepted)
+    }
+
+    async fn try_credential(&self, _: &Call<'_>) -> Result<(), Failure> {
+        self.answer()
+    }
+
+    async fn mint(&self, _: &Call<'_>, _: &MintOrder) -> Result<Minted, Failure> {
+        Err(unsupported("mint"))
+    }
+
+    async fn minted(&self, _: &Call<'_>, _: CredentialRole) -> Result<Vec<KnownSecret>, Failure> {
+        Err(unsupported("list secrets"))
+    }
+
+    async fn retire(&self, _: &Call<'_>, _: CredentialRole, _: &str) -> Result<(), Failure> {
+        Err(unsupported("retire secrets"))
+    }
+}
+
+/// Draws nothing: every id follows the one before.
+#[derive(Debug, Default)]
+struct Counted(Mutex<u128>);
+
+impl Chance for Counted {
+    fn fraction(&self) -> f64 {
+        0.0
+    }
+
+    fn id(&self) -> uuid::Uuid {
+        let mut last = self.0.lock().expect("not poisoned");
+        *last += 1;
+        uuid::Uuid::from_u128(*last)
+    }
+}
+
+/// A manifest that expects a survey in every 60 s; `more` goes to its `[expect]`.
+pub(super) fn manifest(more: &str, privileged: bool) -> Manifest {
+    let text = format!(
+        r#"
+name = "crm"
+kind = "rest"
+purpose = "Customer records"
+owner = "owner@acme.example"
+deputy = "deputy@acme.example"
+review_by = "2099-12-31"
+privileged = {privileged}
+after_removal = "account_gone"
+operations = ["list", "read", "delete"]
+writes = ["*"]
+[without]
+disable = "deletion does it"
+end_sessions = "there are none"
+revoke_entitlement = "deletion does it"
+revoke_credential = "deletion does it"
+[[correlation]]
+identifier = "employee_number"
+attribute = "{NUMBER}"
+decides = true
+[credentials.writer]
+secret = "none:crm-writer"
+[credentials.verifier]
+secret = "none:crm-verifier"
+[expect]
+refresh_seconds = 60
+{more}
+[fallback]
+deadline_hours = 48
+steps = ["by hand"]
+"#
+    );
+    let document = Document::parse("crm.toml", &text).expect("syntax");
+    let manifest = Manifest::read(&document.root());
+    let problems = document.take_problems();
+    assert!(problems.is_empty(), "{problems:?}");
+    manifest
+}
+
+/// The engine and all that it works with.
+pub(super) struct Ward {
+    pub(super) engine: Arc<Engine>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) target: Arc<Scripted>,
+    pub(super) clock: Arc<Moved>,
+    pub(super) worker: WorkerId,
+}
+
+/// Accounts with these ids and numbers.
+pub(super) fn numbered(ids: &[&str]) -> Vec<Account> {
+    let one = |id: &&str| {
+        let mut account = account(id);
+        let number = format!("n-{id}");
+        account.attributes.insert(NUMBER.to_owned(), number);
+        account
+    };
+    ids.iter().map(one).collect()
+}
+
+impl Ward {
+    /// Over a target with the leaver's account `a-1` and four of others.
+    pub(super) async fn new(more: &str, privileged: bool) -> Self {
+        let target = Arc::new(Scripted(Mutex::new(Shown {
+            accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
+            completeness: Completeness::WHOLE,
+            fails: None,
+            hangs: false,
+            hanging: 0,
+        })));
+        let settings = crate::store::Settings::at("sqlite::memory:");
+        let store = crate::store::open(&settings).await.expect("opened");
+        store.migrate().await.expect("migrated");
+        let (engine, clock, worker) = engine(manifest(more, privileged), &target, &store).await;
+        Self {
+            engine,
+            store,
+            target,
+            clock,
+            worker,
+        }
+    }
+
+    /// Surveys as a worker does that has looked `seconds` later; `None` when nothing is due.
+    pub(super) async fn survey_after(&self, seconds: u64) -> Option<Advance> {
+        self.clock.advance(seconds);
+        let lease = self.leased().await.into_iter().next()?;
+        self.engine.survey(&lease).await.expect("committed")
+    }
+
+    pub(super) async fn leased(&self) -> Vec<SurveyLease> {
+        let taken = self.engine.take_surveys(self.worker, 4).await;
+        taken.expect("the store answers")
+    }
+
+    pub(super) async fn standing(&self) -> Standing {
+        let mut standings = self.store.standings().await.expect("read");
+        standings.remove(&"crm".into()).expect("known")
+    }
+
+    /// The leaver, whose number is that of account `a-1`, leaves.
+    pub(super) async fn leaver_leaves(&self) {
+        let mut event = given::leaves();
+        event.effective = Effective::Immediately;
+        event.subject.identifiers = vec![Identifier {
+            kind: "employee_number".to_owned(),
+            value: "n-a-1".to_owned(),
+        }];
+        let batch = IntakeBatch {
+            events: vec![given::recorded(event, self.clock.now())],
+            ..IntakeBatch::default()
+        };
+        self.store.record(&batch).await.expect("recorded");
+    }
+
+    /// Everything that is due within these seconds, looked for once a minute.
+    pub(super) async fn work(&self, seconds: u64) {
+        let keep = Keep {
+            worker: self.worker,
+            at_most: 0,
+            share: u32::MAX,
+            room: BTreeMap::new(),
+        };
+        for _ in 0..=seconds / 60 {
+            self.engine.admit(&keep).await.expect("admitted");
+            loop {
+                let wide = Keep {
+                    at_most: 10,
+                    ..keep.clone()
+                };
+                let now = self.clock.now();
+                let claimed = self.store.claim(now, &wide).await.expect("claimed");
+                if claimed.is_empty() {
+                    break;
+                }
+                for one in claimed {
+                    let mut held = vec![self.engine.step(&one).await.expect("consistent")];
+                    self.settle(&keep, &mut held).await;
+                    let given = [(one.run.id, one.token)];
+                    self.store.release(self.worker, &given).await.expect("free");
+                }
+            }
+            self.clock.advance(60);
+        }
+    }
+
+    async fn settle(&self, keep: &Keep, held: &mut Vec<Fenced>) {
+        let now = self.clock.now();
+        let settled = self.store.settle(now, keep, held).await.expect("settled");
+        assert_eq!(settled.accepted, [true]);
+        held.clear();
+    }
+
+    /// The removals at the target that have ended.
+    pub(super) async fn ended(&self) -> Vec<Run> {
+        let which = crate::store::RunsEnded {
+            connector: "crm".into(),
+            since: given::dawn(),
+            until: self.clock.now(),
+            after: None,
+            limit: 10,
+        };
+        self.store.runs_ended(&which).await.expect("read")
+    }
+
+    pub(super) async fn open_tasks(&self) -> Vec<crate::domain::task::FallbackTask> {
+        let filter = TaskFilter::default();
+        self.store.tasks(&filter).await.expect("read")
+    }
+}
+
+async fn engine(
+    manifest: Manifest,
+    target: &Arc<Scripted>,
+    store: &Arc<dyn Store>,
+) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
+    let clock = Moved::new();
+    let dyn_clock: Arc<dyn Clock> = clock.clone();
+    let part: Arc<dyn Connector> = Arc::new(target.clone());
+    let vault = Arc::new(LocalVault::in_memory().expect("a vault"));
+    let ports = Ports {
+        store: store.clone(),
+        registry: Arc::new(Registry::assemble(vec![(manifest, part)], &dyn_clock)),
+        secrets: Arc::new(Secrets::new(vault)),
+        verification: Arc::new(Verification::new(dyn_clock.clone())),
+        library: Arc::new(crate::definitions::built_in().expect("built in")),
+        clock: dyn_clock,
+        chance: Arc::new(Counted::default()),
+    };
+    let engine = Arc::new(Engine::new(ports, Settings::default()));
+    engine.save_definitions().await.expect("kept");
+    let worker = engine.new_worker();
+    let enlisted = store.enlist(worker, clock.now(), 1_000_000).await;
+    enlisted.expect("enlisted");
+    (engine, clock, worker)
+}

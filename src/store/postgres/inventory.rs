@@ -1,0 +1,126 @@
+//! Accounts of targets as last seen, each with its age.
+//!
+//! A listing refreshes what it shows; only a complete one takes away what it does not show. One that
+//! was begun before the last complete listing is late, and changes nothing. Listings of one target
+//! follow each other by the lock on its line.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::domain::id::ConnectorName;
+use crate::domain::run::Run;
+use crate::store::row::{KnownRow, RunRow};
+use crate::store::shape::{json, micros};
+use crate::store::{Inventory, Listed, RunsEnded, Stored};
+
+use super::funnel::Funnel;
+
+/// Before any complete listing.
+const NEVER: i64 = i64::MIN;
+
+pub(super) async fn save(funnel: &Funnel, listed: &Listed) -> Stored<()> {
+    let mut tries = 0;
+    loop {
+        let mut lane = funnel.lane("save_inventory").await?;
+        let saved = try_save(&mut lane, listed).await;
+        if let Some(saved) = lane.done(saved, &mut tries) {
+            return saved;
+        }
+    }
+}
+
+async fn try_save(connection: &mut PgConnection, listed: &Listed) -> Stored<()> {
+    let mut tx = connection.begin().await?;
+    let (name, at) = (listed.connector.as_str(), micros(listed.at));
+    sqlx::query(
+        "INSERT INTO inventories (connector, at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    )
+    .bind(name)
+    .bind(NEVER)
+    .execute(&mut *tx)
+    .await?;
+    let last: i64 =
+        sqlx::query_scalar("SELECT at_us FROM inventories WHERE connector = $1 FOR UPDATE")
+            .bind(name)
+            .fetch_one(&mut *tx)
+            .await?;
+    if last > at {
+        tx.rollback().await?;
+        return Ok(());
+    }
+    let ids: Vec<&str> = listed.accounts.iter().map(|one| one.id.as_str()).collect();
+    let bodies = listed
+        .accounts
+        .iter()
+        .map(json)
+        .collect::<Stored<Vec<_>>>()?;
+    sqlx::query(
+        "INSERT INTO known_accounts AS k (connector, account, seen_us, credential, whole, body) \
+         SELECT DISTINCT ON (a.account) $1, a.account, $2, $3, $4, a.body \
+         FROM UNNEST($5::text[], $6::text[]) AS a (account, body) \
+         ON CONFLICT (connector, account) DO UPDATE SET seen_us = excluded.seen_us, \
+         credential = excluded.credential, whole = excluded.whole, body = excluded.body \
+         WHERE excluded.seen_us >= k.seen_us",
+    )
+    .bind(name)
+    .bind(at)
+    .bind(listed.credential.as_str())
+    .bind(listed.whole)
+    .bind(ids)
+    .bind(bodies)
+    .execute(&mut *tx)
+    .await?;
+    if listed.whole {
+        sqlx::query("DELETE FROM known_accounts WHERE connector = $1 AND seen_us < $2")
+            .bind(name)
+            .bind(at)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("UPDATE inventories SET at_us = $2 WHERE connector = $1")
+            .bind(name)
+            .bind(at)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn read(funnel: &Funnel, connector: &ConnectorName) -> Stored<Option<Inventory>> {
+    let at: Option<i64> =
+        sqlx::query_scalar("SELECT at_us FROM inventories WHERE connector = $1 AND at_us <> $2")
+            .bind(connector.as_str())
+            .bind(NEVER)
+            .fetch_optional(funnel.pool())
+            .await?;
+    let rows = sqlx::query_as::<_, KnownRow>(
+        "SELECT account, seen_us, credential, whole, body FROM known_accounts \
+         WHERE connector = $1 ORDER BY account COLLATE \"C\"",
+    )
+    .bind(connector.as_str())
+    .fetch_all(funnel.pool())
+    .await?;
+    KnownRow::inventory(connector, at, &rows)
+}
+
+pub(super) async fn runs_ended(funnel: &Funnel, which: &RunsEnded) -> Stored<Vec<Run>> {
+    let after = which.after.map(|(at, run)| (micros(at), run.0));
+    sqlx::query_as::<_, RunRow>(
+        "SELECT id, body FROM runs WHERE connector = $1 AND connector IS NOT NULL \
+         AND ended IS NOT NULL AND (kind = 'removal' AND ended IN ('verified', 'attested') \
+           OR kind = 'discovery' AND ended = 'attested') \
+         AND ended_us >= $2 AND ended_us <= $3 \
+         AND ($4::bigint IS NULL OR (ended_us, id) > ($4::bigint, $5::uuid)) \
+         ORDER BY ended_us, id LIMIT $6",
+    )
+    .bind(which.connector.as_str())
+    .bind(micros(which.since))
+    .bind(micros(which.until))
+    .bind(after.map(|(at, _)| at))
+    .bind(after.map(|(_, run)| run))
+    .bind(i64::from(which.limit))
+    .fetch_all(funnel.pool())
+    .await?
+    .iter()
+    .map(RunRow::run)
+    .collect()
+}
