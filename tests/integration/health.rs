@@ -14,6 +14,7 @@ use clawback::domain::command::{Command, Wish};
 use clawback::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use clawback::domain::health::{Standing, State};
 use clawback::domain::id::{CommandId, ConnectorName};
+use clawback::domain::run::Stage;
 use clawback::domain::subject::{Identifier, Subject, SubjectKind};
 use clawback::domain::task::{Attestation, Closure, FallbackTask, TaskState};
 use clawback::domain::time::{Clock, Effective, Timestamp, after};
@@ -21,7 +22,7 @@ use clawback::domain::verdict::CredentialRole;
 use clawback::domain::workflow::{End, RunKind};
 use clawback::engine::{Engine, Ports, Pulse, Settings};
 use clawback::secrets::{LocalVault, NewSecret, Secrets};
-use clawback::store::{CaseFilter, IntakeBatch, Store, TaskFilter};
+use clawback::store::{IntakeBatch, Store, TaskFilter};
 use clawback::verification::Verification;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -263,15 +264,12 @@ impl Scene {
         .await;
         let task = self.task(RunKind::Discovery).await.expect("opened");
         self.attest(&task).await;
-        until("the case ended on a person's word", async || {
+        until("the search ended on a person's word", async || {
             // The machine looks for itself first, as often as the workflow says.
             self.pass_an_hour().await;
-            let cases = self
-                .store
-                .cases(&CaseFilter::default())
-                .await
-                .expect("read");
-            cases[0].ended == Some(End::Attested)
+            let found = self.store.run(task.run).await.expect("read");
+            let (run, _) = found.expect("kept");
+            matches!(run.stage, Stage::Ended { end, .. } if end == End::Attested)
         })
         .await;
     }
