@@ -62,6 +62,10 @@ macro_rules! store {
                 Ok(admitted)
             }
 
+            fn settles_at_once(&self) -> usize {
+                self.inner.settles_at_once()
+            }
+
             async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
                 self.committed(true);
                 self.inner.record(batch).await

@@ -19,6 +19,7 @@ use crate::store::Claimed;
 
 use super::crew::{Hands, Place, Shares};
 use super::scout::Scout;
+use super::settle::Scribe;
 use super::{Crew, Engine, EngineError, Writer};
 
 /// When the worker last proved that it lives: read by the readiness probe.
@@ -134,7 +135,7 @@ struct Life {
     writer: Writer,
     kept: mpsc::UnboundedReceiver<Vec<(Claimed, Place)>>,
     runs: JoinSet<()>,
-    scribe: JoinSet<()>,
+    scribes: JoinSet<()>,
     scout: JoinSet<()>,
 }
 
@@ -150,16 +151,15 @@ impl Life {
         };
         let mut scout = JoinSet::new();
         scout.spawn(Scout::new(engine.clone(), hands.clone(), pulse.clone()).run());
-        let (writer, commits) = Writer::new(engine.clone(), hands);
-        let mut scribe = JoinSet::new();
-        scribe.spawn(commits.run());
+        let (writer, scribes) = Writer::new(&engine, &hands);
+        let scribes = scribes.into_iter().map(Scribe::run).collect();
         Self {
             engine,
             crew,
             writer,
             kept,
             runs: JoinSet::new(),
-            scribe,
+            scribes,
             scout,
         }
     }
@@ -199,7 +199,7 @@ impl Life {
                     self.abandon().await;
                     return Parting::Broken;
                 }
-                Some(_) = self.scribe.join_next() => {
+                Some(_) = self.scribes.join_next() => {
                     self.abandon().await;
                     return Parting::Broken;
                 }
@@ -251,14 +251,14 @@ impl Life {
             self.runs.shutdown().await;
         }
         drop(self.writer);
-        while self.scribe.join_next().await.is_some() {}
+        while self.scribes.join_next().await.is_some() {}
         Parting::Drained
     }
 
     async fn abandon(mut self) {
         self.scout.shutdown().await;
         self.runs.shutdown().await;
-        self.scribe.shutdown().await;
+        self.scribes.shutdown().await;
     }
 }
 

@@ -74,6 +74,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Leases up to `keep.at_most` due runs by priority, then due time, leaving out the connectors
     /// without room in `keep`. Each claim counts the run's fencing token up.
     async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>>;
+    /// How many batches of settlements it gains from having under way at once.
+    fn settles_at_once(&self) -> usize;
     /// Commits many settlements in one transaction. Each is checked on its own: if the run is no
     /// longer leased to `keep.worker` with that token, or has not exactly one step less than the
     /// settlement's, it is refused and changes nothing. (The step makes the call safe to repeat

@@ -8,6 +8,7 @@ mod estate;
 mod examination;
 mod file;
 mod house;
+mod isolation;
 mod kafka;
 mod kill;
 mod main_job;

@@ -83,6 +83,11 @@ async fn applied(connection: &mut PgConnection) -> Stored<Vec<i64>> {
 
 #[async_trait]
 impl Store for PostgresStore {
+    /// While one batch waits for the disk the other is carried out.
+    fn settles_at_once(&self) -> usize {
+        self.funnel.lanes().saturating_sub(1).clamp(1, 2)
+    }
+
     async fn migrate(&self) -> Stored<Vec<String>> {
         let mut connection = self.funnel.connect().await?;
         let before = applied(&mut connection).await?;

@@ -90,6 +90,11 @@ async fn applied(connection: &mut SqliteConnection) -> Stored<Vec<i64>> {
 
 #[async_trait]
 impl Store for SqliteStore {
+    /// One writer at a time, so a second batch would only be cut off the first.
+    fn settles_at_once(&self) -> usize {
+        1
+    }
+
     async fn migrate(&self) -> Stored<Vec<String>> {
         let mut writer = self.funnel.writer().await;
         let before = applied(writer.alone()).await?;
