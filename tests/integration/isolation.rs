@@ -75,9 +75,8 @@ impl Spoilers {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("bound");
             urls.push(format!("http://{address}"));
-            let router = Router::new()
-                .fallback_service(handler)
-                .with_state(Arc::clone(&fired));
+            let router: Router =
+                Router::new().fallback_service(handler.with_state(Arc::clone(&fired)));
             serving.spawn(async move {
                 let _ = axum::serve(listener, router).await;
             });
@@ -109,7 +108,11 @@ impl Drop for Site {
 const SPOILED: [&str; 3] = ["hanging", "throttling", "flooding"];
 
 fn manifest(name: &str, kind: &str, rest: &str) -> String {
-    let vault = if kind == "file" { "none" } else { "local" };
+    // A flood is as fast as it is asked for: the connector's own rate holds it.
+    let (vault, rate) = match kind {
+        "file" => ("none", 1000),
+        _ => ("local", 20),
+    };
     format!(
         r#"name = "{name}"
 kind = "{kind}"
@@ -135,7 +138,7 @@ secret = "{vault}:{name}/writer"
 secret = "{vault}:{name}/verifier"
 [limits]
 concurrency = 4
-requests_per_second = 1000
+requests_per_second = {rate}
 timeout_seconds = 60
 [fallback]
 desk = "built-in"
