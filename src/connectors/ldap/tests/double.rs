@@ -137,7 +137,7 @@ async fn receive(stream: &mut TcpStream) -> Option<StructureTag> {
         stream.read_exact(&mut long).await.ok()?;
         length = long
             .iter()
-            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            .fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
         bytes.extend(long);
     }
     let head = bytes.len();
@@ -200,12 +200,15 @@ fn constructed(one: StructureTag) -> Vec<StructureTag> {
     one.expect_constructed().expect("several parts")
 }
 
-/// A primitive value; in hex where it is no text.
+/// A primitive value; in hex where nobody could read it.
 fn text(one: &StructureTag) -> String {
     let PL::P(bytes) = &one.payload else {
         panic!("not one value");
     };
-    String::from_utf8(bytes.clone()).unwrap_or_else(|_| hex::encode(bytes))
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        Ok(_) | Err(_) => hex::encode(bytes),
+    }
 }
 
 fn tag(class: TagClass, id: u64, parts: Vec<StructureTag>) -> StructureTag {
