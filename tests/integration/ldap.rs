@@ -5,7 +5,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use clawback::app::examine::{Mark, Order, examine};
 use clawback::connectors::{Answered, Change, Credential, Guarded, MintOrder, Registry};
 use clawback::domain::access::{Account, AccountState, Entitlement, EntitlementKind, Operation};
 use clawback::domain::id::ConnectorName;
@@ -363,6 +365,36 @@ async fn c2_a_deleted_account_leaves_no_membership_behind() {
     assert_eq!(branch.count(&left).await, 0);
     assert_eq!(branch.count("(uid=bob)").await, 1);
     assert_eq!(branch.account(&id).await, None);
+}
+
+#[tokio::test]
+async fn c8_a_directory_passes_the_examination_and_only_the_canary_is_touched() {
+    let mut branch = Branch::new("canary").await;
+    let id = branch.id("(uid=ada)").await;
+    let rotator = credential(CredentialRole::Rotator, "rotator", "rotator-password");
+    let keys = [
+        (CredentialRole::Writer, Ok(writer())),
+        (CredentialRole::Verifier, Ok(verifier())),
+        (CredentialRole::Rotator, Ok(rotator)),
+    ];
+    let order = Order {
+        canary: Some(id.as_str().into()),
+        change: true,
+        patience: Duration::from_secs(60),
+    };
+    let points = examine(&branch.connector, &keys.into(), &order).await;
+    let failed = points.iter().filter(|point| point.mark == Mark::Failed);
+    assert_eq!(failed.count(), 0, "{points:#?}");
+    let held = points.iter().filter(|point| point.mark == Mark::Held);
+    assert!(held.count() > 10, "{points:#?}");
+    assert_eq!(branch.count("(uid=ada)").await, 0);
+    assert_eq!(
+        branch
+            .count("(&(uid=bob)(sshPublicKey=*)(gidNumber=1500))")
+            .await,
+        1
+    );
+    assert!(branch.signs_in("bob").await);
 }
 
 #[tokio::test]

@@ -140,3 +140,81 @@ impl State {
             .ok_or_else(|| drifted(format!("an account's `{}` is no number", self.attribute)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ldap3::SearchEntry;
+
+    use super::*;
+    use crate::document::Document;
+
+    /// The table of a state, and an entry with these values.
+    fn told(table: &str, values: &[(&str, &str)]) -> (State, Entry) {
+        let text = format!("[state]\n{table}");
+        let document = Document::parse("a.toml", &text).expect("syntax");
+        let state = document
+            .root()
+            .table("state")
+            .and_then(|table| read(&table));
+        let values = values.iter();
+        let one = |(name, value): &(&str, &str)| (name.to_string(), vec![value.to_string()]);
+        let entry = Entry::new(SearchEntry {
+            dn: "uid=ada".to_owned(),
+            attrs: values.map(one).collect(),
+            bin_attrs: [].into(),
+        });
+        (state.expect("a state"), entry)
+    }
+
+    fn state(table: &str, values: &[(&str, &str)]) -> Result<AccountState, Failure> {
+        let (state, entry) = told(table, values);
+        state.of(
+            &entry,
+            Timestamp::from_second(20_000 * SECONDS_OF_DAY).expect("a time"),
+        )
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_disabled_counts_as_enabled() {
+        let lock = "attribute = \"pwdAccountLockedTime\"\ndisabled = [\"000001010000Z\"]\n";
+        for (value, expected) in [
+            ("000001010000Z", AccountState::Disabled),
+            // Locked for a while, after wrong passwords.
+            ("20261122000000Z", AccountState::Enabled),
+        ] {
+            let values = [("pwdaccountlockedtime", value)];
+            assert_eq!(state(lock, &values), Ok(expected), "{value}");
+        }
+        assert_eq!(state(lock, &[]), Ok(AccountState::Enabled));
+        let words = "attribute = \"nsAccountLock\"\ndisabled = [\"true\"]\n";
+        let values = [("nsAccountLock", "TRUE")];
+        assert_eq!(state(words, &values), Ok(AccountState::Disabled));
+    }
+
+    #[test]
+    fn a_day_that_is_past_disables_and_never_does_not() {
+        let expiry = "form = \"expiry\"\n";
+        for (value, expected) in [
+            ("1", AccountState::Disabled),
+            ("20000", AccountState::Disabled),
+            ("20001", AccountState::Enabled),
+            ("0", AccountState::Enabled),
+            ("-1", AccountState::Enabled),
+        ] {
+            let values = [("shadowExpire", value)];
+            assert_eq!(state(expiry, &values), Ok(expected), "{value}");
+        }
+        assert_eq!(state(expiry, &[]), Ok(AccountState::Enabled));
+        let failure = state(expiry, &[("shadowExpire", "soon")]);
+        assert_eq!(failure.expect_err("no number").code, "CB-LDAP-5");
+    }
+
+    #[test]
+    fn a_value_can_be_added_beside_others() {
+        let table = "attribute = \"employeeType\"\ndisabled = [\"left\", \"gone\"]\nadd = true\n";
+        let (state, entry) = told(table, &[("employeeType", "guest")]);
+        let changes = state.disabling(&entry).expect("changes");
+        let expected = Mod::Add(b"employeeType".to_vec(), [b"left".to_vec()].into());
+        assert_eq!(changes, [expected]);
+    }
+}
