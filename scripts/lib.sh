@@ -29,6 +29,7 @@ has_part() {
     openssl | zlib) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
     postgresql) [ -n "$(find_postgres)" ] ;;
     nginx) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)" ] ;;
+    slapd) [ -n "$(PATH=$PATH:/usr/sbin:/usr/libexec command -v slapd)" ] ;;
     # ensurepip is what Debian splits off into python3-venv; 3.9 is the oldest that ctl runs on.
     python) python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ;;
     java) [ "$(java_version)" -ge 17 ] ;;
@@ -39,6 +40,7 @@ has_part() {
 debian_package() {
   case $1 in
     cc) echo gcc ;;
+    slapd) echo slapd ldap-utils ;;
     make | nginx) echo "${1/nginx/nginx-light}" ;;
     pkg-config) echo pkg-config ;;
     openssl) echo libssl-dev ;;
@@ -182,6 +184,10 @@ services_env() {
   CLAWBACK_TEST_NGINX=$(service nginx PRIVATE_URL)
   CLAWBACK_TEST_NGINX_HTPASSWD=$(service nginx HTPASSWD)
   CLAWBACK_TEST_NGINX_USERS=$(service nginx USERS)
+  CLAWBACK_TEST_SLAPD=$(service slapd URL)
+  CLAWBACK_TEST_SLAPD_TLS=$(service slapd TLS_URL)
+  CLAWBACK_TEST_SLAPD_CA=$(service slapd CA)
+  export CLAWBACK_TEST_SLAPD CLAWBACK_TEST_SLAPD_TLS CLAWBACK_TEST_SLAPD_CA
   export CLAWBACK_TEST_POSTGRES CLAWBACK_TEST_POSTGRES_ADMIN CLAWBACK_TEST_SCIM CLAWBACK_TEST_SCIM_WRITER_TOKEN \
     CLAWBACK_TEST_SCIM_VERIFIER_TOKEN CLAWBACK_TEST_NGINX CLAWBACK_TEST_NGINX_HTPASSWD CLAWBACK_TEST_NGINX_USERS
 }

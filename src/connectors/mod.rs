@@ -12,6 +12,7 @@ pub(crate) mod fixture;
 mod guard;
 mod http;
 mod http_secrets;
+mod ldap;
 mod limits;
 mod manifest;
 mod process;

@@ -37,6 +37,11 @@ const KINDS: &[Kind] = &[
         build: super::file::build,
     },
     Kind {
+        name: "ldap",
+        can: super::ldap::CAN,
+        build: super::ldap::build,
+    },
+    Kind {
         name: "process",
         can: super::process::CAN,
         build: super::process::build,

@@ -1,4 +1,4 @@
-//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, the built binary.
+//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, slapd, the built binary.
 //!
 //! Owns the list of topics; each topic is one file. One binary, because linking is what costs.
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
@@ -12,6 +12,7 @@ mod house;
 mod isolation;
 mod kafka;
 mod kill;
+mod ldap;
 mod main_job;
 mod parts;
 mod process;

@@ -320,5 +320,125 @@ def ready_nginx(state):
     return answers(state["env"]["URL"]) and answers(state["env"]["PRIVATE_URL"], expect=401)
 
 
-KINDS = {"postgres": plan_postgres, "kafka": plan_kafka, "scim": plan_scim, "nginx": plan_nginx}
-READY = {"postgres": ready_postgres, "kafka": ready_kafka, "scim": ready_scim, "nginx": ready_nginx}
+# --- slapd (OpenLDAP) --------------------------------------------------------------------------
+
+SLAPD = """{schemas}
+{modules}
+attributetype ( 1.3.6.1.4.1.24552.500.1.1.1.13 NAME 'sshPublicKey'
+  EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+objectclass ( 1.3.6.1.4.1.24552.500.1.1.2.0 NAME 'ldapPublicKey' SUP top AUXILIARY
+  MAY ( sshPublicKey $ uid ) )
+pidfile {home}/slapd.pid
+TLSCertificateFile {home}/server.pem
+TLSCertificateKeyFile {home}/server.key
+sizelimit unlimited
+database mdb
+suffix "{base}"
+rootdn "cn=admin,{base}"
+rootpw {password}
+directory {home}/data
+index entryUUID,uid,member eq
+limits dn.exact="cn=limited,ou=services,{base}" size.soft=3 size.hard=3 size.prtotal=hard
+overlay ppolicy
+ppolicy_default "cn=default,ou=policies,{base}"
+access to attrs=userPassword
+  by dn.exact="cn=rotator,ou=services,{base}" write
+  by anonymous auth
+  by * none
+access to *
+  by dn.exact="cn=writer,ou=services,{base}" write
+  by dn.children="ou=services,{base}" read
+  by * none
+"""
+
+# What every test finds; tests add branches of their own beside it.
+DIRECTORY = """dn: {base}
+objectClass: domain
+dc: acme
+
+dn: ou=policies,{base}
+objectClass: organizationalUnit
+ou: policies
+
+dn: cn=default,ou=policies,{base}
+objectClass: organizationalRole
+objectClass: pwdPolicy
+cn: default
+pwdAttribute: userPassword
+pwdLockout: TRUE
+
+dn: ou=services,{base}
+objectClass: organizationalUnit
+ou: services
+"""
+
+SERVICE = """
+dn: cn={name},ou=services,{base}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: {name}
+userPassword: {name}-password
+"""
+
+
+def plan_slapd(home, options, port):
+    path = os.environ["PATH"] + ":/usr/sbin:/usr/libexec:/usr/local/libexec"
+    program, load = shutil.which("slapd", path=path), shutil.which("slapadd", path=path)
+    schemas = next((d for d in ("/etc/ldap/schema", "/etc/openldap/schema") if os.path.isdir(d)), None)
+    if not program or not load or not schemas:
+        raise Failure("slapd, slapadd or OpenLDAP's schemas not found: install slapd")
+    if not shutil.which("openssl"):
+        raise Failure("openssl not found: slapd's certificate is made with it")
+    base, password, plain, tls = "dc=acme,dc=example", "admin-password", port(), port()
+    os.makedirs(os.path.join(home, "data"))
+    certify(home)
+    libraries = next((d for d in ("/usr/lib/ldap", "/usr/lib64/openldap") if os.path.isdir(d)), None)
+    modules = [f"moduleload {name}" for name in ("back_mdb", "ppolicy")
+               if libraries and glob.glob(os.path.join(libraries, f"{name}.*"))]
+    if modules:
+        modules.insert(0, f"modulepath {libraries}")
+    names = ("core", "cosine", "inetorgperson", "nis")
+    config, first = os.path.join(home, "slapd.conf"), os.path.join(home, "first.ldif")
+    write(config, SLAPD.format(
+        home=home, base=base, password=password, modules="\n".join(modules),
+        schemas="\n".join(f"include {schemas}/{name}.schema" for name in names)), 0o600)
+    services = ("writer", "verifier", "rotator", "limited", *(value for key, value in options if key == "service"))
+    write(first, DIRECTORY.format(base=base) + "".join(SERVICE.format(name=name, base=base) for name in services))
+    run([load, "-f", config, "-l", first], None, home)
+    urls = [f"ldap://127.0.0.1:{plain}", f"ldaps://127.0.0.1:{tls}"]
+    return {
+        "argv": [program, "-f", config, "-h", f"{urls[0]}/ {urls[1]}/", "-d", "0"], "cwd": home, "stop": "SIGINT",
+        "env": {"HOST": "127.0.0.1", "PORT": plain, "URL": urls[0], "TLS_URL": urls[1], "CA": os.path.join(home, "ca.pem"),
+                "BASE": base, "ADMIN": f"cn=admin,{base}", "ADMIN_PASSWORD": password},
+    }
+
+
+def certify(home):
+    """An authority and a server certificate below it: a client that is strict takes no other."""
+    def at(name):
+        return os.path.join(home, name)
+
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=test authority",
+         "-keyout", at("ca.key"), "-out", at("ca.pem")], None, home)
+    run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+         "-keyout", at("server.key"), "-out", at("server.csr")], None, home)
+    write(at("server.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    run(["openssl", "x509", "-req", "-days", "30", "-in", at("server.csr"), "-CA", at("ca.pem"), "-CAkey", at("ca.key"),
+         "-CAcreateserial", "-extfile", at("server.ext"), "-out", at("server.pem")], None, home)
+
+
+def ready_slapd(state):
+    """Signs in as nobody (RFC 4511 section 4.2): ready is when that is answered."""
+    try:
+        with socket.create_connection(("127.0.0.1", state["env"]["PORT"]), timeout=2) as peer:
+            peer.settimeout(2)
+            peer.sendall(bytes.fromhex("300c020101600702010304008000"))
+            answer = peer.recv(64)
+    except OSError:
+        return False
+    return len(answer) > 5 and answer[0] == 0x30 and answer[5] == 0x61
+
+
+KINDS = {"postgres": plan_postgres, "kafka": plan_kafka, "scim": plan_scim, "nginx": plan_nginx, "slapd": plan_slapd}
+READY = {"postgres": ready_postgres, "kafka": ready_kafka, "scim": ready_scim, "nginx": ready_nginx,
+         "slapd": ready_slapd}
