@@ -43,6 +43,8 @@ username = "{name}_verifier"
 [credentials.rotator]
 secret = "local:server/rotator"
 username = "{name}_rotator"
+[limits]
+requests_per_second = 10000
 [expect]
 fields = ["comment"]
 [fallback]

@@ -194,18 +194,19 @@ impl Target<'_> {
         } else {
             LISTS
         };
-        // What a third role granted goes first and in its name; the owner's own part is the rest.
+        // What a third role granted goes first and in its name, privilege by privilege: for somebody
+        // who is not the owner the server takes ALL to mean every column as well, and refuses.
         let run = format!(
-            "SELECT CASE WHEN g.grantor = o.owner OR o.catalog = 'pg_default_acl' THEN '' \
-               ELSE format('SET LOCAL ROLE %I; ', t.rolname) END \
-               || o.verb || format(' FROM %I', r.rolname) \
-               || CASE WHEN g.grantor = o.owner OR o.catalog = 'pg_default_acl' THEN '' \
-               ELSE '; RESET ROLE' END AS statement \
-             FROM ({lists}) AS o, aclexplode(o.acl) AS g, pg_roles r, pg_roles t \
-             WHERE o.catalog = CAST($2 AS text) AND g.grantee = {OID} AND r.oid = g.grantee \
-               AND o.owner <> g.grantee AND t.oid = g.grantor \
-             GROUP BY o.verb, o.owner, o.catalog, g.grantor, r.rolname, t.rolname \
-             ORDER BY g.grantor = o.owner, o.verb"
+            "SELECT DISTINCT CASE WHEN h.own THEN h.verb || format(' FROM %I', h.grantee) \
+               ELSE format('SET LOCAL ROLE %I; REVOKE ', h.grantor) || h.privilege \
+                 || substr(h.verb, length('REVOKE ALL') + 1) || format(' FROM %I; RESET ROLE', h.grantee) \
+               END AS statement, h.own \
+             FROM (SELECT o.verb, r.rolname AS grantee, t.rolname AS grantor, g.privilege_type AS privilege, \
+                 g.grantor = o.owner OR o.catalog = 'pg_default_acl' AS own \
+               FROM ({lists}) AS o, aclexplode(o.acl) AS g, pg_roles r, pg_roles t \
+               WHERE o.catalog = CAST($2 AS text) AND g.grantee = {OID} AND r.oid = g.grantee \
+                 AND o.owner <> g.grantee AND t.oid = g.grantor) AS h \
+             ORDER BY h.own, statement"
         );
         let both = |sql: &str| Bound {
             values: vec![self.oid.to_string(), catalog.to_owned()],
