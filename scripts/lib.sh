@@ -28,6 +28,7 @@ has_part() {
     cargo | make | cc | pkg-config | mvn) command -v "$1" >/dev/null ;;
     openssl | zlib) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
     postgresql) [ -n "$(find_postgres)" ] ;;
+    mariadb) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd)" ] ;;
     nginx) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)" ] ;;
     slapd) [ -n "$(PATH=$PATH:/usr/sbin:/usr/libexec command -v slapd)" ] ;;
     # ensurepip is what Debian splits off into python3-venv; 3.9 is the oldest that ctl runs on.
@@ -46,6 +47,7 @@ debian_package() {
     openssl) echo libssl-dev ;;
     zlib) echo zlib1g-dev ;;
     postgresql) echo postgresql ;;
+    mariadb) echo mariadb-server ;;
     python) echo python3 python3-venv ;;
     java) echo default-jre-headless ;;
     mvn) echo maven ;;
@@ -178,6 +180,7 @@ services_env() {
   export CLAWBACK_TEST_SERVICES=$CTL CLAWBACK_TEST_SERVICES_DIR=$SERVICES/private
   CLAWBACK_TEST_POSTGRES=$(service postgres URL)
   CLAWBACK_TEST_POSTGRES_ADMIN=$(service postgres ADMIN_URL)
+  CLAWBACK_TEST_MARIADB_ADMIN=$(service mariadb ADMIN_URL)
   CLAWBACK_TEST_SCIM=$(service scim URL)
   CLAWBACK_TEST_SCIM_WRITER_TOKEN=$(service scim WRITER_TOKEN)
   CLAWBACK_TEST_SCIM_VERIFIER_TOKEN=$(service scim VERIFIER_TOKEN)
@@ -188,6 +191,6 @@ services_env() {
   CLAWBACK_TEST_SLAPD_TLS=$(service slapd TLS_URL)
   CLAWBACK_TEST_SLAPD_CA=$(service slapd CA)
   export CLAWBACK_TEST_SLAPD CLAWBACK_TEST_SLAPD_TLS CLAWBACK_TEST_SLAPD_CA
-  export CLAWBACK_TEST_POSTGRES CLAWBACK_TEST_POSTGRES_ADMIN CLAWBACK_TEST_SCIM CLAWBACK_TEST_SCIM_WRITER_TOKEN \
+  export CLAWBACK_TEST_POSTGRES CLAWBACK_TEST_POSTGRES_ADMIN CLAWBACK_TEST_MARIADB_ADMIN CLAWBACK_TEST_SCIM CLAWBACK_TEST_SCIM_WRITER_TOKEN \
     CLAWBACK_TEST_SCIM_VERIFIER_TOKEN CLAWBACK_TEST_NGINX CLAWBACK_TEST_NGINX_HTPASSWD CLAWBACK_TEST_NGINX_USERS
 }

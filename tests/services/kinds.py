@@ -1,4 +1,4 @@
-"""The four kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
+"""The five kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
 
 Each planner takes (home, options, port) and returns the plan that ctl keeps in NAME.json: `argv`,
 `env` (what callers may read), and where needed `user`, `cwd`, `environ`, `stop`, `outside`.
@@ -439,6 +439,66 @@ def ready_slapd(state):
     return len(answer) > 5 and answer[0] == 0x30 and answer[5] == 0x61
 
 
-KINDS = {"postgres": plan_postgres, "kafka": plan_kafka, "scim": plan_scim, "nginx": plan_nginx, "slapd": plan_slapd}
+# --- MariaDB ----------------------------------------------------------------------------------
+
+def mariadb_program(name):
+    path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
+    program = shutil.which(name, path=path)
+    if not program:
+        raise Failure(f"{name} not found: install mariadb-server")
+    return program
+
+
+def plan_mariadb(home, options, port):
+    server, install = mariadb_program("mariadbd"), mariadb_program("mariadb-install-db")
+    user, outside, number = unprivileged_mariadb(), None, port()
+    if not reachable(user, home):
+        outside = home = tempfile.mkdtemp(prefix="clawback-mariadb-")
+    if user:
+        shutil.chown(home, user)
+    data, start = os.path.join(home, "data"), os.path.join(home, "start.sql")
+    # A socket's path may not be long, and a checkout's may: there is none.
+    settings = {
+        "datadir": data, "bind-address": "127.0.0.1", "port": number, "socket": "", "pid-file": os.path.join(home, "pid"),
+        "max-connections": 200, "innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "skip-name-resolve": 1,
+        "init-file": start, **dict(options),
+    }
+    write(start, "CREATE USER IF NOT EXISTS clawback@'127.0.0.1' IDENTIFIED BY 'clawback';\n"
+          "GRANT ALL PRIVILEGES ON *.* TO clawback@'127.0.0.1' WITH GRANT OPTION;\n")
+    run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db",
+         "--skip-name-resolve"], user, home)
+    argv = [server, "--no-defaults", *(f"--{key}={value}" for key, value in settings.items())]
+    return {
+        "argv": argv, "user": user, "cwd": home, "outside": outside,
+        "env": {"HOST": "127.0.0.1", "PORT": number, "DATA": data,
+                "ADMIN_URL": f"mariadb://clawback:clawback@127.0.0.1:{number}"},
+    }
+
+
+def unprivileged_mariadb():
+    """MariaDB refuses to run as root as well."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("mysql", "nobody"):
+        try:
+            pwd.getpwnam(name)
+            return name
+        except KeyError:
+            continue
+    raise Failure("running as root, and there is neither a user 'mysql' nor 'nobody' to run MariaDB as")
+
+
+def ready_mariadb(state):
+    """The server speaks first: protocol version 10 in the first packet, or 255 for an error."""
+    try:
+        with socket.create_connection(("127.0.0.1", state["env"]["PORT"]), timeout=2) as peer:
+            greeting = peer.recv(64)
+    except OSError:
+        return False
+    return len(greeting) > 4 and greeting[4] == 10
+
+
+KINDS = {"postgres": plan_postgres, "kafka": plan_kafka, "scim": plan_scim, "nginx": plan_nginx,
+         "slapd": plan_slapd, "mariadb": plan_mariadb}
 READY = {"postgres": ready_postgres, "kafka": ready_kafka, "scim": ready_scim, "nginx": ready_nginx,
-         "slapd": ready_slapd}
+         "slapd": ready_slapd, "mariadb": ready_mariadb}

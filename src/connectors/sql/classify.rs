@@ -4,6 +4,8 @@
 //! changed nothing; after COMMIT was sent the outcome is unknown. Messages of the database are
 //! repeated only where they name objects, not where they could hold values.
 
+use sqlx::postgres::PgDatabaseError;
+
 use crate::domain::access::Operation;
 use crate::domain::outcome::{Failure, FailureClass};
 
@@ -18,11 +20,23 @@ pub enum Phase {
     Commit,
 }
 
+/// `dependent_objects_still_exist`.
+const DEPENDED_UPON: &str = "2BP01";
+
+/// The code of a role that went while it was being changed.
+pub const NO_SUCH_ROLE: &str = "CB-SQL-15";
+
+/// The code of a database that cannot be entered.
+pub const NO_WAY_IN: &str = "CB-SQL-17";
+
 /// The class of an error of the driver.
 pub fn failure(error: &sqlx::Error, phase: Phase) -> Failure {
     if let sqlx::Error::Database(database) = error {
         let code = database.code().unwrap_or_default();
+        let postgres = database.try_downcast_ref::<PgDatabaseError>();
+        let detail = postgres.and_then(PgDatabaseError::detail);
         return match code.len() {
+            5 if code == DEPENDED_UPON => still_depended_upon(database.message(), detail),
             5 => sqlstate(&code, database.message(), phase),
             _ => sqlite(&code, database.message()),
         };
@@ -65,6 +79,8 @@ fn sqlstate(code: &str, message: &str, phase: Phase) -> Failure {
         ("42501", _) => (FailureClass::Refused, "CB-SQL-3", told),
         ("55P03" | "57014", _) | (_, "53") => (FailureClass::RateLimited, "CB-SQL-4", kept),
         ("40001" | "40P01", _) => (FailureClass::WriteFailure, "CB-SQL-7", kept),
+        // undefined_object: for a role, somebody else was faster.
+        ("42704", _) => (FailureClass::Drifted, NO_SUCH_ROLE, told),
         (_, "0A" | "3D" | "3F" | "42") => (FailureClass::Drifted, "CB-SQL-5", told),
         (_, "22") if phase == Phase::Statement => (FailureClass::Drifted, "CB-SQL-5", kept),
         _ => (FailureClass::WriteFailure, "CB-SQL-8", kept),
@@ -139,6 +155,70 @@ pub fn without_effect(operation: Operation) -> Failure {
             operation.as_str()
         ),
     )
+}
+
+/// Objects or grants of others depend on what should go; the server says which (its DETAIL).
+fn still_depended_upon(message: &str, detail: Option<&str>) -> Failure {
+    let detail = detail
+        .unwrap_or("it does not say which")
+        .replace('\n', "; ");
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-14",
+        format!("{message}: {detail}"),
+    )
+}
+
+/// The role is not among those that the connector may change.
+pub fn out_of_bounds(login: &str, why: &str) -> Failure {
+    Failure::new(
+        FailureClass::Refused,
+        "CB-SQL-13",
+        format!("the role {login:?} {why}; nothing was changed"),
+    )
+}
+
+/// What a change should have taken is still there, so it was rolled back.
+pub fn still_there(left: &str) -> Failure {
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-11",
+        format!("it ran, and yet this is still there, so it was rolled back: {left}"),
+    )
+}
+
+/// Sessions are there that should not be.
+pub fn sessions_left(sessions: u64) -> Failure {
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-16",
+        format!("{sessions} sessions of the role are live, and a session outlives its role"),
+    )
+}
+
+/// A database that holds something of the role cannot be entered. That the same credential works
+/// elsewhere says that it is a right that is missing and not the credential that is wrong.
+pub fn no_way_in(database: &str, cause: &Failure) -> Failure {
+    let class = match cause.class {
+        FailureClass::AuthFailure | FailureClass::Drifted => FailureClass::Refused,
+        class => class,
+    };
+    Failure::new(
+        class,
+        NO_WAY_IN,
+        format!(
+            "database {database:?} holds something of the role and cannot be entered: {}",
+            cause.message
+        ),
+    )
+}
+
+/// The failure of one database, named.
+pub fn within(database: &str, failure: Failure) -> Failure {
+    Failure {
+        message: format!("in database {database:?}: {}", failure.message),
+        ..failure
+    }
 }
 
 #[cfg(test)]

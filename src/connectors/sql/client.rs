@@ -12,9 +12,10 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::classify::{self, Phase};
 use super::link::Link;
+use super::place::{Place, Target};
 use super::render::{Batch, Bound, Edit, Row};
+use super::roles::Task;
 use super::scram;
-use super::settings::{Settings, Target};
 use crate::connectors::{Credential, Permit};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::verdict::CredentialRole;
@@ -25,7 +26,7 @@ const KEPT: usize = 8;
 /// Signs in and keeps what is idle.
 #[derive(Debug)]
 pub struct Client {
-    settings: Settings,
+    place: Place,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -67,16 +68,16 @@ pub struct SetPassword {
 
 impl Client {
     /// A client without connections.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(place: Place) -> Self {
         Self {
-            settings,
+            place,
             idle: Mutex::default(),
         }
     }
 
-    /// How the database is asked.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// Where the database is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Runs reads in one read-only snapshot.
@@ -101,7 +102,7 @@ impl Client {
         credential: &Credential,
         permit: Permit<Batch>,
     ) -> Result<Seen, Failure> {
-        let link = self.connect(credential).await?;
+        let link = self.connect(credential, None).await?;
         self.read_over(link, credential, permit).await
     }
 
@@ -113,7 +114,7 @@ impl Client {
     ) -> Result<Seen, Failure> {
         let Batch(statements) = permit.into_inner();
         let independent = credential.role == CredentialRole::Verifier;
-        link.begin_reading(&self.settings, independent).await?;
+        link.begin_reading(&self.place, independent).await?;
         let mut rows = Vec::new();
         for bound in &statements {
             rows.push(link.fetch(bound).await?);
@@ -138,7 +139,7 @@ impl Client {
     ) -> Result<Written, Failure> {
         let edit = permit.into_inner();
         let mut link = self.take(credential).await?;
-        link.begin_writing(&self.settings).await?;
+        link.begin_writing(&self.place).await?;
         let outcome = match attempt(&mut link, &edit).await {
             Ok(Written::Committed) => {
                 link.commit().await?;
@@ -153,6 +154,42 @@ impl Client {
         outcome
     }
 
+    /// Changes one role within one database, in one transaction.
+    ///
+    /// # Errors
+    /// As `classify` says; `unknown_outcome` only after COMMIT was sent.
+    pub async fn perform(
+        &self,
+        credential: &Credential,
+        permit: Permit<Task>,
+    ) -> Result<Written, Failure> {
+        let task = permit.into_inner();
+        let mut link = match &task.database {
+            None => self.take(credential).await?,
+            Some(database) => self
+                .connect(credential, Some(database))
+                .await
+                .map_err(|failure| classify::no_way_in(database, &failure))?,
+        };
+        link.begin_writing(&self.place).await?;
+        let outcome = match task.attempt(&mut link).await {
+            Ok(Written::Committed) => {
+                link.commit().await?;
+                Ok(Written::Committed)
+            }
+            other => {
+                link.roll_back().await?;
+                other
+            }
+        };
+        if task.database.is_none() {
+            self.give(credential, link);
+        } else {
+            link.close().await;
+        }
+        outcome
+    }
+
     /// Sets the password of a database role; the old one is dead from then on.
     ///
     /// # Errors
@@ -163,8 +200,8 @@ impl Client {
         permit: Permit<SetPassword>,
     ) -> Result<(), Failure> {
         let order = permit.into_inner();
-        let mut link = self.connect(credential).await?;
-        link.begin_writing(&self.settings).await?;
+        let mut link = self.connect(credential, None).await?;
+        link.begin_writing(&self.place).await?;
         link.hush().await?;
         let role = order.role.replace('"', "\"\"");
         let text = format!("ALTER ROLE \"{role}\" PASSWORD '{}'", order.verifier);
@@ -179,7 +216,7 @@ impl Client {
                 return Ok(link);
             }
         }
-        self.connect(credential).await
+        self.connect(credential, None).await
     }
 
     fn pop(&self, credential: &Credential) -> Option<Link> {
@@ -201,9 +238,14 @@ impl Client {
         }
     }
 
-    async fn connect(&self, credential: &Credential) -> Result<Link, Failure> {
+    /// A new connection, to another database of the server than the address names if so wished.
+    async fn connect(
+        &self,
+        credential: &Credential,
+        database: Option<&str>,
+    ) -> Result<Link, Failure> {
         let failed = |error: sqlx::Error| classify::failure(&error, Phase::Connect);
-        match &self.settings.target {
+        match &self.place.target {
             Target::Postgres(options) => {
                 let Some(username) = &credential.username else {
                     return Err(Failure::new(
@@ -212,11 +254,14 @@ impl Client {
                         "the credential names no database role",
                     ));
                 };
-                let options = options
+                let mut options = options
                     .as_ref()
                     .clone()
                     .username(username)
                     .password(credential.secret.expose_secret());
+                if let Some(database) = database {
+                    options = options.database(database);
+                }
                 let link = sqlx::PgConnection::connect_with(&options).await;
                 Ok(Link::Postgres(link.map_err(failed)?))
             }
@@ -224,7 +269,7 @@ impl Client {
                 let options = options
                     .as_ref()
                     .clone()
-                    .busy_timeout(self.settings.lock_timeout)
+                    .busy_timeout(self.place.lock_timeout)
                     .read_only(credential.role != CredentialRole::Writer);
                 Ok(Link::Sqlite(options.connect().await.map_err(failed)?))
             }

@@ -12,8 +12,8 @@ use sqlx::{
 };
 
 use super::classify::{self, Phase};
+use super::place::Place;
 use super::render::{Bound, Row};
-use super::settings::Settings;
 use crate::domain::outcome::Failure;
 
 /// An open connection.
@@ -34,17 +34,27 @@ impl Link {
         }
     }
 
+    /// Says good-bye; that it is not heard is no loss.
+    pub async fn close(self) {
+        let said = match self {
+            Self::Postgres(link) => link.close().await,
+            Self::Sqlite(link) => link.close().await,
+        };
+        if let Err(error) = said {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a connection was not closed well"
+            );
+        }
+    }
+
     /// Begins a snapshot in which nothing can be written. An independent reader would rather be
     /// refused than silently see a part: row-level security then is an error, not a filter.
-    pub async fn begin_reading(
-        &mut self,
-        settings: &Settings,
-        independent: bool,
-    ) -> Result<(), Failure> {
+    pub async fn begin_reading(&mut self, place: &Place, independent: bool) -> Result<(), Failure> {
         let text = match self {
             Self::Postgres(_) => format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}{}",
-                bounds(settings),
+                bounds(place),
                 if independent {
                     "; SET LOCAL row_security = off"
                 } else {
@@ -57,13 +67,10 @@ impl Link {
     }
 
     /// Begins a transaction in which a row that another one changed meanwhile is an error.
-    pub async fn begin_writing(&mut self, settings: &Settings) -> Result<(), Failure> {
+    pub async fn begin_writing(&mut self, place: &Place) -> Result<(), Failure> {
         let text = match self {
             Self::Postgres(_) => {
-                format!(
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ; {}",
-                    bounds(settings)
-                )
+                format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {}", bounds(place))
             }
             Self::Sqlite(_) => "BEGIN IMMEDIATE".to_owned(),
         };
@@ -168,9 +175,9 @@ impl Link {
 }
 
 /// Time limits of one transaction. LOCAL, so that a pooler between us and the server keeps nothing.
-fn bounds(settings: &Settings) -> String {
-    let statement = settings.statement_timeout.as_millis();
-    let lock = settings.lock_timeout.as_millis();
+fn bounds(place: &Place) -> String {
+    let statement = place.statement_timeout.as_millis();
+    let lock = place.lock_timeout.as_millis();
     format!(
         "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
          SET LOCAL idle_in_transaction_session_timeout = {statement}"
