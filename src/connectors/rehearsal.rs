@@ -105,3 +105,12 @@ pub fn manifest_in(page: &str) -> (String, String) {
     let name = name.expect("a name").trim_matches('"');
     (format!("{name}.toml"), text.to_owned())
 }
+
+/// The tests that the table of truths on a page of `docs/connectors` names, one in each cell.
+pub fn truths_in(page: &str) -> Vec<String> {
+    let (_, table) = page.split_once("## Truths").expect("a table of truths");
+    let rows = table.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    quoted.map(ToOwned::to_owned).collect()
+}

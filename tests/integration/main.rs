@@ -13,6 +13,7 @@ mod kill;
 mod main_job;
 mod parts;
 mod process;
+mod rest;
 mod scim;
 mod sql;
 mod store;
