@@ -125,8 +125,9 @@ pub fn read_items(table: &Table<'_>) -> Option<ListPlace> {
 
 #[allow(clippy::option_option)] // Not there, there but wrong (told), there.
 fn read_total(table: &Table<'_>) -> Option<Option<Total>> {
+    let header = table.string("total_header");
     let body = optional_path(table, "total")?;
-    let Some(header) = table.string("total_header") else {
+    let Some(header) = header else {
         return Some(body.map(Total::Body));
     };
     let name = header.value.parse::<HeaderName>().ok();

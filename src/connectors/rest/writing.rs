@@ -47,11 +47,8 @@ async fn accepted(
     answer: &HttpAnswer,
 ) -> Result<Answered, Failure> {
     let request = session.settings.writes.get(&change.operation);
-    let job = request.and_then(|request| Some((request, request.job.as_ref()?)));
-    match job {
-        Some((request, job)) if answer.status == 202 => {
-            jobs::follow(session, change, request, job, answer).await
-        }
+    match request.and_then(|request| request.job.as_ref()) {
+        Some(job) if answer.status == 202 => jobs::follow(session, change, job, answer).await,
         Some(_) | None => Ok(Answered::Accepted),
     }
 }

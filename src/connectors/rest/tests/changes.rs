@@ -380,6 +380,20 @@ async fn a_job_is_asked_for_until_it_is_done_and_no_longer_than_declared() {
         assert_eq!(target.asked("/api/jobs"), polls, "{states:?}");
         assert_eq!(target.changes().len(), 1);
     }
+    // What success must say is for the answer that makes it, not for the job's.
+    let success = "success = { \"$.job.id\" = 42 }\n[rest.disable.job]";
+    let both = shape.replace("[rest.disable.job]", success);
+    let target = job(
+        &both,
+        accepted.clone(),
+        vec![(200, json!({"job": {"state": "melting"}}))],
+    );
+    let failure = target
+        .await
+        .write(&disable())
+        .await
+        .expect_err("no such state");
+    assert_eq!(failure.class, C::UnknownOutcome);
     let nameless = job(&shape, json!({}), vec![state("done")]).await;
     let failure = nameless.write(&disable()).await.expect_err("no id");
     assert_eq!(failure.class, C::UnknownOutcome);

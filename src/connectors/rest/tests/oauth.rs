@@ -124,6 +124,41 @@ fn given(issuer: &Mutex<Issuer>) -> usize {
 }
 
 #[tokio::test]
+async fn rfc7617_basic_bearer_and_a_header_of_its_own_carry_the_credential_and_are_masked() {
+    let by_header = "auth = \"header\"\nauth_header = \"X-Api-Key\"\n";
+    for (keys, name, expected) in [
+        (
+            "auth = \"basic\"\n",
+            "authorization",
+            basic("client-verifier", "v3rify"),
+        ),
+        (by_header, "x-api-key", "v3rify".to_owned()),
+        ("", "authorization", "Bearer v3rify".to_owned()),
+    ] {
+        let script = move |asked: &Asked| {
+            let sent = asked.header(name);
+            if sent == expected {
+                return (200, json!({"users": page("/", 3, 10), "total": 3}));
+            }
+            (401, json!({"error": format!("{sent} is not known")}))
+        };
+        let target = Target::with(&shape(keys), |_| {}, script).await;
+        target.list().await.expect("listed");
+        let stranger = credential(CredentialRole::Verifier, Some("nobody"), "wr0ng");
+        let call = target.gate.call(&stranger);
+        let failure = target.connector.list(&call).await.expect_err("unknown");
+        assert_eq!(failure.class, FailureClass::AuthFailure, "{keys}");
+        assert!(failure.message.contains("[redacted]"), "{failure}");
+        for secret in [
+            "wr0ng",
+            basic("nobody", "wr0ng").trim_start_matches("Basic "),
+        ] {
+            assert!(!failure.message.contains(secret), "{failure}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn rfc6749_a_token_is_fetched_once_and_kept_until_shortly_before_its_end() {
     let (target, issuer) = target(OAUTH).await;
     target.list().await.expect("listed");

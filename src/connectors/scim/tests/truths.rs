@@ -192,17 +192,19 @@ async fn a_minute_to_wait_is_told_and_not_slept_through() {
 }
 
 #[test]
-fn h3_an_empty_filter_is_told() {
-    let text = "base_url = \"https://crm.example\"\nlist_also = [\" \"]\n";
+fn h3_an_empty_filter_and_a_half_sign_in_are_told() {
+    let text = "base_url = \"https://crm.example\"\nlist_also = [\" \"]\nauth = \"oauth\"\n";
     let document = Document::parse("crm.toml", text).expect("syntax");
     let clock: Arc<dyn Clock> = Moved::new();
     let read = super::super::settings::Settings::read(&crm(), &document.root(), &clock);
     let told = document.take_problems().or(read).expect_err("told");
-    assert!(
-        told.to_string()
-            .contains("a filter of `list_also` is empty"),
-        "{told}"
-    );
+    for part in [
+        "a filter of `list_also` is empty",
+        "`oauth` is missing",
+        "`auth` is oauth but the writer has no `username`",
+    ] {
+        assert!(told.to_string().contains(part), "{told}");
+    }
 }
 
 #[test]
