@@ -48,7 +48,7 @@ enum SignIn {
     /// The bare value in a header of its own.
     Header(HeaderName),
     /// Exchanged for a token that lives for a while (RFC 6749 §4.4).
-    Token(TokenSource),
+    Token(Box<TokenSource>),
 }
 
 /// A request, relative to the target's base address.

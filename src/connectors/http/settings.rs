@@ -142,7 +142,8 @@ fn read_sign_in(
         }
         ("oauth", _) => {
             need_usernames(table, manifest, roles, line, "oauth");
-            TokenSource::read(&table.required_table("oauth")?, plaintext).map(SignIn::Token)
+            let source = TokenSource::read(&table.required_table("oauth")?, plaintext)?;
+            Some(SignIn::Token(Box::new(source)))
         }
         ("header", Some(header)) => {
             let name = header.value.parse::<HeaderName>().ok();

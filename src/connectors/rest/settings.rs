@@ -206,10 +206,8 @@ fn read_headers(table: &Table<'_>) -> Option<HeaderMap> {
 }
 
 fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
-    let members = match table.table("members") {
-        Some(members) => Some(read_members(&members)),
-        None => None,
-    };
+    let members = table.table("members");
+    let members = members.as_ref().map(read_members);
     let request = if table.has("path") {
         Some(read_collection(
             table,

@@ -4,7 +4,10 @@
 //! scripted server (`target`), never from the connector's own answer.
 
 mod changes;
+mod held;
+mod jobs;
 mod oauth;
+mod rotation;
 mod target;
 mod truths;
 
@@ -414,7 +417,10 @@ fn the_page_names_a_test_for_each_truth() {
     let tests = [
         include_str!("tests.rs"),
         include_str!("tests/changes.rs"),
+        include_str!("tests/held.rs"),
+        include_str!("tests/jobs.rs"),
         include_str!("tests/oauth.rs"),
+        include_str!("tests/rotation.rs"),
         include_str!("tests/truths.rs"),
         include_str!("../../../tests/integration/rest.rs"),
     ];

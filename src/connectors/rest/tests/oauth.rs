@@ -1,4 +1,4 @@
-//! Sign-in by OAuth client credentials, and the rotation of a client's secret.
+//! Sign-in: by OAuth client credentials, and as it is plainly.
 //!
 //! Owns a token endpoint with two clients beside the API. What was fetched, and with which secret,
 //! is read from the server's notes; the connector's own word counts for nothing.
@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::target::Asked;
 use super::*;
 use crate::connectors::Credential;
 use crate::connectors::rehearsal::credential;
 
-const OAUTH: &str = r#"
+pub(super) const OAUTH: &str = r#"
 auth = "oauth"
 [rest.oauth]
 token_url = "{origin}/oauth/token"
@@ -22,7 +22,7 @@ verifier_scope = "users:read"
 audience = "https://crm.acme.example/"
 "#;
 
-fn shape(keys: &str) -> String {
+pub(super) fn shape(keys: &str) -> String {
     let head =
         "[rest]\nbase_url = \"{base}\"\nerror = \"$.error\"\nauth_errors = [\"invalid_auth\"]\n";
     let (before, after) = SHAPE.split_once(head).expect("the head of the table");
@@ -32,8 +32,8 @@ fn shape(keys: &str) -> String {
 
 /// The clients' secrets and the tokens that are good.
 #[derive(Debug, Default)]
-struct Issuer {
-    secrets: Vec<(String, String)>,
+pub(super) struct Issuer {
+    pub(super) secrets: Vec<(String, String)>,
     tokens: Vec<String>,
     /// Tokens that were given out.
     given: usize,
@@ -45,7 +45,7 @@ struct Issuer {
 }
 
 impl Issuer {
-    fn shared() -> Arc<Mutex<Self>> {
+    pub(super) fn shared() -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             secrets: vec![
                 ("client-writer".into(), "s3cret".into()),
@@ -56,7 +56,7 @@ impl Issuer {
         }))
     }
 
-    fn token(&mut self, asked: &Asked) -> (u16, Value) {
+    pub(super) fn token(&mut self, asked: &Asked) -> (u16, Value) {
         let signed = asked.header("authorization").to_owned();
         self.asked.push((signed.clone(), asked.text.clone()));
         if !self.instead.is_empty() {
@@ -85,7 +85,7 @@ impl Issuer {
         )
     }
 
-    fn api(&self, asked: &Asked) -> (u16, Value) {
+    pub(super) fn api(&self, asked: &Asked) -> (u16, Value) {
         let bearer = asked.header("authorization").strip_prefix("Bearer ");
         if !bearer.is_some_and(|token| self.tokens.iter().any(|good| good == token)) {
             let words = format!("token {} is not known", bearer.unwrap_or_default());
@@ -228,76 +228,32 @@ async fn a_kept_token_that_is_refused_is_replaced_once_and_then_it_is_an_auth_fa
     assert!(!failure.message.contains("spoilt"), "{failure}");
 }
 
-#[tokio::test]
-async fn each_refusal_of_the_token_endpoint_has_its_class() {
+/// Status, answer, and what it means.
+#[rustfmt::skip] // One refusal to a line.
+fn refusals() -> Vec<(u16, Value, FailureClass, &'static str)> {
     use FailureClass as C;
     let minute = json!({"headers": {"Retry-After": "60"}});
-    for (status, answer, class, code) in [
-        (
-            401,
-            json!({"error": "invalid_client"}),
-            C::AuthFailure,
-            "CB-HTTP-8",
-        ),
-        (
-            400,
-            json!({"error": "unauthorized_client"}),
-            C::AuthFailure,
-            "CB-HTTP-8",
-        ),
-        (
-            403,
-            json!({"raw": "<html>no</html>"}),
-            C::AuthFailure,
-            "CB-HTTP-8",
-        ),
-        (
-            200,
-            json!({"error": "incorrect_client_credentials"}),
-            C::AuthFailure,
-            "CB-HTTP-8",
-        ),
-        (
-            400,
-            json!({"error": "invalid_scope"}),
-            C::Drifted,
-            "CB-HTTP-9",
-        ),
-        (
-            400,
-            json!({"error": "temporarily_unavailable"}),
-            C::Unreachable,
-            "CB-HTTP-503",
-        ),
+    vec![
+        (401, json!({"error": "invalid_client"}), C::AuthFailure, "CB-HTTP-8"),
+        (400, json!({"error": "unauthorized_client"}), C::AuthFailure, "CB-HTTP-8"),
+        (403, json!({"raw": "<html>no</html>"}), C::AuthFailure, "CB-HTTP-8"),
+        (200, json!({"error": "incorrect_client_credentials"}), C::AuthFailure, "CB-HTTP-8"),
+        (400, json!({"error": "invalid_scope"}), C::Drifted, "CB-HTTP-9"),
+        (400, json!({"error": "temporarily_unavailable"}), C::Unreachable, "CB-HTTP-503"),
         (429, minute.clone(), C::RateLimited, "CB-HTTP-429"),
-        (
-            500,
-            json!({"error": "invalid_client"}),
-            C::Unreachable,
-            "CB-HTTP-500",
-        ),
+        (500, json!({"error": "invalid_client"}), C::Unreachable, "CB-HTTP-500"),
         (503, minute, C::Unreachable, "CB-HTTP-503"),
         (302, json!({}), C::Drifted, "CB-HTTP-9"),
-        (
-            200,
-            json!({"raw": "<html>Please sign in</html>"}),
-            C::Drifted,
-            "CB-HTTP-9",
-        ),
+        (200, json!({"raw": "<html>Please sign in</html>"}), C::Drifted, "CB-HTTP-9"),
         (200, json!({"raw": "{\"access_to"}), C::Drifted, "CB-HTTP-9"),
-        (
-            200,
-            json!({"access_token": "", "token_type": "Bearer"}),
-            C::Drifted,
-            "CB-HTTP-9",
-        ),
-        (
-            200,
-            json!({"access_token": "x", "token_type": "mac"}),
-            C::Drifted,
-            "CB-HTTP-9",
-        ),
-    ] {
+        (200, json!({"access_token": "", "token_type": "Bearer"}), C::Drifted, "CB-HTTP-9"),
+        (200, json!({"access_token": "x", "token_type": "mac"}), C::Drifted, "CB-HTTP-9"),
+    ]
+}
+
+#[tokio::test]
+async fn each_refusal_of_the_token_endpoint_has_its_class() {
+    for (status, answer, class, code) in refusals() {
         let (target, issuer) = target(OAUTH).await;
         let instead = (status, answer.clone());
         issuer.lock().expect("not poisoned").instead.push(instead);
@@ -345,182 +301,4 @@ async fn what_comes_at_once_shares_one_token() {
         listed.expect("listed");
     }
     assert_eq!(given(&issuer), 1);
-}
-
-const ROTATION: &str = r#"
-[rest.rotation]
-create_path = "/clients/{client_id}/secrets"
-create_body = { note = "{label}" }
-create_ref = "/id"
-create_value = "/client_secret"
-list_path = "/clients/{client_id}/secrets"
-list_items = "/secrets"
-list_ref = "/id"
-list_label = "/note"
-disable_path = "/clients/{client_id}/secrets/{ref}/deactivate"
-delete_method = "POST"
-delete_path = "/clients/{client_id}/secrets/remove"
-delete_body = { ids = ["{ref}"] }
-"#;
-
-/// The clients' secrets by id: label, value, active.
-type Secrets = BTreeMap<String, (String, String, bool)>;
-
-fn clients(secrets: &mut Secrets, issuer: &mut Issuer, asked: &Asked) -> (u16, Value) {
-    let path = asked
-        .path
-        .trim_start_matches("/api/clients/client-writer/secrets");
-    let answer = match (asked.method.as_str(), path) {
-        ("POST", "") if secrets.len() >= 2 => (409, json!({"error": "two at most"})),
-        ("POST", "") => {
-            let value = format!("fresh-{}", secrets.len());
-            let label = asked.body["note"].as_str().expect("a label").to_owned();
-            secrets.insert("id-2".into(), (label, value.clone(), true));
-            (201, json!({"id": "id-2", "client_secret": value}))
-        }
-        ("GET", "") => {
-            let shown = secrets
-                .iter()
-                .map(|(id, one)| json!({"id": id, "note": one.0}));
-            (200, json!({ "secrets": shown.collect::<Vec<_>>() }))
-        }
-        ("POST", "/remove") => {
-            let id = asked.body["ids"][0].as_str().expect("an id").to_owned();
-            match secrets.get(&id).map(|one| one.2) {
-                Some(true) => (409, json!({"error": "deactivate it first"})),
-                Some(false) => {
-                    secrets.remove(&id);
-                    (204, json!({"raw": ""}))
-                }
-                None => (404, json!({})),
-            }
-        }
-        ("POST", other) => {
-            let id = other
-                .trim_start_matches('/')
-                .trim_end_matches("/deactivate");
-            match secrets.get_mut(id).filter(|one| one.2) {
-                Some(one) => {
-                    one.2 = false;
-                    (200, json!({}))
-                }
-                None => (400, json!({"error": "not active"})),
-            }
-        }
-        other => panic!("{other:?}"),
-    };
-    issuer.secrets.retain(|(id, _)| id != "client-writer");
-    let good = secrets.values().filter(|one| one.2);
-    let good = good.map(|one| ("client-writer".to_owned(), one.1.clone()));
-    issuer.secrets.extend(good);
-    answer
-}
-
-#[tokio::test]
-async fn d2_a_clients_secret_is_made_beside_the_old_one_tried_and_the_old_one_retired() {
-    let issuer = Issuer::shared();
-    issuer
-        .lock()
-        .expect("not poisoned")
-        .secrets
-        .push(("client-rotator".into(), "r0tate".into()));
-    let served = Arc::clone(&issuer);
-    let old = ("first".to_owned(), "s3cret".to_owned(), true);
-    let secrets = Mutex::new(Secrets::from([("id-1".to_owned(), old)]));
-    let script = move |asked: &Asked| {
-        let mut issuer = served.lock().expect("not poisoned");
-        if asked.path == "/oauth/token" {
-            return issuer.token(asked);
-        }
-        if issuer.api(asked).0 == 401 || !asked.path.contains("/clients/") {
-            return issuer.api(asked);
-        }
-        clients(
-            &mut secrets.lock().expect("not poisoned"),
-            &mut issuer,
-            asked,
-        )
-    };
-    let text = format!("{}{ROTATION}", shape(OAUTH));
-    let adds = |manifest: &mut Manifest| {
-        let writer = manifest.credentials.get_mut(&CredentialRole::Writer);
-        writer.expect("a writer").rotation = Some(crate::domain::rotation::Strategy::Add);
-    };
-    let target = Target::with(&text, adds, script).await;
-    let rotator = credential(CredentialRole::Rotator, Some("client-rotator"), "r0tate");
-    let rotating = target.gate.call(&rotator);
-    let order = MintOrder {
-        role: CredentialRole::Writer,
-        label: "clawback-9".into(),
-        chosen: None,
-    };
-    let minted = target.connector.mint(&rotating, &order).await;
-    let minted = minted.expect("minted");
-    assert_eq!(minted.remote_ref.as_deref(), Some("id-2"));
-    assert_eq!(minted.secret.expose_secret(), "fresh-1");
-    let known = target
-        .connector
-        .minted(&rotating, CredentialRole::Writer)
-        .await;
-    let labels = known.expect("listed").into_iter().map(|one| one.label);
-    assert_eq!(labels.collect::<Vec<_>>(), ["first", "clawback-9"]);
-    // Both are active: the overlap, in which nobody loses access.
-    let fresh = Credential {
-        secret: minted.secret,
-        version: 2,
-        ..target.writer.clone()
-    };
-    for usable in [&fresh, &target.writer] {
-        let call = target.gate.call(usable);
-        assert_eq!(target.connector.try_credential(&call).await, Ok(()));
-    }
-    // Once more after a crash in between: what is retired stays retired.
-    for _ in 0..2 {
-        let retired = target
-            .connector
-            .retire(&rotating, CredentialRole::Writer, "id-1")
-            .await;
-        assert_eq!(retired, Ok(()));
-    }
-    let call = target.gate.call(&target.writer);
-    let dead = target.connector.try_credential(&call).await;
-    let dead = dead.expect_err("its token is still good, and the secret is not");
-    assert_eq!(
-        (dead.class, dead.code.as_str()),
-        (FailureClass::AuthFailure, "CB-HTTP-8")
-    );
-    let call = target.gate.call(&fresh);
-    assert_eq!(target.connector.try_credential(&call).await, Ok(()));
-}
-
-#[test]
-fn h3_every_fault_of_sign_in_and_rotation_is_told() {
-    let faulty = OAUTH
-        .replace("{origin}", "http://idp.acme.example")
-        .replace(
-            "scope = \"users\"",
-            "client_auth = \"jwt\"\nscop = \"users\"",
-        );
-    let rotation = ROTATION
-        .replace("/{ref}/deactivate", "/deactivate")
-        .replace("{ ids = [\"{ref}\"] }", "{ ids = [] }");
-    let text = format!("{}{rotation}", shape(&faulty));
-    let told = load("https://crm.acme.example", &text)
-        .expect_err("faults")
-        .to_string();
-    for part in [
-        "the credential would be sent in clear",
-        "`client_auth` is `jwt`",
-        "unknown key `rest.oauth.scop`",
-        "the request of `disable_path` does not name `{ref}`",
-        "the request of `delete_path` does not name `{ref}`",
-    ] {
-        assert!(told.contains(part), "{part} is not in:\n{told}");
-    }
-    let unused = shape("[rest.oauth]\ntoken_url = \"{origin}/oauth/token\"\n");
-    let told = load("https://crm.acme.example", &unused).expect_err("unused");
-    assert!(
-        told.to_string().contains("without `auth = \"oauth\"`"),
-        "{told}"
-    );
 }

@@ -180,8 +180,8 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     );
     let trap = state.trap;
     let later = start > 1;
-    let mut all = match kind {
-        "Users" => state.users.clone(),
+    let all = match kind {
+        "Users" => users(state, get("filter").is_some()),
         _ => match groups(state, get("filter")) {
             Some(groups) => groups,
             None => return error(403, "", "groups are not for you"),
@@ -194,10 +194,6 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
         state.fired += u32::from(when);
         when
     };
-    if kind == "Users" && fire(trap == Trap::HidesDisabled) {
-        let wanted = get("filter").is_none();
-        all.retain(|user| field(user, "active").and_then(flag) == Some(wanted));
-    }
     if fire(trap == Trap::SmallPages && count > 1) {
         count = 1;
     }
@@ -244,6 +240,16 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
         return whole[..whole.len() / 2].to_owned().into_response();
     }
     whole.into_response()
+}
+
+/// All users; where some are hidden, the active ones or, by a filter, the others.
+fn users(state: &mut Estate, filtered: bool) -> Vec<Value> {
+    let mut all = state.users.clone();
+    if state.trap == Trap::HidesDisabled {
+        state.fired += 1;
+        all.retain(|user| field(user, "active").and_then(flag) != Some(filtered));
+    }
+    all
 }
 
 /// The groups that a filter picks; none at all where they may not be read.
@@ -309,7 +315,8 @@ fn refuse(
     body: &Value,
 ) -> Option<Response> {
     let expected = format!("W/\"{}\"", state.version);
-    let named = headers.get("if-match").map(|value| value == &expected);
+    let named = headers.get("if-match");
+    let named = named.map(|value| value.to_str().is_ok_and(|value| value == expected));
     let path = text(&body["Operations"][0], "path").unwrap_or("");
     let refusal = match state.trap {
         Trap::VersionRequired if named.is_none() => error(428, "", "name a version"),
