@@ -128,6 +128,18 @@ fetch_scim() {
   cp "$want" "$venv/requirements.txt"
 }
 
+# Canaille, an OAuth server with a JSON API, comes from PyPI too; apart, for it needs older libraries.
+fetch_canaille() {
+  local want=$ROOT/tests/services/canaille.txt venv=$TOOLS/canaille
+  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/canaille" ] && return 0
+  say "installing Canaille into target/tools/canaille"
+  rm -rf "$venv"
+  python3 -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$want" </dev/null >&2 ||
+    fail "Canaille could not be installed from PyPI"
+  cp "$want" "$venv/requirements.txt"
+}
+
 # Apache Kafka comes from Maven Central as jars. Returns 1 with the reason on standard output where
 # it cannot be had: the caller decides whether the embedded broker may stand in.
 fetch_kafka() {
@@ -184,6 +196,13 @@ services_env() {
   CLAWBACK_TEST_SCIM=$(service scim URL)
   CLAWBACK_TEST_SCIM_WRITER_TOKEN=$(service scim WRITER_TOKEN)
   CLAWBACK_TEST_SCIM_VERIFIER_TOKEN=$(service scim VERIFIER_TOKEN)
+  CLAWBACK_TEST_CANAILLE=$(service canaille URL)
+  CLAWBACK_TEST_CANAILLE_TOKEN_URL=$(service canaille TOKEN_URL)
+  CLAWBACK_TEST_CANAILLE_WRITER_SECRET=$(service canaille WRITER_SECRET)
+  CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET=$(service canaille VERIFIER_SECRET)
+  CLAWBACK_TEST_CANAILLE_POSTER_SECRET=$(service canaille POSTER_SECRET)
+  export CLAWBACK_TEST_CANAILLE CLAWBACK_TEST_CANAILLE_TOKEN_URL CLAWBACK_TEST_CANAILLE_WRITER_SECRET \
+    CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET CLAWBACK_TEST_CANAILLE_POSTER_SECRET
   CLAWBACK_TEST_NGINX=$(service nginx PRIVATE_URL)
   CLAWBACK_TEST_NGINX_HTPASSWD=$(service nginx HTPASSWD)
   CLAWBACK_TEST_NGINX_USERS=$(service nginx USERS)

@@ -113,3 +113,12 @@ pub fn manifests_in(page: &str) -> Vec<(String, String)> {
     };
     page.split("```toml\n").skip(1).map(file).collect()
 }
+
+/// The tests that the table of truths on a page of `docs/connectors` names, one in each cell.
+pub fn truths_in(page: &str) -> Vec<String> {
+    let (_, table) = page.split_once("## Truths").expect("a table of truths");
+    let rows = table.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    quoted.map(ToOwned::to_owned).collect()
+}

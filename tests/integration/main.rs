@@ -16,6 +16,7 @@ mod ldap;
 mod main_job;
 mod parts;
 mod process;
+mod rest;
 mod roles;
 mod scim;
 mod sql;

@@ -498,7 +498,41 @@ def ready_mariadb(state):
     return len(greeting) > 4 and greeting[4] == 10
 
 
-KINDS = {"postgres": plan_postgres, "kafka": plan_kafka, "scim": plan_scim, "nginx": plan_nginx,
-         "slapd": plan_slapd, "mariadb": plan_mariadb}
-READY = {"postgres": ready_postgres, "kafka": ready_kafka, "scim": ready_scim, "nginx": ready_nginx,
-         "slapd": ready_slapd, "mariadb": ready_mariadb}
+# --- Canaille: an identity server with OAuth 2.0 and a JSON API, which nobody here wrote --------
+
+def plan_canaille(home, options, port):
+    program, number = os.path.join(TOOLS, "canaille", "bin", "canaille"), port()
+    if not os.path.exists(program):
+        raise Failure(f"canaille is not in {os.path.dirname(program)}: scripts/test installs it")
+    given = dict(options)
+    config = os.path.join(home, "config.toml")
+    write(config, f'''SECRET_KEY = "{secrets.token_hex(16)}"
+DATABASE = "sql"
+[CANAILLE_SQL]
+DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
+[CANAILLE_OIDC]
+''')
+    environ = {**os.environ, "CONFIG": config}
+    run([program, "install"], None, home, env=environ)
+    values = {}
+    # The third sends its secret in the form (client_secret_post), the others in a header.
+    for name, method in (("writer", "basic"), ("verifier", "basic"), ("poster", "post")):
+        secret = given.get(f"{name}_secret") or secrets.token_hex(12)
+        run([program, "create", "client", "--quiet", "--client-name", name, "--client-id", name,
+             "--client-secret", secret, "--token-endpoint-auth-method", f"client_secret_{method}",
+             "--grant-types", "client_credentials", "--scope", "profile"], None, home, env=environ)
+        values[f"{name.upper()}_SECRET"] = secret
+    url = f"http://127.0.0.1:{number}"
+    return {"argv": [program, "run", "--bind", f"127.0.0.1:{number}"], "cwd": home, "environ": {"CONFIG": config}, "env": {
+        "HOST": "127.0.0.1", "PORT": number, "URL": f"{url}/scim/v2", "TOKEN_URL": f"{url}/oauth/token", **values,
+    }}
+
+
+def ready_canaille(state):
+    return answers(f"{state['env']['URL']}/Users", expect=401)
+
+
+KINDS = {"postgres": plan_postgres, "mariadb": plan_mariadb, "kafka": plan_kafka, "scim": plan_scim,
+         "canaille": plan_canaille, "nginx": plan_nginx, "slapd": plan_slapd}
+READY = {"postgres": ready_postgres, "mariadb": ready_mariadb, "kafka": ready_kafka, "scim": ready_scim,
+         "canaille": ready_canaille, "nginx": ready_nginx, "slapd": ready_slapd}
