@@ -340,6 +340,35 @@ async fn a_deletion_takes_the_memberships_first_and_its_refusals_have_classes() 
 }
 
 #[tokio::test]
+async fn groups_that_hold_each_other_come_to_an_end() {
+    let stage = Stage::new(OPEN, |asked, _| {
+        let Asked::Search(base, filter) = asked else {
+            return None;
+        };
+        let g1 = vec![group("cn=g1,ou=groups", "g1"), END];
+        let g2 = vec![group("cn=g2,ou=groups", "g2"), END];
+        match base.as_str() {
+            "ou=groups" if filter.contains("(member=uid=ada,ou=people)") => Some(g1),
+            "ou=groups" if filter.contains("(member=cn=g1,ou=groups)") => Some(g2),
+            "ou=groups" if filter.contains("(member=cn=g2,ou=groups)") => Some(g1),
+            _ => ada(asked),
+        }
+    })
+    .await;
+    let reading = stage.read("17").await.expect("read");
+    let held = reading.account.expect("is there").entitlements;
+    let held = held
+        .iter()
+        .map(|one| (one.id.as_str(), one.inherited_from.as_deref()));
+    let expected = [
+        ("group:g1", None),
+        ("group:g2@g1", Some("g1")),
+        ("group:g1@g2", Some("g2")),
+    ];
+    assert_eq!(held.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
 async fn c6_groups_that_show_no_member_to_anybody_prove_nothing() {
     let stage = Stage::new(OPEN, |asked, _| match asked {
         Asked::Search(base, _) if base == "ou=people" => ada(asked),
