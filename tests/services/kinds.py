@@ -515,11 +515,10 @@ DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
     environ = {**os.environ, "CONFIG": config}
     run([program, "install"], None, home, env=environ)
     values = {}
-    # The third sends its secret in the form (client_secret_post), the others in a header.
-    for name, method in (("writer", "basic"), ("verifier", "basic"), ("poster", "post")):
+    for name in ("writer", "verifier"):
         secret = given.get(f"{name}_secret") or secrets.token_hex(12)
         run([program, "create", "client", "--quiet", "--client-name", name, "--client-id", name,
-             "--client-secret", secret, "--token-endpoint-auth-method", f"client_secret_{method}",
+             "--client-secret", secret, "--token-endpoint-auth-method", "client_secret_basic",
              "--grant-types", "client_credentials", "--scope", "profile"], None, home, env=environ)
         values[f"{name.upper()}_SECRET"] = secret
     url = f"http://127.0.0.1:{number}"

@@ -220,11 +220,11 @@ impl Transport {
         })
     }
 
-    /// The path beneath the base address that a link of the target leads to; `None` when it leads
-    /// elsewhere, where the credential must not go.
-    pub(super) fn relative(&self, link: &str) -> Option<String> {
-        let absolute = link.starts_with('/') || Url::parse(link).is_ok();
-        let url = self.base.join(link).ok().filter(|_| absolute)?;
+    /// The path beneath the base address that a link of the target leads to, seen from the path that
+    /// was asked for (RFC 3986 §5); `None` when it leads elsewhere, where the credential must not go.
+    pub(super) fn relative(&self, from: &str, link: &str) -> Option<String> {
+        let here = format!("{}{from}", self.base.as_str().trim_end_matches('/'));
+        let url = Url::parse(&here).ok()?.join(link).ok()?;
         let base = self.base.path().trim_end_matches('/');
         let path = url.path().strip_prefix(base)?;
         if url.origin() != self.base.origin() || !path.starts_with('/') {

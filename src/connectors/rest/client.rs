@@ -110,7 +110,9 @@ impl Session<'_> {
         };
         let mut next = first(&collection.paging);
         while walk.items.pages < MOST_PAGES {
-            let answer = self.send(self.page(collection, &next, values)?).await?;
+            let rendered = self.page(collection, &next, values)?;
+            let from = rendered.wire.path.clone();
+            let answer = self.send(rendered).await?;
             walk.items.pages += 1;
             if collection.empty.contains(&answer.status) {
                 next = Next::End;
@@ -120,7 +122,8 @@ impl Session<'_> {
                 next = if shown == Shown::OnlyKnown {
                     Next::Lost
                 } else {
-                    walk.after(self.transport, &answer, &body, shown == Shown::Nothing)?
+                    let home = |link: &str| self.transport.relative(&from, link);
+                    walk.after(&home, &answer, &body, shown == Shown::Nothing)?
                 };
                 if answer.status == 206 {
                     return Ok(walk.items);
@@ -214,17 +217,17 @@ impl Walk<'_> {
         })
     }
 
-    /// Where the page after this one is.
+    /// Where the page after this one is; `beneath` says where a link leads, if to the target.
     fn after(
         &self,
-        transport: &Transport,
+        beneath: &dyn Fn(&str) -> Option<String>,
         answer: &HttpAnswer,
         body: &Value,
         empty: bool,
     ) -> Result<Next, Failure> {
         let seen = self.items.values.len() as u64;
         let home = |link: &str| -> Result<Next, Failure> {
-            let path = transport.relative(link).ok_or_else(classify::stray_link)?;
+            let path = beneath(link).ok_or_else(classify::stray_link)?;
             Ok(Next::Path(path))
         };
         Ok(match &self.collection.paging {

@@ -129,7 +129,8 @@ fn read_states(table: &Table<'_>) -> Option<BTreeMap<String, JobState>> {
     sound.then_some(states)
 }
 
-/// Asks until the job is done, failed, or the questions are used up.
+/// Asks until the job is done, failed, or the questions are used up. `asked` is the path of the
+/// change, from which a `Location` is seen.
 ///
 /// # Errors
 /// `write_failure` when the job failed, or what its words are declared to mean; everything else is
@@ -138,9 +139,9 @@ pub async fn follow(
     session: Session<'_>,
     change: &Change,
     job: &Job,
-    accepted: &HttpAnswer,
+    (asked, accepted): (&str, &HttpAnswer),
 ) -> Result<Answered, Failure> {
-    let path = place(session, change, job, accepted)?;
+    let path = place(session, change, job, (asked, accepted))?;
     let mut asked_to_wait = accepted.retry_after_seconds();
     for _ in 0..job.polls {
         let longer = |seconds: u64| seconds.saturating_mul(1000) > job.wait_milliseconds;
@@ -169,7 +170,7 @@ fn place(
     session: Session<'_>,
     change: &Change,
     job: &Job,
-    accepted: &HttpAnswer,
+    (asked, accepted): (&str, &HttpAnswer),
 ) -> Result<String, Failure> {
     match &job.place {
         JobPlace::Location => {
@@ -177,7 +178,7 @@ fn place(
             let location = location.ok_or_else(|| undone("the answer names no Location"))?;
             session
                 .transport
-                .relative(location)
+                .relative(asked, location)
                 .ok_or_else(|| undone("its Location leads away from the declared address"))
         }
         JobPlace::Path { path, id } => {

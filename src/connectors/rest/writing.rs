@@ -31,24 +31,28 @@ pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Fa
     let secret = secret.and_then(|one| before.secrets.get(&one.id));
     let version = before.version.as_ref();
     let rendered = render::write(settings, request, change, version, secret)?;
+    let asked = rendered.wire.path.clone();
     let answer = session.send(rendered).await?;
     if request.conflict.contains(&answer.status) {
         return again(session, change, classify::conflict(&answer)).await;
     }
     match classify::told(settings, request, &answer, true)? {
         Told::NotThere => again(session, change, classify::still_there(change.operation)).await,
-        Told::Yes(_) => accepted(session, change, &answer).await,
+        Told::Yes(_) => accepted(session, change, &asked, &answer).await,
     }
 }
 
 async fn accepted(
     session: Session<'_>,
     change: &Change,
+    asked: &str,
     answer: &HttpAnswer,
 ) -> Result<Answered, Failure> {
     let request = session.settings.writes.get(&change.operation);
     match request.and_then(|request| request.job.as_ref()) {
-        Some(job) if answer.status == 202 => jobs::follow(session, change, job, answer).await,
+        Some(job) if answer.status == 202 => {
+            jobs::follow(session, change, job, (asked, answer)).await
+        }
         Some(_) | None => Ok(Answered::Accepted),
     }
 }

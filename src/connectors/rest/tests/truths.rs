@@ -105,24 +105,21 @@ async fn offsets_default_page_sizes_and_a_refusal_past_the_end_are_read_to_the_e
 #[tokio::test]
 async fn a_next_address_in_the_body_is_followed_and_a_total_may_be_text() {
     let keys = "paging = \"link\"\nnext = \"$.links.next\"\ntotal = \"$.count\"";
-    let target = Target::new(&paged(keys), |_, path| {
-        let second = path.contains("after=10");
-        let next = if second {
-            json!(null)
-        } else {
-            json!("/api/users?after=10")
-        };
-        let shown = if second { "/?page=2" } else { "/?page=1" };
-        let users = page(shown, 15, 10);
-        (
-            200,
-            json!({"users": users, "links": {"next": next}, "count": "15"}),
-        )
-    })
-    .await;
-    let listing = target.list().await.expect("listed");
-    assert_eq!(listing.accounts.len(), 15);
-    assert_eq!(listing.completeness, Completeness::WHOLE);
+    // Whole, and as seen from the page before (RFC 3986 §5).
+    for address in ["/api/users?after=10", "?after=10", "users?after=10"] {
+        let target = Target::new(&paged(keys), move |_, path| {
+            let second = path.contains("after=10");
+            let next = if second { json!(null) } else { json!(address) };
+            let shown = if second { "/?page=2" } else { "/?page=1" };
+            let users = page(shown, 15, 10);
+            let answer = json!({"users": users, "links": {"next": next}, "count": "15"});
+            (200, answer)
+        })
+        .await;
+        let listing = target.list().await.expect("listed");
+        assert_eq!(listing.accounts.len(), 15, "{address}");
+        assert_eq!(listing.completeness, Completeness::WHOLE, "{address}");
+    }
 }
 
 #[tokio::test]
