@@ -11,6 +11,7 @@ mod house;
 mod kafka;
 mod kill;
 mod main_job;
+mod mariadb_roles;
 mod parts;
 mod process;
 mod roles;
