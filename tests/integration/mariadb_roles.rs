@@ -95,6 +95,7 @@ impl Server {
                 "CREATE ROLE {name}_staff; CREATE ROLE {name}_lead; GRANT {name}_lead TO {name}_staff"
             ),
             format!("GRANT {name}_staff TO {quoted}@'%' WITH ADMIN OPTION"),
+            format!("GRANT {name}_staff TO {name}_writer@'127.0.0.1' WITH ADMIN OPTION"),
             format!("CREATE DATABASE {name}_one; CREATE TABLE {name}_one.`t``x` (a int, b int)"),
             format!("CREATE PROCEDURE {name}_one.tidy() SELECT 1"),
             format!("GRANT SELECT ON {name}_one.* TO {quoted}@'%' WITH GRANT OPTION"),
@@ -348,6 +349,21 @@ async fn each_refusal_about_accounts_has_its_class() {
     moved.login = format!("{name}_bob");
     let failure = server.write(&moved).await.expect_err("another login");
     assert_eq!(failure.class, FailureClass::Ambiguous);
+    // A role that the writer may not administer.
+    let other = format!(
+        "CREATE ROLE {name}_other; GRANT {name}_other TO {}@'%'",
+        quoted(&login)
+    );
+    run(&mut server.admin, &other).await;
+    let ada = server.read(&login).await.expect("is there");
+    let other = format!("role:{name}_other");
+    let other = ada.entitlements.iter().find(|one| one.id.as_str() == other);
+    let other = taking(&login, other.expect("is seen"));
+    let failure = server.write(&other).await.expect_err("no admin option");
+    assert_eq!(
+        (failure.class, failure.code.as_str()),
+        (FailureClass::Refused, "CB-SQL-3")
+    );
     run(
         &mut server.admin,
         &format!("GRANT SUPER ON *.* TO {name}_bob@'%'"),
@@ -410,4 +426,24 @@ async fn d2_the_connectors_own_account_gets_a_new_password() {
     let old = server.credential(CredentialRole::Writer, "writer-1");
     let failure = server.connector.try_credential(&old).await;
     assert_eq!(failure.expect_err("dead").class, FailureClass::AuthFailure);
+}
+
+#[tokio::test]
+async fn c3_what_an_account_may_do_beyond_its_need_is_told() {
+    let mut server = Server::new("power").await;
+    let name = server.name.clone();
+    let verifier = server.credential(CredentialRole::Verifier, "verifier-1");
+    let told = server.connector.powers(&verifier).await.expect("asked");
+    assert_eq!(told.expect("MariaDB tells").excess, [""; 0]);
+    let grant = format!("GRANT INSERT ON {name}_one.* TO {name}_verifier@'%'");
+    run(&mut server.admin, &grant).await;
+    let told = server.connector.powers(&verifier).await.expect("asked");
+    assert_eq!(
+        told.expect("MariaDB tells").excess,
+        [format!("has INSERT ON {name}_one.*")]
+    );
+    let writer = server.credential(CredentialRole::Writer, "writer-1");
+    let told = server.connector.powers(&writer).await.expect("asked");
+    let excess = told.expect("MariaDB tells").excess;
+    assert!(excess.contains(&"has FILE ON *.*".to_owned()), "{excess:?}");
 }

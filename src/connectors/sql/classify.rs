@@ -34,7 +34,7 @@ pub const NO_WAY_IN: &str = "CB-SQL-17";
 pub fn failure(error: &sqlx::Error, phase: Phase) -> Failure {
     if let sqlx::Error::Database(database) = error {
         if let Some(error) = database.try_downcast_ref::<MySqlDatabaseError>() {
-            return mariadb(error.number(), error.message());
+            return mariadb(error.number(), error.message(), phase);
         }
         let code = database.code().unwrap_or_default();
         let postgres = database.try_downcast_ref::<PgDatabaseError>();
@@ -107,19 +107,22 @@ fn sqlite(code: &str, message: &str) -> Failure {
 }
 
 /// Error numbers of MariaDB, see "MariaDB Error Codes".
-fn mariadb(number: u16, message: &str) -> Failure {
+fn mariadb(number: u16, message: &str, phase: Phase) -> Failure {
     let told = format!("MariaDB {number}: {message}");
     let kept = format!("MariaDB {number}");
     let (class, name, message) = match number {
         // Access denied, account locked, password expired.
-        1045 | 1251 | 1524 | 1698 | 1820 | 1862 | 4151 => {
+        1045 | 1251 | 1524 | 1698 | 1820 | 1862 | 4151 if phase == Phase::Connect => {
             (FailureClass::AuthFailure, "CB-SQL-2", kept)
         }
+        // The same words once signed in: a role that the writer may not administer.
+        1045 | 1698 => (FailureClass::Refused, "CB-SQL-3", told),
         // No right to the schema, table, column, routine or statement.
         1044 | 1095 | 1142 | 1143 | 1227 | 1290 | 1370 | 1410 => {
             (FailureClass::Refused, "CB-SQL-3", told)
         }
         1040 | 1203 | 1205 | 1226 | 1969 => (FailureClass::RateLimited, "CB-SQL-4", kept),
+        1053 | 1152 | 1158..=1161 | 1927 if phase == Phase::Commit => return lost_commit(),
         1053 | 1152 | 1158..=1161 | 1927 => (FailureClass::Unreachable, "CB-SQL-1", told),
         1213 => (FailureClass::WriteFailure, "CB-SQL-7", kept),
         // No such grant, no such account or role.
@@ -285,6 +288,23 @@ mod tests {
         ] {
             assert_eq!(class(code, Phase::Statement), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn each_number_of_mariadb_has_its_fate() {
+        let class = |number, phase| mariadb(number, "", phase).class;
+        for (number, expected) in [
+            (1142, FailureClass::Refused),
+            (1698, FailureClass::Refused),
+            (1205, FailureClass::RateLimited),
+            (1396, FailureClass::Drifted),
+            (1927, FailureClass::Unreachable),
+        ] {
+            assert_eq!(class(number, Phase::Statement), expected, "{number}");
+        }
+        assert_eq!(class(1045, Phase::Connect), FailureClass::AuthFailure);
+        assert_eq!(class(1698, Phase::Connect), FailureClass::AuthFailure);
+        assert_eq!(class(1927, Phase::Commit), FailureClass::UnknownOutcome);
     }
 
     #[test]
