@@ -556,7 +556,13 @@ async fn each_refusal_about_roles_has_its_class() {
         Ok(Answered::Accepted),
         "the third role's too"
     );
+}
 
+#[tokio::test]
+async fn each_missing_right_about_roles_has_its_class() {
+    let mut server = Server::new("right").await;
+    server.furnish().await;
+    let (name, login) = (server.name.clone(), server.ada.clone());
     // A successor that is not there, and a writer without rights.
     run(
         &mut server.admin,
