@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 
 use super::contract::{
     Answered, Call, Change, Connector, Credential, Gate, KnownSecret, Listing, MintOrder, Minted,
-    Reading, RenderedRequest,
+    Powers, Reading, RenderedRequest,
 };
 use super::limits::{Brakes, Limiter};
 use super::manifest::{Manifest, WHOLE_ACCOUNT};
@@ -117,6 +117,15 @@ impl Guarded {
         let judge = self.judge(Purpose::Try);
         let call = judge.call(credential);
         let work = self.connector.try_credential(&call);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// What the target says that the credential may do, where it tells.
+    pub async fn powers(&self, credential: &Credential) -> Result<Option<Powers>, Failure> {
+        let judge = self.judge(Purpose::Try);
+        let call = judge.call(credential);
+        let work = self.connector.powers(&call);
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
             .await
     }

@@ -209,14 +209,16 @@ impl House {
         });
         run(&self.shop, &rows.collect::<String>()).await;
         let mut roles = String::new();
-        for (role, rights) in [("writer", "SELECT, UPDATE, DELETE"), ("verifier", "SELECT")] {
+        for role in ["writer", "verifier"] {
             roles += &format!(
                 "CREATE ROLE {unique}_{role} LOGIN PASSWORD '{role}-1'; \
-                 GRANT {rights} ON ALL TABLES IN SCHEMA public TO {unique}_{role};"
+                 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {unique}_{role};"
             );
         }
         roles += &format!(
-            "CREATE ROLE {unique}_rotator LOGIN CREATEROLE PASSWORD 'rotator-1'; \
+            "GRANT UPDATE (active) ON staff TO {unique}_writer; \
+             GRANT DELETE ON session, staff_role TO {unique}_writer; \
+             CREATE ROLE {unique}_rotator LOGIN CREATEROLE PASSWORD 'rotator-1'; \
              GRANT {unique}_writer TO {unique}_rotator WITH ADMIN OPTION"
         );
         run(&self.shop, &roles).await;

@@ -14,6 +14,7 @@ mod kafka;
 mod kill;
 mod ldap;
 mod main_job;
+mod mariadb_roles;
 mod parts;
 mod process;
 mod rest;

@@ -556,7 +556,13 @@ async fn each_refusal_about_roles_has_its_class() {
         Ok(Answered::Accepted),
         "the third role's too"
     );
+}
 
+#[tokio::test]
+async fn each_missing_right_about_roles_has_its_class() {
+    let mut server = Server::new("right").await;
+    server.furnish().await;
+    let (name, login) = (server.name.clone(), server.ada.clone());
     // A successor that is not there, and a writer without rights.
     run(
         &mut server.admin,
@@ -652,4 +658,32 @@ async fn d2_the_connectors_own_role_gets_a_new_password() {
     assert_eq!(server.connector.try_credential(&new).await, Ok(()));
     let failure = server.connector.try_credential(&server.writer()).await;
     assert_eq!(failure.expect_err("dead").class, FailureClass::AuthFailure);
+}
+
+#[tokio::test]
+async fn c3_what_a_credential_may_do_beyond_its_need_is_told() {
+    let mut server = Server::new("power").await;
+    server.furnish().await;
+    let (name, verifier) = (server.name.clone(), server.verifier());
+    let excess = async |credential: &Credential| {
+        let powers = server.connector.powers(credential).await.expect("asked");
+        powers.expect("PostgreSQL tells").excess
+    };
+    assert_eq!(excess(&verifier).await, [""; 0]);
+    assert_eq!(excess(&server.writer()).await, ["is a superuser"]);
+    let mut one = admin(&format!("{name}_one")).await;
+    let grants = format!(
+        "GRANT UPDATE (price) ON orders TO {name}_verifier; GRANT INSERT ON diary TO {name}_verifier; \
+         ALTER ROLE {name}_verifier BYPASSRLS CREATEDB"
+    );
+    run(&mut one, &grants).await;
+    assert_eq!(
+        excess(&verifier).await,
+        [
+            "has CREATEDB",
+            "has BYPASSRLS",
+            "may INSERT on public.diary",
+            "may UPDATE (price) on public.orders",
+        ]
+    );
 }

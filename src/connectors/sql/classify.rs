@@ -4,6 +4,7 @@
 //! changed nothing; after COMMIT was sent the outcome is unknown. Messages of the database are
 //! repeated only where they name objects, not where they could hold values.
 
+use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::domain::access::Operation;
@@ -32,6 +33,9 @@ pub const NO_WAY_IN: &str = "CB-SQL-17";
 /// The class of an error of the driver.
 pub fn failure(error: &sqlx::Error, phase: Phase) -> Failure {
     if let sqlx::Error::Database(database) = error {
+        if let Some(error) = database.try_downcast_ref::<MySqlDatabaseError>() {
+            return mariadb(error.number(), error.message(), phase);
+        }
         let code = database.code().unwrap_or_default();
         let postgres = database.try_downcast_ref::<PgDatabaseError>();
         let detail = postgres.and_then(PgDatabaseError::detail);
@@ -100,6 +104,44 @@ fn sqlite(code: &str, message: &str) -> Failure {
         _ => (FailureClass::Drifted, "CB-SQL-5"),
     };
     Failure::new(class, name, told)
+}
+
+/// Error numbers of MariaDB, see "MariaDB Error Codes".
+fn mariadb(number: u16, message: &str, phase: Phase) -> Failure {
+    let told = format!("MariaDB {number}: {message}");
+    let kept = format!("MariaDB {number}");
+    let (class, name, message) = match number {
+        // Access denied, account locked, password expired.
+        1045 | 1251 | 1524 | 1698 | 1820 | 1862 | 4151 if phase == Phase::Connect => {
+            (FailureClass::AuthFailure, "CB-SQL-2", kept)
+        }
+        // The same words once signed in: a role that the writer may not administer.
+        1045 | 1698 => (FailureClass::Refused, "CB-SQL-3", told),
+        // No right to the schema, table, column, routine or statement.
+        1044 | 1095 | 1142 | 1143 | 1227 | 1290 | 1370 | 1410 => {
+            (FailureClass::Refused, "CB-SQL-3", told)
+        }
+        1040 | 1203 | 1205 | 1226 | 1969 => (FailureClass::RateLimited, "CB-SQL-4", kept),
+        1053 | 1152 | 1158..=1161 | 1927 if phase == Phase::Commit => return lost_commit(),
+        1053 | 1152 | 1158..=1161 | 1927 => (FailureClass::Unreachable, "CB-SQL-1", told),
+        1213 => (FailureClass::WriteFailure, "CB-SQL-7", kept),
+        // No such grant, no such account or role.
+        1133 | 1141 | 1147 | 1396 | 1403 | 1959 | 1971 => {
+            (FailureClass::Drifted, NO_SUCH_ROLE, told)
+        }
+        1054 | 1064 | 1109 | 1146 | 1193 | 1305 => (FailureClass::Drifted, "CB-SQL-5", told),
+        _ => (FailureClass::WriteFailure, "CB-SQL-8", told),
+    };
+    Failure::new(class, name, message)
+}
+
+/// The credential has no name to sign in with.
+pub fn nameless() -> Failure {
+    Failure::new(
+        FailureClass::AuthFailure,
+        "CB-SQL-2",
+        "the credential names no database role",
+    )
 }
 
 fn lost_commit() -> Failure {
@@ -178,12 +220,13 @@ pub fn out_of_bounds(login: &str, why: &str) -> Failure {
     )
 }
 
-/// What a change should have taken is still there, so it was rolled back.
-pub fn still_there(left: &str) -> Failure {
+/// What a change should have taken, or what keeps it from being done, is still there.
+pub fn still_there(left: &str, immediate: bool) -> Failure {
+    let then = if immediate { "" } else { "; rolled back" };
     Failure::new(
         FailureClass::WriteFailure,
         "CB-SQL-11",
-        format!("it ran, and yet this is still there, so it was rolled back: {left}"),
+        format!("this is still there: {left}{then}"),
     )
 }
 
@@ -245,6 +288,23 @@ mod tests {
         ] {
             assert_eq!(class(code, Phase::Statement), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn each_number_of_mariadb_has_its_fate() {
+        let class = |number, phase| mariadb(number, "", phase).class;
+        for (number, expected) in [
+            (1142, FailureClass::Refused),
+            (1698, FailureClass::Refused),
+            (1205, FailureClass::RateLimited),
+            (1396, FailureClass::Drifted),
+            (1927, FailureClass::Unreachable),
+        ] {
+            assert_eq!(class(number, Phase::Statement), expected, "{number}");
+        }
+        assert_eq!(class(1045, Phase::Connect), FailureClass::AuthFailure);
+        assert_eq!(class(1698, Phase::Connect), FailureClass::AuthFailure);
+        assert_eq!(class(1927, Phase::Commit), FailureClass::UnknownOutcome);
     }
 
     #[test]

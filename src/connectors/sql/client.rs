@@ -12,12 +12,12 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::classify::{self, Phase};
 use super::link::Link;
+use super::password;
 use super::place::{Place, Target};
 use super::render::{Batch, Bound, Edit, Row};
 use super::roles::Task;
-use super::scram;
 use crate::connectors::{Credential, Permit};
-use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::outcome::Failure;
 use crate::domain::verdict::CredentialRole;
 
 /// Idle connections kept for each target; more calls than this open their own.
@@ -62,7 +62,7 @@ pub enum Written {
 pub struct SetPassword {
     /// The role's name.
     pub role: String,
-    /// `SCRAM-SHA-256$…`: the server never sees the password itself.
+    /// What the server keeps instead of the password, which it never sees itself.
     pub verifier: String,
 }
 
@@ -202,6 +202,9 @@ impl Client {
         let order = permit.into_inner();
         let mut link = self.connect(credential, None).await?;
         link.begin_writing(&self.place).await?;
+        if let Target::Mariadb(_) = self.place.target {
+            return password::set_in_mariadb(&mut link, &order).await;
+        }
         link.hush().await?;
         let role = order.role.replace('"', "\"\"");
         let text = format!("ALTER ROLE \"{role}\" PASSWORD '{}'", order.verifier);
@@ -248,11 +251,7 @@ impl Client {
         match &self.place.target {
             Target::Postgres(options) => {
                 let Some(username) = &credential.username else {
-                    return Err(Failure::new(
-                        FailureClass::AuthFailure,
-                        "CB-SQL-2",
-                        "the credential names no database role",
-                    ));
+                    return Err(classify::nameless());
                 };
                 let mut options = options
                     .as_ref()
@@ -264,6 +263,17 @@ impl Client {
                 }
                 let link = sqlx::PgConnection::connect_with(&options).await;
                 Ok(Link::Postgres(link.map_err(failed)?))
+            }
+            Target::Mariadb(options) => {
+                let Some(username) = &credential.username else {
+                    return Err(classify::nameless());
+                };
+                let options = options.as_ref().clone();
+                let options = options
+                    .username(username)
+                    .password(credential.secret.expose_secret());
+                let link = sqlx::MySqlConnection::connect_with(&options).await;
+                Ok(Link::Mariadb(Box::new(link.map_err(failed)?)))
             }
             Target::Sqlite(options) => {
                 let options = options
@@ -300,19 +310,6 @@ async fn attempt(link: &mut Link, edit: &Edit) -> Result<Written, Failure> {
         ));
     }
     Ok(Written::Committed)
-}
-
-impl SetPassword {
-    /// For this role and password.
-    ///
-    /// # Errors
-    /// `drifted` when the system has no randomness for the salt.
-    pub fn new(role: &str, password: &str) -> Result<Self, Failure> {
-        Ok(Self {
-            role: role.to_owned(),
-            verifier: scram::verifier(password)?,
-        })
-    }
 }
 
 impl Bound {

@@ -9,6 +9,7 @@ mod client;
 mod link;
 mod password;
 mod place;
+mod powers;
 mod render;
 mod roles;
 mod scram;
@@ -24,7 +25,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
+    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Powers,
+    Reading,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, Operation};
@@ -170,6 +172,11 @@ impl Connector for SqlConnector {
             .read_afresh(call.credential, permit)
             .await
             .map(drop)
+    }
+
+    async fn powers(&self, call: &Call<'_>) -> Result<Option<Powers>, Failure> {
+        let need = self.settings.need(call.credential.role);
+        powers::judge(&self.client, call, &need).await
     }
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {

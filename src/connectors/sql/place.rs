@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -34,6 +35,8 @@ pub struct Place {
 pub enum Target {
     /// A PostgreSQL server.
     Postgres(Box<PgConnectOptions>),
+    /// A MariaDB server.
+    Mariadb(Box<MySqlConnectOptions>),
     /// A SQLite file.
     Sqlite(Box<SqliteConnectOptions>),
 }
@@ -78,12 +81,11 @@ fn read_target(table: &Table<'_>, url: &Item<String>) -> Option<Target> {
         let options = options.create_if_missing(false).disable_statement_logging();
         return Some(Target::Sqlite(Box::new(options)));
     }
-    let rest = url
-        .value
-        .strip_prefix("postgres://")
-        .or_else(|| url.value.strip_prefix("postgresql://"));
-    let Some(rest) = rest else {
-        report("has another scheme", "use postgres:// or sqlite:");
+    let Some((scheme, rest)) = url.value.split_once("://") else {
+        report(
+            "has another scheme",
+            "use postgres://, mariadb:// or sqlite:",
+        );
         return None;
     };
     let named = ["user=", "password=", "options"];
@@ -100,32 +102,65 @@ fn read_target(table: &Table<'_>, url: &Item<String>) -> Option<Target> {
         report("names no host", "write postgres://host:5432/database");
         return None;
     }
-    let Ok(options) = PgConnectOptions::from_str(&url.value) else {
+    let target = match scheme {
+        "postgres" | "postgresql" => postgres(&url.value),
+        "mariadb" => mariadb(&url.value),
+        _ => {
+            report(
+                "has another scheme",
+                "use postgres://, mariadb:// or sqlite:",
+            );
+            return None;
+        }
+    };
+    let Some((target, safe)) = target else {
         report("is not an address", "write postgres://host:5432/database");
         return None;
     };
-    let near = options.get_socket().is_some()
-        || matches!(
-            options.get_host(),
-            "localhost" | "127.0.0.1" | "::1" | "[::1]"
-        )
-        || options.get_host().starts_with('/');
+    if !safe {
+        report(
+            "goes over the network without checking the server",
+            if scheme == "mariadb" {
+                "add ?ssl-mode=VERIFY_IDENTITY"
+            } else {
+                "add ?sslmode=verify-full"
+            },
+        );
+        return None;
+    }
+    Some(target)
+}
+
+/// The address, and whether it is near or the server is checked.
+fn postgres(url: &str) -> Option<(Target, bool)> {
+    let options = PgConnectOptions::from_str(url).ok()?;
     let checked = matches!(
         options.get_ssl_mode(),
         PgSslMode::VerifyFull | PgSslMode::VerifyCa
     );
-    if !near && !checked {
-        report(
-            "goes over the network without checking the server",
-            "add ?sslmode=verify-full",
-        );
-        return None;
-    }
+    let safe = checked || options.get_socket().is_some() || near(options.get_host());
     let options = options
         .password("")
         .application_name("clawback")
         .disable_statement_logging();
-    Some(Target::Postgres(Box::new(options)))
+    Some((Target::Postgres(Box::new(options)), safe))
+}
+
+/// The same for MariaDB. Its driver is built without RSA: a password never goes over the network
+/// in a form that only a key exchange without TLS would protect.
+fn mariadb(url: &str) -> Option<(Target, bool)> {
+    let options = MySqlConnectOptions::from_str(url).ok()?;
+    let checked = matches!(
+        options.get_ssl_mode(),
+        MySqlSslMode::VerifyIdentity | MySqlSslMode::VerifyCa
+    );
+    let safe = checked || options.get_socket().is_some() || near(options.get_host());
+    let options = options.disable_statement_logging();
+    Some((Target::Mariadb(Box::new(options)), safe))
+}
+
+fn near(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") || host.starts_with('/')
 }
 
 /// The roles whose passwords may be set: those that are to be rotated by `choose`.
@@ -161,7 +196,7 @@ fn read_passwords(
             (Some(Strategy::Add | Strategy::Choose), _) => table.report(
                 table.line(),
                 format!("the {name} cannot be rotated in this way"),
-                "a PostgreSQL role has one password at a time: use `choose`; a SQLite file has none",
+                "a role or account has one password at a time: use `choose`; a SQLite file has none",
             ),
         }
     }

@@ -4,13 +4,15 @@
 //! mapped by name in the SELECT itself: `id` and `login` must be there, `state`, `display_name` and
 //! `privileged` may be, every other column is an attribute. Opens no connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::{Place, Target};
+use super::powers::Need;
 use super::statement::{Dialect, Parameter, Statement};
 use crate::connectors::Manifest;
 use crate::document::{Item, Table};
 use crate::domain::access::{AccountState, Operation};
+use crate::domain::verdict::CredentialRole;
 
 /// How an access table is asked.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Write {
     pub statement: Statement,
     /// Most rows that it may touch.
     pub max_rows: u64,
+    /// `table.column` or `table.*`: what the statement itself touches.
+    pub touches: BTreeSet<String>,
 }
 
 /// Writing operations and what their WHERE must pin.
@@ -68,8 +72,15 @@ impl Settings {
         // Without a sound address the statements are still checked, as the stricter of the two.
         let dialect = match place.map(|place| &place.target) {
             Some(Target::Sqlite(_)) => Dialect::Sqlite,
-            Some(Target::Postgres(_)) | None => Dialect::Postgres,
+            Some(Target::Postgres(_) | Target::Mariadb(_)) | None => Dialect::Postgres,
         };
+        if let Some(Target::Mariadb(_)) = place.map(|place| &place.target) {
+            table.report(
+                table.line(),
+                "an access table cannot lie in MariaDB",
+                "use [sql.roles] for the server's accounts, PostgreSQL or SQLite for a table",
+            );
+        }
         let reading = |key: &str, wanted: &[Parameter]| {
             let item = table.string(key)?;
             checked(table, key, &item, |text| {
@@ -104,6 +115,28 @@ impl Settings {
                 fields: manifest.expect.fields.clone(),
             },
         })
+    }
+}
+
+impl Settings {
+    /// What a credential needs to be allowed at the server.
+    pub fn need(&self, role: CredentialRole) -> Need {
+        let touches = self.writes.values().flat_map(|write| write.touches.clone());
+        match role {
+            CredentialRole::Writer => Need {
+                words: BTreeSet::new(),
+                tables: Some(touches.collect()),
+            },
+            CredentialRole::Verifier => Need {
+                words: BTreeSet::new(),
+                tables: Some(BTreeSet::new()),
+            },
+            // It is a member of the roles whose passwords it sets, and so has their rights.
+            CredentialRole::Rotator => Need {
+                words: ["CREATEROLE"].into(),
+                tables: None,
+            },
+        }
     }
 }
 
@@ -161,6 +194,7 @@ fn read_writes(
             Statement::writing(text, dialect, pinned)
         });
         if let Some(mut statement) = statement {
+            let touches = statement.writes.clone();
             if operation == Operation::Delete {
                 // In the guard's words the account as a whole, however the statement does it.
                 statement.writes = [crate::connectors::WHOLE_ACCOUNT.to_owned()].into();
@@ -171,6 +205,7 @@ fn read_writes(
                 Write {
                     statement,
                     max_rows,
+                    touches,
                 },
             );
         }

@@ -4,6 +4,7 @@
 //! not in it, because the server's own words for roles are known here. What the listing would never
 //! show (the connector's own roles, superusers unless declared) is never changed either.
 
+mod mariadb;
 mod postgres;
 mod settings;
 mod task;
@@ -17,6 +18,7 @@ use super::client::Client;
 use super::place::{Place, Target};
 use crate::connectors::{Connector, Manifest};
 use crate::document::Table;
+use mariadb::MariadbRoles;
 use postgres::PostgresRoles;
 use settings::Roles;
 pub use task::Task;
@@ -33,6 +35,7 @@ pub fn build(
     let (place, roles) = (place?, roles?);
     match place.target {
         Target::Postgres(_) => Some(Arc::new(PostgresRoles::new(Client::new(place), roles))),
+        Target::Mariadb(_) => Some(Arc::new(MariadbRoles::new(Client::new(place), roles))),
         // Refused with its line when the table was read.
         Target::Sqlite(_) => None,
     }

@@ -27,6 +27,8 @@ pub struct Roles {
     pub disable: BTreeSet<String>,
     /// Who gets what an account owns.
     pub successor: Option<String>,
+    /// Whether an account goes although objects run in its name, which then fail (MariaDB).
+    pub keep_definers: bool,
     /// The roles that the connector itself signs in as.
     pub own: BTreeSet<String>,
     /// What a row must look like.
@@ -70,6 +72,13 @@ const POSTGRES_WORDS: [(Operation, &[&str]); 3] = [
     (Operation::RevokeCredential, &["mapping"]),
 ];
 
+/// The same at a MariaDB server.
+const MARIADB_WORDS: [(Operation, &[&str]); 3] = [
+    (Operation::Disable, &["account_locked"]),
+    (Operation::EndSessions, &["session"]),
+    (Operation::RevokeEntitlement, &["membership", "privilege"]),
+];
+
 /// Columns of `pg_roles` that `disable` may write.
 const LIMITS: [&str; 3] = ["rolcanlogin", "rolconnlimit", "rolvaliduntil"];
 
@@ -103,7 +112,20 @@ impl Roles {
                 "give `names` (patterns such as \"*\") or `member_of`",
             );
         }
-        let disable = read_disable(&table);
+        let mariadb = matches!(target, Some(Target::Mariadb(_)));
+        foreign(&table, mariadb);
+        if mariadb && manifest.operations.contains(&Operation::RevokeCredential) {
+            table.report(
+                table.line(),
+                "an account of MariaDB has no credentials besides its password",
+                "move `revoke_credential` from `operations` to `[without]`",
+            );
+        }
+        let disable = if mariadb {
+            ["account_locked".to_owned()].into()
+        } else {
+            read_disable(&table)
+        };
         let roles = Self {
             names,
             except: patterns(&table, "except"),
@@ -111,11 +133,18 @@ impl Roles {
             superusers: table.boolean("superusers").is_some_and(|item| item.value),
             disable,
             successor: table.string("successor").map(|item| item.value),
+            keep_definers: table
+                .boolean("keep_definers")
+                .is_some_and(|item| item.value),
             own: own(manifest),
             shape: shape(manifest),
         };
-        roles.check_successor(&table, manifest);
-        roles.check_writes(&table, manifest);
+        if mariadb {
+            roles.check_writes(&table, manifest, &MARIADB_WORDS);
+        } else {
+            roles.check_successor(&table, manifest);
+            roles.check_writes(&table, manifest, &POSTGRES_WORDS);
+        }
         table.finish();
         Some(roles)
     }
@@ -147,7 +176,12 @@ impl Roles {
     }
 
     /// What the guard would refuse at run time is told at load.
-    fn check_writes(&self, table: &Table<'_>, manifest: &Manifest) {
+    fn check_writes(
+        &self,
+        table: &Table<'_>,
+        manifest: &Manifest,
+        vocabulary: &[(Operation, &'static [&'static str])],
+    ) {
         let mut known: BTreeSet<&str> = [crate::connectors::WHOLE_ACCOUNT].into();
         if manifest.operations.contains(&Operation::Disable) {
             for field in self
@@ -163,11 +197,11 @@ impl Roles {
             }
             known.extend(self.disable.iter().map(String::as_str));
         }
-        for (operation, words) in POSTGRES_WORDS {
-            if !manifest.operations.contains(&operation) {
+        for (operation, words) in vocabulary {
+            if !manifest.operations.contains(operation) {
                 continue;
             }
-            known.extend(words);
+            known.extend(words.iter());
             if !words.iter().any(|word| manifest.writes.contains(*word)) {
                 table.report(
                     table.line(),
@@ -214,6 +248,22 @@ impl Pattern {
             }
         }
         true
+    }
+}
+
+/// Keys that mean nothing at this server.
+fn foreign(table: &Table<'_>, mariadb: bool) {
+    let keys: &[&str] = if mariadb {
+        &["member_of", "successor", "disable"]
+    } else {
+        &["keep_definers"]
+    };
+    for key in keys.iter().filter(|key| table.has(key)) {
+        table.report(
+            table.line(),
+            format!("`{}.{key}` means nothing at this server", table.path()),
+            "remove it",
+        );
     }
 }
 

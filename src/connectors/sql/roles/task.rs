@@ -77,7 +77,8 @@ impl Task {
                     let rows = link.fetch(source).await?;
                     if !rows.is_empty() {
                         let left = rows.iter().filter_map(|row| text(row, "left"));
-                        return Err(classify::still_there(&left.collect::<Vec<_>>().join(", ")));
+                        let left = left.collect::<Vec<_>>().join(", ");
+                        return Err(classify::still_there(&left, self.immediate));
                     }
                 }
             }

@@ -105,3 +105,29 @@ fn h3_the_manifests_of_the_page_about_roles_can_be_loaded() {
         panic!("{problems}");
     }
 }
+
+#[test]
+fn h3_what_means_nothing_at_a_mariadb_server_is_told() {
+    let text = HEAD.replace("postgres://localhost/postgres", "mariadb://localhost");
+    let read = |table: &str| {
+        let text = format!("{text}{table}");
+        let document = Document::parse("server.toml", &text).expect("syntax is right");
+        let root = document.root();
+        let manifest = Manifest::read(&root);
+        let sql = root.required_table("sql").expect("is there");
+        let place = Place::read(&sql, &manifest);
+        let roles = Roles::read(&sql, &manifest, place.as_ref().map(|place| &place.target));
+        document.take_problems().or(roles)
+    };
+    let faults =
+        read("[sql.roles]\nnames = [\"*\"]\nsuccessor = \"heir\"\nmember_of = [\"staff\"]\n");
+    let faults = faults.expect_err("there are faults").to_string();
+    for part in [
+        "`sql.roles.successor` means nothing",
+        "`sql.roles.member_of` means nothing",
+        "`disable` writes `account_locked`",
+        "`writes` allows `rolcanlogin`",
+    ] {
+        assert!(faults.contains(part), "{part} is not in:\n{faults}");
+    }
+}

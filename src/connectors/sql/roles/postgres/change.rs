@@ -262,14 +262,15 @@ impl Target<'_> {
         vec![self.reassign(successor), self.gone(OWNED), self.run(&run)]
     }
 
+    /// Only where something is owned, so that a repetition has nothing to do.
     fn reassign(&self, successor: &str) -> Step {
         let sql = format!(
             "SELECT format('REASSIGN OWNED BY %I TO %I', r.rolname, CAST($2 AS text)) AS statement \
-             FROM pg_roles r WHERE r.oid = {OID}"
+             FROM pg_roles r WHERE r.oid = {OID} AND EXISTS (SELECT FROM ({OWNED}) AS o)"
         );
         Step::Run(Bound {
-            sql,
             values: vec![self.oid.to_string(), successor.to_owned()],
+            ..about(&sql, self.oid)
         })
     }
 

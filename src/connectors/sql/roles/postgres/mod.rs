@@ -15,11 +15,12 @@ use async_trait::async_trait;
 use super::super::classify;
 use super::super::client::{Client, Written};
 use super::super::password;
+use super::super::powers;
 use super::super::render::{self, Batch, Row, read_request};
 use super::settings::Roles;
 use super::task::{Task, may_be_gone};
 use crate::connectors::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, MintOrder, Minted, Reading,
+    Answered, Call, Change, Connector, KnownSecret, Listing, MintOrder, Minted, Powers, Reading,
     RenderedRequest, unsupported,
 };
 use crate::domain::access::{Account, Operation};
@@ -307,6 +308,11 @@ impl Connector for PostgresRoles {
         let permit = call.permit(rendered, batch).await?;
         let seen = self.client.read_afresh(call.credential, permit).await;
         seen.map(drop)
+    }
+
+    async fn powers(&self, call: &Call<'_>) -> Result<Option<Powers>, Failure> {
+        let need = powers::need_for_roles(call.credential.role);
+        powers::judge(&self.client, call, &need).await
     }
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
