@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use crate::app::AppError;
 use crate::document::Problems;
 use crate::store::StoreError;
 
@@ -90,7 +91,17 @@ fn code(error: &anyhow::Error) -> Exit {
             Stop::Unanswered { .. } => Exit::Unanswered,
         };
     }
-    match error.downcast_ref::<StoreError>() {
+    match error.downcast_ref::<AppError>() {
+        Some(AppError::Disapproved(_)) => return Exit::Refused,
+        Some(AppError::NoConnector(_)) => return Exit::NotFound,
+        Some(AppError::Config(_)) => return Exit::Problems,
+        Some(_) | None => {}
+    }
+    let stored = match error.downcast_ref::<AppError>() {
+        Some(AppError::Store(stored)) => Some(stored),
+        Some(_) | None => error.downcast_ref::<StoreError>(),
+    };
+    match stored {
         Some(StoreError::Unavailable(_)) => Exit::Unavailable,
         Some(StoreError::Locked(_) | StoreError::Schema(_) | StoreError::Broken { .. }) => {
             Exit::Refused

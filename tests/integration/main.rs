@@ -7,6 +7,7 @@ mod demonstration;
 mod estate;
 mod examination;
 mod file;
+mod governance;
 mod house;
 mod kafka;
 mod kill;
