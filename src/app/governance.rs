@@ -120,7 +120,7 @@ impl Governance {
                 return Err(AppError::NoConnector(name));
             }
             let content = file.map_or_else(retirement, |file| file.content.clone());
-            let until = file.map_or(Timestamp::MAX, Written::until);
+            let until = file.map_or_else(approval::never, Written::until);
             let ruling = self
                 .rule(&name, |record| {
                     let (content, signed) = (content.clone(), signed.clone());

@@ -68,13 +68,11 @@ const ANSWERS: &str = "who answers for the connector is part of what was approve
 pub fn compare(was: &Written, becomes: &Written) -> Vec<Difference> {
     let mut found = Found::default();
     manifests(&was.manifest, &becomes.manifest, &mut found);
-    let nothing = serde_json::Value::Null;
     for path in was.rest.keys().chain(becomes.rest.keys()) {
         let (one, other) = (was.rest.get(path), becomes.rest.get(path));
         let seen = found.0.iter().any(|difference| difference.what == *path);
         if one != other && !seen {
             let told = |value: Option<&serde_json::Value>| value.map(ToString::to_string);
-            debug_assert!(one != Some(&nothing), "TOML has no null");
             found.note(path, told(one), told(other), Effect::Widening, UNTOLD);
         }
     }
@@ -132,6 +130,19 @@ fn pressed_less(one: &Limits, other: &Limits) -> Limits {
 /// Changes found so far.
 #[derive(Default)]
 struct Found(Vec<Difference>);
+
+/// A number whose greatest value means that there is no limit.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Count(u64);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 == u64::MAX {
+            return f.write_str("no limit");
+        }
+        self.0.fmt(f)
+    }
+}
 
 /// Which of two values permits less.
 #[derive(Clone, Copy)]
@@ -377,7 +388,7 @@ fn compare_credentials(
         );
         let how = |strategy: &Option<_>| strategy.map_or_else(String::new, |s| format!("{s:?}"));
         found.value(&path("rotation"), (&before.rotation, rotation), how, untold);
-        let days = |age: Option<u64>| age.map_or(u64::MAX, |seconds| seconds / 86_400);
+        let days = |age: Option<u64>| Count(age.map_or(u64::MAX, |seconds| seconds / 86_400));
         let age = (days(before.max_age_seconds), days(*max_age_seconds));
         let ages = ("it is replaced sooner", "it would be replaced later");
         found.bound(&path("max_age_days"), age, Less::Smaller, ages);
@@ -431,7 +442,7 @@ fn compare_expect(was: &Expect, becomes: &Expect, found: &mut Found) {
     );
     let least = (was.accounts_min, *accounts_min);
     found.bound("expect.accounts_min", least, Less::Greater, believed);
-    let most = (was.accounts_max, *accounts_max);
+    let most = (Count(was.accounts_max), Count(*accounts_max));
     found.bound("expect.accounts_max", most, Less::Smaller, believed);
     let (one, other) = (was.fields.iter(), fields.iter());
     found.members(

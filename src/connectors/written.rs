@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::contract::Connector;
 use super::manifest::Manifest;
 use crate::document::Document;
-use crate::domain::approval::{Content, Matter, MatterKind};
+use crate::domain::approval::{Content, Matter, MatterKind, never};
 use crate::domain::id::{ConnectorName, ContentDigest};
 use crate::domain::time::Timestamp;
 
@@ -83,7 +83,7 @@ impl Written {
     pub fn until(&self) -> Timestamp {
         let after = self.manifest.review_by.tomorrow();
         let midnight = after.and_then(|date| date.to_zoned(TimeZone::UTC));
-        midnight.map_or(Timestamp::MAX, |midnight| midnight.timestamp())
+        midnight.map_or_else(|_| never(), |midnight| midnight.timestamp())
     }
 }
 

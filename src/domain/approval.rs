@@ -360,6 +360,11 @@ pub fn narrow(
     })
 }
 
+/// The end of what has no end, to the second: the last instant has no microsecond of its own.
+pub fn never() -> Timestamp {
+    Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX)
+}
+
 /// Names are claims; case and blanks around them make no second person.
 pub fn same_person(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
@@ -493,6 +498,13 @@ mod tests {
             by("worker", 1000),
         );
         assert_eq!(narrower, Err(Disapproval::Outdated), "a lapsed one");
+    }
+
+    #[test]
+    fn what_has_no_end_is_kept_by_the_microsecond() {
+        let never = never();
+        let kept = Timestamp::from_microsecond(never.as_microsecond());
+        assert_eq!(kept.ok(), Some(never));
     }
 
     #[test]

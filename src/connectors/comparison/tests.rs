@@ -34,145 +34,147 @@ fn one(from: &str, to: &str) -> Difference {
     found.remove(0)
 }
 
+/// What is edited, into what, which field that is, and what it does.
+const EDITS: &[(&str, &str, &str, Effect)] = &[
+    (
+        "\"Customer records\"",
+        "\"Customers\"",
+        "purpose",
+        Effect::Neutral,
+    ),
+    ("\"sales-it@", "\"support@", "owner", Effect::Widening),
+    ("\"iam@", "\"it@", "deputy", Effect::Widening),
+    ("2027-03-31", "2027-03-30", "review_by", Effect::Narrowing),
+    ("2027-03-31", "2027-04-01", "review_by", Effect::Widening),
+    (
+        "account_gone",
+        "account_powerless",
+        "after_removal",
+        Effect::Widening,
+    ),
+    ("\"disable\", ", "", "operations", Effect::Narrowing),
+    (
+        "\"disable\", ",
+        "\"disable\", \"revoke_credential\", ",
+        "operations",
+        Effect::Widening,
+    ),
+    (
+        "\"members\"",
+        "\"members\", \"roles\"",
+        "writes",
+        Effect::Widening,
+    ),
+    (
+        "\"active\", \"members\"",
+        "\"members\"",
+        "writes",
+        Effect::Narrowing,
+    ),
+    (
+        "end_sessions = \"sessions end",
+        "end_sessions = \"they end",
+        "without.end_sessions",
+        Effect::Neutral,
+    ),
+    (
+        "\"externalId\"",
+        "\"userName\"",
+        "correlation",
+        Effect::Widening,
+    ),
+    (
+        "local:crm/writer",
+        "local:erp/writer",
+        "credentials.writer.secret",
+        Effect::Widening,
+    ),
+    (
+        "max_age_days = 90",
+        "max_age_days = 30",
+        "credentials.writer.max_age_days",
+        Effect::Narrowing,
+    ),
+    (
+        "max_age_days = 90\n",
+        "",
+        "credentials.writer.max_age_days",
+        Effect::Widening,
+    ),
+    (
+        "rotation = \"add\"",
+        "rotation = \"choose\"",
+        "credentials.writer.rotation",
+        Effect::Widening,
+    ),
+    (
+        "timeout_seconds = 5",
+        "timeout_seconds = 4",
+        "limits.timeout_seconds",
+        Effect::Narrowing,
+    ),
+    (
+        "breaker_failures = 2",
+        "breaker_failures = 3",
+        "limits.breaker_failures",
+        Effect::Widening,
+    ),
+    (
+        "breaker_failures = 2",
+        "breaker_failures = 2\nbreaker_pause_seconds = 60",
+        "limits.breaker_pause_seconds",
+        Effect::Narrowing,
+    ),
+    (
+        "accounts_min = 1",
+        "accounts_min = 2",
+        "expect.accounts_min",
+        Effect::Narrowing,
+    ),
+    (
+        "accounts_max = 1000",
+        "accounts_max = 1001",
+        "expect.accounts_max",
+        Effect::Widening,
+    ),
+    (
+        ", \"active\"]\n[fallback]",
+        "]\n[fallback]",
+        "expect.fields",
+        Effect::Widening,
+    ),
+    (
+        "deadline_hours = 24",
+        "deadline_hours = 12",
+        "fallback.deadline_hours",
+        Effect::Narrowing,
+    ),
+    (
+        "and delete",
+        "and remove",
+        "fallback.steps",
+        Effect::Widening,
+    ),
+    (
+        "https://crm.",
+        "https://evil.",
+        "scim.base_url",
+        Effect::Widening,
+    ),
+    (
+        "purpose",
+        "privileged = true\npurpose",
+        "privileged",
+        Effect::Narrowing,
+    ),
+];
+
 #[test]
 fn c4_each_change_is_told_with_what_it_does() {
-    let cases = [
-        (
-            "\"Customer records\"",
-            "\"Customers\"",
-            "purpose",
-            Effect::Neutral,
-        ),
-        ("\"sales-it@", "\"support@", "owner", Effect::Widening),
-        ("\"iam@", "\"it@", "deputy", Effect::Widening),
-        ("2027-03-31", "2027-03-30", "review_by", Effect::Narrowing),
-        ("2027-03-31", "2027-04-01", "review_by", Effect::Widening),
-        (
-            "account_gone",
-            "account_powerless",
-            "after_removal",
-            Effect::Widening,
-        ),
-        ("\"disable\", ", "", "operations", Effect::Narrowing),
-        (
-            "\"disable\", ",
-            "\"disable\", \"revoke_credential\", ",
-            "operations",
-            Effect::Widening,
-        ),
-        (
-            "\"members\"",
-            "\"members\", \"roles\"",
-            "writes",
-            Effect::Widening,
-        ),
-        (
-            "\"active\", \"members\"",
-            "\"members\"",
-            "writes",
-            Effect::Narrowing,
-        ),
-        (
-            "end_sessions = \"sessions end",
-            "end_sessions = \"they end",
-            "without.end_sessions",
-            Effect::Neutral,
-        ),
-        (
-            "\"externalId\"",
-            "\"userName\"",
-            "correlation",
-            Effect::Widening,
-        ),
-        (
-            "local:crm/writer",
-            "local:erp/writer",
-            "credentials.writer.secret",
-            Effect::Widening,
-        ),
-        (
-            "max_age_days = 90",
-            "max_age_days = 30",
-            "credentials.writer.max_age_days",
-            Effect::Narrowing,
-        ),
-        (
-            "max_age_days = 90\n",
-            "",
-            "credentials.writer.max_age_days",
-            Effect::Widening,
-        ),
-        (
-            "rotation = \"add\"",
-            "rotation = \"choose\"",
-            "credentials.writer.rotation",
-            Effect::Widening,
-        ),
-        (
-            "timeout_seconds = 5",
-            "timeout_seconds = 4",
-            "limits.timeout_seconds",
-            Effect::Narrowing,
-        ),
-        (
-            "breaker_failures = 2",
-            "breaker_failures = 3",
-            "limits.breaker_failures",
-            Effect::Widening,
-        ),
-        (
-            "breaker_failures = 2",
-            "breaker_failures = 2\nbreaker_pause_seconds = 60",
-            "limits.breaker_pause_seconds",
-            Effect::Narrowing,
-        ),
-        (
-            "accounts_min = 1",
-            "accounts_min = 2",
-            "expect.accounts_min",
-            Effect::Narrowing,
-        ),
-        (
-            "accounts_max = 1000",
-            "accounts_max = 1001",
-            "expect.accounts_max",
-            Effect::Widening,
-        ),
-        (
-            ", \"active\"]\n[fallback]",
-            "]\n[fallback]",
-            "expect.fields",
-            Effect::Widening,
-        ),
-        (
-            "deadline_hours = 24",
-            "deadline_hours = 12",
-            "fallback.deadline_hours",
-            Effect::Narrowing,
-        ),
-        (
-            "and delete",
-            "and remove",
-            "fallback.steps",
-            Effect::Widening,
-        ),
-        (
-            "https://crm.",
-            "https://evil.",
-            "scim.base_url",
-            Effect::Widening,
-        ),
-        (
-            "purpose",
-            "privileged = true\npurpose",
-            "privileged",
-            Effect::Narrowing,
-        ),
-    ];
-    for (from, to, what, effect) in cases {
+    for (from, to, what, effect) in EDITS {
         let found = one(from, to);
         assert_eq!(
-            (found.what.as_str(), found.effect),
+            (&found.what.as_str(), &found.effect),
             (what, effect),
             "{from} -> {to}"
         );

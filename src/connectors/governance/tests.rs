@@ -182,7 +182,9 @@ fn a_missing_file_is_told_and_a_retired_connector_is_gone() {
         content: super::super::written::retirement(),
         ..approved
     };
-    let changed = bench.roll.place(&[], &[retired.clone()], &bench.clock);
+    let changed = bench
+        .roll
+        .place(&[], std::slice::from_ref(&retired), &bench.clock);
     assert_eq!(changed, Ok(vec!["gate".into()]));
     assert!(bench.roll.get(&"gate".into()).is_none());
     // A file of that name is a new connector, which nobody has approved.
