@@ -57,19 +57,20 @@ BEGIN SELECT RAISE(ABORT, 'promise_binding_kept'); END;
 CREATE TRIGGER promise_binding_not_deleted BEFORE DELETE ON bindings
 BEGIN SELECT RAISE(ABORT, 'promise_binding_kept'); END;
 
--- Binds exactly what was approved, or what follows something that binds and lasts no longer.
-CREATE TRIGGER promise_bound_once BEFORE INSERT ON bindings
-WHEN NEW.number <> 1 + coalesce((SELECT max(number) FROM bindings
-    WHERE matter = NEW.matter AND name = NEW.name), 0)
-BEGIN SELECT RAISE(ABORT, 'promise_bound_once'); END;
-CREATE TRIGGER promise_bound_as_approved BEFORE INSERT ON bindings
-WHEN NEW.proposal_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM proposals
-    WHERE id = NEW.proposal_id AND state = 'approved' AND matter = NEW.matter
-    AND name = NEW.name AND digest = NEW.digest AND body = NEW.body
-    AND until_us = NEW.until_us AND over = NEW.number - 1)
-BEGIN SELECT RAISE(ABORT, 'promise_bound_as_approved'); END;
-CREATE TRIGGER promise_narrows_what_binds BEFORE INSERT ON bindings
-WHEN NEW.proposal_id IS NULL AND NOT EXISTS (SELECT 1 FROM bindings
-    WHERE matter = NEW.matter AND name = NEW.name AND number = NEW.number - 1
-    AND until_us >= NEW.until_us AND until_us > NEW.bound_us)
-BEGIN SELECT RAISE(ABORT, 'promise_narrows_what_binds'); END;
+-- Binds exactly what was approved, or what follows something that binds and lasts no longer. One
+-- trigger, because the order of several is not defined.
+CREATE TRIGGER promise_bound_as_decided BEFORE INSERT ON bindings
+BEGIN
+    SELECT RAISE(ABORT, 'promise_bound_once')
+    WHERE NEW.number <> 1 + coalesce((SELECT max(number) FROM bindings
+        WHERE matter = NEW.matter AND name = NEW.name), 0);
+    SELECT RAISE(ABORT, 'promise_bound_as_approved')
+    WHERE NEW.proposal_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM proposals
+        WHERE id = NEW.proposal_id AND state = 'approved' AND matter = NEW.matter
+        AND name = NEW.name AND digest = NEW.digest AND body = NEW.body
+        AND until_us = NEW.until_us AND over = NEW.number - 1);
+    SELECT RAISE(ABORT, 'promise_narrows_what_binds')
+    WHERE NEW.proposal_id IS NULL AND NOT EXISTS (SELECT 1 FROM bindings
+        WHERE matter = NEW.matter AND name = NEW.name AND number = NEW.number - 1
+        AND until_us >= NEW.until_us AND until_us > NEW.bound_us);
+END;

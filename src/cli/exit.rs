@@ -115,6 +115,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::domain::approval::Disapproval;
 
     #[test]
     fn errors_find_their_code_through_context() {
@@ -127,5 +128,9 @@ mod tests {
         );
         assert_eq!(code(&Problems::default().into()), Exit::Problems);
         assert_eq!(code(&anyhow::anyhow!("other")), Exit::Failed);
+        let away = AppError::Store(StoreError::Unavailable("gone".into()));
+        assert_eq!(code(&away.into()), Exit::Unavailable);
+        let alone = AppError::Disapproved(Disapproval::SamePerson("ada".to_owned()));
+        assert_eq!(code(&alone.into()), Exit::Refused);
     }
 }
