@@ -3,11 +3,13 @@
 //! Owns the swap of the admission's decision, made inside the store's own transaction like any
 //! other, and a count of what writes. Everything else is handed through.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::command::{Answer, Command};
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::id::{
@@ -21,8 +23,8 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
-    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settled, Store, Stored, StoredDefinition,
-    TaskFilter,
+    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, RuleFn, Settled, Store, Stored,
+    StoredDefinition, TaskFilter,
 };
 
 use crate::seed;
@@ -118,6 +120,9 @@ store! {
     fn post(message: &OutboxMessage, replayed: Option<DeadLetterId>) -> Stored<()>;
     fn save_inventory(inventory: &Inventory) -> Stored<()>;
     fn inventory(connector: &ConnectorName) -> Stored<Option<Inventory>>;
+    fn rule(matter: &Matter, decide: RuleFn<'_>) -> Stored<Result<Ruling, Disapproval>>;
+    fn records(kind: MatterKind) -> Stored<BTreeMap<Matter, Record>>;
+    fn past(matter: &Matter) -> Stored<Past>;
     fn wish(command: &Command) -> Stored<()>;
     fn answer(command: CommandId) -> Stored<Option<Answer>>;
     fn cases(filter: &CaseFilter) -> Stored<Vec<CaseReport>>;

@@ -20,6 +20,7 @@ use super::contract::{
     Powers, Reading, RenderedRequest,
 };
 use super::limits::{Brakes, Limiter};
+use super::mandate::Mandate;
 use super::manifest::{Manifest, WHOLE_ACCOUNT};
 use crate::domain::access::Operation;
 use crate::domain::id::{AccountId, ConnectorName};
@@ -33,20 +34,43 @@ use crate::telemetry::{Stopwatch, metrics};
 pub struct Guarded {
     manifest: Manifest,
     connector: Arc<dyn Connector>,
-    brakes: Brakes,
+    brakes: Arc<Brakes>,
+    mandate: Mandate,
+    clock: Arc<dyn Clock>,
 }
 
 impl Guarded {
     /// Puts `connector` behind the guard of `manifest`.
     pub fn new(manifest: Manifest, connector: Arc<dyn Connector>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            brakes: Brakes::new(&manifest.limits, clock),
+            brakes: Arc::new(Brakes::new(&manifest.limits, clock.clone())),
             manifest,
             connector,
+            mandate: Mandate::default(),
+            clock,
         }
     }
 
-    /// What is approved.
+    /// The same guard under this approval.
+    #[must_use]
+    pub fn under(mut self, mandate: Mandate) -> Self {
+        self.mandate = mandate;
+        self
+    }
+
+    /// Goes on with the brakes of the guard that it replaces: a target that was left alone stays so.
+    pub(super) fn inherit(&mut self, before: &Self) {
+        if self.manifest.limits == before.manifest.limits {
+            self.brakes = before.brakes.clone();
+        }
+    }
+
+    /// Under which approval it serves, or why it does not.
+    pub fn mandate(&self) -> &Mandate {
+        &self.mandate
+    }
+
+    /// What may be done.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -233,6 +257,11 @@ impl Guarded {
     ) -> Result<T, Failure> {
         let operation = judge.purpose.as_str();
         let watch = Stopwatch::start();
+        if let Err(barred) = self.mandate.check(self.clock.now()) {
+            let class = barred.class.as_str();
+            metrics::call(self.name().as_str(), operation, class, watch.seconds());
+            return Err(barred);
+        }
         let _slot = match self.brakes.enter().await {
             Ok(slot) => slot,
             Err(turned_away) => {

@@ -22,6 +22,9 @@ use super::scout::Scout;
 use super::settle::Scribe;
 use super::{Crew, Engine, EngineError, Writer};
 
+/// How often a worker looks what may be served.
+const FOLLOW_MILLISECONDS: u64 = 1000;
+
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
 pub struct Pulse {
@@ -87,7 +90,15 @@ impl Engine {
         loop {
             let worker = self.new_worker();
             let lease = self.settings.lease_seconds;
-            match self.store.enlist(worker, self.clock.now(), lease).await {
+            // Before anything is taken on: what may be served, by what was approved.
+            let begun = match self.follow_manifests().await {
+                Ok(()) => {
+                    let enlisted = self.store.enlist(worker, self.clock.now(), lease).await;
+                    enlisted.map_err(EngineError::from)
+                }
+                Err(error) => Err(error),
+            };
+            match begun {
                 Ok(()) => {}
                 Err(error) if error.is_passing() && !shutdown.is_cancelled() => {
                     pulse.turn(self.clock.now());
@@ -95,7 +106,7 @@ impl Engine {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
             tracing::info!(%worker, "enlisted");
             match Life::new(self.clone(), worker, &pulse)
@@ -142,7 +153,7 @@ struct Life {
 impl Life {
     fn new(engine: Arc<Engine>, worker: WorkerId, pulse: &Arc<Pulse>) -> Self {
         let settings = &engine.settings;
-        let shares = Shares::new(&engine.registry, settings.runs_per_connector);
+        let shares = Shares::new(&engine.serving().registry, settings.runs_per_connector);
         let crew = Crew::new(worker, settings.runs_at_once, shares);
         let (kept_in, kept) = mpsc::unbounded_channel();
         let hands = Hands {
@@ -174,6 +185,7 @@ impl Life {
         let mut beat = every(settings.lease_seconds * 1000 / 4);
         let mut bury = every(settings.bury_milliseconds);
         let mut sweep = every(settings.sweep_seconds * 1000);
+        let mut follow = every(FOLLOW_MILLISECONDS);
         loop {
             let engine = self.engine.clone();
             tokio::select! {
@@ -187,6 +199,9 @@ impl Life {
                 }
                 _ = bury.tick() => {
                     let _ = warned(engine.bury(self.crew.worker()).await);
+                }
+                _ = follow.tick() => {
+                    let _ = warned(engine.follow_manifests().await);
                 }
                 _ = sweep.tick() => {
                     let _ = warned(engine.sweep_secrets().await);

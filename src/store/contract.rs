@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::access::Account;
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::command::{Answer, Command};
 use crate::domain::event::{Origin, RecordedEvent};
 use crate::domain::id::{
@@ -34,6 +35,9 @@ pub type AdmitFn<'a> = &'a (dyn Fn(&RecordedEvent, &[ExistingCase]) -> Admission
 /// Decides one command, given the task and the run that it is about.
 pub type ObeyFn<'a> =
     &'a (dyn Fn(&Command, Option<&FallbackTask>, Option<&Run>) -> Obedience + Send + Sync);
+
+/// Decides one matter that takes two people, given what is open and what is in force.
+pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send + Sync);
 
 /// Durable state.
 #[async_trait]
@@ -136,6 +140,21 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn save_inventory(&self, inventory: &Inventory) -> Stored<()>;
     /// What the last complete listing of one target showed.
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>>;
+
+    // --- what takes two people ---
+
+    /// Decides one matter; rulings about it follow each other, and what was ruled is written whole.
+    /// A disapproval changes nothing. The database refuses an approval by who proposed, a second
+    /// open proposal, and whatever binds without having been approved or following what binds.
+    async fn rule(
+        &self,
+        matter: &Matter,
+        decide: RuleFn<'_>,
+    ) -> Stored<Result<Ruling, Disapproval>>;
+    /// How every matter of this kind stands; those that nobody ever proposed are not there.
+    async fn records(&self, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>>;
+    /// Everything that ever happened to one matter.
+    async fn past(&self, matter: &Matter) -> Stored<Past>;
 
     // --- operators ---
 

@@ -10,6 +10,7 @@ mod contract;
 mod docket;
 mod error;
 mod intake;
+mod paper;
 mod plan;
 mod postgres;
 mod refusal;

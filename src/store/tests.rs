@@ -95,6 +95,6 @@ async fn a_database_without_schema_is_refused() {
         .expect("opened");
     let refused = store.ping().await;
     assert!(matches!(refused, Err(StoreError::Schema(_))), "{refused:?}");
-    assert_eq!(store.migrate().await.expect("migrated").len(), 1);
+    assert!(!store.migrate().await.expect("migrated").is_empty());
     store.ping().await.expect("fits");
 }

@@ -57,6 +57,8 @@ struct Metrics {
     calls: IntCounterVec,
     call_duration: HistogramVec,
     breaker_open: IntGaugeVec,
+    manifest_waiting: IntGaugeVec,
+    manifest_barred: IntGaugeVec,
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
@@ -192,6 +194,16 @@ impl Metrics {
             breaker_open: r.gauge(
                 "clawback_connector_breaker_open",
                 "1 while the connector's breaker is open",
+                &["connector"],
+            ),
+            manifest_waiting: r.gauge(
+                "clawback_connector_manifest_waiting",
+                "1 while the connector's file waits for approval",
+                &["connector"],
+            ),
+            manifest_barred: r.gauge(
+                "clawback_connector_barred",
+                "1 while the connector serves nothing for want of an approval",
                 &["connector"],
             ),
             settle_batch: r.histogram(
@@ -336,6 +348,12 @@ pub fn breaker(connector: &str, open: bool) {
     set(&ALL.breaker_open, &[connector], u64::from(open));
 }
 
+/// A connector stands differently: its file waits for approval, or it serves nothing for want of one.
+pub fn manifest(connector: &str, waiting: bool, barred: bool) {
+    set(&ALL.manifest_waiting, &[connector], u64::from(waiting));
+    set(&ALL.manifest_barred, &[connector], u64::from(barred));
+}
+
 /// Settlements were committed together.
 pub fn settled(size: usize, seconds: f64) {
     ALL.settle_batch
@@ -410,6 +428,7 @@ mod tests {
         secret_age("crm", "writer", 5);
         call("crm", "disable", "ok", 0.01);
         breaker("crm", true);
+        manifest("crm", true, false);
         settled(17, 0.004);
         settlements_refused(1);
         run_failed();

@@ -219,6 +219,11 @@ impl Site {
         };
         site.cli(&["secrets", "init"], "");
         site.cli(&["migrate"], "");
+        let all = ["--all", "--reason", "a test"];
+        for (verb, who) in [("propose", "ada"), ("approve", "bob")] {
+            let order = ["connectors", verb, "--as", who];
+            site.cli(&[&order[..], &all[..]].concat(), "");
+        }
         for name in SPOILED.iter().filter(|_| spoilers.is_some()) {
             for role in ["writer", "verifier"] {
                 site.cli(&["secrets", "set", name, "--role", role], "a-token");

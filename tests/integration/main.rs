@@ -8,6 +8,7 @@ mod demonstration;
 mod estate;
 mod examination;
 mod file;
+mod governance;
 mod house;
 mod isolation;
 mod kafka;

@@ -4,6 +4,7 @@
 //! other's way by row locks that are skipped, fencing tokens, and gates that are tried.
 
 mod admission;
+mod approvals;
 mod batch;
 mod cases;
 mod commands;
@@ -21,12 +22,14 @@ mod tasks;
 mod wake;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate, Migrator};
 
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::command::{Answer, Command};
 use crate::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
@@ -39,7 +42,7 @@ use crate::domain::time::Timestamp;
 
 use super::{
     AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
-    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settings, Settled, Store, Stored,
+    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, RuleFn, Settings, Settled, Store, Stored,
     StoredDefinition, TaskFilter, schema,
 };
 
@@ -205,6 +208,22 @@ impl Store for PostgresStore {
 
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>> {
         library::inventory(&self.funnel, connector).await
+    }
+
+    async fn rule(
+        &self,
+        matter: &Matter,
+        decide: RuleFn<'_>,
+    ) -> Stored<Result<Ruling, Disapproval>> {
+        approvals::rule(&self.funnel, matter, decide).await
+    }
+
+    async fn records(&self, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>> {
+        approvals::all(&self.funnel, kind).await
+    }
+
+    async fn past(&self, matter: &Matter) -> Stored<Past> {
+        approvals::past(&self.funnel, matter).await
     }
 
     async fn wish(&self, command: &Command) -> Stored<()> {

@@ -4,6 +4,7 @@
 //! transactions follow each other and need no further locks.
 
 mod admission;
+mod approvals;
 mod cases;
 mod commands;
 mod counts;
@@ -20,6 +21,7 @@ mod tasks;
 mod wake;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use sqlx::SqliteConnection;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::command::{Answer, Command};
 use crate::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
@@ -41,7 +44,7 @@ use crate::domain::time::Timestamp;
 
 use super::{
     AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
-    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settings, Settled, Store, Stored,
+    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, RuleFn, Settings, Settled, Store, Stored,
     StoredDefinition, TaskFilter, schema,
 };
 
@@ -213,6 +216,22 @@ impl Store for SqliteStore {
 
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>> {
         library::inventory(&self.funnel, connector).await
+    }
+
+    async fn rule(
+        &self,
+        matter: &Matter,
+        decide: RuleFn<'_>,
+    ) -> Stored<Result<Ruling, Disapproval>> {
+        approvals::rule(&self.funnel, matter, decide).await
+    }
+
+    async fn records(&self, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>> {
+        approvals::all(&self.funnel, kind).await
+    }
+
+    async fn past(&self, matter: &Matter) -> Stored<Past> {
+        approvals::past(&self.funnel, matter).await
     }
 
     async fn wish(&self, command: &Command) -> Stored<()> {
