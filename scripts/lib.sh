@@ -28,7 +28,9 @@ has_part() {
     cargo | make | cc | pkg-config | mvn) command -v "$1" >/dev/null ;;
     openssl | zlib) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
     postgresql) [ -n "$(find_postgres)" ] ;;
+    mariadb) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd)" ] ;;
     nginx) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)" ] ;;
+    slapd) [ -n "$(PATH=$PATH:/usr/sbin:/usr/libexec command -v slapd)" ] ;;
     # ensurepip is what Debian splits off into python3-venv; 3.9 is the oldest that ctl runs on.
     python) python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ;;
     java) [ "$(java_version)" -ge 17 ] ;;
@@ -39,11 +41,13 @@ has_part() {
 debian_package() {
   case $1 in
     cc) echo gcc ;;
+    slapd) echo slapd ldap-utils ;;
     make | nginx) echo "${1/nginx/nginx-light}" ;;
     pkg-config) echo pkg-config ;;
     openssl) echo libssl-dev ;;
     zlib) echo zlib1g-dev ;;
     postgresql) echo postgresql ;;
+    mariadb) echo mariadb-server ;;
     python) echo python3 python3-venv ;;
     java) echo default-jre-headless ;;
     mvn) echo maven ;;
@@ -124,6 +128,18 @@ fetch_scim() {
   cp "$want" "$venv/requirements.txt"
 }
 
+# Canaille, an OAuth server with a JSON API, comes from PyPI too; apart, for it needs older libraries.
+fetch_canaille() {
+  local want=$ROOT/tests/services/canaille.txt venv=$TOOLS/canaille
+  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/canaille" ] && return 0
+  say "installing Canaille into target/tools/canaille"
+  rm -rf "$venv"
+  python3 -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$want" </dev/null >&2 ||
+    fail "Canaille could not be installed from PyPI"
+  cp "$want" "$venv/requirements.txt"
+}
+
 # Apache Kafka comes from Maven Central as jars. Returns 1 with the reason on standard output where
 # it cannot be had: the caller decides whether the embedded broker may stand in.
 fetch_kafka() {
@@ -176,12 +192,23 @@ services_env() {
   export CLAWBACK_TEST_SERVICES=$CTL CLAWBACK_TEST_SERVICES_DIR=$SERVICES/private
   CLAWBACK_TEST_POSTGRES=$(service postgres URL)
   CLAWBACK_TEST_POSTGRES_ADMIN=$(service postgres ADMIN_URL)
+  CLAWBACK_TEST_MARIADB_ADMIN=$(service mariadb ADMIN_URL)
   CLAWBACK_TEST_SCIM=$(service scim URL)
   CLAWBACK_TEST_SCIM_WRITER_TOKEN=$(service scim WRITER_TOKEN)
   CLAWBACK_TEST_SCIM_VERIFIER_TOKEN=$(service scim VERIFIER_TOKEN)
+  CLAWBACK_TEST_CANAILLE=$(service canaille URL)
+  CLAWBACK_TEST_CANAILLE_TOKEN_URL=$(service canaille TOKEN_URL)
+  CLAWBACK_TEST_CANAILLE_WRITER_SECRET=$(service canaille WRITER_SECRET)
+  CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET=$(service canaille VERIFIER_SECRET)
+  export CLAWBACK_TEST_CANAILLE CLAWBACK_TEST_CANAILLE_TOKEN_URL CLAWBACK_TEST_CANAILLE_WRITER_SECRET \
+    CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET
   CLAWBACK_TEST_NGINX=$(service nginx PRIVATE_URL)
   CLAWBACK_TEST_NGINX_HTPASSWD=$(service nginx HTPASSWD)
   CLAWBACK_TEST_NGINX_USERS=$(service nginx USERS)
-  export CLAWBACK_TEST_POSTGRES CLAWBACK_TEST_POSTGRES_ADMIN CLAWBACK_TEST_SCIM CLAWBACK_TEST_SCIM_WRITER_TOKEN \
+  CLAWBACK_TEST_SLAPD=$(service slapd URL)
+  CLAWBACK_TEST_SLAPD_TLS=$(service slapd TLS_URL)
+  CLAWBACK_TEST_SLAPD_CA=$(service slapd CA)
+  export CLAWBACK_TEST_SLAPD CLAWBACK_TEST_SLAPD_TLS CLAWBACK_TEST_SLAPD_CA
+  export CLAWBACK_TEST_POSTGRES CLAWBACK_TEST_POSTGRES_ADMIN CLAWBACK_TEST_MARIADB_ADMIN CLAWBACK_TEST_SCIM CLAWBACK_TEST_SCIM_WRITER_TOKEN \
     CLAWBACK_TEST_SCIM_VERIFIER_TOKEN CLAWBACK_TEST_NGINX CLAWBACK_TEST_NGINX_HTPASSWD CLAWBACK_TEST_NGINX_USERS
 }

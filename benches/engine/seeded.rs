@@ -3,13 +3,16 @@
 //! Owns the swap of the admission's decision, made inside the store's own transaction like any
 //! other, and a count of what writes. Everything else is handed through.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::command::{Answer, Command};
 use clawback::domain::event::RecordedEvent;
+use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
     RunId, TaskId, WorkerId,
@@ -20,9 +23,9 @@ use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
-    AdmitFn, Admitted, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter, Fenced,
-    IntakeBatch, Inventory, Keep, ObeyFn, Receipt, Settled, Store, Stored, StoredDefinition,
-    TaskFilter,
+    AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
+    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
+    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
 };
 
 use crate::seed;
@@ -60,6 +63,10 @@ macro_rules! store {
                 let admitted = self.inner.admit(limit, now, keep, &open).await?;
                 self.committed(admitted.events > 0);
                 Ok(admitted)
+            }
+
+            fn settles_at_once(&self) -> usize {
+                self.inner.settles_at_once()
             }
 
             async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
@@ -112,8 +119,17 @@ store! {
     fn take_messages(worker: WorkerId, now: Timestamp, limit: u32) -> Stored<Vec<OutboxMessage>>;
     fn published(ids: &[MessageId], now: Timestamp) -> Stored<()>;
     fn post(message: &OutboxMessage, replayed: Option<DeadLetterId>) -> Stored<()>;
-    fn save_inventory(inventory: &Inventory) -> Stored<()>;
+    fn save_inventory(listed: &Listed) -> Stored<()>;
     fn inventory(connector: &ConnectorName) -> Stored<Option<Inventory>>;
+    fn take_surveys(worker: WorkerId, now: Timestamp, wanted: &[SurveyWanted], at_most: u32) -> Stored<Vec<SurveyLease>>;
+    fn keep_survey(lease: &SurveyLease, advance: AdvanceFn<'_>) -> Stored<Option<Advance>>;
+    fn note_calls(tallies: &BTreeMap<ConnectorName, Tally>) -> Stored<()>;
+    fn standings() -> Stored<Standings>;
+    fn samples(connector: &ConnectorName, since: Timestamp, limit: u32) -> Stored<Vec<Sample>>;
+    fn runs_ended(which: &RunsEnded) -> Stored<Vec<Run>>;
+    fn rule(matter: &Matter, decide: RuleFn<'_>) -> Stored<Result<Ruling, Disapproval>>;
+    fn records(kind: MatterKind) -> Stored<BTreeMap<Matter, Record>>;
+    fn past(matter: &Matter) -> Stored<Past>;
     fn wish(command: &Command) -> Stored<()>;
     fn answer(command: CommandId) -> Stored<Option<Answer>>;
     fn cases(filter: &CaseFilter) -> Stored<Vec<CaseReport>>;

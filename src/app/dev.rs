@@ -17,12 +17,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::governance::{Chosen, Governance};
 use super::told;
 use super::{AppError, Duties, Parts, listen, serve};
 use crate::config::{Config, Settings};
 use crate::console;
 use crate::demo::broker::Broker;
 use crate::demo::{Company, Estate, Message, Options, Outage, Story, Stream, judge};
+use crate::domain::approval::Signed;
 use crate::domain::time::{Chance, Clock};
 use crate::engine;
 use crate::intake;
@@ -130,6 +132,7 @@ impl Dev {
         let settings = Settings::load(&config_file)?;
         let mut config = Config::complete(settings, &clock)?;
         config.workflows = config.workflows.at_pace(PACE);
+        let governed = config.settings.clone();
         let store = crate::store::open(&config.settings.store).await?;
         store.migrate().await?;
         drop(store);
@@ -152,6 +155,7 @@ impl Dev {
             };
             parts.vault.put(&owner, new, parts.clock.now())?;
         }
+        two_people(&parts, &governed).await?;
         let mut dev = Self {
             parts,
             estate,
@@ -315,6 +319,22 @@ impl Dev {
             .create()
             .map_err(AppError::Send)
     }
+}
+
+/// The manifests are new to everybody: one person proposes them and another approves them, through
+/// the door by which people do.
+async fn two_people(parts: &Parts, settings: &Settings) -> Result<(), AppError> {
+    let governance = Governance::open(settings, parts.store.clone(), &parts.clock)?;
+    let signed = |by: &str, reason: &str| Signed {
+        by: by.to_owned(),
+        at: parts.clock.now(),
+        reason: reason.to_owned(),
+    };
+    let proposed = signed("nadia", "the demonstration begins");
+    governance.propose(&Chosen::All, &proposed).await?;
+    let approved = signed("tom", "read, and as agreed with the owners");
+    governance.approve(&Chosen::All, None, &approved).await?;
+    Ok(())
 }
 
 async fn send(producer: &FutureProducer, message: &Message) -> Result<(), AppError> {

@@ -5,6 +5,7 @@
 
 pub mod dev;
 pub mod examine;
+pub mod governance;
 mod health;
 mod parts;
 pub mod plan;

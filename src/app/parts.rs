@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{self, Config, Settings as ConfigSettings};
 use crate::connectors::Registry;
 use crate::definitions::Library;
+use crate::domain::approval::Disapproval;
+use crate::domain::id::ConnectorName;
 use crate::domain::time::{Chance, Clock};
-use crate::engine::{Engine, EngineError, Ports, Settings};
+use crate::engine::{Engine, EngineError, Manifests, Ports, Settings};
 use crate::intake::IntakeError;
 use crate::publish::PublishError;
 use crate::secrets::{LocalVault, Secrets, VaultError};
@@ -55,6 +57,12 @@ pub enum AppError {
     /// An event of the demonstration could not be sent.
     #[error("CB-APP-3: the demonstration's own event was not sent")]
     Send(#[source] rdkafka::error::KafkaError),
+    /// What takes two people was not decided.
+    #[error(transparent)]
+    Disapproved(#[from] Disapproval),
+    /// Neither a file nor anything approved has this name.
+    #[error("there is no connector `{0}`")]
+    NoConnector(ConnectorName),
     /// The folder of a demonstration holds something.
     #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
     NotEmpty(std::path::PathBuf),
@@ -75,6 +83,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
     pub chance: Arc<dyn Chance>,
+    /// Where the manifests lie, and whether they take two people.
+    settings: Arc<ConfigSettings>,
 }
 
 impl Parts {
@@ -98,6 +108,7 @@ impl Parts {
             library: Arc::new(config.workflows),
             clock,
             chance,
+            settings: Arc::new(config.settings),
         })
     }
 
@@ -117,6 +128,10 @@ impl Parts {
             clock: self.clock.clone(),
             chance: self.chance.clone(),
         };
-        Engine::new(ports, settings)
+        let configured = self.settings.clone();
+        let manifests = Manifests::new(self.settings.governed, move || {
+            config::manifests(&configured)
+        });
+        Engine::new(ports, settings).following(manifests)
     }
 }

@@ -6,6 +6,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::approvals::short;
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{instant, sheet, table};
@@ -134,7 +135,9 @@ fn tell(story: &CaseStory) -> String {
         "no runs",
     );
     let journal = table(
-        &["when", "target", "state", "item", "outcome", "why"],
+        &[
+            "when", "target", "state", "item", "outcome", "manifest", "why",
+        ],
         story
             .journal
             .iter()
@@ -187,6 +190,20 @@ fn run_row(run: &Run) -> Vec<String> {
     ]
 }
 
+/// Under which manifest the step was let through; with a mark where a file had taken something away.
+fn manifest(entry: &JournalEntry) -> String {
+    let told = |key: &str| {
+        entry
+            .detail
+            .as_ref()
+            .and_then(|detail| detail[key].as_str())
+    };
+    let narrowed = told("narrowed_by").map_or("", |_| " narrowed");
+    told("manifest").map_or(String::new(), |digest| {
+        format!("{}{narrowed}", short(digest))
+    })
+}
+
 fn journal_row(story: &CaseStory, entry: &JournalEntry) -> Vec<String> {
     let run = story.runs.iter().find(|run| run.id == entry.run);
     let target = run.and_then(|run| run.connector.as_ref());
@@ -199,6 +216,7 @@ fn journal_row(story: &CaseStory, entry: &JournalEntry) -> Vec<String> {
             .as_ref()
             .map_or(String::new(), ToString::to_string),
         entry.outcome.as_str().to_owned(),
+        manifest(entry),
         entry.failure.as_ref().map_or(String::new(), |failure| {
             format!("{} {}", failure.code, failure.message)
         }),

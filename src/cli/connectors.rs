@@ -1,4 +1,5 @@
-//! `clawback connectors`: list, show, check, test, health, inventory, orphans.
+//! `clawback connectors`: list, show, check, test, health, inventory, orphans; proposals and approvals
+//! are in `approvals`.
 //!
 //! Owns how a manifest is told to a person. Secrets are shown as references only.
 
@@ -8,15 +9,17 @@ mod known;
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::approvals::{self, Approving, Signing, Which};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{sheet, table};
 use crate::app::examine::{self, Mark, Order, Point};
+use crate::app::governance::Stands;
 use crate::app::probe::{self, Tried};
 use crate::app::vault;
-use crate::config;
+use crate::config::{self, Settings};
 use crate::domain::access::Operation;
 use crate::domain::correlation::Rule;
 use crate::domain::health::Bounds;
@@ -28,7 +31,7 @@ use crate::domain::time::Timestamp;
 pub enum Command {
     /// All connectors.
     List,
-    /// What one connector is approved to do.
+    /// What one connector's file permits, and how it stands to what was approved.
     Show {
         /// Its name.
         name: String,
@@ -74,6 +77,33 @@ pub enum Command {
         #[arg(long, default_value_t = 10, value_name = "SECONDS")]
         wait_seconds: u64,
     },
+    /// Propose what the file says; somebody else has to approve it. Without a file: propose that the
+    /// connector is retired.
+    Propose {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// What the file or the proposal changes of what is in force: narrowing, widening or neutral.
+    Diff {
+        /// Its name.
+        name: String,
+    },
+    /// Approve what somebody else has proposed.
+    Approve(Approving),
+    /// Turn a proposal down, or take your own back.
+    Reject {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// Every proposal, approval and change of what is in force.
+    History {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What health and inventory must know of a manifest.
@@ -84,10 +114,54 @@ struct Watched {
 }
 
 /// Carries out the command.
-#[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
-    let registry = config::connectors(&settings, &context.clock)?;
+    match command {
+        Command::Propose { which, signing } => {
+            approvals::propose(context, &settings, which, signing).await
+        }
+        Command::Diff { name } => approvals::diff(context, &settings, name).await,
+        Command::Approve(approving) => approvals::approve(context, &settings, approving).await,
+        Command::Reject { name, signing } => {
+            approvals::reject(context, &settings, name, signing).await
+        }
+        Command::History { name } => approvals::history(context, &settings, name).await,
+        Command::List => list_all(context, &settings).await,
+        Command::Show { .. }
+        | Command::Check { .. }
+        | Command::Test { .. }
+        | Command::Health { .. }
+        | Command::Inventory { .. }
+        | Command::Orphans { .. } => look(context, &settings, command).await,
+    }
+}
+
+/// All connectors, and how they stand.
+async fn list_all(context: &Context, settings: &Settings) -> anyhow::Result<Exit> {
+    let registry = config::connectors(settings, &context.clock)?;
+    let mut declared = probe::declared(&registry);
+    let stands = approvals::stands(context, settings).await;
+    for fact in &mut declared {
+        let name = fact["name"].as_str().unwrap_or("").to_owned();
+        (fact["approval"], fact["governance"]) = approvals::standing(&stands, &name);
+    }
+    let declared_here: Vec<_> = declared.iter().map(|fact| fact["name"].clone()).collect();
+    for one in &stands {
+        // In force though its file is missing.
+        if !declared_here.contains(&one.connector.as_str().into()) {
+            declared.push(json!({
+                "name": one.connector, "approval": one.words, "governance": one,
+            }));
+        }
+    }
+    let data = declared.clone().into();
+    context.output.data(&data, || list(&declared))?;
+    Ok(Exit::Done)
+}
+
+/// The files' connectors, looked at one by one.
+async fn look(context: &Context, settings: &Settings, command: Command) -> anyhow::Result<Exit> {
+    let registry = config::connectors(settings, &context.clock)?;
     let declared = probe::declared(&registry);
     let watched = |only: Option<&str>| -> Vec<Watched> {
         let all = registry.iter().map(|connector| Watched {
@@ -106,26 +180,22 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         })
     };
     match command {
-        Command::List => {
-            let data = declared.clone().into();
-            context.output.data(&data, || list(&declared))?;
-            Ok(Exit::Done)
-        }
         Command::Show { name } => {
-            let fact = find(&name)?;
-            context.output.data(fact, || tell(fact))?;
+            let mut fact = find(&name)?.clone();
+            let stands = approvals::stands(context, settings).await;
+            (fact["approval"], fact["governance"]) = approvals::standing(&stands, &name);
+            context.output.data(&fact, || tell(&fact))?;
             Ok(Exit::Done)
         }
         Command::Check { name } => {
             if let Some(name) = &name {
                 find(name)?;
             }
-            let vault = vault::open(&settings)?;
+            let vault = vault::open(settings)?;
             let name = name.map(ConnectorName);
-            tried(
-                context,
-                &probe::connectors(&registry, vault, name.as_ref()).await,
-            )
+            let stands = approvals::stands(context, settings).await;
+            let found = probe::connectors(&registry, vault, name.as_ref()).await;
+            tried(context, &found, &stands)
         }
         Command::Health { name, since } => {
             let Some(name) = name else {
@@ -156,11 +226,18 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 change,
                 patience: Duration::from_secs(wait_seconds),
             };
-            let vault = vault::open(&settings)?;
+            let vault = vault::open(settings)?;
             let name = ConnectorName(name);
             let points = examine::connector(&registry, vault, &name, &order).await;
             examined(context, &points.unwrap_or_default())
         }
+        // Told elsewhere.
+        Command::List
+        | Command::Propose { .. }
+        | Command::Diff { .. }
+        | Command::Approve(_)
+        | Command::Reject { .. }
+        | Command::History { .. } => Ok(Exit::Done),
     }
 }
 
@@ -174,18 +251,23 @@ fn age(seconds: u64) -> String {
     }
 }
 
-fn tried(context: &Context, tried: &[Tried]) -> anyhow::Result<Exit> {
-    context.output.data(&serde_json::to_value(tried)?, || {
+fn tried(context: &Context, tried: &[Tried], stands: &[Stands]) -> anyhow::Result<Exit> {
+    let mut data = serde_json::to_value(tried)?;
+    for one in data.as_array_mut().into_iter().flatten() {
+        one["approval"] = approvals::standing(stands, one["connector"].as_str().unwrap_or("")).0;
+    }
+    context.output.data(&data, || {
         let rows = tried.iter().map(|one| {
             let result = one.failure.as_ref();
             vec![
                 one.connector.to_string(),
                 one.role.as_str().to_owned(),
                 result.map_or("works".to_owned(), ToString::to_string),
+                approvals::words(stands, one.connector.as_str()),
             ]
         });
         table(
-            &["connector", "credential", "result"],
+            &["connector", "credential", "result", "approval"],
             rows.collect(),
             "no connectors",
         )
@@ -231,6 +313,7 @@ fn list(facts: &[Value]) -> String {
         "owner",
         "review_by",
         "operations",
+        "approval",
     ];
     let rows = facts
         .iter()
@@ -250,6 +333,7 @@ fn tell(fact: &Value) -> String {
         "after_removal",
         "writes",
         "desk",
+        "approval",
     ];
     let rows: Vec<_> = keys.iter().map(|key| (*key, text(fact, key))).collect();
     let credentials = fact["credentials"].as_object();

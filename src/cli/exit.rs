@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use crate::app::AppError;
 use crate::document::Problems;
 use crate::store::StoreError;
 
@@ -90,7 +91,17 @@ fn code(error: &anyhow::Error) -> Exit {
             Stop::Unanswered { .. } => Exit::Unanswered,
         };
     }
-    match error.downcast_ref::<StoreError>() {
+    match error.downcast_ref::<AppError>() {
+        Some(AppError::Disapproved(_)) => return Exit::Refused,
+        Some(AppError::NoConnector(_)) => return Exit::NotFound,
+        Some(AppError::Config(_)) => return Exit::Problems,
+        Some(_) | None => {}
+    }
+    let stored = match error.downcast_ref::<AppError>() {
+        Some(AppError::Store(stored)) => Some(stored),
+        Some(_) | None => error.downcast_ref::<StoreError>(),
+    };
+    match stored {
         Some(StoreError::Unavailable(_)) => Exit::Unavailable,
         Some(StoreError::Locked(_) | StoreError::Schema(_) | StoreError::Broken { .. }) => {
             Exit::Refused
@@ -104,6 +115,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::domain::approval::Disapproval;
 
     #[test]
     fn errors_find_their_code_through_context() {
@@ -116,5 +128,9 @@ mod tests {
         );
         assert_eq!(code(&Problems::default().into()), Exit::Problems);
         assert_eq!(code(&anyhow::anyhow!("other")), Exit::Failed);
+        let away = AppError::Store(StoreError::Unavailable("gone".into()));
+        assert_eq!(code(&away.into()), Exit::Unavailable);
+        let alone = AppError::Disapproved(Disapproval::SamePerson("ada".to_owned()));
+        assert_eq!(code(&alone.into()), Exit::Refused);
     }
 }

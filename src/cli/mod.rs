@@ -4,6 +4,7 @@
 //! table for people, `--json` for programs), everything else to standard error. Commands that change
 //! something write a wish, which the engine carries out. Decides nothing itself.
 
+mod approvals;
 mod cases;
 mod check;
 mod completions;
@@ -63,7 +64,7 @@ enum Command {
     /// List, show, claim, close and reject fallback tasks.
     #[command(subcommand)]
     Tasks(tasks::Command),
-    /// List, show and check connectors.
+    /// List, show, check and approve connectors.
     #[command(subcommand)]
     Connectors(connectors::Command),
     /// List, show, draw and test workflows.

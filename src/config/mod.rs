@@ -63,9 +63,17 @@ impl Config {
 /// # Errors
 /// Every problem of every manifest.
 pub fn connectors(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Registry, Problems> {
+    Registry::load(&manifests(settings)?, clock)
+}
+
+/// The manifests of the folder that the settings name, as file name and text.
+///
+/// # Errors
+/// What of it cannot be read.
+pub fn manifests(settings: &Settings) -> Result<Vec<(String, String)>, Problems> {
     let file = settings.file.display().to_string();
     let folder = &settings.connectors;
-    Registry::load(&directory::read(&folder.path, (&file, folder.line))?, clock)
+    directory::read(&folder.path, (&file, folder.line))
 }
 
 /// The workflows that the settings name, and the built-in ones.

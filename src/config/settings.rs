@@ -29,6 +29,8 @@ pub struct Settings {
     pub console: console::Settings,
     /// `[connectors]`.
     pub connectors: Folder,
+    /// Whether a manifest binds only when two people stand for it.
+    pub governed: bool,
     /// `[engine]`.
     pub engine: engine::Settings,
     /// `[kafka]`; none means that this process reads and publishes nothing.
@@ -113,10 +115,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     if let KeySource::File(path) = &mut vault.key {
         *path = beside.join(&path);
     }
-    let connectors = folder(root, "connectors", beside).unwrap_or_else(|| Folder {
-        path: beside.join("connectors"),
-        line: 1,
-    });
+    let (connectors, governed) = connectors(root, beside);
     let workflows = folder(root, "workflows", beside);
     let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
@@ -130,6 +129,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         telemetry,
         console,
         connectors,
+        governed,
         engine,
         kafka,
         workflows,
@@ -140,11 +140,31 @@ fn room<T>(root: &Table<'_>, name: &str, read: impl Fn(&Table<'_>) -> T) -> Opti
     root.table(name).map(|table| read(&table))
 }
 
+/// The folder of the manifests, and whether they need two people.
+fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool) {
+    let (mut named, mut governed) = (None, None);
+    if let Some(table) = root.table("connectors") {
+        named = directory(&table, beside);
+        governed = table.boolean("governed");
+        table.finish();
+    }
+    let usual = || Folder {
+        path: beside.join("connectors"),
+        line: 1,
+    };
+    let governed = governed.is_none_or(|item| item.value);
+    (named.unwrap_or_else(usual), governed)
+}
+
 fn folder(root: &Table<'_>, name: &str, beside: &Path) -> Option<Folder> {
     let table = root.table(name)?;
-    let directory = table.required_string("directory");
+    let folder = directory(&table, beside);
     table.finish();
-    let directory = directory?;
+    folder
+}
+
+fn directory(table: &Table<'_>, beside: &Path) -> Option<Folder> {
+    let directory = table.required_string("directory")?;
     Some(Folder {
         path: beside.join(directory.value),
         line: directory.line,
@@ -185,6 +205,16 @@ mod tests {
             Path::new("/etc/clawback/connectors")
         );
         assert_eq!(settings.workflows, None);
+        assert!(
+            settings.governed,
+            "manifests take two people unless told otherwise"
+        );
+    }
+
+    #[test]
+    fn c4_trials_can_do_without_approvals() {
+        let text = "[connectors]\ndirectory = \"c\"\ngoverned = false\n";
+        assert!(!read(text).expect("is right").governed);
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// the target refuses the credential itself.
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure>;
 
+    /// What the target says that the credential of the call may do; `None` where it does not tell.
+    async fn powers(&self, _call: &Call<'_>) -> Result<Option<Powers>, Failure> {
+        Ok(None)
+    }
+
     /// Makes a new secret for one of the connector's own credentials, with the rotator's credential.
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure>;
 
@@ -208,6 +213,15 @@ pub struct Reading {
     /// Age of the data in seconds where the target serves a copy.
     pub data_age_seconds: u64,
     /// How, for an auditor: `GET /Users/2819c223`.
+    pub method: String,
+}
+
+/// What a credential may do at the target, held against what its manifest needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Powers {
+    /// What it may do beyond that, in words for a person; empty when it is as it must be.
+    pub excess: Vec<String>,
+    /// How that was found, for an auditor.
     pub method: String,
 }
 

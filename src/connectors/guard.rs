@@ -17,9 +17,10 @@ use futures_util::future::BoxFuture;
 
 use super::contract::{
     Answered, Call, Change, Connector, Credential, Gate, KnownSecret, Listing, MintOrder, Minted,
-    Reading, RenderedRequest,
+    Powers, Reading, RenderedRequest,
 };
 use super::limits::{Brakes, Limiter};
+use super::mandate::Mandate;
 use super::manifest::{Manifest, WHOLE_ACCOUNT};
 use crate::domain::access::Operation;
 use crate::domain::id::{AccountId, ConnectorName};
@@ -33,22 +34,47 @@ use crate::telemetry::{Stopwatch, metrics};
 pub struct Guarded {
     manifest: Manifest,
     connector: Arc<dyn Connector>,
-    brakes: Brakes,
-    vitals: Vitals,
+    vitals: Arc<Vitals>,
+    brakes: Arc<Brakes>,
+    mandate: Mandate,
+    clock: Arc<dyn Clock>,
 }
 
 impl Guarded {
     /// Puts `connector` behind the guard of `manifest`.
     pub fn new(manifest: Manifest, connector: Arc<dyn Connector>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            brakes: Brakes::new(&manifest.limits, Arc::clone(&clock)),
+            brakes: Arc::new(Brakes::new(&manifest.limits, clock.clone())),
+            vitals: Arc::new(Vitals::new(clock.clone())),
             manifest,
             connector,
-            vitals: Vitals::new(clock),
+            mandate: Mandate::default(),
+            clock,
         }
     }
 
-    /// What is approved.
+    /// The same guard under this approval.
+    #[must_use]
+    pub fn under(mut self, mandate: Mandate) -> Self {
+        self.mandate = mandate;
+        self
+    }
+
+    /// Goes on with the brakes of the guard that it replaces: a target that was left alone stays so.
+    /// And with its vital signs: who was not believed is not believed until the next survey.
+    pub(super) fn inherit(&mut self, before: &Self) {
+        self.vitals = before.vitals.clone();
+        if self.manifest.limits == before.manifest.limits {
+            self.brakes = before.brakes.clone();
+        }
+    }
+
+    /// Under which approval it serves, or why it does not.
+    pub fn mandate(&self) -> &Mandate {
+        &self.mandate
+    }
+
+    /// What may be done.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -140,6 +166,15 @@ impl Guarded {
         let judge = self.judge(Purpose::Try);
         let call = judge.call(credential);
         let work = self.connector.try_credential(&call);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// What the target says that the credential may do, where it tells.
+    pub async fn powers(&self, credential: &Credential) -> Result<Option<Powers>, Failure> {
+        let judge = self.judge(Purpose::Try);
+        let call = judge.call(credential);
+        let work = self.connector.powers(&call);
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
             .await
     }
@@ -256,6 +291,11 @@ impl Guarded {
     ) -> Result<T, Failure> {
         let operation = judge.purpose.as_str();
         let watch = Stopwatch::start();
+        if let Err(barred) = self.mandate.check(self.clock.now()) {
+            let class = barred.class.as_str();
+            metrics::call(self.name().as_str(), operation, class, watch.seconds());
+            return Err(barred);
+        }
         let _slot = match self.brakes.enter().await {
             Ok(slot) => slot,
             Err(turned_away) => {

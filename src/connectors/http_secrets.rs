@@ -1,10 +1,11 @@
 //! Where an HTTP target makes, lists and takes back the connector's own tokens.
 //!
-//! Owns the declarative `[<kind>.rotation]` table and its three requests, sent with the rotator's
-//! credential. Every target has its own token endpoint, so the manifest says the paths, the body
-//! and where in the answers the values stand (JSON Pointer, RFC 6901). Stores nothing.
+//! Owns the declarative `[<kind>.rotation]` table and its requests, sent with the rotator's
+//! credential. Every target has its own endpoint for tokens, keys or the secrets of an OAuth client,
+//! so the manifest says the paths, the bodies and where in the answers the values stand (JSON
+//! Pointer, RFC 6901). Stores nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use reqwest::Method;
@@ -17,7 +18,19 @@ use super::manifest::Manifest;
 use crate::document::{Item, Table};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::Strategy;
+use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole;
+
+/// The keys in which names are filled in.
+const REQUESTS: [&str; 7] = [
+    "create_path",
+    "create_body",
+    "list_path",
+    "disable_path",
+    "disable_body",
+    "delete_path",
+    "delete_body",
+];
 
 /// A target's token endpoint.
 #[derive(Debug)]
@@ -25,7 +38,11 @@ pub(super) struct TokenEndpoint {
     transport: Arc<Transport>,
     create: Create,
     list: Option<List>,
-    delete: Option<(Method, String)>,
+    /// What some targets want before a deletion: an active secret cannot be deleted.
+    disable: Option<Removal>,
+    delete: Option<Removal>,
+    /// The OAuth client ids, or sign-in names, of the roles.
+    usernames: BTreeMap<CredentialRole, String>,
 }
 
 #[derive(Debug)]
@@ -35,6 +52,14 @@ struct Create {
     body: Value,
     remote_ref: Option<String>,
     value: Option<String>,
+}
+
+/// A request that names one secret.
+#[derive(Debug)]
+struct Removal {
+    method: Method,
+    path: String,
+    body: Option<Value>,
 }
 
 #[derive(Debug)]
@@ -52,6 +77,7 @@ impl TokenEndpoint {
         kind: &Table<'_>,
         manifest: &Manifest,
         base: Option<&Arc<Transport>>,
+        clock: &Arc<dyn Clock>,
     ) -> Option<Self> {
         let needed = |role: CredentialRole, strategy: Strategy| {
             let declared = manifest.credentials.get(&role);
@@ -70,14 +96,15 @@ impl TokenEndpoint {
         }
         let table = kind.table("rotation")?;
         let own = if table.has("base_url") {
-            Transport::read(&table, manifest).map(Arc::new)
+            Transport::read(&table, manifest, &[CredentialRole::Rotator], clock).map(Arc::new)
         } else {
+            check_rotator(&table, manifest, base);
             base.cloned()
         };
         let create = read_create(&table);
         let list = read_list(&table);
-        let delete_method = read_method(&table, "delete_method", Method::DELETE);
-        let delete = read_path(&table, "delete_path", table.string("delete_path"));
+        let disable = read_removal(&table, "disable", Method::POST);
+        let delete = read_removal(&table, "delete", Method::DELETE);
         if adds && (list.is_none() || delete.is_none()) {
             table.report(
                 table.line(),
@@ -96,12 +123,15 @@ impl TokenEndpoint {
                 "put \"{chosen}\" where the target takes the new value",
             );
         }
+        let usernames = usernames(&table, manifest);
         table.finish();
         Some(Self {
             transport: own?,
             create: create?,
             list,
-            delete: delete_method.zip(delete),
+            disable,
+            delete,
+            usernames,
         })
     }
 
@@ -112,9 +142,10 @@ impl TokenEndpoint {
         let words = [
             ("{label}", order.label.as_str()),
             ("{role}", role),
+            ("{client_id}", self.client_id(order.role)),
             ("{chosen}", chosen.unwrap_or_default()),
         ];
-        let path = fill_path(&self.create.path, &words[..2])?;
+        let path = fill_path(&self.create.path, &words[..3])?;
         let request = HttpRequest::new(self.create.method.clone(), path);
         let body = fill(&self.create.body, &words);
         let answer = self
@@ -154,7 +185,7 @@ impl TokenEndpoint {
         let Some(list) = &self.list else {
             return Err(unsupported("list its own secrets"));
         };
-        let path = fill_path(&list.path, &[("{role}", role.as_str())])?;
+        let path = fill_path(&list.path, &self.words(role, ""))?;
         let answer = self.send(call, HttpRequest::new(Method::GET, path)).await?;
         if !answer.is_success() {
             return Err(answer.failure(None));
@@ -187,17 +218,36 @@ impl TokenEndpoint {
         role: CredentialRole,
         remote_ref: &str,
     ) -> Result<(), Failure> {
-        let Some((method, path)) = &self.delete else {
+        let Some(delete) = &self.delete else {
             return Err(unsupported("retire its own secrets"));
         };
-        let path = fill_path(path, &[("{ref}", remote_ref), ("{role}", role.as_str())])?;
-        let answer = self
-            .send(call, HttpRequest::new(method.clone(), path))
-            .await?;
+        let words = self.words(role, remote_ref);
+        if let Some(disable) = &self.disable {
+            let answer = self.send(call, render(disable, &words)?).await?;
+            // What is disabled already is refused by some: whether it can be deleted now is told
+            // by the deletion. Everything else must end here.
+            let refused = matches!(answer.status, 400 | 404 | 405..=428);
+            if !answer.is_success() && !refused {
+                return Err(answer.failure(None));
+            }
+        }
+        let answer = self.send(call, render(delete, &words)?).await?;
         if answer.is_success() || matches!(answer.status, 404 | 410) {
             return Ok(());
         }
         Err(answer.failure(None))
+    }
+
+    fn client_id(&self, role: CredentialRole) -> &str {
+        self.usernames.get(&role).map_or("", String::as_str)
+    }
+
+    fn words<'a>(&'a self, role: CredentialRole, remote_ref: &'a str) -> [(&'a str, &'a str); 3] {
+        [
+            ("{ref}", remote_ref),
+            ("{role}", role.as_str()),
+            ("{client_id}", self.client_id(role)),
+        ]
     }
 
     async fn send(&self, call: &Call<'_>, request: HttpRequest) -> Result<HttpAnswer, Failure> {
@@ -207,8 +257,7 @@ impl TokenEndpoint {
             writes: BTreeSet::new(),
             line: request.line(),
         };
-        let permit = call.permit(rendered, request).await?;
-        self.transport.send(permit, call.credential).await
+        self.transport.exchange(call, rendered, request).await
     }
 }
 
@@ -259,6 +308,14 @@ fn fill_path(template: &str, words: &[(&str, &str)]) -> Result<String, Failure> 
     Ok(path)
 }
 
+fn render(removal: &Removal, words: &[(&str, &str)]) -> Result<HttpRequest, Failure> {
+    let request = HttpRequest::new(removal.method.clone(), fill_path(&removal.path, words)?);
+    Ok(match &removal.body {
+        Some(body) => request.json("application/json", &fill(body, words)),
+        None => request,
+    })
+}
+
 fn mentions(template: &Value, name: &str) -> bool {
     match template {
         Value::String(text) => text.contains(name),
@@ -289,6 +346,79 @@ fn read_create(table: &Table<'_>) -> Option<Create> {
         remote_ref: read_pointer(table, "create_ref", table.string("create_ref")),
         value,
     })
+}
+
+/// `disable_path` or `delete_path`, with method and body. It must name the secret.
+fn read_removal(table: &Table<'_>, verb: &str, usual: Method) -> Option<Removal> {
+    let method = read_method(table, &format!("{verb}_method"), usual);
+    let body = table
+        .json(&format!("{verb}_body"))
+        .map(|item| (item.value, item.line));
+    let key = format!("{verb}_path");
+    let item = table.string(&key);
+    let line = item.as_ref().map_or(table.line(), |item| item.line);
+    let path = read_path(table, &key, item);
+    if path.is_none() {
+        if let (Some((_, line)), false) = (&body, table.has(&key)) {
+            table.report(
+                *line,
+                format!("`{verb}_body` without `{key}`"),
+                "say where it is sent",
+            );
+        }
+        return None;
+    }
+    let body = body.map(|(body, _)| body);
+    let path = path?;
+    if !path.contains("{ref}") && !body.as_ref().is_some_and(|body| mentions(body, "{ref}")) {
+        table.report(
+            line,
+            format!("the request of `{key}` does not name `{{ref}}`"),
+            "put \"{ref}\" into the path or the body: it must be about one secret",
+        );
+        return None;
+    }
+    Some(Removal {
+        method: method?,
+        path,
+        body,
+    })
+}
+
+/// The rotator signs in where the others do.
+fn check_rotator(table: &Table<'_>, manifest: &Manifest, base: Option<&Arc<Transport>>) {
+    let rotator = manifest.credentials.get(&CredentialRole::Rotator);
+    if base.is_some_and(|base| base.needs_username())
+        && rotator.is_some_and(|rotator| rotator.username.is_none())
+    {
+        table.report(
+            table.line(),
+            "the rotator signs in as the others do, and has no `username`",
+            "add `username` to its credential, or give the rotation a `base_url` and `auth`",
+        );
+    }
+}
+
+/// The names by role; missed where a request names `{client_id}`.
+fn usernames(table: &Table<'_>, manifest: &Manifest) -> BTreeMap<CredentialRole, String> {
+    let mut named = BTreeMap::new();
+    let mut requests = REQUESTS.iter().filter_map(|key| table.json(key));
+    let mentioned = requests.find(|item| mentions(&item.value, "{client_id}"));
+    for (role, declared) in &manifest.credentials {
+        if let Some(name) = &declared.username {
+            named.insert(*role, name.clone());
+        } else if let (Some(item), true) = (&mentioned, declared.rotation.is_some()) {
+            table.report(
+                item.line,
+                format!(
+                    "`{{client_id}}` is not known: the {} has no `username`",
+                    role.as_str()
+                ),
+                "add `username` to its credential",
+            );
+        }
+    }
+    named
 }
 
 fn read_list(table: &Table<'_>) -> Option<List> {

@@ -30,7 +30,7 @@ pub const WHOLE_ACCOUNT: &str = "*";
 pub struct Manifest {
     /// Also the name of the target.
     pub name: ConnectorName,
-    /// Which protocol: `scim`, `rest`, `sql`, `file`, `process`.
+    /// Which protocol: `scim`, `rest`, `sql`, `ldap`, `file`, `process`.
     pub kind: String,
     /// What the target is for.
     pub purpose: String,

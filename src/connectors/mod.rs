@@ -4,15 +4,19 @@
 //! on purpose. The engine never holds a bare connector: it holds a guarded one, whose every request
 //! is judged as rendered before a byte is sent. Credentials are arguments; no vault, no store here.
 
+mod comparison;
 mod contract;
 mod credentials;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod governance;
 mod guard;
 mod http;
 mod http_secrets;
+mod ldap;
 mod limits;
+mod mandate;
 mod manifest;
 mod process;
 mod registry;
@@ -21,8 +25,13 @@ mod rehearsal;
 mod rest;
 mod scim;
 mod sql;
+mod written;
 
+pub use comparison::{Difference, Effect, compare, effect, narrowed};
 pub use contract::*;
+pub use governance::{Placed, Roll, Standing};
 pub use guard::{Guarded, Vitals};
+pub use mandate::Mandate;
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
-pub use registry::Registry;
+pub use registry::{Registry, drafts};
+pub use written::{Draft, Written, matter, retirement};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::contract::Connector;
 use super::guard::Guarded;
 use super::manifest::Manifest;
+use super::written::{Draft, Written};
 use crate::document::{Document, Problems, Table};
 use crate::domain::access::Operation;
 use crate::domain::estate::Estate;
@@ -35,6 +36,11 @@ const KINDS: &[Kind] = &[
         name: "file",
         can: super::file::CAN,
         build: super::file::build,
+    },
+    Kind {
+        name: "ldap",
+        can: super::ldap::CAN,
+        build: super::ldap::build,
     },
     Kind {
         name: "process",
@@ -64,36 +70,81 @@ pub struct Registry {
     connectors: BTreeMap<ConnectorName, Arc<Guarded>>,
 }
 
+/// Reads manifests, given as file name and text.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn drafts(files: &[(String, String)], clock: &Arc<dyn Clock>) -> Result<Vec<Draft>, Problems> {
+    let mut problems = Problems::default();
+    let mut drafts = Vec::new();
+    let mut names = BTreeMap::new();
+    for (file, text) in files {
+        match read_among(file, text, clock, &mut names) {
+            Ok(draft) => drafts.push(draft),
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.or(Some(drafts))
+}
+
+/// Reads one manifest.
+///
+/// # Errors
+/// Every problem of it.
+pub(super) fn read(file: &str, text: &str, clock: &Arc<dyn Clock>) -> Result<Draft, Problems> {
+    read_among(file, text, clock, &mut BTreeMap::new())
+}
+
+fn read_among(
+    file: &str,
+    text: &str,
+    clock: &Arc<dyn Clock>,
+    names: &mut BTreeMap<ConnectorName, String>,
+) -> Result<Draft, Problems> {
+    let document = Document::parse(file, text)?;
+    let root = document.root();
+    let manifest = Manifest::read(&root);
+    check_name(&root, file, &manifest, names);
+    let connector = build(&root, &manifest, clock);
+    root.finish();
+    let found = document.take_problems();
+    found.or(connector.map(|connector| Draft {
+        written: Arc::new(Written::new(manifest, &document, text)),
+        connector,
+    }))
+}
+
+impl Draft {
+    /// The connector behind a guard of its own manifest, under no approval.
+    pub(super) fn guarded(&self, clock: &Arc<dyn Clock>) -> Guarded {
+        self.guarded_within(self.written.manifest.clone(), clock)
+    }
+
+    /// The connector behind the guard of a manifest that permits no more than its own.
+    pub(super) fn guarded_within(&self, manifest: Manifest, clock: &Arc<dyn Clock>) -> Guarded {
+        Guarded::new(manifest, self.connector.clone(), clock.clone())
+    }
+}
+
 impl Registry {
-    /// Reads manifests, given as file name and text.
+    /// Reads manifests, given as file name and text, and takes them as they are.
     ///
     /// # Errors
     /// Every problem of every file.
     pub fn load(files: &[(String, String)], clock: &Arc<dyn Clock>) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let mut parts = Vec::new();
-        let mut names = BTreeMap::new();
-        for (file, text) in files {
-            let document = match Document::parse(file, text) {
-                Ok(document) => document,
-                Err(syntax) => {
-                    problems.extend(syntax);
-                    continue;
-                }
-            };
-            let root = document.root();
-            let manifest = Manifest::read(&root);
-            check_name(&root, file, &manifest, &mut names);
-            let connector = build(&root, &manifest, clock);
-            root.finish();
-            let found = document.take_problems();
-            if let (Some(connector), true) = (connector, found.is_empty()) {
-                parts.push((manifest, connector));
-            }
-            problems.extend(found);
+        let drafts = drafts(files, clock)?;
+        let guarded = drafts.iter().map(|draft| {
+            let name = draft.written.manifest.name.clone();
+            (name, Arc::new(draft.guarded(clock)))
+        });
+        Ok(Self::of(guarded))
+    }
+
+    /// Connectors that are behind their guards already.
+    pub(super) fn of(connectors: impl Iterator<Item = (ConnectorName, Arc<Guarded>)>) -> Self {
+        Self {
+            connectors: connectors.collect(),
         }
-        problems.or(Some(()))?;
-        Ok(Self::assemble(parts, clock))
     }
 
     /// Puts ready connectors behind their guards.
@@ -127,7 +178,12 @@ impl Registry {
     /// What the planner must know of them.
     pub fn estate(&self) -> Estate {
         let facts = |(name, guarded): (&ConnectorName, &Arc<Guarded>)| {
-            (name.clone(), guarded.manifest().facts())
+            let mut facts = guarded.manifest().facts();
+            if guarded.mandate().barred.is_some() {
+                // Still owed and found by every case, but nothing is begun for it.
+                facts.rotation.clear();
+            }
+            (name.clone(), facts)
         };
         Estate {
             connectors: self.connectors.iter().map(facts).collect(),

@@ -99,9 +99,26 @@ pub fn taking(account: &str, login: &str, entitlement: &str) -> Change {
 
 /// The manifest that a page of `docs/connectors` shows, with the file name that it needs.
 pub fn manifest_in(page: &str) -> (String, String) {
-    let text = page.split("```toml\n").nth(1).expect("a block of TOML");
-    let text = text.split("```").next().expect("it is closed");
-    let name = text.lines().find_map(|line| line.strip_prefix("name = "));
-    let name = name.expect("a name").trim_matches('"');
-    (format!("{name}.toml"), text.to_owned())
+    let mut all = manifests_in(page).into_iter();
+    all.next().expect("a block of TOML")
+}
+
+/// Every manifest that a page shows.
+pub fn manifests_in(page: &str) -> Vec<(String, String)> {
+    let file = |block: &str| {
+        let text = block.split("```").next().expect("it is closed");
+        let name = text.lines().find_map(|line| line.strip_prefix("name = "));
+        let name = name.expect("a name").trim_matches('"');
+        (format!("{name}.toml"), text.to_owned())
+    };
+    page.split("```toml\n").skip(1).map(file).collect()
+}
+
+/// The tests that the table of truths on a page of `docs/connectors` names, one in each cell.
+pub fn truths_in(page: &str) -> Vec<String> {
+    let (_, table) = page.split_once("## Truths").expect("a table of truths");
+    let rows = table.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    quoted.map(ToOwned::to_owned).collect()
 }

@@ -50,6 +50,11 @@ impl<'t> Document<'t> {
         Table::new(self, self.root.get_ref(), self.root.span(), String::new())
     }
 
+    /// The whole document as JSON, each value as by [`Table::json`].
+    pub fn json(&self) -> serde_json::Value {
+        table_to_json(self.root.get_ref())
+    }
+
     /// Notes a problem at `line`.
     pub fn report(&self, line: u32, message: impl Into<String>, remedy: impl Into<String>) {
         self.problems.borrow_mut().0.push(Problem {
@@ -351,12 +356,16 @@ fn to_json(value: &DeValue<'_>) -> serde_json::Value {
         DeValue::Boolean(flag) => (*flag).into(),
         DeValue::Datetime(date) => date.to_string().into(),
         DeValue::Array(items) => items.iter().map(|i| to_json(i.get_ref())).collect(),
-        DeValue::Table(table) => table
-            .iter()
-            .map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref())))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
+        DeValue::Table(table) => table_to_json(table),
     }
+}
+
+fn table_to_json(table: &DeTable<'_>) -> serde_json::Value {
+    table
+        .iter()
+        .map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 #[cfg(test)]

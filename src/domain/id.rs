@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::approval::{Matter, Signed};
 use super::time::Timestamp;
 
 macro_rules! uuid_id {
@@ -122,6 +123,15 @@ text_id! {
     DefinitionDigest
 }
 
+text_id! {
+    /// SHA-256 of what two people decide about, in canonical form, as lower-case hex.
+    ContentDigest
+}
+uuid_id! {
+    /// One proposal of something that takes two people.
+    ProposalId
+}
+
 /// Counts the claims of one run. A write that shows an older token than the row's is refused.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
@@ -223,6 +233,24 @@ impl DeadLetterId {
                 &partition.to_be_bytes(),
                 &offset.to_be_bytes(),
                 content,
+            ],
+        ))
+    }
+}
+
+impl ProposalId {
+    /// What this person proposed at this moment.
+    pub fn of(matter: &Matter, digest: &ContentDigest, proposed: &Signed) -> Self {
+        Self(derive_at(
+            proposed.at.as_millisecond().unsigned_abs(),
+            Uuid::nil(),
+            &[
+                b"proposal",
+                matter.kind.as_str().as_bytes(),
+                matter.name.as_bytes(),
+                digest.0.as_bytes(),
+                proposed.by.as_bytes(),
+                &proposed.at.as_microsecond().to_be_bytes(),
             ],
         ))
     }

@@ -8,6 +8,7 @@ use crate::domain::admit::admit;
 use crate::domain::event::RecordedEvent;
 use crate::domain::obey::obey;
 use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
+use crate::domain::step::Given;
 use crate::store::{Admitted, Keep};
 
 use super::{Engine, EngineError, tell};
@@ -57,7 +58,12 @@ impl Engine {
             );
             return refused("CB-ENGINE-9: no workflow can open a case".to_owned());
         };
-        match admit(recorded, existing, &self.given(workflow, now)) {
+        let serving = self.serving();
+        let given = Given {
+            now,
+            ..self.given(workflow, &serving, None)
+        };
+        match admit(recorded, existing, &given) {
             Ok(admission) => admission,
             Err(error) => {
                 tracing::error!(
@@ -75,7 +81,11 @@ impl Engine {
     /// When the store fails.
     pub async fn obey(&self) -> Result<u32, EngineError> {
         let now = self.clock.now();
-        let given = self.given(self.library.rotation(), now);
+        let serving = self.serving();
+        let given = Given {
+            now,
+            ..self.given(self.library.rotation(), &serving, None)
+        };
         let decide =
             |command: &_, task: Option<&_>, run: Option<&_>| obey(command, task, run, &given);
         Ok(self.store.obey(WISHES_AT_ONCE, now, &decide).await?)

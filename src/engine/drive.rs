@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
 use crate::domain::access::{Entitlement, Operation};
+use crate::domain::approval::Under;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::{Decision, Effect, Woken, decide, settle};
@@ -23,6 +24,7 @@ use crate::store::{Claimed, Fenced};
 use crate::telemetry::metrics;
 
 use super::crew::Place;
+use super::perform::{Answer, Item};
 use super::{Engine, EngineError, Writer, tell};
 
 /// How long a run that cannot go on is held before it is let go.
@@ -89,7 +91,8 @@ impl Engine {
             token: claimed.token,
         };
         loop {
-            let given = self.given(&workflow, self.clock.now());
+            let serving = self.serving();
+            let given = self.given(&workflow, &serving, None);
             let known = ride.run.verdict;
             let held = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
                 Decision::Settle(settlement) => {
@@ -134,7 +137,7 @@ impl Engine {
         writer: &Writer,
     ) -> Result<Option<Ride>, EngineError> {
         let known = ride.run.verdict;
-        let outcome = match effect {
+        let (outcome, under) = match effect {
             Effect::Each {
                 operation,
                 items,
@@ -146,7 +149,8 @@ impl Engine {
             }
             effect => self.perform(&mut ride.run, &effect).await,
         };
-        let given = self.given(workflow, self.clock.now());
+        let serving = self.serving();
+        let given = self.given(workflow, &serving, under.as_ref());
         let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
         commit(settlement, known, ride.task, ride.token, writer).await
     }
@@ -178,13 +182,16 @@ impl Engine {
             while let Some(Some(answer)) = under_way.next().now_or_never() {
                 answers.push(answer);
             }
-            let given = self.given(workflow, self.clock.now());
-            let outcome = Outcome::Items(answers);
-            let known = ride.run.verdict;
-            let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-            match commit(settlement, known, ride.task, ride.token, writer).await? {
-                Some(next) => ride = next,
-                None => return Ok(None),
+            for (under, answers) in by_manifest(answers) {
+                let serving = self.serving();
+                let given = self.given(workflow, &serving, under.as_ref());
+                let outcome = Outcome::Items(answers);
+                let known = ride.run.verdict;
+                let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
+                match commit(settlement, known, ride.task, ride.token, writer).await? {
+                    Some(next) => ride = next,
+                    None => return Ok(None),
+                }
             }
             // One by one: the next begins when the last is durable.
             if under_way.is_empty() {
@@ -203,13 +210,14 @@ impl Engine {
     pub async fn step(&self, claimed: &Claimed) -> Result<Fenced, EngineError> {
         let workflow = self.workflow(&claimed.run.definition).await?;
         let woken = self.woken(claimed, &workflow).await?;
-        let given = self.given(&workflow, self.clock.now());
+        let serving = self.serving();
+        let given = self.given(&workflow, &serving, None);
         let task = claimed.task.clone();
         let settlement = match decide(claimed.run.clone(), task.clone(), woken, &given)? {
             Decision::Settle(settlement) => *settlement,
             Decision::Perform { run, effect } => {
                 let mut run = *run;
-                let outcome = match &effect {
+                let (outcome, under) = match &effect {
                     Effect::Each {
                         operation, items, ..
                     } => {
@@ -217,11 +225,14 @@ impl Engine {
                         for item in items {
                             answers.push(self.perform_item(&run, *operation, item).await);
                         }
-                        Outcome::Items(answers)
+                        // Items of a later manifest are not settled here, and so still owed.
+                        let first = by_manifest(answers).into_iter().next();
+                        let (under, answers) = first.unwrap_or_default();
+                        (Outcome::Items(answers), under)
                     }
                     effect => self.perform(&mut run, effect).await,
                 };
-                let given = self.given(&workflow, self.clock.now());
+                let given = self.given(&workflow, &serving, under.as_ref());
                 settle(run, task, outcome, &given)?
             }
         };
@@ -230,6 +241,19 @@ impl Engine {
             settlement,
         })
     }
+}
+
+/// What a wave's items came to, apart for each manifest that they were let through under: nearly
+/// always one, and two when another began to bind in the middle of the wave.
+fn by_manifest(answers: Vec<Answer>) -> Vec<(Option<Under>, Vec<Item>)> {
+    let mut groups: Vec<(Option<Under>, Vec<Item>)> = Vec::new();
+    for (item, under) in answers {
+        match groups.iter_mut().find(|(other, _)| *other == under) {
+            Some((_, items)) => items.push(item),
+            None => groups.push((under, vec![item])),
+        }
+    }
+    groups
 }
 
 /// Commits; the ride goes on if the run is still held, that is, if its next step was due when the

@@ -8,6 +8,7 @@ mod admit;
 mod again;
 mod crew;
 mod drive;
+mod govern;
 mod perform;
 mod scout;
 mod settings;
@@ -20,14 +21,15 @@ mod tests;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::connectors::Registry;
 use crate::definitions::{self, Library};
+use crate::domain::approval::Under;
 use crate::domain::estate::Estate;
 use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
 use crate::domain::step::Given;
-use crate::domain::time::{Chance, Clock, Timestamp};
+use crate::domain::time::{Chance, Clock};
 use crate::domain::workflow::{RunKind, Workflow};
 use crate::secrets::Secrets;
 use crate::store::{Store, StoreError, StoredDefinition};
@@ -35,6 +37,7 @@ use crate::verification::Verification;
 use tokio::sync::broadcast;
 
 pub use crew::Crew;
+pub use govern::Manifests;
 pub use settings::Settings;
 pub use settle::Writer;
 pub use worker::Pulse;
@@ -60,6 +63,9 @@ pub enum EngineError {
     /// A run names a definition that neither the program nor the store has.
     #[error("CB-ENGINE-4: definition {0} is unknown")]
     UnknownDefinition(DefinitionDigest),
+    /// What was approved cannot be read by this version, or the files cannot.
+    #[error("CB-ENGINE-12: the manifests cannot be read")]
+    Manifests(#[from] crate::document::Problems),
     /// A stored definition is not what this version can read.
     #[error("CB-ENGINE-5: definition {digest} cannot be read")]
     UnreadableDefinition {
@@ -71,13 +77,28 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// True when the same may work later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_passing())
+    }
+}
+
+/// The connectors that are served now, and what they declare. Replaced whole when a manifest binds
+/// or ceases to; whoever holds one goes on with it.
+#[derive(Debug)]
+pub struct Serving {
+    /// Guarded connectors.
+    pub registry: Arc<Registry>,
+    /// What they declare.
+    pub estate: Estate,
+}
+
 /// Everything that a worker works with.
 #[derive(Debug)]
 pub struct Engine {
     /// Durable state.
     pub store: Arc<dyn Store>,
-    /// Guarded connectors.
-    pub registry: Arc<Registry>,
     /// The vault and the rotations.
     pub secrets: Arc<Secrets>,
     /// Looks with the verifier credential.
@@ -92,7 +113,8 @@ pub struct Engine {
     pub settings: Settings,
     /// Tells of each case that this engine's worker ends; who does not listen costs nothing.
     pub cases_ended: broadcast::Sender<CaseId>,
-    estate: Estate,
+    serving: RwLock<Arc<Serving>>,
+    manifests: Option<Manifests>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
 
@@ -115,18 +137,24 @@ pub struct Ports {
     pub chance: Arc<dyn Chance>,
 }
 
-impl Engine {
-    /// An engine over these ports. Nothing runs yet.
-    pub fn new(ports: Ports, settings: Settings) -> Self {
-        let mut estate = ports.registry.estate();
-        let rotation = ports.library.rotation();
+impl Serving {
+    fn of(registry: Arc<Registry>, library: &Library) -> Self {
+        let mut estate = registry.estate();
+        let rotation = library.rotation();
         estate.rotation = rotation
             .machines
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
+        Self { registry, estate }
+    }
+}
+
+impl Engine {
+    /// An engine over these ports. Nothing runs yet.
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        let serving = Serving::of(ports.registry, &ports.library);
         Self {
             store: ports.store,
-            registry: ports.registry,
             secrets: ports.secrets,
             verification: ports.verification,
             library: ports.library,
@@ -134,9 +162,17 @@ impl Engine {
             chance: ports.chance,
             settings,
             cases_ended: broadcast::channel(4096).0,
-            estate,
+            serving: RwLock::new(Arc::new(serving)),
+            manifests: None,
             definitions: Mutex::default(),
         }
+    }
+
+    /// Serves what these manifests let it, instead of the registry that it was made with.
+    #[must_use]
+    pub fn following(mut self, manifests: Manifests) -> Self {
+        self.manifests = Some(manifests);
+        self
     }
 
     /// Keeps every loaded definition in the store, so that running cases outlive their files.
@@ -163,18 +199,31 @@ impl Engine {
         WorkerId(self.chance.id())
     }
 
-    /// What the connectors declare.
-    pub fn estate(&self) -> &Estate {
-        &self.estate
+    /// The connectors that are served now.
+    pub fn serving(&self) -> Arc<Serving> {
+        let serving = self.serving.read();
+        serving.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn given<'a>(&'a self, workflow: &'a Workflow, now: Timestamp) -> Given<'a> {
+    fn serve(&self, registry: Registry) {
+        let serving = Serving::of(Arc::new(registry), &self.library);
+        let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(serving);
+    }
+
+    pub(crate) fn given<'a>(
+        &'a self,
+        workflow: &'a Workflow,
+        serving: &'a Serving,
+        under: Option<&'a Under>,
+    ) -> Given<'a> {
         Given {
             workflow,
-            estate: &self.estate,
-            now,
+            estate: &serving.estate,
+            now: self.clock.now(),
             fraction: self.chance.fraction(),
             status_topic: self.settings.status_topic.as_deref(),
+            under,
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::connectors::{Answered, Change, Credential, Guarded};
 use crate::domain::access::{Account, Entitlement, Operation};
+use crate::domain::approval::Under;
 use crate::domain::correlation::correlate;
 use crate::domain::id::{ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -24,22 +25,43 @@ use super::drive::removal;
 use super::tell::Attempt;
 use super::{Engine, tell};
 
+/// What one item of a wave came to.
+pub(super) type Item = (EntitlementId, Result<bool, Failure>);
+/// The same, and under which manifest it was let through.
+pub(super) type Answer = (Item, Option<Under>);
+
 impl Engine {
-    /// Performs any effect but a wave, whose items go through [`Self::perform_item`].
-    pub(super) async fn perform(&self, run: &mut Run, effect: &Effect) -> Outcome {
+    /// Performs any effect but a wave, whose items go through [`Self::perform_item`]. Says also under
+    /// which manifest: the connector is taken once, so the effect ends on the guard that it began on.
+    pub(super) async fn perform(&self, run: &mut Run, effect: &Effect) -> (Outcome, Option<Under>) {
         let attempt = Attempt::begin(run, tell::action(effect));
-        let done = match effect {
-            Effect::Find { subject } => self.find(run, subject).await,
-            Effect::Inspect => self.inspect(run).await,
-            Effect::Act { operation } => self.act(run, *operation).await,
-            Effect::Observe => self.observe(run).await,
-            Effect::Rotate { step } => self.rotate(run, *step).await,
-            Effect::Each { .. } => Err(lost("a wave is performed item by item")),
+        let (done, under) = match self.connector(run) {
+            Ok(connector) => {
+                let under = connector.mandate().under.clone();
+                (self.perform_at(run, &connector, effect).await, under)
+            }
+            Err(failure) => (Err(failure), None),
         };
         let outcome = done.unwrap_or_else(Outcome::Failed);
         let (came_to, failed) = tell::outcome(&outcome);
         attempt.end(came_to, failed);
-        outcome
+        (outcome, under)
+    }
+
+    async fn perform_at(
+        &self,
+        run: &mut Run,
+        connector: &Guarded,
+        effect: &Effect,
+    ) -> Result<Outcome, Failure> {
+        match effect {
+            Effect::Find { subject } => self.find(run, connector, subject).await,
+            Effect::Inspect => self.inspect(run, connector).await,
+            Effect::Act { operation } => self.act(run, connector, *operation).await,
+            Effect::Observe => self.observe(run, connector).await,
+            Effect::Rotate { step } => self.rotate(run, connector, *step).await,
+            Effect::Each { .. } => Err(lost("a wave is performed item by item")),
+        }
     }
 
     /// Takes one entitlement away: `true` if the target said yes, `false` if it was not there.
@@ -48,24 +70,35 @@ impl Engine {
         run: &Run,
         operation: Operation,
         entitlement: &Entitlement,
-    ) -> (EntitlementId, Result<bool, Failure>) {
+    ) -> Answer {
         let attempt = Attempt::begin(run, operation.as_str());
-        let answer = self.write(run, operation, Some(entitlement.clone())).await;
+        let entitled = Some(entitlement.clone());
+        let (answer, under) = match self.connector(run) {
+            Ok(connector) => {
+                let answer = self.write(run, &connector, operation, entitled).await;
+                (answer, connector.mandate().under.clone())
+            }
+            Err(failure) => (Err(failure), None),
+        };
         let answer = answer.map(|answered| answered == Answered::Accepted);
         match &answer {
             Ok(true) => attempt.end("done", None),
             Ok(false) => attempt.end("absent", None),
             Err(failure) => attempt.end("failed", Some(failure.class.as_str())),
         }
-        (entitlement.id.clone(), answer)
+        ((entitlement.id.clone(), answer), under)
     }
 
-    async fn find(&self, run: &mut Run, subject: &Subject) -> Result<Outcome, Failure> {
-        let connector = self.connector(run)?;
-        match self.list(&connector, subject).await {
+    async fn find(
+        &self,
+        run: &mut Run,
+        connector: &Guarded,
+        subject: &Subject,
+    ) -> Result<Outcome, Failure> {
+        match self.list(connector, subject).await {
             Ok(accounts) => Ok(Outcome::Accounts(accounts)),
             Err(failure) => {
-                self.recall(run, &connector, subject).await;
+                self.recall(run, connector, subject).await;
                 Err(failure)
             }
         }
@@ -138,10 +171,9 @@ impl Engine {
         }
     }
 
-    async fn inspect(&self, run: &Run) -> Result<Outcome, Failure> {
-        let connector = self.connector(run)?;
+    async fn inspect(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are inspected"))?;
-        let credential = self.credential(&connector, CredentialRole::Writer)?;
+        let credential = self.credential(connector, CredentialRole::Writer)?;
         let reading = connector.read(&credential, &body.account.id).await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
@@ -153,8 +185,13 @@ impl Engine {
         }
     }
 
-    async fn act(&self, run: &Run, operation: Operation) -> Result<Outcome, Failure> {
-        Ok(match self.write(run, operation, None).await? {
+    async fn act(
+        &self,
+        run: &Run,
+        connector: &Guarded,
+        operation: Operation,
+    ) -> Result<Outcome, Failure> {
+        Ok(match self.write(run, connector, operation, None).await? {
             Answered::Accepted => Outcome::Done,
             Answered::Absent => Outcome::Absent,
         })
@@ -163,12 +200,12 @@ impl Engine {
     async fn write(
         &self,
         run: &Run,
+        connector: &Guarded,
         operation: Operation,
         entitlement: Option<Entitlement>,
     ) -> Result<Answered, Failure> {
-        let connector = self.connector(run)?;
         let body = removal(run).ok_or_else(|| lost("only removals write"))?;
-        let credential = self.credential(&connector, CredentialRole::Writer)?;
+        let credential = self.credential(connector, CredentialRole::Writer)?;
         let change = Change {
             operation,
             account: body.account.id.clone(),
@@ -178,15 +215,14 @@ impl Engine {
         connector.write(&credential, &change).await
     }
 
-    async fn observe(&self, run: &Run) -> Result<Outcome, Failure> {
-        let connector = self.connector(run)?;
+    async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
-        let credential = self.credential(&connector, CredentialRole::Verifier)?;
+        let credential = self.credential(connector, CredentialRole::Verifier)?;
         let not_before = body.last_write.unwrap_or(Timestamp::MIN);
         let observation = self
             .verification
             .observe(
-                &connector,
+                connector,
                 &credential,
                 &body.account.id,
                 &body.account.login,
@@ -196,13 +232,17 @@ impl Engine {
         Ok(Outcome::Observed(observation))
     }
 
-    async fn rotate(&self, run: &Run, step: RotationStep) -> Result<Outcome, Failure> {
-        let connector = self.connector(run)?;
+    async fn rotate(
+        &self,
+        run: &Run,
+        connector: &Guarded,
+        step: RotationStep,
+    ) -> Result<Outcome, Failure> {
         let RunBody::Rotation(body) = &run.body else {
             return Err(lost("only rotations rotate"));
         };
         let now = self.clock.now();
-        let facts = self.secrets.perform(step, body, &connector, now).await?;
+        let facts = self.secrets.perform(step, body, connector, now).await?;
         Ok(Outcome::Rotated(facts))
     }
 
@@ -213,7 +253,7 @@ impl Engine {
     fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {
         let name = run.connector.as_ref();
         let name = name.ok_or_else(|| lost("the run names no connector"))?;
-        self.registry.get(name).ok_or_else(|| {
+        self.serving().registry.get(name).ok_or_else(|| {
             Failure::new(
                 FailureClass::Unsupported,
                 "CB-ENGINE-7",

@@ -1,13 +1,16 @@
 //! Settle: many settlements, one commit.
 //!
-//! Owns the writer, one for each worker. It drains its channel into one transaction and releases
-//! the waiters after the commit; while one commit is on its way the next batch gathers, so no timer
-//! is needed. A store that is away holds the batch back; it never becomes a run's outcome.
+//! Owns the writer, one for each worker, and its scribes, as many as the store takes batches at once.
+//! A scribe drains the channel into one transaction and releases the waiters after the commit. While
+//! one commit is on its way the next batch gathers, and before it leaves everybody who can run gets a
+//! turn, so no timer is needed. A store that is away holds the batch back; it never becomes a run's
+//! outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::domain::time::Timestamp;
 use crate::store::Fenced;
@@ -15,6 +18,13 @@ use crate::telemetry::{Stopwatch, metrics};
 
 use super::crew::Hands;
 use super::{Engine, EngineError};
+
+/// A batch leaves after so many turns of the other tasks in which nothing came in. More than one,
+/// because drivers also run on other threads.
+const IDLE_TURNS: u32 = 3;
+
+/// A batch of so many leaves although another commit is under way.
+const LARGE: usize = 64;
 
 /// The handle by which drivers hand settlements in.
 #[derive(Debug, Clone)]
@@ -29,27 +39,45 @@ struct Waiting {
     answer: oneshot::Sender<Option<Timestamp>>,
 }
 
-/// The writer's own half: the loop that commits.
+/// One of those who commit what the writer is handed.
 #[derive(Debug)]
 pub(super) struct Scribe {
-    queue: mpsc::Receiver<Waiting>,
+    desk: Arc<Desk>,
     hands: Hands,
     engine: Arc<Engine>,
     at_most: usize,
 }
 
+/// What the scribes share.
+#[derive(Debug)]
+struct Desk {
+    /// Whoever has it gathers.
+    queue: Mutex<mpsc::Receiver<Waiting>>,
+    /// Commits on their way.
+    under_way: AtomicUsize,
+    /// Rung when one of them is through.
+    through: Notify,
+}
+
 impl Writer {
-    /// A writer and its loop; runs that the store keeps for this worker go to its hands.
-    pub(super) fn new(engine: Arc<Engine>, hands: Hands) -> (Self, Scribe) {
+    /// A writer and its scribes; runs that the store keeps for this worker go to its hands.
+    pub(super) fn new(engine: &Arc<Engine>, hands: &Hands) -> (Self, Vec<Scribe>) {
         let at_most = engine.settings.settlements_per_commit.max(1);
+        let scribes = engine.store.settles_at_once().max(1);
         let (sender, queue) = mpsc::channel(at_most * 2);
-        let scribe = Scribe {
-            queue,
-            hands,
-            engine,
+        let desk = Arc::new(Desk {
+            queue: Mutex::new(queue),
+            under_way: AtomicUsize::new(0),
+            through: Notify::new(),
+        });
+        let scribe = || Scribe {
+            desk: desk.clone(),
+            hands: hands.clone(),
+            engine: engine.clone(),
             at_most,
         };
-        (Self { queue: sender }, scribe)
+        let all = (0..scribes).map(|_| scribe()).collect();
+        (Self { queue: sender }, all)
     }
 
     /// Commits one settlement together with whatever else is waiting. Answers with the time of the
@@ -68,15 +96,57 @@ impl Writer {
 
 impl Scribe {
     /// Commits until every writer handle is gone.
-    pub(super) async fn run(mut self) {
-        let mut batch = Vec::with_capacity(self.at_most);
-        while self.queue.recv_many(&mut batch, self.at_most).await > 0 {
+    pub(super) async fn run(self) {
+        loop {
+            let batch = self.gather().await;
+            if batch.is_empty() {
+                return;
+            }
             let (fenced, answers): (Vec<_>, Vec<_>) = batch
-                .drain(..)
+                .into_iter()
                 .map(|waiting| (waiting.fenced, waiting.answer))
                 .unzip();
             self.commit(fenced, answers).await;
+            self.desk.under_way.fetch_sub(1, Ordering::AcqRel);
+            self.desk.through.notify_one();
         }
+    }
+
+    /// The next batch, counted as under way; empty when every writer handle is gone.
+    ///
+    /// Lets those who are about to hand in do so: the drivers whose last step was just committed are
+    /// all runnable now, and a batch that leaves with the first of them costs the others a commit of
+    /// their own. While another commit is under way a small batch waits for those whom it releases.
+    async fn gather(&self) -> Vec<Waiting> {
+        let mut queue = self.desk.queue.lock().await;
+        let mut batch = Vec::with_capacity(LARGE);
+        queue.recv_many(&mut batch, self.at_most).await;
+        while (1..LARGE.min(self.at_most)).contains(&batch.len())
+            && self.desk.under_way.load(Ordering::Acquire) > 0
+        {
+            let room = self.at_most - batch.len();
+            tokio::select! {
+                came = queue.recv_many(&mut batch, room) => if came == 0 { break },
+                () = self.desk.through.notified() => {}
+            }
+        }
+        let mut idle_turns = 0;
+        while (1..self.at_most).contains(&batch.len()) && idle_turns < IDLE_TURNS {
+            tokio::task::yield_now().await;
+            let before = batch.len();
+            while batch.len() < self.at_most
+                && let Ok(waiting) = queue.try_recv()
+            {
+                batch.push(waiting);
+            }
+            idle_turns = if batch.len() > before {
+                0
+            } else {
+                idle_turns + 1
+            };
+        }
+        self.desk.under_way.fetch_add(1, Ordering::AcqRel);
+        batch
     }
 
     async fn commit(&self, batch: Vec<Fenced>, answers: Vec<oneshot::Sender<Option<Timestamp>>>) {

@@ -98,7 +98,8 @@ impl Engine {
         if at_most == 0 {
             return Ok(Vec::new());
         }
-        let wanted: Vec<_> = self.registry.iter().map(|one| wanted(one)).collect();
+        let serving = self.serving();
+        let wanted: Vec<_> = serving.registry.iter().map(|one| wanted(one)).collect();
         let now = self.clock.now();
         Ok(self
             .store
@@ -111,7 +112,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn survey(&self, lease: &SurveyLease) -> Result<Option<Advance>, EngineError> {
-        let Some(connector) = self.registry.get(&lease.connector) else {
+        let Some(connector) = self.serving().registry.get(&lease.connector) else {
             return Ok(None);
         };
         let bounds = connector.manifest().bounds();
@@ -189,7 +190,8 @@ impl Engine {
     /// # Errors
     /// When the store fails; what was to be told is then lost, as it is only for people to see.
     pub async fn tell_calls(&self) -> Result<(), EngineError> {
-        let tallies = self.registry.iter().map(|connector| {
+        let serving = self.serving();
+        let tallies = serving.registry.iter().map(|connector| {
             let tally = connector.vitals().take_tally();
             (connector.name().clone(), tally)
         });
@@ -214,7 +216,7 @@ impl Engine {
     pub async fn heed_health(&self) -> Result<(), EngineError> {
         let now = self.clock.now();
         let standings = self.store.standings().await?;
-        for connector in self.registry.iter() {
+        for connector in self.serving().registry.iter() {
             let Some(standing) = standings.get(connector.name()) else {
                 continue;
             };

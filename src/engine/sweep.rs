@@ -6,7 +6,7 @@
 use crate::domain::id::WorkerId;
 use crate::domain::rotation;
 use crate::domain::run::RunBody;
-use crate::domain::step::rotation_run;
+use crate::domain::step::{Given, rotation_run};
 
 use super::{Engine, EngineError, tell};
 
@@ -17,7 +17,11 @@ impl Engine {
     /// When the store or the vault fails.
     pub async fn sweep_secrets(&self) -> Result<u32, EngineError> {
         let now = self.clock.now();
-        let given = self.given(self.library.rotation(), now);
+        let serving = self.serving();
+        let given = Given {
+            now,
+            ..self.given(self.library.rotation(), &serving, None)
+        };
         let open = self.store.rotations(None).await?;
         let rotating = open
             .iter()
@@ -30,7 +34,8 @@ impl Engine {
                 | RunBody::Care(_) => None,
             })
             .collect();
-        let manifests = self.registry.iter().map(|connector| connector.manifest());
+        let connectors = serving.registry.iter();
+        let manifests = connectors.map(|connector| connector.manifest());
         let ages = self.secrets.ages(manifests, &rotating)?;
         tell::secrets(&ages, now);
         let mut begun = 0;

@@ -19,8 +19,12 @@ use crate::store::Claimed;
 
 use super::crew::{Hands, Place, Shares};
 use super::scout::Scout;
+use super::settle::Scribe;
 use super::survey::Surveyor;
 use super::{Crew, Engine, EngineError, Writer};
+
+/// How often a worker looks what may be served.
+const FOLLOW_MILLISECONDS: u64 = 1000;
 
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
@@ -87,7 +91,15 @@ impl Engine {
         loop {
             let worker = self.new_worker();
             let lease = self.settings.lease_seconds;
-            match self.store.enlist(worker, self.clock.now(), lease).await {
+            // Before anything is taken on: what may be served, by what was approved.
+            let begun = match self.follow_manifests().await {
+                Ok(()) => {
+                    let enlisted = self.store.enlist(worker, self.clock.now(), lease).await;
+                    enlisted.map_err(EngineError::from)
+                }
+                Err(error) => Err(error),
+            };
+            match begun {
                 Ok(()) => {}
                 Err(error) if error.is_passing() && !shutdown.is_cancelled() => {
                     pulse.turn(self.clock.now());
@@ -95,7 +107,7 @@ impl Engine {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
             tracing::info!(%worker, "enlisted");
             match Life::new(self.clone(), worker, &pulse)
@@ -135,7 +147,7 @@ struct Life {
     writer: Writer,
     kept: mpsc::UnboundedReceiver<Vec<(Claimed, Place)>>,
     runs: JoinSet<()>,
-    scribe: JoinSet<()>,
+    scribes: JoinSet<()>,
     scout: JoinSet<()>,
     surveyor: JoinSet<()>,
 }
@@ -143,7 +155,7 @@ struct Life {
 impl Life {
     fn new(engine: Arc<Engine>, worker: WorkerId, pulse: &Arc<Pulse>) -> Self {
         let settings = &engine.settings;
-        let shares = Shares::new(&engine.registry, settings.runs_per_connector);
+        let shares = Shares::new(&engine.serving().registry, settings.runs_per_connector);
         let crew = Crew::new(worker, settings.runs_at_once, shares);
         let (kept_in, kept) = mpsc::unbounded_channel();
         let hands = Hands {
@@ -154,16 +166,15 @@ impl Life {
         scout.spawn(Scout::new(engine.clone(), hands.clone(), pulse.clone()).run());
         let mut surveyor = JoinSet::new();
         surveyor.spawn(Surveyor::new(engine.clone(), crew.clone()).run());
-        let (writer, commits) = Writer::new(engine.clone(), hands);
-        let mut scribe = JoinSet::new();
-        scribe.spawn(commits.run());
+        let (writer, scribes) = Writer::new(&engine, &hands);
+        let scribes = scribes.into_iter().map(Scribe::run).collect();
         Self {
             engine,
             crew,
             writer,
             kept,
             runs: JoinSet::new(),
-            scribe,
+            scribes,
             scout,
             surveyor,
         }
@@ -179,6 +190,7 @@ impl Life {
         let mut beat = every(settings.lease_seconds * 1000 / 4);
         let mut bury = every(settings.bury_milliseconds);
         let mut sweep = every(settings.sweep_seconds * 1000);
+        let mut follow = every(FOLLOW_MILLISECONDS);
         loop {
             let engine = self.engine.clone();
             tokio::select! {
@@ -192,6 +204,9 @@ impl Life {
                 }
                 _ = bury.tick() => {
                     let _ = warned(engine.bury(self.crew.worker()).await);
+                }
+                _ = follow.tick() => {
+                    let _ = warned(engine.follow_manifests().await);
                 }
                 _ = sweep.tick() => {
                     let _ = warned(engine.sweep_secrets().await);
@@ -210,7 +225,7 @@ impl Life {
                     self.abandon().await;
                     return Parting::Broken;
                 }
-                Some(_) = self.scribe.join_next() => {
+                Some(_) = self.scribes.join_next() => {
                     self.abandon().await;
                     return Parting::Broken;
                 }
@@ -264,7 +279,7 @@ impl Life {
             self.runs.shutdown().await;
         }
         drop(self.writer);
-        while self.scribe.join_next().await.is_some() {}
+        while self.scribes.join_next().await.is_some() {}
         Parting::Drained
     }
 
@@ -272,7 +287,7 @@ impl Life {
         self.scout.shutdown().await;
         self.surveyor.shutdown().await;
         self.runs.shutdown().await;
-        self.scribe.shutdown().await;
+        self.scribes.shutdown().await;
     }
 }
 

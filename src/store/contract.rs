@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::command::{Answer, Command};
 use crate::domain::event::{Origin, RecordedEvent};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
@@ -34,6 +35,9 @@ pub type AdmitFn<'a> = &'a (dyn Fn(&RecordedEvent, &[ExistingCase]) -> Admission
 /// Decides one command, given the task and the run that it is about.
 pub type ObeyFn<'a> =
     &'a (dyn Fn(&Command, Option<&FallbackTask>, Option<&Run>) -> Obedience + Send + Sync);
+
+/// Decides one matter that takes two people, given what is open and what is in force.
+pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send + Sync);
 
 /// Durable state.
 #[async_trait]
@@ -74,6 +78,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Leases up to `keep.at_most` due runs by priority, then due time, leaving out the connectors
     /// without room in `keep`. Each claim counts the run's fencing token up.
     async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>>;
+    /// How many batches of settlements it gains from having under way at once.
+    fn settles_at_once(&self) -> usize;
     /// Commits many settlements in one transaction. Each is checked on its own: if the run is no
     /// longer leased to `keep.worker` with that token, or has not exactly one step less than the
     /// settlement's, it is refused and changes nothing. (The step makes the call safe to repeat
@@ -170,6 +176,21 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Runs at one target that settled something: removals that ended verified or attested, and
     /// discoveries that ended on a person's word, in the order of their ends.
     async fn runs_ended(&self, which: &RunsEnded) -> Stored<Vec<Run>>;
+
+    // --- what takes two people ---
+
+    /// Decides one matter; rulings about it follow each other, and what was ruled is written whole.
+    /// A disapproval changes nothing. The database refuses an approval by who proposed, a second
+    /// open proposal, and whatever binds without having been approved or following what binds.
+    async fn rule(
+        &self,
+        matter: &Matter,
+        decide: RuleFn<'_>,
+    ) -> Stored<Result<Ruling, Disapproval>>;
+    /// How every matter of this kind stands; those that nobody ever proposed are not there.
+    async fn records(&self, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>>;
+    /// Everything that ever happened to one matter.
+    async fn past(&self, matter: &Matter) -> Stored<Past>;
 
     // --- operators ---
 

@@ -11,6 +11,7 @@ mod docket;
 mod error;
 mod estate;
 mod intake;
+mod paper;
 mod plan;
 mod postgres;
 mod refusal;

@@ -8,13 +8,15 @@ use sqlx::error::DatabaseError;
 use super::StoreError;
 
 /// SQLite does not name the unique constraint that refused a row, only its columns.
-const UNIQUE_IN_SQLITE: [(&str, &str); 6] = [
+const UNIQUE_IN_SQLITE: [(&str, &str); 8] = [
     ("events.key", "promise_event_once"),
     ("tasks.run_id", "promise_one_task_per_run"),
     ("cases.event_key", "promise_one_case_per_event"),
     ("runs.connector, runs.rotation_role", "promise_one_rotation"),
     ("journal.run_id, journal.sequence", "promise_journal_once"),
     ("runs.id", "runs_pkey"),
+    ("proposals.matter", "promise_one_open_proposal"),
+    ("bindings.matter", "promise_bound_once"),
 ];
 
 /// The only foreign key in the SQLite schema; SQLite does not name it either.

@@ -62,6 +62,8 @@ struct Metrics {
     connector_read_age: IntGaugeVec,
     connector_write_age: IntGaugeVec,
     connector_accounts: IntGaugeVec,
+    manifest_waiting: IntGaugeVec,
+    manifest_barred: IntGaugeVec,
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
@@ -222,6 +224,16 @@ impl Metrics {
             connector_accounts: r.gauge(
                 "clawback_connector_accounts",
                 "Accounts at the last survey that answered",
+                &["connector"],
+            ),
+            manifest_waiting: r.gauge(
+                "clawback_connector_manifest_waiting",
+                "1 while the connector's file waits for approval",
+                &["connector"],
+            ),
+            manifest_barred: r.gauge(
+                "clawback_connector_barred",
+                "1 while the connector serves nothing for want of an approval",
                 &["connector"],
             ),
             settle_batch: r.histogram(
@@ -392,6 +404,12 @@ pub fn connector_ages(connector: &str, survey: Option<u64>, read: Option<u64>, w
 /// Accounts that a target showed.
 pub fn connector_accounts(connector: &str, accounts: u64) {
     set(&ALL.connector_accounts, &[connector], accounts);
+}
+
+/// A connector stands differently: its file waits for approval, or it serves nothing for want of one.
+pub fn manifest(connector: &str, waiting: bool, barred: bool) {
+    set(&ALL.manifest_waiting, &[connector], u64::from(waiting));
+    set(&ALL.manifest_barred, &[connector], u64::from(barred));
 }
 
 /// Settlements were committed together.

@@ -15,7 +15,9 @@ use clawback::domain::id::AccountId;
 use clawback::domain::outcome::FailureClass;
 use clawback::domain::time::{Chance, Clock, Timestamp, after_ms};
 use clawback::domain::verdict::CredentialRole;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::parts::part;
 
 /// A hundredth of a second passes with each look, so that the limiter's bucket fills again.
 #[derive(Debug, Default)]
@@ -317,6 +319,36 @@ async fn the_crm_says_yes_and_its_reads_say_what_is() {
         lied_about += usize::from(!real.entitlements.is_empty());
     }
     assert!(lied_about > 0, "somebody must still have access");
+}
+
+/// The simulated SCIM target is no more lenient than RFC 7643 and 7644, by the judgement of
+/// scim2-tester, which nobody here wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_the_directory_satisfies_a_scim_tester() {
+    let bench = bench(&["directory"], false, None).await;
+    let manifests = bench.estate.manifests();
+    let (_, text) = manifests
+        .iter()
+        .find(|(file, _)| file == "directory.toml")
+        .expect("is there");
+    let base = text.split("base_url = \"").nth(1).expect("an address");
+    let base = base.split('"').next().expect("it ends");
+    let token = bench.credential("directory", CredentialRole::Writer).secret;
+    let header = format!("Authorization: Bearer {}", token.expose_secret());
+    let program = format!("{}/venv/bin/scim2", part("CLAWBACK_TEST_TOOLS"));
+    let mut judge = tokio::process::Command::new(&program);
+    judge
+        .args(["--url", base, "test"])
+        .env("SCIM_CLI_HEADERS", header);
+    let judged = judge
+        .output()
+        .await
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let told = String::from_utf8_lossy(&judged.stdout);
+    let words = String::from_utf8_lossy(&judged.stderr);
+    assert!(judged.status.success(), "{told}\n{words}");
+    assert!(told.contains("SUCCESS"), "{told}");
+    assert!(!told.contains("ERROR"), "{told}");
 }
 
 fn failed(points: &[Point]) -> Vec<&Point> {

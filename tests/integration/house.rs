@@ -209,14 +209,16 @@ impl House {
         });
         run(&self.shop, &rows.collect::<String>()).await;
         let mut roles = String::new();
-        for (role, rights) in [("writer", "SELECT, UPDATE, DELETE"), ("verifier", "SELECT")] {
+        for role in ["writer", "verifier"] {
             roles += &format!(
                 "CREATE ROLE {unique}_{role} LOGIN PASSWORD '{role}-1'; \
-                 GRANT {rights} ON ALL TABLES IN SCHEMA public TO {unique}_{role};"
+                 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {unique}_{role};"
             );
         }
         roles += &format!(
-            "CREATE ROLE {unique}_rotator LOGIN CREATEROLE PASSWORD 'rotator-1'; \
+            "GRANT UPDATE (active) ON staff TO {unique}_writer; \
+             GRANT DELETE ON session, staff_role TO {unique}_writer; \
+             CREATE ROLE {unique}_rotator LOGIN CREATEROLE PASSWORD 'rotator-1'; \
              GRANT {unique}_writer TO {unique}_rotator WITH ADMIN OPTION"
         );
         run(&self.shop, &roles).await;
@@ -277,6 +279,33 @@ impl House {
             let told = self.cli(&arguments, input);
             assert_eq!(told.code, 0, "{arguments:?}: {}", told.words);
         }
+        self.two_people();
+    }
+
+    /// One person proposes every manifest as it lies there, another approves them.
+    pub fn two_people(&self) {
+        for (verb, who) in [("propose", "paula"), ("approve", "axel")] {
+            let arguments = [
+                "connectors",
+                verb,
+                "--all",
+                "--as",
+                who,
+                "--reason",
+                "agreed",
+            ];
+            let told = self.cli(&arguments, "");
+            assert_eq!(told.code, 0, "{verb}: {} {}", told.data, told.words);
+        }
+    }
+
+    /// Changes a connector's file.
+    pub fn rewrite(&self, connector: &str, from: &str, to: &str) {
+        let path = self.folder.path().join("connectors");
+        let path = path.join(format!("{connector}.toml"));
+        let text = std::fs::read_to_string(&path).expect("readable");
+        assert!(text.contains(from), "{from} is in {text}");
+        std::fs::write(path, text.replace(from, to)).expect("written");
     }
 
     fn write_config(&self, port: u16) -> PathBuf {
@@ -458,6 +487,11 @@ impl House {
         let column = query.fetch_all(&mut link).await.expect("read");
         link.close().await.expect("closed");
         column
+    }
+
+    /// Statements in Clawback's own database, past the program.
+    pub async fn in_own_database(&self, text: &str) {
+        run(&self.database, text).await;
     }
 
     /// One number from the shop's tables, past the connector.

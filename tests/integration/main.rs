@@ -1,19 +1,26 @@
-//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, the built binary.
+//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, slapd, the built binary.
 //!
 //! Owns the list of topics; each topic is one file. One binary, because linking is what costs.
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
+mod chaos;
 mod demonstration;
 mod estate;
 mod examination;
 mod file;
+mod governance;
 mod health;
 mod house;
+mod isolation;
 mod kafka;
 mod kill;
+mod ldap;
 mod main_job;
+mod mariadb_roles;
 mod parts;
 mod process;
+mod rest;
+mod roles;
 mod scim;
 mod sql;
 mod store;

@@ -314,3 +314,34 @@ async fn d2_a_chosen_password_works_at_once_and_the_old_one_is_dead() {
     let failure = failure.expect_err("the manifest rotates only the writer");
     assert_eq!(failure.class, FailureClass::Unsupported);
 }
+
+#[tokio::test]
+async fn c3_a_writer_that_may_write_more_than_the_manifest_is_told() {
+    let mut shop = Shop::new("powers").await;
+    let told = shop
+        .connector
+        .powers(&shop.verifier())
+        .await
+        .expect("asked");
+    assert_eq!(told.expect("PostgreSQL tells").excess, [""; 0]);
+    let told = shop.connector.powers(&shop.writer()).await.expect("asked");
+    assert_eq!(
+        told.expect("PostgreSQL tells").excess,
+        [
+            "may UPDATE on public.session",
+            "may UPDATE on public.staff",
+            "may UPDATE on public.staff_role",
+        ]
+    );
+    let narrow = format!(
+        "REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM {0}_writer; \
+         GRANT UPDATE (stand) ON staff TO {0}_writer",
+        shop.name
+    );
+    run(&mut shop.owner, &narrow).await;
+    let told = shop.connector.powers(&shop.writer()).await.expect("asked");
+    assert_eq!(told.expect("PostgreSQL tells").excess, [""; 0]);
+    let disable = change(Operation::Disable, "1", "ada");
+    let answer = shop.connector.write(&shop.writer(), &disable).await;
+    assert_eq!(answer, Ok(Answered::Accepted), "and that is enough");
+}

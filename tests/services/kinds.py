@@ -1,4 +1,4 @@
-"""The four kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
+"""The five kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
 
 Each planner takes (home, options, port) and returns the plan that ctl keeps in NAME.json: `argv`,
 `env` (what callers may read), and where needed `user`, `cwd`, `environ`, `stop`, `outside`.
@@ -320,5 +320,218 @@ def ready_nginx(state):
     return answers(state["env"]["URL"]) and answers(state["env"]["PRIVATE_URL"], expect=401)
 
 
-KINDS = {"postgres": plan_postgres, "kafka": plan_kafka, "scim": plan_scim, "nginx": plan_nginx}
-READY = {"postgres": ready_postgres, "kafka": ready_kafka, "scim": ready_scim, "nginx": ready_nginx}
+# --- slapd (OpenLDAP) --------------------------------------------------------------------------
+
+SLAPD = """{schemas}
+{modules}
+attributetype ( 1.3.6.1.4.1.24552.500.1.1.1.13 NAME 'sshPublicKey'
+  EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+objectclass ( 1.3.6.1.4.1.24552.500.1.1.2.0 NAME 'ldapPublicKey' SUP top AUXILIARY
+  MAY ( sshPublicKey $ uid ) )
+pidfile {home}/slapd.pid
+TLSCertificateFile {home}/server.pem
+TLSCertificateKeyFile {home}/server.key
+sizelimit unlimited
+database mdb
+suffix "{base}"
+rootdn "cn=admin,{base}"
+rootpw {password}
+directory {home}/data
+index entryUUID,uid,member eq
+limits dn.exact="cn=limited,ou=services,{base}" size.soft=3 size.hard=3 size.prtotal=hard
+overlay ppolicy
+ppolicy_default "cn=default,ou=policies,{base}"
+access to attrs=userPassword
+  by dn.exact="cn=rotator,ou=services,{base}" write
+  by anonymous auth
+  by * none
+access to *
+  by dn.exact="cn=writer,ou=services,{base}" write
+  by dn.children="ou=services,{base}" read
+  by * none
+"""
+
+# What every test finds; tests add branches of their own beside it.
+DIRECTORY = """dn: {base}
+objectClass: domain
+dc: acme
+
+dn: ou=policies,{base}
+objectClass: organizationalUnit
+ou: policies
+
+dn: cn=default,ou=policies,{base}
+objectClass: organizationalRole
+objectClass: pwdPolicy
+cn: default
+pwdAttribute: userPassword
+pwdLockout: TRUE
+
+dn: ou=services,{base}
+objectClass: organizationalUnit
+ou: services
+"""
+
+SERVICE = """
+dn: cn={name},ou=services,{base}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: {name}
+userPassword: {name}-password
+"""
+
+
+def plan_slapd(home, options, port):
+    path = os.environ["PATH"] + ":/usr/sbin:/usr/libexec:/usr/local/libexec"
+    program, load = shutil.which("slapd", path=path), shutil.which("slapadd", path=path)
+    schemas = next((d for d in ("/etc/ldap/schema", "/etc/openldap/schema") if os.path.isdir(d)), None)
+    if not program or not load or not schemas:
+        raise Failure("slapd, slapadd or OpenLDAP's schemas not found: install slapd")
+    if not shutil.which("openssl"):
+        raise Failure("openssl not found: slapd's certificate is made with it")
+    base, password, plain, tls = "dc=acme,dc=example", "admin-password", port(), port()
+    os.makedirs(os.path.join(home, "data"))
+    certify(home)
+    libraries = next((d for d in ("/usr/lib/ldap", "/usr/lib64/openldap") if os.path.isdir(d)), None)
+    modules = [f"moduleload {name}" for name in ("back_mdb", "ppolicy")
+               if libraries and glob.glob(os.path.join(libraries, f"{name}.*"))]
+    if modules:
+        modules.insert(0, f"modulepath {libraries}")
+    names = ("core", "cosine", "inetorgperson", "nis")
+    config, first = os.path.join(home, "slapd.conf"), os.path.join(home, "first.ldif")
+    write(config, SLAPD.format(
+        home=home, base=base, password=password, modules="\n".join(modules),
+        schemas="\n".join(f"include {schemas}/{name}.schema" for name in names)), 0o600)
+    services = ("writer", "verifier", "rotator", "limited", *(value for key, value in options if key == "service"))
+    write(first, DIRECTORY.format(base=base) + "".join(SERVICE.format(name=name, base=base) for name in services))
+    run([load, "-f", config, "-l", first], None, home)
+    urls = [f"ldap://127.0.0.1:{plain}", f"ldaps://127.0.0.1:{tls}"]
+    return {
+        "argv": [program, "-f", config, "-h", f"{urls[0]}/ {urls[1]}/", "-d", "0"], "cwd": home, "stop": "SIGINT",
+        "env": {"HOST": "127.0.0.1", "PORT": plain, "URL": urls[0], "TLS_URL": urls[1], "CA": os.path.join(home, "ca.pem"),
+                "BASE": base, "ADMIN": f"cn=admin,{base}", "ADMIN_PASSWORD": password},
+    }
+
+
+def certify(home):
+    """An authority and a server certificate below it: a client that is strict takes no other."""
+    def at(name):
+        return os.path.join(home, name)
+
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=test authority",
+         "-keyout", at("ca.key"), "-out", at("ca.pem")], None, home)
+    run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+         "-keyout", at("server.key"), "-out", at("server.csr")], None, home)
+    write(at("server.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    run(["openssl", "x509", "-req", "-days", "30", "-in", at("server.csr"), "-CA", at("ca.pem"), "-CAkey", at("ca.key"),
+         "-CAcreateserial", "-extfile", at("server.ext"), "-out", at("server.pem")], None, home)
+
+
+def ready_slapd(state):
+    """Signs in as nobody (RFC 4511 section 4.2): ready is when that is answered."""
+    try:
+        with socket.create_connection(("127.0.0.1", state["env"]["PORT"]), timeout=2) as peer:
+            peer.settimeout(2)
+            peer.sendall(bytes.fromhex("300c020101600702010304008000"))
+            answer = peer.recv(64)
+    except OSError:
+        return False
+    return len(answer) > 5 and answer[0] == 0x30 and answer[5] == 0x61
+
+
+# --- MariaDB ----------------------------------------------------------------------------------
+
+def mariadb_program(name):
+    path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
+    program = shutil.which(name, path=path)
+    if not program:
+        raise Failure(f"{name} not found: install mariadb-server")
+    return program
+
+
+def plan_mariadb(home, options, port):
+    server, install = mariadb_program("mariadbd"), mariadb_program("mariadb-install-db")
+    user, outside, number = unprivileged_mariadb(), None, port()
+    if not reachable(user, home):
+        outside = home = tempfile.mkdtemp(prefix="clawback-mariadb-")
+    if user:
+        shutil.chown(home, user)
+    data, start = os.path.join(home, "data"), os.path.join(home, "start.sql")
+    # A socket's path may not be long, and a checkout's may: there is none.
+    settings = {
+        "datadir": data, "bind-address": "127.0.0.1", "port": number, "socket": "", "pid-file": os.path.join(home, "pid"),
+        "max-connections": 200, "innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "skip-name-resolve": 1,
+        "init-file": start, **dict(options),
+    }
+    write(start, "CREATE USER IF NOT EXISTS clawback@'127.0.0.1' IDENTIFIED BY 'clawback';\n"
+          "GRANT ALL PRIVILEGES ON *.* TO clawback@'127.0.0.1' WITH GRANT OPTION;\n")
+    run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db",
+         "--skip-name-resolve"], user, home)
+    argv = [server, "--no-defaults", *(f"--{key}={value}" for key, value in settings.items())]
+    return {
+        "argv": argv, "user": user, "cwd": home, "outside": outside,
+        "env": {"HOST": "127.0.0.1", "PORT": number, "DATA": data,
+                "ADMIN_URL": f"mariadb://clawback:clawback@127.0.0.1:{number}"},
+    }
+
+
+def unprivileged_mariadb():
+    """MariaDB refuses to run as root as well."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("mysql", "nobody"):
+        try:
+            pwd.getpwnam(name)
+            return name
+        except KeyError:
+            continue
+    raise Failure("running as root, and there is neither a user 'mysql' nor 'nobody' to run MariaDB as")
+
+
+def ready_mariadb(state):
+    """The server speaks first: protocol version 10 in the first packet, or 255 for an error."""
+    try:
+        with socket.create_connection(("127.0.0.1", state["env"]["PORT"]), timeout=2) as peer:
+            greeting = peer.recv(64)
+    except OSError:
+        return False
+    return len(greeting) > 4 and greeting[4] == 10
+
+
+# --- Canaille: an identity server with OAuth 2.0 and a JSON API, which nobody here wrote --------
+
+def plan_canaille(home, options, port):
+    program, number = os.path.join(TOOLS, "canaille", "bin", "canaille"), port()
+    if not os.path.exists(program):
+        raise Failure(f"canaille is not in {os.path.dirname(program)}: scripts/test installs it")
+    given = dict(options)
+    config = os.path.join(home, "config.toml")
+    write(config, f'''SECRET_KEY = "{secrets.token_hex(16)}"
+DATABASE = "sql"
+[CANAILLE_SQL]
+DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
+[CANAILLE_OIDC]
+''')
+    environ = {**os.environ, "CONFIG": config}
+    run([program, "install"], None, home, env=environ)
+    values = {}
+    for name in ("writer", "verifier"):
+        secret = given.get(f"{name}_secret") or secrets.token_hex(12)
+        run([program, "create", "client", "--quiet", "--client-name", name, "--client-id", name,
+             "--client-secret", secret, "--token-endpoint-auth-method", "client_secret_basic",
+             "--grant-types", "client_credentials", "--scope", "profile"], None, home, env=environ)
+        values[f"{name.upper()}_SECRET"] = secret
+    url = f"http://127.0.0.1:{number}"
+    return {"argv": [program, "run", "--bind", f"127.0.0.1:{number}"], "cwd": home, "environ": {"CONFIG": config}, "env": {
+        "HOST": "127.0.0.1", "PORT": number, "URL": f"{url}/scim/v2", "TOKEN_URL": f"{url}/oauth/token", **values,
+    }}
+
+
+def ready_canaille(state):
+    return answers(f"{state['env']['URL']}/Users", expect=401)
+
+
+KINDS = {"postgres": plan_postgres, "mariadb": plan_mariadb, "kafka": plan_kafka, "scim": plan_scim,
+         "canaille": plan_canaille, "nginx": plan_nginx, "slapd": plan_slapd}
+READY = {"postgres": ready_postgres, "mariadb": ready_mariadb, "kafka": ready_kafka, "scim": ready_scim,
+         "canaille": ready_canaille, "nginx": ready_nginx, "slapd": ready_slapd}

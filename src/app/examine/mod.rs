@@ -81,6 +81,7 @@ pub async fn examine(connector: &Guarded, keys: &Keys, order: &Order) -> Vec<Poi
         points: Vec::new(),
     };
     suite.credentials(keys).await;
+    suite.powers(keys).await;
     let (Some(Ok(writer)), Some(Ok(verifier))) = (
         keys.get(&CredentialRole::Writer),
         keys.get(&CredentialRole::Verifier),
@@ -180,6 +181,22 @@ impl Suite<'_> {
             Err(failure) => {
                 let held = failure.class == FailureClass::AuthFailure;
                 self.judge(point, held, failure.to_string());
+            }
+        }
+    }
+
+    /// None may do more than its part, as far as the target tells.
+    async fn powers(&mut self, keys: &Keys) {
+        for (role, key) in keys {
+            let point = format!("the {} may do no more than it needs", role.as_str());
+            let Ok(credential) = key else { continue };
+            match self.connector.powers(credential).await {
+                Ok(None) => self.left(point, "the target does not tell"),
+                Ok(Some(powers)) if powers.excess.is_empty() => {
+                    self.note(point, Mark::Held, powers.method);
+                }
+                Ok(Some(powers)) => self.failed(point, powers.excess.join(", ")),
+                Err(failure) => self.failed(point, failure.to_string()),
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Owns the class of every status (RFC 9110 §15) and the reading of `Retry-After`. A kind handles
 //! the statuses that its dialect gives a meaning of their own first, and leaves the rest to this.
-//! Words that a target sent are shortened and scrubbed of the credential before anyone sees them.
+//! Words that a target sent are shortened and scrubbed before anyone sees them: of the credential,
+//! and of whatever else looks like a secret, because some targets repeat one in an error.
 
 use bytes::Bytes;
 use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
@@ -10,6 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::time::Timestamp;
+use crate::telemetry;
 
 /// Longest excerpt of a target's words.
 const LONGEST_WORDS: usize = 200;
@@ -24,8 +27,10 @@ pub(in crate::connectors) struct HttpAnswer {
     pub(super) line: String,
     /// Whether the request was to change something.
     pub(super) changes: bool,
-    /// The credential that it was sent with.
-    pub(super) scrub: SecretString,
+    /// What it was signed in with: the secret, the token, the header as sent.
+    pub(super) scrub: Vec<SecretString>,
+    /// When it had arrived.
+    pub(super) received: Timestamp,
 }
 
 impl HttpAnswer {
@@ -74,18 +79,22 @@ impl HttpAnswer {
 
     /// A target's words, fit to be stored and shown.
     pub(in crate::connectors) fn words(&self, text: &str) -> String {
-        let secret = self.scrub.expose_secret();
-        let scrubbed = if secret.is_empty() {
-            text.to_owned()
-        } else {
-            text.replace(secret, "[redacted]")
-        };
-        let plain = scrubbed.chars().filter(|c| !c.is_control());
-        plain.take(LONGEST_WORDS).collect()
+        let mut words = text.to_owned();
+        for secret in &self.scrub {
+            let secret = secret.expose_secret();
+            if !secret.is_empty() {
+                words = words.replace(secret, "[redacted]");
+            }
+        }
+        words.retain(|c| !c.is_control());
+        telemetry::scrub(&words)
+            .chars()
+            .take(LONGEST_WORDS)
+            .collect()
     }
 
     /// Seconds that the target asked to wait (RFC 9110 §10.2.3). A date is counted from the answer's
-    /// own `Date`, so that our clock and the target's need not agree.
+    /// own `Date`, so that our clock and the target's need not agree; without one, from its arrival.
     pub(in crate::connectors) fn retry_after_seconds(&self) -> Option<u64> {
         let text = self.header(RETRY_AFTER)?.trim();
         if let Ok(seconds) = text.parse::<u64>() {
@@ -93,7 +102,10 @@ impl HttpAnswer {
         }
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
         let until = parser.parse_timestamp(text).ok()?;
-        let sent = parser.parse_timestamp(self.header(DATE)?).ok()?;
+        let sent = self
+            .header(DATE)
+            .and_then(|date| parser.parse_timestamp(date).ok())
+            .unwrap_or(self.received);
         u64::try_from(until.duration_since(sent).as_secs())
             .ok()
             .map(|seconds| seconds.min(86_400))
@@ -106,6 +118,10 @@ impl HttpAnswer {
             403 => (FailureClass::AuthFailure, "CB-HTTP-403"),
             405 | 501 => (FailureClass::Unsupported, "CB-HTTP-501"),
             408 | 503 => (FailureClass::Unreachable, "CB-HTTP-503"),
+            // Somebody else changed it meanwhile (RFC 9110 §15.5.13).
+            412 => (FailureClass::StaleData, "CB-HTTP-412"),
+            // RFC 6585 §3: it takes changes to a named version only.
+            428 => (FailureClass::Drifted, "CB-HTTP-428"),
             429 => (FailureClass::RateLimited, "CB-HTTP-429"),
             400..500 if self.changes => (FailureClass::WriteFailure, "CB-HTTP-400"),
             // A gateway lost the answer; what is behind it may have carried the change out.

@@ -2,23 +2,29 @@
 //!
 //! Owns the client, sign-in, bounded answers and what a lost connection means. Sends nothing but a
 //! [`Permit`], never follows a redirect (a credential must not travel to another host) and uses no
-//! proxy from the environment. Knows no target's dialect and keeps no credential.
+//! proxy from the environment. Knows no target's dialect and keeps no credential; the short-lived
+//! tokens that a credential is exchanged for are kept by `oauth`, in memory.
 
 mod answer;
+mod oauth;
 mod settings;
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::contract::{Credential, Permit};
+use super::contract::{Call, Credential, Permit, RenderedRequest};
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::time::Clock;
+use oauth::TokenSource;
 
 pub(super) use answer::HttpAnswer;
+pub(super) use settings::WORKERS;
 
 /// Larger answers are not read: a page of accounts is well below it.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -29,10 +35,11 @@ pub(super) struct Transport {
     client: reqwest::Client,
     base: Url,
     sign_in: SignIn,
+    clock: Arc<dyn Clock>,
 }
 
 /// Where the credential goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum SignIn {
     /// `Authorization: Bearer …` (RFC 6750 §2.1).
     Bearer,
@@ -40,6 +47,8 @@ enum SignIn {
     Basic,
     /// The bare value in a header of its own.
     Header(HeaderName),
+    /// Exchanged for a token that lives for a while (RFC 6749 §4.4).
+    Token(Box<TokenSource>),
 }
 
 /// A request, relative to the target's base address.
@@ -51,6 +60,17 @@ pub(super) struct HttpRequest {
     pub(super) headers: HeaderMap,
     /// Media type and content.
     pub(super) body: Option<(&'static str, Bytes)>,
+    /// What may be shown in place of a path that holds a secret.
+    pub(super) hidden: Option<Hidden>,
+}
+
+/// A secret in a path: some targets know a key by nothing but its value.
+#[derive(Debug, Clone)]
+pub(super) struct Hidden {
+    /// The path as it may be shown.
+    pub(super) shown: String,
+    /// What is not shown.
+    pub(super) secret: SecretString,
 }
 
 impl HttpRequest {
@@ -61,6 +81,7 @@ impl HttpRequest {
             path: path.into(),
             headers: HeaderMap::new(),
             body: None,
+            hidden: None,
         }
     }
 
@@ -73,21 +94,67 @@ impl HttpRequest {
 
     /// Method and path, without the query, which may hold personal data.
     pub(super) fn line(&self) -> String {
-        let path = self.path.split('?').next().unwrap_or_default();
+        let path = self.hidden.as_ref().map_or(&self.path, |h| &h.shown);
+        let path = path.split('?').next().unwrap_or_default();
         format!("{} {path}", self.method)
     }
 }
 
 impl Transport {
-    /// Sends a request once.
+    /// Has a request judged, signs in and sends it. Where sign-in is by a short-lived token and the
+    /// target no longer takes the one that was kept, a new one is fetched and the request is sent a
+    /// second time: 401 means that nothing was done (RFC 9110 §15.5.2).
+    ///
+    /// # Errors
+    /// As the gate and [`Self::send`] say; what the token endpoint's refusal means is told in
+    /// `oauth`.
+    pub(super) async fn exchange(
+        &self,
+        call: &Call<'_>,
+        rendered: RenderedRequest,
+        request: HttpRequest,
+    ) -> Result<HttpAnswer, Failure> {
+        let SignIn::Token(tokens) = &self.sign_in else {
+            let permit = call.permit(rendered, request).await?;
+            return self.send(permit, call.credential, None).await;
+        };
+        let token = tokens.token(self, call, &rendered, None).await?;
+        let permit = call.permit(rendered.clone(), request.clone()).await?;
+        let answer = self
+            .send(permit, call.credential, Some(&token.value))
+            .await?;
+        if answer.status != 401 || !token.kept {
+            return Ok(answer);
+        }
+        let rejected = Some(&token.value);
+        let token = tokens.token(self, call, &rendered, rejected).await?;
+        let permit = call.permit(rendered, request).await?;
+        self.send(permit, call.credential, Some(&token.value)).await
+    }
+
+    /// Forgets what was kept for a credential, so that the next request shows whether the secret
+    /// itself is still taken.
+    pub(super) async fn forget(&self, credential: &Credential) {
+        if let SignIn::Token(tokens) = &self.sign_in {
+            tokens.forget(credential).await;
+        }
+    }
+
+    /// True when each credential needs a name beside its secret.
+    pub(super) fn needs_username(&self) -> bool {
+        matches!(self.sign_in, SignIn::Basic | SignIn::Token(_))
+    }
+
+    /// Sends a request once, with `token` where sign-in is by one.
     ///
     /// # Errors
     /// `unreachable` when nothing was sent or only a read was lost, `unknown_outcome` when a change
     /// was sent and its answer was lost. Any answer that arrived whole is `Ok`, whatever its status.
-    pub(super) async fn send(
+    async fn send(
         &self,
         permit: Permit<HttpRequest>,
         credential: &Credential,
+        token: Option<&SecretString>,
     ) -> Result<HttpAnswer, Failure> {
         let changes = match permit.rendered().operation {
             Some(operation) => operation.writes(),
@@ -95,7 +162,27 @@ impl Transport {
         };
         let request = permit.into_inner();
         let line = request.line();
-        let built = self.build(request, credential, changes)?;
+        let (name, value) = self.signed(credential, token)?;
+        let mut scrub = vec![credential.secret.clone()];
+        scrub.extend(token.cloned());
+        scrub.extend(request.hidden.as_ref().map(|hidden| hidden.secret.clone()));
+        // Whole, as a target might repeat it: with Basic the secret is not recognised in it.
+        let sent = value.to_str().unwrap_or_default();
+        let sent = sent.split(' ').next_back().unwrap_or_default();
+        scrub.push(SecretString::from(sent));
+        let built = self.build(request, changes)?.header(name, value).build();
+        let built = built.map_err(|_| unusable(format!("{line} cannot be rendered")))?;
+        self.receive(built, line, changes, scrub).await
+    }
+
+    /// Sends and reads the whole answer.
+    async fn receive(
+        &self,
+        built: reqwest::Request,
+        line: String,
+        changes: bool,
+        scrub: Vec<SecretString>,
+    ) -> Result<HttpAnswer, Failure> {
         let mut response = self
             .client
             .execute(built)
@@ -128,15 +215,16 @@ impl Transport {
             body: body.freeze(),
             line,
             changes,
-            scrub: credential.secret.clone(),
+            scrub,
+            received: self.clock.now(),
         })
     }
 
-    /// The path beneath the base address that a link of the target leads to; `None` when it leads
-    /// elsewhere, where the credential must not go.
-    pub(super) fn relative(&self, link: &str) -> Option<String> {
-        let absolute = link.starts_with('/') || Url::parse(link).is_ok();
-        let url = self.base.join(link).ok().filter(|_| absolute)?;
+    /// The path beneath the base address that a link of the target leads to, seen from the path that
+    /// was asked for (RFC 3986 §5); `None` when it leads elsewhere, where the credential must not go.
+    pub(super) fn relative(&self, from: &str, link: &str) -> Option<String> {
+        let here = format!("{}{from}", self.base.as_str().trim_end_matches('/'));
+        let url = Url::parse(&here).ok()?.join(link).ok()?;
         let base = self.base.path().trim_end_matches('/');
         let path = url.path().strip_prefix(base)?;
         if url.origin() != self.base.origin() || !path.starts_with('/') {
@@ -151,9 +239,8 @@ impl Transport {
     fn build(
         &self,
         request: HttpRequest,
-        credential: &Credential,
         changes: bool,
-    ) -> Result<reqwest::Request, Failure> {
+    ) -> Result<reqwest::RequestBuilder, Failure> {
         let line = request.line();
         let by_reading = [Method::GET, Method::HEAD, Method::POST];
         if !changes && !by_reading.contains(&request.method) {
@@ -174,37 +261,45 @@ impl Transport {
             built = built.header(http::header::CONTENT_TYPE, media_type);
             built = built.body(content);
         }
-        let (name, value) = self.sign_in(credential)?;
-        built
-            .header(name, value)
-            .build()
-            .map_err(|_| unusable(format!("{line} cannot be rendered")))
+        Ok(built)
     }
 
-    fn sign_in(&self, credential: &Credential) -> Result<(HeaderName, HeaderValue), Failure> {
-        use base64::Engine as _;
-        let secret = credential.secret.expose_secret();
+    fn signed(
+        &self,
+        credential: &Credential,
+        token: Option<&SecretString>,
+    ) -> Result<(HeaderName, HeaderValue), Failure> {
+        let secret = token.unwrap_or(&credential.secret).expose_secret();
         let (name, text) = match &self.sign_in {
-            SignIn::Bearer => (AUTHORIZATION, format!("Bearer {secret}")),
+            SignIn::Bearer | SignIn::Token(_) => (AUTHORIZATION, format!("Bearer {secret}")),
             SignIn::Basic => {
                 let user = credential.username.as_deref().unwrap_or_default();
-                let pair = format!("{user}:{secret}");
-                let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-                (AUTHORIZATION, format!("Basic {encoded}"))
+                (AUTHORIZATION, basic(user, secret))
             }
             SignIn::Header(name) => (name.clone(), secret.to_owned()),
         };
-        let text = zeroize::Zeroizing::new(text);
-        let mut value = HeaderValue::from_str(&text).map_err(|_| {
-            Failure::new(
-                FailureClass::AuthFailure,
-                "CB-HTTP-6",
-                "the credential holds characters that no header can carry",
-            )
-        })?;
-        value.set_sensitive(true);
-        Ok((name, value))
+        Ok((name, header_value(zeroize::Zeroizing::new(text))?))
     }
+}
+
+/// User name and password (RFC 7617).
+fn basic(user: &str, secret: &str) -> String {
+    use base64::Engine as _;
+    let pair = zeroize::Zeroizing::new(format!("{user}:{secret}"));
+    let encoded = base64::engine::general_purpose::STANDARD.encode(pair.as_bytes());
+    format!("Basic {encoded}")
+}
+
+fn header_value(text: zeroize::Zeroizing<String>) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        Failure::new(
+            FailureClass::AuthFailure,
+            "CB-HTTP-6",
+            "the credential holds characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// `text` as one path segment.

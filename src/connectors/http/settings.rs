@@ -1,23 +1,42 @@
 //! The keys that every HTTP kind has in its own table.
 //!
-//! Owns `base_url`, `auth`, `auth_header` and `allow_plaintext`. A credential is not sent in clear
-//! over a network: `http://` is for loopback, unless the owner takes it on in writing.
+//! Owns `base_url`, `auth`, `auth_header`, `allow_plaintext` and the table `oauth`. A credential is
+//! not sent in clear over a network: `http://` is for loopback, unless the owner takes it on in
+//! writing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderName;
 use reqwest::Url;
 
 use super::super::manifest::Manifest;
+use super::oauth::TokenSource;
 use super::{SignIn, Transport, client};
-use crate::document::Table;
+use crate::document::{Item, Table};
+use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole;
 
+/// The roles that sign in at the target itself.
+pub(in crate::connectors) const WORKERS: &[CredentialRole] =
+    &[CredentialRole::Writer, CredentialRole::Verifier];
+
 impl Transport {
-    /// Reads the keys from the kind's table; the kind reads its own and finishes the table.
-    pub(in crate::connectors) fn read(table: &Table<'_>, manifest: &Manifest) -> Option<Self> {
-        let base = read_base(table);
-        let sign_in = read_sign_in(table, manifest);
+    /// Reads the keys from a table of the kind; the kind reads its own and finishes the table.
+    /// `roles` are those that sign in here.
+    pub(in crate::connectors) fn read(
+        table: &Table<'_>,
+        manifest: &Manifest,
+        roles: &[CredentialRole],
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Self> {
+        let plaintext = table
+            .boolean("allow_plaintext")
+            .is_some_and(|item| item.value);
+        let base = table
+            .required_string("base_url")
+            .and_then(|item| read_address(table, "base_url", &item, plaintext));
+        let sign_in = read_sign_in(table, manifest, roles, plaintext);
         for (role, declared) in &manifest.credentials {
             if !declared.needs_secret() {
                 table.report(
@@ -42,15 +61,18 @@ impl Transport {
             client: client?,
             base: base?,
             sign_in: sign_in?,
+            clock: Arc::clone(clock),
         })
     }
 }
 
-fn read_base(table: &Table<'_>) -> Option<Url> {
-    let plaintext = table
-        .boolean("allow_plaintext")
-        .is_some_and(|item| item.value);
-    let item = table.required_string("base_url")?;
+/// An address to which a credential may be sent.
+pub(super) fn read_address(
+    table: &Table<'_>,
+    key: &str,
+    item: &Item<String>,
+    plaintext: bool,
+) -> Option<Url> {
     let url = Url::parse(&item.value).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
@@ -62,7 +84,7 @@ fn read_base(table: &Table<'_>) -> Option<Url> {
     let Some(url) = url else {
         table.report(
             item.line,
-            format!("`{}.base_url` is no plain address", table.path()),
+            format!("`{}.{key}` is no plain address", table.path()),
             "use https://host/path without user, query or fragment",
         );
         return None;
@@ -84,35 +106,44 @@ fn read_base(table: &Table<'_>) -> Option<Url> {
     Some(url)
 }
 
-fn read_sign_in(table: &Table<'_>, manifest: &Manifest) -> Option<SignIn> {
+fn read_sign_in(
+    table: &Table<'_>,
+    manifest: &Manifest,
+    roles: &[CredentialRole],
+    plaintext: bool,
+) -> Option<SignIn> {
     let header = table.string("auth_header");
-    let Some(item) = table.string("auth") else {
-        if let Some(header) = header {
-            table.report(
-                header.line,
-                "`auth_header` without `auth = \"header\"`",
-                "add `auth = \"header\"`",
-            );
-        }
-        return Some(SignIn::Bearer);
-    };
-    match (item.value.as_str(), header) {
-        ("bearer", None) => Some(SignIn::Bearer),
-        ("basic", None) => {
-            for role in [CredentialRole::Writer, CredentialRole::Verifier] {
-                let declared = manifest.credentials.get(&role);
-                if declared.is_some_and(|one| one.username.is_none()) {
-                    table.report(
-                        item.line,
-                        format!(
-                            "`auth` is basic but the {} has no `username`",
-                            role.as_str()
-                        ),
-                        "add `username` to the credential",
-                    );
-                }
-            }
+    let auth = table.string("auth");
+    let named = auth
+        .as_ref()
+        .map_or("bearer", |item| item.value.as_str())
+        .to_owned();
+    let line = auth.map_or(table.line(), |item| item.line);
+    if let (Some(header), false) = (&header, named == "header") {
+        table.report(
+            header.line,
+            "`auth_header` without `auth = \"header\"`",
+            "add `auth = \"header\"`",
+        );
+        return None;
+    }
+    if table.has("oauth") && named != "oauth" {
+        table.report(
+            line,
+            format!("`{}.oauth` without `auth = \"oauth\"`", table.path()),
+            "add `auth = \"oauth\"`, or remove the table",
+        );
+    }
+    match (named.as_str(), header) {
+        ("bearer", _) => Some(SignIn::Bearer),
+        ("basic", _) => {
+            need_usernames(table, manifest, roles, line, "basic");
             Some(SignIn::Basic)
+        }
+        ("oauth", _) => {
+            need_usernames(table, manifest, roles, line, "oauth");
+            let source = TokenSource::read(&table.required_table("oauth")?, plaintext)?;
+            Some(SignIn::Token(Box::new(source)))
         }
         ("header", Some(header)) => {
             let name = header.value.parse::<HeaderName>().ok();
@@ -127,11 +158,33 @@ fn read_sign_in(table: &Table<'_>, manifest: &Manifest) -> Option<SignIn> {
         }
         (other, _) => {
             table.report(
-                item.line,
+                line,
                 format!("`auth = \"{other}\"` does not fit"),
-                "use bearer, basic, or header together with `auth_header`",
+                "use bearer, basic, oauth, or header together with `auth_header`",
             );
             None
+        }
+    }
+}
+
+fn need_usernames(
+    table: &Table<'_>,
+    manifest: &Manifest,
+    roles: &[CredentialRole],
+    line: u32,
+    auth: &str,
+) {
+    for role in roles {
+        let declared = manifest.credentials.get(role);
+        if declared.is_some_and(|one| one.username.is_none()) {
+            table.report(
+                line,
+                format!(
+                    "`auth` is {auth} but the {} has no `username`",
+                    role.as_str()
+                ),
+                "add `username` to the credential: the sign-in name, or the OAuth client id",
+            );
         }
     }
 }

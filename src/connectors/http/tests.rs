@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::contract::{Call, Gate, RenderedRequest};
-use super::super::fixture::{credential, crm};
+use super::super::fixture::{Moved, credential, crm};
 use super::*;
 use crate::document::Document;
 use crate::domain::access::Operation;
@@ -30,7 +30,8 @@ fn transport(base: &str) -> Transport {
     let document = Document::parse("x.toml", &text).expect("syntax");
     let mut manifest = crm();
     manifest.limits.timeout_seconds = SECONDS;
-    Transport::read(&document.root(), &manifest).expect("no problems")
+    let clock: Arc<dyn Clock> = Moved::new();
+    Transport::read(&document.root(), &manifest, WORKERS, &clock).expect("no problems")
 }
 
 /// Serves one connection: reads a request head, answers with `answer`, and closes or stays silent.
@@ -85,8 +86,7 @@ async fn send(base: &str, operation: Operation) -> Result<HttpAnswer, Failure> {
         writes: std::collections::BTreeSet::new(),
         line: request.line(),
     };
-    let permit = call.permit(rendered, request).await?;
-    transport.send(permit, &writer).await
+    transport.exchange(&call, rendered, request).await
 }
 
 /// As [`ask`], but waits for both ends.
@@ -192,7 +192,8 @@ fn a_credential_is_not_sent_in_clear_over_a_network() {
         ),
     ] {
         let document = Document::parse("x.toml", text).expect("syntax");
-        let read = Transport::read(&document.root(), &crm());
+        let clock: Arc<dyn Clock> = Moved::new();
+        let read = Transport::read(&document.root(), &crm(), WORKERS, &clock);
         assert_eq!(document.take_problems().0.len(), problems, "{text}");
         assert!(read.is_some() || problems > 0);
     }

@@ -2,20 +2,38 @@
 //!
 //! Owns paging and what makes a list complete: its end was seen, and the target's own total agrees.
 //! A short page is no end, because servers cap the size that was asked for; only an empty page, a
-//! missing mark or the total is. A mark that comes again, or pages without end, leave it open.
+//! missing mark or the total is. A page that shows nothing new, a mark that comes again, or pages
+//! without end leave it open: servers are known to serve the first page again past the end.
+
+use std::collections::BTreeSet;
 
 use http::header::{AGE, LINK};
 use serde_json::Value;
 
 use super::classify;
+use super::paging::{Collection, Paging, Total};
 use super::render::{self, Rendered};
-use super::request::{Collection, MOST_PAGES, Paging, Request};
 use super::settings::Settings;
 use super::shape;
+use super::template::Values;
+use super::words::says_something;
 use crate::connectors::Call;
 use crate::connectors::http::{HttpAnswer, Transport};
-use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
+
+/// Most pages of one list; an API that never ends its list is not read for ever.
+const MOST_PAGES: usize = 10_000;
+
+/// One call's conversation.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// Where requests go.
+    pub transport: &'a Transport,
+    /// What the manifest declares.
+    pub settings: &'a Settings,
+    /// Credential and gate.
+    pub call: &'a Call<'a>,
+}
 
 /// All items of a list.
 #[derive(Debug, Default)]
@@ -39,153 +57,248 @@ enum Next {
     Path(String),
     /// There is none.
     End,
-    /// The list goes in circles.
+    /// The list goes in circles, or does not say how it goes on.
     Lost,
 }
 
-/// Sends one request.
-///
-/// # Errors
-/// `refused` by the guard, or as the transport says.
-pub async fn send(
-    transport: &Transport,
-    call: &Call<'_>,
-    rendered: Rendered,
-) -> Result<HttpAnswer, Failure> {
-    let permit = call.permit(rendered.judged, rendered.wire).await?;
-    transport.send(permit, call.credential).await
-}
+/// Names an item, so that one that comes again is known.
+pub type Key<'k> = &'k (dyn Fn(&Value) -> Option<String> + Send + Sync);
 
-/// Reads one page and its JSON.
-///
-/// # Errors
-/// As `classify` says.
-pub async fn first_page(
-    transport: &Transport,
-    settings: &Settings,
-    call: &Call<'_>,
-    request: &Request,
-) -> Result<(), Failure> {
-    let rendered = render::read(settings, request, None, &[])?;
-    let answer = send(transport, call, rendered).await?;
-    classify::accepted(settings, request, &answer, false).map(drop)
-}
+impl Session<'_> {
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// `refused` by the guard, or as the transport says.
+    pub async fn send(&self, rendered: Rendered) -> Result<HttpAnswer, Failure> {
+        self.transport
+            .exchange(self.call, rendered.judged, rendered.wire)
+            .await
+    }
 
-/// Reads a list to its end.
-///
-/// # Errors
-/// Any page's failure fails the whole: what was read so far proves nothing.
-pub async fn all(
-    transport: &Transport,
-    settings: &Settings,
-    call: &Call<'_>,
-    collection: &Collection,
-    account: Option<&AccountId>,
-) -> Result<Items, Failure> {
-    let mut items = Items::default();
-    let mut total = None;
-    let mut marks = Vec::new();
-    let mut next = first(&collection.paging);
-    while items.pages < MOST_PAGES {
-        let rendered = match (&next, parameter(&collection.paging)) {
-            (Next::Path(path), _) => render::next_page(settings, path.clone(), account),
-            (Next::Query(value), Some(parameter)) => {
-                let added = [(parameter, value.as_str())];
-                render::read(settings, &collection.request, account, &added)?
-            }
-            _ => render::read(settings, &collection.request, account, &[])?,
-        };
-        let answer = send(transport, call, rendered).await?;
-        let body = classify::accepted(settings, &collection.request, &answer, false)?;
-        let page = shape::items(&collection.items, &body, "items")?;
-        items.pages += 1;
-        items.values.extend_from_slice(page);
-        items.age_seconds = items.age_seconds.max(age(&answer));
-        if let Some(path) = &collection.total {
-            total = Some(shape::number(path, &body, "total")?);
+    /// Reads the first page of a list and its JSON.
+    ///
+    /// # Errors
+    /// As `classify` says.
+    pub async fn first_page(&self, collection: &Collection) -> Result<(), Failure> {
+        let request = &collection.request;
+        let rendered = render::read(self.settings, request, Values::default(), &[])?;
+        let answer = self.send(rendered).await?;
+        if collection.empty.contains(&answer.status) {
+            return Ok(());
         }
-        let seen = items.values.len() as u64;
-        next = after(
-            transport,
+        classify::page(self.settings, request, &answer).map(drop)
+    }
+
+    /// Reads a list to its end.
+    ///
+    /// # Errors
+    /// Any page's failure fails the whole: what was read so far proves nothing.
+    pub async fn all(
+        &self,
+        collection: &Collection,
+        key: Key<'_>,
+        values: Values<'_>,
+    ) -> Result<Items, Failure> {
+        let mut walk = Walk {
             collection,
-            &answer,
-            &body,
-            page.len(),
-            seen,
-            &items,
-        )?;
-        let partial = answer.status == 206;
-        let enough = total.is_some_and(|total| seen >= total);
-        let again = match &next {
-            Next::Query(mark) | Next::Path(mark) => marks.contains(mark),
-            Next::End | Next::Lost => false,
+            key,
+            items: Items::default(),
+            seen: BTreeSet::new(),
+            marks: BTreeSet::new(),
+            total: None,
+            repeated: false,
         };
-        match next {
-            Next::End => {
-                items.closed = !partial && total.is_none_or(|total| total == seen);
-                return Ok(items);
+        let mut next = first(&collection.paging);
+        while walk.items.pages < MOST_PAGES {
+            let rendered = self.page(collection, &next, values)?;
+            let from = rendered.wire.path.clone();
+            let answer = self.send(rendered).await?;
+            walk.items.pages += 1;
+            if collection.empty.contains(&answer.status) {
+                next = Next::End;
+            } else {
+                let body = classify::page(self.settings, &collection.request, &answer)?;
+                let shown = walk.take(&answer, &body)?;
+                next = if shown == Shown::OnlyKnown {
+                    Next::Lost
+                } else {
+                    let home = |link: &str| self.transport.relative(&from, link);
+                    walk.after(&home, &answer, &body, shown == Shown::Nothing)?
+                };
+                if answer.status == 206 {
+                    return Ok(walk.items);
+                }
             }
-            // Pages by number have no mark of their own for the end; the total is one.
-            Next::Query(_) if enough && counts(&collection.paging) => {
-                items.closed = !partial && total == Some(seen);
-                return Ok(items);
+            if walk.ends(&next) {
+                break;
             }
-            Next::Lost => return Ok(items),
-            Next::Query(_) | Next::Path(_) if again || partial => return Ok(items),
-            Next::Query(ref mark) | Next::Path(ref mark) => marks.push(mark.clone()),
+        }
+        Ok(walk.items)
+    }
+
+    fn page(
+        &self,
+        collection: &Collection,
+        next: &Next,
+        values: Values<'_>,
+    ) -> Result<Rendered, Failure> {
+        let parameter = match &collection.paging {
+            Paging::Page { parameter, .. }
+            | Paging::Offset { parameter, .. }
+            | Paging::Cursor { parameter, .. } => Some(parameter),
+            Paging::Whole | Paging::Link { .. } => None,
+        };
+        match (next, parameter) {
+            (Next::Path(path), _) => {
+                Ok(render::at_path(self.settings, path.clone(), values.account))
+            }
+            (Next::Query(value), Some(parameter)) => {
+                let added = [(parameter.as_str(), value.as_str())];
+                render::read(self.settings, &collection.request, values, &added)
+            }
+            _ => render::read(self.settings, &collection.request, values, &[]),
         }
     }
-    Ok(items)
+}
+
+/// What a page showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Something,
+    OnlyKnown,
+}
+
+/// A walk over the pages of one list.
+struct Walk<'a> {
+    collection: &'a Collection,
+    key: Key<'a>,
+    items: Items,
+    /// Keys of the items of earlier pages.
+    seen: BTreeSet<String>,
+    /// Marks and addresses of the pages that were asked for.
+    marks: BTreeSet<String>,
+    total: Option<u64>,
+    /// An item of an earlier page came again.
+    repeated: bool,
+}
+
+impl Walk<'_> {
+    /// Takes over what a page shows and earlier ones did not. Twice on one page is the target's own
+    /// affair; twice on two pages is a sign that the pages do not close.
+    fn take(&mut self, answer: &HttpAnswer, body: &Value) -> Result<Shown, Failure> {
+        let page = shape::items(&self.collection.items, body, "items")?;
+        let mut fresh = Vec::new();
+        let before = self.items.values.len();
+        for value in page {
+            let key = (self.key)(value).unwrap_or_else(|| value.to_string());
+            if self.seen.contains(&key) {
+                self.repeated = true;
+            } else {
+                fresh.push(key);
+                self.items.values.push(value.clone());
+            }
+        }
+        self.seen.extend(fresh);
+        self.items.age_seconds = self.items.age_seconds.max(age(answer));
+        if let Some(total) = &self.collection.total {
+            self.total = Some(match total {
+                Total::Body(path) => shape::number(path, body, "total")?,
+                Total::Header(name) => answer
+                    .header(name.clone())
+                    .and_then(|text| text.trim().parse().ok())
+                    .ok_or_else(|| classify::drifted("the answer holds no total"))?,
+            });
+        }
+        Ok(match (page.is_empty(), self.items.values.len() > before) {
+            (true, _) => Shown::Nothing,
+            (false, true) => Shown::Something,
+            (false, false) => Shown::OnlyKnown,
+        })
+    }
+
+    /// Where the page after this one is; `beneath` says where a link leads, if to the target.
+    fn after(
+        &self,
+        beneath: &dyn Fn(&str) -> Option<String>,
+        answer: &HttpAnswer,
+        body: &Value,
+        empty: bool,
+    ) -> Result<Next, Failure> {
+        let seen = self.items.values.len() as u64;
+        let home = |link: &str| -> Result<Next, Failure> {
+            let path = beneath(link).ok_or_else(classify::stray_link)?;
+            Ok(Next::Path(path))
+        };
+        Ok(match &self.collection.paging {
+            Paging::Whole => Next::End,
+            Paging::Page { .. } | Paging::Offset { .. } if empty => Next::End,
+            Paging::Page { first, .. } => {
+                Next::Query((first + self.items.pages as u64).to_string())
+            }
+            Paging::Offset { first, .. } => Next::Query((first + seen).to_string()),
+            Paging::Cursor { next, .. } => match mark(next, body) {
+                Ok(None) => Next::End,
+                Ok(Some(mark)) => Next::Query(mark),
+                Err(()) => Next::Lost,
+            },
+            Paging::Link { next: None } => {
+                let headers = answer.headers.get_all(LINK).into_iter();
+                let mut headers = headers.filter_map(|header| header.to_str().ok());
+                match headers.find_map(next_link) {
+                    Some(link) => home(link)?,
+                    None => Next::End,
+                }
+            }
+            Paging::Link { next: Some(path) } => match mark(path, body) {
+                Ok(None) => Next::End,
+                Ok(Some(link)) => home(&link)?,
+                Err(()) => Next::Lost,
+            },
+        })
+    }
+
+    /// Whether the walk is over; says then whether it saw everything. Without a total that agrees,
+    /// a list in which anything came twice stays open.
+    fn ends(&mut self, next: &Next) -> bool {
+        let seen = self.items.values.len() as u64;
+        let counts = matches!(
+            self.collection.paging,
+            Paging::Page { .. } | Paging::Offset { .. }
+        );
+        let agrees = self.total.map_or(!self.repeated, |total| total == seen);
+        match next {
+            Next::End => {
+                self.items.closed = agrees;
+                true
+            }
+            // Pages by number have no mark of their own for the end; the total is one.
+            Next::Query(_) if counts && self.total.is_some_and(|total| seen >= total) => {
+                self.items.closed = agrees;
+                true
+            }
+            Next::Query(mark) | Next::Path(mark) => !self.marks.insert(mark.clone()),
+            Next::Lost => true,
+        }
+    }
 }
 
 fn first(paging: &Paging) -> Next {
     match paging {
-        Paging::Page { first, .. } => Next::Query(first.to_string()),
-        Paging::Offset { .. } => Next::Query("0".to_owned()),
-        Paging::Whole | Paging::Cursor { .. } | Paging::Link => Next::End,
+        Paging::Page { first, .. } | Paging::Offset { first, .. } => Next::Query(first.to_string()),
+        Paging::Whole | Paging::Cursor { .. } | Paging::Link { .. } => Next::End,
     }
 }
 
-fn parameter(paging: &Paging) -> Option<&str> {
-    match paging {
-        Paging::Page { parameter, .. }
-        | Paging::Offset { parameter }
-        | Paging::Cursor { parameter, .. } => Some(parameter),
-        Paging::Whole | Paging::Link => None,
+/// The mark of the next page; `Err` where something else stands in its place.
+fn mark(path: &serde_json_path::JsonPath, body: &Value) -> Result<Option<String>, ()> {
+    match path.query(body).at_most_one() {
+        Ok(None) => Ok(None),
+        Ok(Some(Value::String(mark))) if !mark.is_empty() => Ok(Some(mark.clone())),
+        Ok(Some(Value::Number(mark))) => Ok(Some(mark.to_string())),
+        Ok(Some(value)) if !says_something(value) => Ok(None),
+        Ok(Some(_)) | Err(_) => Err(()),
     }
-}
-
-fn counts(paging: &Paging) -> bool {
-    matches!(paging, Paging::Page { .. } | Paging::Offset { .. })
-}
-
-/// Where the page after this one is.
-fn after(
-    transport: &Transport,
-    collection: &Collection,
-    answer: &HttpAnswer,
-    body: &Value,
-    on_page: usize,
-    seen: u64,
-    items: &Items,
-) -> Result<Next, Failure> {
-    Ok(match &collection.paging {
-        Paging::Whole => Next::End,
-        Paging::Page { .. } | Paging::Offset { .. } if on_page == 0 => Next::End,
-        Paging::Page { first, .. } => Next::Query((first + items.pages as u64).to_string()),
-        Paging::Offset { .. } => Next::Query(seen.to_string()),
-        Paging::Cursor { next, .. } => match next.query(body).at_most_one() {
-            Ok(None | Some(Value::Null)) => Next::End,
-            Ok(Some(Value::String(mark))) if mark.is_empty() => Next::End,
-            Ok(Some(Value::String(mark))) => Next::Query(mark.clone()),
-            Ok(Some(Value::Number(mark))) => Next::Query(mark.to_string()),
-            Ok(Some(Value::Bool(_) | Value::Array(_) | Value::Object(_))) | Err(_) => Next::Lost,
-        },
-        Paging::Link => match answer.header(LINK).and_then(next_link) {
-            Some(link) => Next::Path(transport.relative(link).ok_or_else(classify::stray_link)?),
-            None => Next::End,
-        },
-    })
 }
 
 /// The target of the link with `rel="next"` (RFC 8288 §3).

@@ -1,38 +1,46 @@
 //! Connector kind `rest`: any JSON API over HTTP, declared wholly in the manifest.
 //!
-//! Owns the calls. Requests, paging, the shape of answers and what counts as success stand in the
-//! manifest. A write reads the account first and asserts its login; "not found" is looked at again
-//! before it is believed; a softly deleted account counts as absent where the manifest says so.
-//! 2xx is "accepted" and no more.
+//! Owns the calls. Requests, paging, the shape of answers, what counts as success and what the
+//! target's errors mean stand in the manifest; there is no code for a single product. A listing is
+//! the union of the declared lists and counts only if each was read to its end. 2xx is "accepted"
+//! and no more.
 
+mod account;
 mod classify;
 mod client;
+mod jobs;
+mod looking;
+mod paging;
 mod render;
 mod request;
 mod settings;
 mod shape;
 mod template;
+mod words;
+mod writing;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::http::Transport;
+use super::http::{Transport, WORKERS};
 use super::http_secrets::TokenEndpoint;
 use super::{
     Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
     unsupported,
 };
 use crate::document::Table;
-use crate::domain::access::{Account, Entitlement, Operation};
+use crate::domain::access::{Account, AccountState, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
 use crate::domain::verdict::{Completeness, CredentialRole};
+use client::Session;
 use settings::Settings;
 use shape::Shown;
 use template::Values;
@@ -44,17 +52,9 @@ pub const CAN: &[Operation] = &Operation::ALL;
 pub fn build(
     manifest: &Manifest,
     table: &Table<'_>,
-    _clock: &Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
-    let transport = Transport::read(table, manifest).map(Arc::new);
-    let tokens = TokenEndpoint::read(table, manifest, transport.as_ref());
-    let settings = Settings::read(table, manifest);
-    table.finish();
-    Some(Arc::new(RestConnector {
-        transport: transport?,
-        settings: settings?,
-        tokens,
-    }))
+    RestConnector::read(manifest, table, clock).map(|connector| Arc::new(connector) as _)
 }
 
 /// One API.
@@ -66,67 +66,25 @@ struct RestConnector {
     tokens: Option<TokenEndpoint>,
 }
 
-/// What a look at one account showed.
-#[derive(Debug)]
-struct Look {
-    account: Option<Account>,
-    completeness: Completeness,
-    age_seconds: u64,
-    line: String,
-}
-
 impl RestConnector {
-    /// Reads one account with all its entitlements.
-    async fn look(&self, call: &Call<'_>, id: &AccountId) -> Result<Look, Failure> {
-        let settings = &self.settings;
-        let rendered = render::read(settings, &settings.read, Some(id), &[])?;
-        let mut look = Look {
-            account: None,
-            completeness: Completeness::WHOLE,
-            age_seconds: 0,
-            line: rendered.judged.line.clone(),
-        };
-        let answer = client::send(&self.transport, call, rendered).await?;
-        look.age_seconds = client::age(&answer);
-        if settings.read.not_found.contains(&answer.status) {
-            return Ok(look);
-        }
-        let body = classify::accepted(settings, &settings.read, &answer, false)?;
-        let found = settings.read_account.query(&body).exactly_one();
-        let value = found.map_err(|_| classify::drifted("the answer holds no account"))?;
-        let account = match shape::account(&settings.account, value)? {
-            Shown::Gone(shown) => return same(id, &shown).map(|()| look),
-            Shown::Account(account) => account,
-        };
-        same(id, &account.id)?;
-        look.completeness.fields_present =
-            shape::missing(&settings.account.fields, value).is_empty();
-        let mut account = *account;
-        for shape in &settings.entitlements {
-            let part = self.entitlements(call, shape, id, value, &mut look).await?;
-            account.entitlements.extend(part);
-        }
-        look.account = Some(account);
-        Ok(look)
+    fn read(manifest: &Manifest, table: &Table<'_>, clock: &Arc<dyn Clock>) -> Option<Self> {
+        let transport = Transport::read(table, manifest, WORKERS, clock).map(Arc::new);
+        let tokens = TokenEndpoint::read(table, manifest, transport.as_ref(), clock);
+        let settings = Settings::read(table, manifest);
+        table.finish();
+        Some(Self {
+            transport: transport?,
+            settings: settings?,
+            tokens,
+        })
     }
 
-    async fn entitlements(
-        &self,
-        call: &Call<'_>,
-        shape: &settings::Entitlements,
-        id: &AccountId,
-        account: &Value,
-        look: &mut Look,
-    ) -> Result<Vec<Entitlement>, Failure> {
-        let Some(collection) = &shape.request else {
-            let items = shape::items(&shape.items, account, "entitlements")?;
-            return shape::entitlements(shape, items);
-        };
-        let read = client::all(&self.transport, &self.settings, call, collection, Some(id));
-        let items = read.await?;
-        look.completeness.pages_closed &= items.closed;
-        look.age_seconds = look.age_seconds.max(items.age_seconds);
-        shape::entitlements(shape, &items.values)
+    fn session<'a>(&'a self, call: &'a Call<'a>) -> Session<'a> {
+        Session {
+            transport: &self.transport,
+            settings: &self.settings,
+            call,
+        }
     }
 
     fn tokens(&self) -> Result<&TokenEndpoint, Failure> {
@@ -134,58 +92,75 @@ impl RestConnector {
             .as_ref()
             .ok_or_else(|| unsupported("replace its own secret"))
     }
-
-    /// "Not found" to a write: what is there now decides what that means.
-    async fn not_found(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
-        let look = self.look(call, &change.account).await?;
-        let Some(account) = look.account else {
-            return Ok(Answered::Absent);
-        };
-        // An entitlement that was not seen may stand on a page that was not read.
-        let whole = look.completeness.pages_closed || change.entitlement.is_none();
-        if whole && change.is_done_in(&account) {
-            Ok(Answered::Absent)
-        } else {
-            Err(classify::still_there(change.operation))
-        }
-    }
 }
 
 #[async_trait]
 impl Connector for RestConnector {
     async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure> {
+        let session = self.session(call);
         let shape = &self.settings.account;
-        let list = &self.settings.list;
-        let items = client::all(&self.transport, &self.settings, call, list, None).await?;
         let mut listing = Listing {
             accounts: Vec::new(),
-            completeness: Completeness {
-                pages_closed: items.closed,
-                ..Completeness::WHOLE
-            },
-            data_age_seconds: items.age_seconds,
-            method: format!("list of accounts, {} requests", items.pages),
+            completeness: Completeness::WHOLE,
+            data_age_seconds: 0,
+            method: String::new(),
         };
         // A field that no account has was renamed; one that some lack leaves the listing unsure.
         let mut never: Vec<&str> = shape.fields.iter().map(String::as_str).collect();
-        for value in &items.values {
-            let missing = shape::missing(&shape.fields, value);
-            never.retain(|field| missing.contains(field));
-            listing.completeness.fields_present &= missing.is_empty();
-            if let Shown::Account(account) = shape::account(shape, value)? {
-                listing.accounts.push(*account);
+        let (mut pages, mut items_shown) = (0, 0);
+        // In several lists an account counts once: it may have moved from one to the other.
+        let mut known = BTreeSet::new();
+        for listed in &self.settings.lists {
+            let key = |item: &Value| {
+                let account = listed.account.query(item).exactly_one().ok()?;
+                shape::text(&shape.id, account)
+            };
+            let items = session
+                .all(&listed.collection, &key, Values::default())
+                .await?;
+            pages += items.pages;
+            items_shown += items.values.len();
+            listing.completeness.pages_closed &= items.closed;
+            listing.data_age_seconds = listing.data_age_seconds.max(items.age_seconds);
+            let mut here = Vec::new();
+            for item in &items.values {
+                let account = listed.account.query(item).exactly_one();
+                let value = account.map_err(|_| classify::drifted("an item holds no account"))?;
+                let missing = shape::missing(&shape.fields, value);
+                never.retain(|field| missing.contains(field));
+                listing.completeness.fields_present &= missing.is_empty();
+                if let Shown::Account(account) = shape::account(shape, value)?
+                    && !known.contains(&account.id)
+                {
+                    here.push(account.id.clone());
+                    listing.accounts.push(*account);
+                }
             }
+            known.extend(here);
         }
-        if let (Some(field), false) = (never.first(), items.values.is_empty()) {
+        if let (Some(field), false) = (never.first(), items_shown == 0) {
             return Err(classify::drifted(format!("no account has `{field}`")));
         }
+        listing.method = format!("list of accounts, {pages} requests");
         Ok(listing)
     }
 
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
-        let look = self.look(call, account).await?;
+        let look = looking::look(self.session(call), account).await?;
+        // A group can outlive its member: the membership is access that is still there, to whoever
+        // gets the id next, and so it is shown as an account of its own.
+        let dangling = (!look.left.is_empty()).then(|| Account {
+            id: account.clone(),
+            login: account.to_string(),
+            display_name: None,
+            state: AccountState::NotTold,
+            attributes: std::collections::BTreeMap::new(),
+            entitlements: look.left,
+            sessions: None,
+            privileged: false,
+        });
         Ok(Reading {
-            account: look.account,
+            account: look.account.or(dangling),
             completeness: look.completeness,
             data_age_seconds: look.age_seconds,
             method: look.line,
@@ -193,32 +168,16 @@ impl Connector for RestConnector {
     }
 
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
-        let operation = change.operation;
-        let settings = &self.settings;
-        let Some(request) = settings.writes.get(&operation) else {
-            return Err(unsupported(operation.as_str()));
-        };
-        let values = Values::of_change(change);
-        let rendered = render::write(settings, request, operation, values, &change.account)?;
-        match self.look(call, &change.account).await?.account {
-            None => return Ok(Answered::Absent),
-            Some(account) if account.login != change.login => {
-                return Err(classify::another_login());
-            }
-            Some(_) => {}
-        }
-        let answer = client::send(&self.transport, call, rendered).await?;
-        if request.not_found.contains(&answer.status) {
-            return self.not_found(call, change).await;
-        }
-        classify::accepted(settings, request, &answer, true)?;
-        Ok(Answered::Accepted)
+        writing::write(self.session(call), change).await
     }
 
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
-        let request = &self.settings.list.request;
-        let tried = client::first_page(&self.transport, &self.settings, call, request).await;
-        match tried {
+        // A token that is still good says nothing about the secret that got it.
+        self.transport.forget(call.credential).await;
+        let Some(list) = self.settings.lists.first() else {
+            return Err(unsupported("list accounts"));
+        };
+        match self.session(call).first_page(&list.collection).await {
             // A rotator need not see accounts: being known but not allowed shows that it works.
             Err(failure)
                 if call.credential.role == CredentialRole::Rotator
@@ -249,13 +208,5 @@ impl Connector for RestConnector {
         remote_ref: &str,
     ) -> Result<(), Failure> {
         self.tokens()?.retire(call, role, remote_ref).await
-    }
-}
-
-fn same(asked: &AccountId, shown: &AccountId) -> Result<(), Failure> {
-    if asked == shown {
-        Ok(())
-    } else {
-        Err(classify::drifted("the answer shows another account"))
     }
 }

@@ -6,13 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use http::header::{HeaderValue, IF_MATCH};
+use secrecy::SecretString;
 use serde_json::Value;
 
+use super::classify;
 use super::request::Request;
 use super::settings::Settings;
 use super::template::{self, Place, Values};
-use crate::connectors::http::{HttpRequest, escape};
-use crate::connectors::{RenderedRequest, WHOLE_ACCOUNT};
+use crate::connectors::http::{Hidden, HttpRequest, escape};
+use crate::connectors::{Change, RenderedRequest, WHOLE_ACCOUNT};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
@@ -60,27 +63,76 @@ impl Request {
     }
 }
 
-/// A change.
+/// The version of an account, as the target compares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// As it stands in the answer.
+    pub text: String,
+    /// Whether it is an entity tag already (RFC 9110 §8.8.3), or a bare value.
+    pub tag: bool,
+}
+
+/// A change. `secret` is the real id of an entitlement that is kept by a digest only.
 ///
 /// # Errors
-/// `refused` for a value that cannot be part of a path.
+/// `refused` for a value that cannot be part of the request, `drifted` when it takes a version and
+/// the account shows none.
 pub fn write(
     settings: &Settings,
     request: &Request,
-    operation: Operation,
-    values: Values<'_>,
-    account: &AccountId,
+    change: &Change,
+    version: Option<&Version>,
+    secret: Option<&SecretString>,
 ) -> Result<Rendered, Failure> {
-    let wire = wire(settings, request, Some(values), &[])?;
+    use secrecy::ExposeSecret as _;
+    let shown = Values {
+        version: version.map(|version| version.text.as_str()),
+        ..Values::of_change(change)
+    };
+    let needs_version = request.if_match || request.uses(Place::AccountVersion);
+    if needs_version && version.is_none() {
+        return Err(classify::drifted("the account shows no version"));
+    }
+    let real = match secret {
+        Some(secret) => Values {
+            entitlement: Some(secret.expose_secret()),
+            ..shown
+        },
+        None => shown,
+    };
+    let mut wire = wire(settings, request, real, &[])?;
+    if let Some(secret) = secret {
+        wire.hidden = Some(Hidden {
+            shown: request.path.fill(shown)?,
+            secret: secret.clone(),
+        });
+    }
+    if let (true, Some(version)) = (request.if_match, version) {
+        wire.headers.insert(IF_MATCH, tag(version)?);
+    }
     Ok(Rendered {
         judged: RenderedRequest {
-            operation: Some(operation),
-            account: Some(account.clone()),
-            writes: request.fields(operation),
+            operation: Some(change.operation),
+            account: Some(change.account.clone()),
+            writes: request.fields(change.operation),
             line: wire.line(),
         },
         wire,
     })
+}
+
+fn tag(version: &Version) -> Result<HeaderValue, Failure> {
+    let text = if version.tag {
+        version.text.clone()
+    } else {
+        format!("\"{}\"", version.text)
+    };
+    let value = HeaderValue::from_str(&text).ok();
+    // A quote inside would end the tag and begin another.
+    let plain = version.tag || !version.text.contains('"');
+    value
+        .filter(|_| plain)
+        .ok_or_else(|| classify::drifted("the account's version cannot be sent"))
 }
 
 /// A read of one account or of one page of a list, with what paging adds to the query.
@@ -90,26 +142,24 @@ pub fn write(
 pub fn read(
     settings: &Settings,
     request: &Request,
-    account: Option<&AccountId>,
+    values: Values<'_>,
     added: &[(&str, &str)],
 ) -> Result<Rendered, Failure> {
-    let wire = wire(settings, request, account.map(Values::of_account), added)?;
-    let operation = account.map_or(Operation::List, |_| Operation::Read);
-    Ok(judged_read(wire, operation, account))
+    let wire = wire(settings, request, values, added)?;
+    Ok(judged_read(wire, values.account))
 }
 
-/// The page that the header `Link` of the one before names.
-pub fn next_page(settings: &Settings, path: String, account: Option<&AccountId>) -> Rendered {
+/// A read at a place that the target named.
+pub fn at_path(settings: &Settings, path: String, account: Option<&AccountId>) -> Rendered {
     let mut wire = HttpRequest::new(reqwest::Method::GET, path);
     wire.headers = settings.headers.clone();
-    let operation = account.map_or(Operation::List, |_| Operation::Read);
-    judged_read(wire, operation, account)
+    judged_read(wire, account)
 }
 
-fn judged_read(wire: HttpRequest, operation: Operation, account: Option<&AccountId>) -> Rendered {
+fn judged_read(wire: HttpRequest, account: Option<&AccountId>) -> Rendered {
     Rendered {
         judged: RenderedRequest {
-            operation: Some(operation),
+            operation: Some(account.map_or(Operation::List, |_| Operation::Read)),
             account: account.cloned(),
             writes: BTreeSet::new(),
             line: wire.line(),
@@ -121,11 +171,9 @@ fn judged_read(wire: HttpRequest, operation: Operation, account: Option<&Account
 fn wire(
     settings: &Settings,
     request: &Request,
-    values: Option<Values<'_>>,
+    values: Values<'_>,
     added: &[(&str, &str)],
 ) -> Result<HttpRequest, Failure> {
-    let nobody = AccountId(String::new());
-    let values = values.unwrap_or_else(|| Values::of_account(&nobody));
     let mut path = request.path.fill(values)?;
     for (name, value) in added {
         path.push(if path.contains('?') { '&' } else { '?' });

@@ -1,56 +1,16 @@
-//! Requests and lists as a manifest declares them.
+//! Requests as a manifest declares them.
 //!
 //! Owns their reading and checking: which places may stand where, which methods read and which
-//! write, how a list is cut into pages. A write must name whom it is about. Sends nothing.
+//! write, what a write is guarded by. A write must name whom it is about. Sends nothing.
 
 use reqwest::Method;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
+use super::jobs::{self, Job};
 use super::template::{Place, Template, check};
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
-
-/// A request that is answered with a list, page by page.
-#[derive(Debug, Clone)]
-pub struct Collection {
-    /// The first page's request, without what paging adds.
-    pub request: Request,
-    /// Where the answer holds the list itself.
-    pub items: JsonPath,
-    /// Where it holds the number of all items.
-    pub total: Option<JsonPath>,
-    /// How to get the next page.
-    pub paging: Paging,
-}
-
-/// How a list is cut into pages.
-#[derive(Debug, Clone)]
-pub enum Paging {
-    /// It is not.
-    Whole,
-    /// By page number.
-    Page {
-        /// Query parameter of the number.
-        parameter: String,
-        /// Number of the first page.
-        first: u64,
-    },
-    /// By number of items to skip.
-    Offset {
-        /// Query parameter of the number.
-        parameter: String,
-    },
-    /// By a mark in the answer.
-    Cursor {
-        /// Query parameter of the mark.
-        parameter: String,
-        /// Where the answer holds it; absent, null or empty on the last page.
-        next: JsonPath,
-    },
-    /// By the header `Link` with `rel="next"` (RFC 8288).
-    Link,
-}
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -67,92 +27,39 @@ pub struct Request {
     pub success: Vec<(JsonPath, Value)>,
     /// Statuses that say that the account, or what is to be taken, is not there.
     pub not_found: Vec<u16>,
+    /// Statuses that say that somebody else changed it meanwhile.
+    pub conflict: Vec<u16>,
+    /// Sent with `If-Match` (RFC 9110 §13.1.1), the version as it was read.
+    pub if_match: bool,
+    /// How to learn what became of it, where it is done later (202).
+    pub job: Option<Job>,
 }
 
-/// Most pages of one list; an API that never ends its list is not read for ever.
-pub const MOST_PAGES: usize = 10_000;
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// One object.
+    Read,
+    /// A list of them.
+    List,
+    /// A change.
+    Write,
+}
 
 /// What is known when one account is read.
 pub const ACCOUNT: &[Place] = &[Place::AccountId];
 
 /// What every change says.
-pub const CHANGE: &[Place] = &[Place::AccountId, Place::AccountLogin];
+pub const CHANGE: &[Place] = &[Place::AccountId, Place::AccountLogin, Place::AccountVersion];
 
 /// What the taking of an entitlement says.
 pub const TAKING: &[Place] = &[
     Place::AccountId,
     Place::AccountLogin,
+    Place::AccountVersion,
     Place::EntitlementId,
     Place::EntitlementName,
 ];
-
-/// A list and its pages.
-pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection> {
-    let request = read_request(table, places, false);
-    let items = required_path(table, "items");
-    let total = optional_path(table, "total");
-    let paging = read_paging(table);
-    let size = table.integer("size", 1..=100_000);
-    let size_parameter = table.string("size_parameter");
-    let mut request = request?;
-    match (size, size_parameter) {
-        (Some(size), Some(parameter)) => {
-            request
-                .path
-                .add_query(&parameter.value, &size.value.to_string());
-        }
-        (None, None) => {}
-        (Some(Item { line, .. }), None) | (None, Some(Item { line, .. })) => {
-            table.report(
-                line,
-                "`size` and `size_parameter` go together",
-                "add the other one",
-            );
-            return None;
-        }
-    }
-    Some(Collection {
-        request,
-        items: items?,
-        total: total?,
-        paging: paging?,
-    })
-}
-
-fn read_paging(table: &Table<'_>) -> Option<Paging> {
-    let parameter = |key: &str, usual: &str| {
-        table
-            .string(key)
-            .map_or_else(|| usual.to_owned(), |item| item.value)
-    };
-    let style = table.string("paging");
-    let (name, line) = style.map_or(("none".to_owned(), table.line()), |s| (s.value, s.line));
-    match name.as_str() {
-        "none" => Some(Paging::Whole),
-        "page" => Some(Paging::Page {
-            parameter: parameter("page_parameter", "page"),
-            first: table
-                .integer("first_page", 0..=1)
-                .map_or(1, |item| item.value.unsigned_abs()),
-        }),
-        "offset" => Some(Paging::Offset {
-            parameter: parameter("offset_parameter", "offset"),
-        }),
-        "cursor" => Some(Paging::Cursor {
-            parameter: parameter("cursor_parameter", "cursor"),
-            next: required_path(table, "cursor")?,
-        }),
-        "link" => Some(Paging::Link),
-        other => {
-            table.report(
-                line,
-                format!("`{other}` is no kind of paging"),
-                "use none, page, offset, cursor or link",
-            );
-            None
-        }
-    }
-}
 
 /// A write that does not say whom it is about would be about everybody.
 pub fn names_its_object(table: &Table<'_>, operation: Operation, request: &Request) -> bool {
@@ -182,18 +89,9 @@ pub fn names_its_object(table: &Table<'_>, operation: Operation, request: &Reque
 }
 
 /// One request, in which only these places may stand.
-pub fn read_request(table: &Table<'_>, places: &[Place], writes: bool) -> Option<Request> {
-    let path = table.required_string("path").and_then(|item| {
-        let template = Template::parse(&item.value, places).and_then(|template| {
-            if item.value.starts_with('/') && !item.value.contains('#') {
-                Ok(template)
-            } else {
-                Err("it does not begin with `/`, or has a fragment".to_owned())
-            }
-        });
-        told(table, "path", item.line, template)
-    });
-    let method = read_method(table, writes);
+pub fn read_request(table: &Table<'_>, places: &[Place], of: Use) -> Option<Request> {
+    let path = read_path(table, places);
+    let method = read_method(table, of == Use::Write);
     let body = match table.json("body") {
         Some(item) => {
             let checked = check(&item.value, places);
@@ -201,37 +99,25 @@ pub fn read_request(table: &Table<'_>, places: &[Place], writes: bool) -> Option
         }
         None => None,
     };
-    let media_type = match table
-        .string("media_type")
-        .as_ref()
-        .map(|i| i.value.as_str())
-    {
-        None | Some("application/json") => Some("application/json"),
-        Some("application/merge-patch+json") => Some("application/merge-patch+json"),
-        Some("application/json-patch+json") => Some("application/json-patch+json"),
-        Some(other) => {
-            table.report(
-                table.line(),
-                format!("`{other}` is no media type of JSON that is known here"),
-                "use application/json, application/merge-patch+json or application/json-patch+json",
-            );
-            None
-        }
-    };
+    let media_type = read_media_type(table);
     let success = read_success(table);
-    let mut not_found = Vec::new();
-    let usual = [404, 410];
-    match table.json("not_found") {
-        None => not_found.extend(usual),
-        Some(item) => match serde_json::from_value::<Vec<u16>>(item.value) {
-            Ok(statuses) => not_found.extend(statuses),
-            Err(_) => table.report(
-                item.line,
-                "`not_found` is no list of statuses",
-                "write [404]",
-            ),
-        },
-    }
+    let not_found = match of {
+        // In a list nothing is looked for; that it is empty is said by `empty`.
+        Use::List => Some(Vec::new()),
+        Use::Read | Use::Write => statuses(table, "not_found", &[404, 410]),
+    };
+    let writes = of == Use::Write;
+    let conflict = if writes {
+        statuses(table, "conflict", &[412])
+    } else {
+        Some(Vec::new())
+    };
+    let if_match = writes && table.boolean("if_match").is_some_and(|item| item.value);
+    let job = if writes && table.has("job") {
+        Some(jobs::read(&table.table("job")?)?)
+    } else {
+        None
+    };
     Some(Request {
         method: method?,
         path: path?,
@@ -241,8 +127,60 @@ pub fn read_request(table: &Table<'_>, places: &[Place], writes: bool) -> Option
         },
         media_type: media_type?,
         success: success?,
-        not_found,
+        not_found: not_found?,
+        conflict: conflict?,
+        if_match,
+        job,
     })
+}
+
+/// The path, with its query.
+pub fn read_path(table: &Table<'_>, places: &[Place]) -> Option<Template> {
+    let item = table.required_string("path")?;
+    let template = Template::parse_path(&item.value, places).and_then(|template| {
+        if item.value.starts_with('/') && !item.value.contains('#') {
+            Ok(template)
+        } else {
+            Err("it does not begin with `/`, or has a fragment".to_owned())
+        }
+    });
+    told(table, "path", item.line, template)
+}
+
+fn read_media_type(table: &Table<'_>) -> Option<&'static str> {
+    let Some(item) = table.string("media_type") else {
+        return Some("application/json");
+    };
+    match item.value.as_str() {
+        "application/json" => Some("application/json"),
+        "application/merge-patch+json" => Some("application/merge-patch+json"),
+        "application/json-patch+json" => Some("application/json-patch+json"),
+        other => {
+            table.report(
+                item.line,
+                format!("`{other}` is no media type of JSON that is known here"),
+                "use application/json, application/merge-patch+json or application/json-patch+json",
+            );
+            None
+        }
+    }
+}
+
+/// A list of statuses with a usual value.
+pub fn statuses(table: &Table<'_>, key: &str, usual: &[u16]) -> Option<Vec<u16>> {
+    let Some(item) = table.json(key) else {
+        return Some(usual.to_vec());
+    };
+    let statuses = serde_json::from_value::<Vec<u16>>(item.value).ok();
+    let statuses = statuses.filter(|all| all.iter().all(|status| (200..600).contains(status)));
+    if statuses.is_none() {
+        table.report(
+            item.line,
+            format!("`{key}` is no list of statuses"),
+            "write [404]",
+        );
+    }
+    statuses
 }
 
 fn read_method(table: &Table<'_>, writes: bool) -> Option<Method> {
@@ -319,7 +257,8 @@ fn parse_path(table: &Table<'_>, key: &str, item: &Item<String>) -> Option<JsonP
     told(table, key, item.line, parsed)
 }
 
-fn told<T>(table: &Table<'_>, key: &str, line: u32, result: Result<T, String>) -> Option<T> {
+/// The value, or the problem in the document.
+pub fn told<T>(table: &Table<'_>, key: &str, line: u32, result: Result<T, String>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(why) => {

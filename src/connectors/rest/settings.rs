@@ -1,74 +1,66 @@
 //! The `[rest]` table of a manifest: the shape of answers, and what each operation sends.
 //!
-//! Owns the reading and checking of the table; every fault is reported with its line. Requests and
-//! paging are read by `request`. JSONPath expressions (RFC 9535) are parsed here, once. Sends nothing.
+//! Owns the reading and checking of the table; every fault is reported with its line. Requests are
+//! read by `request`, lists by `paging`, the account's shape by `account`, declared errors by
+//! `words`. JSONPath expressions (RFC 9535) are parsed once. Sends nothing.
 
 use std::collections::BTreeMap;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json_path::JsonPath;
 
+use super::account::{self, AccountShape, VersionPlace};
+use super::paging::{Collection, ListPlace, read_collection, read_items};
 use super::request::{
-    ACCOUNT, CHANGE, Collection, Request, TAKING, names_its_object, optional_path, path_or,
-    read_collection, read_request, required_path,
+    ACCOUNT, CHANGE, Request, TAKING, Use, names_its_object, optional_path, path_or, read_request,
+    required_path,
 };
+use super::template::Place;
+use super::words::Words;
 use crate::connectors::Manifest;
 use crate::document::Table;
-use crate::domain::access::{AccountState, EntitlementKind, Operation};
+use crate::domain::access::{EntitlementKind, Operation};
 
 /// Everything that the manifest says about one API.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Headers that go with every request.
     pub headers: HeaderMap,
-    /// Where an error answer carries its words.
-    pub error: Option<JsonPath>,
-    /// Words that mean that the credential is not accepted, whatever the status.
-    pub auth_errors: Vec<String>,
+    /// What the target's words mean.
+    pub words: Words,
     /// The shape of one account.
     pub account: AccountShape,
-    /// All accounts.
-    pub list: Collection,
-    /// One account.
-    pub read: Request,
-    /// Where its answer holds the account.
-    pub read_account: JsonPath,
+    /// All accounts: the list, and where that hides some, the lists of those.
+    pub lists: Vec<Listed>,
+    /// One account, asked in this order until one shows it.
+    pub reads: Vec<Look>,
     /// Where entitlements are shown.
     pub entitlements: Vec<Entitlements>,
     /// What each operation sends.
     pub writes: BTreeMap<Operation, Request>,
 }
 
-/// The shape of one account; paths start at the account.
+/// A list of accounts.
 #[derive(Debug, Clone)]
-pub struct AccountShape {
-    /// The immutable id.
-    pub id: JsonPath,
-    /// The sign-in name.
-    pub login: JsonPath,
-    /// For people to read.
-    pub display_name: Option<JsonPath>,
-    /// Whether it can sign in.
-    pub state: Option<JsonPath>,
-    /// What the values of `state` mean.
-    pub states: BTreeMap<String, Meaning>,
-    /// True for administrators.
-    pub privileged: Option<JsonPath>,
-    /// Number of live sessions.
-    pub sessions: Option<JsonPath>,
-    /// Attributes by name.
-    pub attributes: BTreeMap<String, JsonPath>,
-    /// Dotted names of members that every account must have.
-    pub fields: Vec<String>,
+pub struct Listed {
+    /// Its request and pages.
+    pub collection: Collection,
+    /// Where an item holds the account.
+    pub account: JsonPath,
 }
 
-/// What a value of `state` means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
-    /// The account can or cannot sign in.
-    State(AccountState),
-    /// Softly deleted: it counts as absent.
-    Gone,
+/// A request that shows one account.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// Alone.
+    Single {
+        /// Its request.
+        request: Box<Request>,
+        /// Where the answer holds the account.
+        account: JsonPath,
+    },
+    /// Among others, of which the one with the id counts.
+    Among(Box<Listed>),
 }
 
 /// Entitlements of one kind.
@@ -77,53 +69,112 @@ pub struct Entitlements {
     /// A request of their own; without one they are part of the account.
     pub request: Option<Collection>,
     /// Where the account holds the list, without a request.
-    pub items: JsonPath,
+    pub items: ListPlace,
     /// The id; starts at the item.
     pub id: JsonPath,
+    /// The id is a secret: a key that is known by its value.
+    pub secret_id: bool,
     /// For people to read.
     pub name: Option<JsonPath>,
     /// Group, role, …
     pub kind: EntitlementKind,
     /// The rule or parent that it comes from.
     pub inherited_from: Option<JsonPath>,
+    /// The items are groups of all, and these are whom they name.
+    pub members: Option<Members>,
+}
+
+/// Who is in a group.
+#[derive(Debug, Clone)]
+pub struct Members {
+    /// A request for each group; without one the group holds the list.
+    pub request: Option<Collection>,
+    /// Where the group holds the list, without a request.
+    pub items: ListPlace,
+    /// The account's id, or its login; starts at the member.
+    pub id: JsonPath,
+    /// Members are named by login.
+    pub by_login: bool,
 }
 
 impl Settings {
     /// Reads what the transport has not; problems go into the document.
     pub fn read(table: &Table<'_>, manifest: &Manifest) -> Option<Self> {
         let headers = read_headers(table);
-        let error = optional_path(table, "error");
-        let auth_errors = table.strings("auth_errors");
+        let words = Words::read(table);
         let account = table
             .required_table("account")
-            .and_then(|table| read_account(&table, manifest));
-        let list = table.required_table("list").and_then(|table| {
-            let found = read_collection(&table, &[]);
-            table.finish();
-            found
-        });
-        let read = table.required_table("read").and_then(|table| {
-            let request = read_request(&table, ACCOUNT, false);
-            let account = path_or(&table, "account", "$");
-            table.finish();
-            Some((request?, account?))
-        });
+            .and_then(|table| account::read(&table, manifest));
+        let list = table.required_table("list");
+        let others = table.tables("list_also");
+        let lists: Vec<_> = list.iter().chain(&others).map(read_listed).collect();
+        let read = table.required_table("read");
+        let others = table.tables("read_also");
+        let etag = account
+            .as_ref()
+            .is_some_and(|shape| matches!(shape.version, Some(VersionPlace::Etag)));
+        let reads = read.iter().chain(&others).map(|one| read_look(one, etag));
+        let reads: Vec<_> = reads.collect();
         let entitlements = table.tables("entitlements");
         let entitlements: Vec<_> = entitlements.iter().map(read_entitlements).collect();
-        let writes = read_writes(table, manifest);
-        let (read, read_account) = read?;
+        let versioned = account.as_ref().is_none_or(|shape| shape.version.is_some());
+        let writes = read_writes(table, manifest, versioned);
+        read.and(list)?;
         Some(Self {
             headers: headers?,
-            error: error?,
-            auth_errors: auth_errors.into_iter().map(|item| item.value).collect(),
+            words: words?,
             account: account?,
-            list: list?,
-            read,
-            read_account,
+            lists: lists.into_iter().collect::<Option<_>>()?,
+            reads: reads.into_iter().collect::<Option<_>>()?,
             entitlements: entitlements.into_iter().collect::<Option<_>>()?,
             writes: writes?,
         })
     }
+}
+
+fn read_listed(table: &Table<'_>) -> Option<Listed> {
+    let collection = read_collection(table, &[]);
+    let account = path_or(table, "account", "$");
+    table.finish();
+    Some(Listed {
+        collection: collection?,
+        account: account?,
+    })
+}
+
+fn read_look(table: &Table<'_>, etag: bool) -> Option<Look> {
+    let account = path_or(table, "account", "$");
+    if table.has("items") {
+        let collection = read_collection(table, ACCOUNT);
+        if etag {
+            table.report(
+                table.line(),
+                "the header ETag of a list is not the account's version",
+                "read the account alone, or name a member of it in `version`",
+            );
+        }
+        table.finish();
+        return Some(Look::Among(Box::new(Listed {
+            collection: collection?,
+            account: account?,
+        })));
+    }
+    let request = read_request(table, ACCOUNT, Use::Read);
+    if request
+        .as_ref()
+        .is_some_and(|request| !request.uses(Place::AccountId))
+    {
+        table.report(
+            table.line(),
+            "the request does not name `account.id`",
+            "put it into the path or the body, or say with `items` that the answer is a list",
+        );
+    }
+    table.finish();
+    Some(Look::Single {
+        request: Box::new(request?),
+        account: account?,
+    })
 }
 
 fn read_headers(table: &Table<'_>) -> Option<HeaderMap> {
@@ -154,82 +205,27 @@ fn read_headers(table: &Table<'_>) -> Option<HeaderMap> {
     sound.then_some(headers)
 }
 
-fn read_account(table: &Table<'_>, manifest: &Manifest) -> Option<AccountShape> {
-    let id = required_path(table, "id");
-    let login = required_path(table, "login");
-    let display_name = optional_path(table, "display_name");
-    let state = optional_path(table, "state");
-    let privileged = optional_path(table, "privileged");
-    let sessions = optional_path(table, "sessions");
-    let mut attributes = BTreeMap::new();
-    let mut sound = true;
-    if let Some(declared) = table.table("attributes") {
-        for key in declared.keys() {
-            match required_path(&declared, &key.value) {
-                Some(path) => drop(attributes.insert(key.value, path)),
-                None => sound = false,
-            }
-        }
-        declared.finish();
-    }
-    let states = read_states(table);
-    if table.has("state") != table.has("states") {
-        sound = false;
-        table.report(
-            table.line(),
-            format!("`{}` has one of `state` and `states`", table.path()),
-            "say where the state stands and what its values mean, or leave both out",
-        );
-    }
-    table.finish();
-    sound.then_some(())?;
-    Some(AccountShape {
-        id: id?,
-        login: login?,
-        display_name: display_name?,
-        state: state?,
-        states: states?,
-        privileged: privileged?,
-        sessions: sessions?,
-        attributes,
-        fields: manifest.expect.fields.clone(),
-    })
-}
-
-fn read_states(table: &Table<'_>) -> Option<BTreeMap<String, Meaning>> {
-    let mut states = BTreeMap::new();
-    let Some(declared) = table.table("states") else {
-        return (!table.has("states")).then_some(states);
-    };
-    let mut sound = true;
-    for (key, meaning) in [
-        ("enabled", Meaning::State(AccountState::Enabled)),
-        ("disabled", Meaning::State(AccountState::Disabled)),
-        ("gone", Meaning::Gone),
-    ] {
-        for item in declared.strings(key) {
-            if states.insert(item.value.clone(), meaning).is_some() {
-                sound = false;
-                declared.report(
-                    item.line,
-                    format!("the state `{}` has two meanings", item.value),
-                    "list each value once",
-                );
-            }
-        }
-    }
-    declared.finish();
-    sound.then_some(states)
-}
-
 fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
+    let members = table.table("members");
+    let members = members.as_ref().map(read_members);
     let request = if table.has("path") {
-        Some(read_collection(table, CHANGE)?)
+        Some(read_collection(
+            table,
+            &[Place::AccountId, Place::AccountLogin],
+        ))
     } else {
         None
     };
-    let items = required_path(table, "items");
+    if members.is_some() && request.is_none() {
+        table.report(
+            table.line(),
+            "`members` without `path`",
+            "say which request lists the groups; what the account holds itself needs no `members`",
+        );
+    }
+    let items = read_items(table);
     let id = required_path(table, "id");
+    let secret_id = table.boolean("secret_id").is_some_and(|item| item.value);
     let name = optional_path(table, "name");
     let inherited_from = optional_path(table, "inherited_from");
     let kind = table.required_string("kind").and_then(|item| {
@@ -252,16 +248,73 @@ fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
     });
     table.finish();
     Some(Entitlements {
-        request,
+        request: match request {
+            Some(request) => Some(request?),
+            None => None,
+        },
         items: items?,
         id: id?,
+        secret_id,
         name: name?,
         kind: kind?,
         inherited_from: inherited_from?,
+        members: match members {
+            Some(members) => Some(members?),
+            None => None,
+        },
     })
 }
 
-fn read_writes(table: &Table<'_>, manifest: &Manifest) -> Option<BTreeMap<Operation, Request>> {
+fn read_members(table: &Table<'_>) -> Option<Members> {
+    let places = [Place::AccountId, Place::EntitlementId];
+    let request = if table.has("path") {
+        let collection = read_collection(table, &places);
+        let names = |one: &Collection| one.request.uses(Place::EntitlementId);
+        if collection.as_ref().is_some_and(|one| !names(one)) {
+            table.report(
+                table.line(),
+                "the request does not name `entitlement.id`",
+                "put it into the path: the members of one group are asked for",
+            );
+        }
+        Some(collection)
+    } else {
+        None
+    };
+    let items = read_items(table);
+    let id = path_or(table, "id", "$");
+    let by_login = match table.string("by") {
+        None => Some(false),
+        Some(item) => match item.value.as_str() {
+            "id" => Some(false),
+            "login" => Some(true),
+            other => {
+                table.report(
+                    item.line,
+                    format!("members are not named by `{other}`"),
+                    "use id or login",
+                );
+                None
+            }
+        },
+    };
+    table.finish();
+    Some(Members {
+        request: match request {
+            Some(request) => Some(request?),
+            None => None,
+        },
+        items: items?,
+        id: id?,
+        by_login: by_login?,
+    })
+}
+
+fn read_writes(
+    table: &Table<'_>,
+    manifest: &Manifest,
+    versioned: bool,
+) -> Option<BTreeMap<Operation, Request>> {
     let mut writes = BTreeMap::new();
     let mut sound = true;
     for operation in Operation::ALL.into_iter().filter(|op| op.writes()) {
@@ -287,13 +340,15 @@ fn read_writes(table: &Table<'_>, manifest: &Manifest) -> Option<BTreeMap<Operat
             Operation::RevokeEntitlement | Operation::RevokeCredential
         );
         let places = if takes { TAKING } else { CHANGE };
-        let request = read_request(&declared, places, true);
+        let request = read_request(&declared, places, Use::Write);
         declared.finish();
         let Some(request) = request else {
             sound = false;
             continue;
         };
         sound &= names_its_object(&declared, operation, &request);
+        sound &= has_its_version(&declared, &request, versioned);
+        sound &= has_time(&declared, &request, manifest.limits.timeout_seconds);
         for field in request.fields(operation).difference(&manifest.writes) {
             sound = false;
             declared.report(
@@ -305,4 +360,36 @@ fn read_writes(table: &Table<'_>, manifest: &Manifest) -> Option<BTreeMap<Operat
         writes.insert(operation, request);
     }
     sound.then_some(writes)
+}
+
+fn has_its_version(table: &Table<'_>, request: &Request, versioned: bool) -> bool {
+    let needed = request.if_match || request.uses(Place::AccountVersion);
+    if needed && !versioned {
+        table.report(
+            table.line(),
+            "the request takes a version, and it is not said where an account shows one",
+            "add `version = \"etag\"` or a JSONPath to the table `account`",
+        );
+    }
+    versioned || !needed
+}
+
+/// The questions about a job fit into one call, so that its end is told and not cut off.
+fn has_time(table: &Table<'_>, request: &Request, timeout_seconds: u64) -> bool {
+    let Some(job) = &request.job else {
+        return true;
+    };
+    let waits = u64::from(job.polls).saturating_mul(job.wait_milliseconds);
+    let fits = waits < timeout_seconds.saturating_mul(1000);
+    if !fits {
+        table.report(
+            job.line,
+            format!(
+                "{} polls of {} ms take longer than `limits.timeout_seconds`, {timeout_seconds} s",
+                job.polls, job.wait_milliseconds
+            ),
+            "ask less often or less long, or raise the timeout; what takes longer is read again later",
+        );
+    }
+    fits
 }

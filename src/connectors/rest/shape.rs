@@ -1,15 +1,21 @@
 //! Answers turned into accounts and entitlements, by the declared JSONPath expressions.
 //!
 //! Owns the reading of values and the fields that must be there. A list is named itself, not its
-//! items, so that a renamed list is `drifted` and not taken for an empty one.
+//! items, so that a renamed list is `drifted` and not taken for an empty one. Yes and no may come as
+//! text. Takes over declared values only: what else an answer carries is dropped here.
 
+use secrecy::SecretString;
 use serde_json::Value;
 use serde_json_path::JsonPath;
+use sha2::{Digest, Sha256};
 
+use super::account::{AccountShape, Meaning};
 use super::classify;
-use super::settings::{AccountShape, Entitlements, Meaning};
+use super::paging::ListPlace;
+use super::settings::Entitlements;
+use super::words::{flag, plain, says_something};
 use crate::domain::access::{Account, AccountState, Entitlement};
-use crate::domain::id::AccountId;
+use crate::domain::id::{AccountId, EntitlementId};
 use crate::domain::outcome::Failure;
 
 /// What the answer shows of one account.
@@ -21,12 +27,16 @@ pub enum Shown {
     Gone(AccountId),
 }
 
-/// The list at `path`.
+/// The list at `place`.
 ///
 /// # Errors
-/// `drifted` when it is not there or no list.
-pub fn items<'v>(path: &JsonPath, value: &'v Value, what: &str) -> Result<&'v [Value], Failure> {
-    let found = path.query(value).exactly_one().ok();
+/// `drifted` when it is not there, unless empty ones are left out, or no list.
+pub fn items<'v>(place: &ListPlace, value: &'v Value, what: &str) -> Result<&'v [Value], Failure> {
+    let found = place.path.query(value).at_most_one().ok();
+    if place.omitted && value.is_object() && matches!(found, Some(None | Some(Value::Null))) {
+        return Ok(&[]);
+    }
+    let found = found.flatten();
     found
         .and_then(Value::as_array)
         .map(Vec::as_slice)
@@ -39,8 +49,8 @@ pub fn items<'v>(path: &JsonPath, value: &'v Value, what: &str) -> Result<&'v [V
 /// `drifted` when it is not there or no whole number.
 pub fn number(path: &JsonPath, value: &Value, what: &str) -> Result<u64, Failure> {
     let found = path.query(value).exactly_one().ok();
-    found
-        .and_then(Value::as_u64)
+    let text = found.and_then(plain);
+    text.and_then(|text| text.parse().ok())
         .ok_or_else(|| classify::drifted(format!("the answer holds no {what}")))
 }
 
@@ -50,10 +60,14 @@ pub fn number(path: &JsonPath, value: &Value, what: &str) -> Result<u64, Failure
 /// `drifted` when a declared part is missing or of another type.
 pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
     let id = AccountId(required(&shape.id, value, "id")?);
+    let left = shape.gone.as_ref().map(|path| path.query(value));
+    if left.is_some_and(|found| found.iter().any(|value| says_something(value))) {
+        return Ok(Shown::Gone(id));
+    }
     let mut state = AccountState::NotTold;
     if let Some(path) = &shape.state {
         let told = required(path, value, "state")?;
-        match shape.states.get(&told) {
+        match meaning(shape, &told) {
             Some(Meaning::State(known)) => state = *known,
             Some(Meaning::Gone) => return Ok(Shown::Gone(id)),
             None => return Err(classify::drifted("the state has an undeclared value")),
@@ -73,8 +87,9 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
     let privileged = match &shape.privileged {
         Some(path) => {
             let found = path.query(value).exactly_one().ok();
-            let flag = found.and_then(Value::as_bool);
-            flag.ok_or_else(|| classify::drifted("`privileged` is no yes or no"))?
+            found
+                .and_then(flag)
+                .ok_or_else(|| classify::drifted("`privileged` is no yes or no"))?
         }
         None => false,
     };
@@ -94,29 +109,72 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
     })))
 }
 
+/// The meaning of a state; yes and no are spelled in several ways.
+fn meaning<'s>(shape: &'s AccountShape, told: &str) -> Option<&'s Meaning> {
+    let lower = told.to_ascii_lowercase();
+    let known = shape.states.get(told);
+    known.or_else(|| {
+        matches!(lower.as_str(), "true" | "false")
+            .then(|| shape.states.get(&lower))
+            .flatten()
+    })
+}
+
+/// An entitlement, and its real id where only a digest of that is kept.
+#[derive(Debug)]
+pub struct Held {
+    /// As it is kept and shown.
+    pub entitlement: Entitlement,
+    /// The id that the target knows.
+    pub secret: Option<SecretString>,
+}
+
 /// The entitlements in a list.
 ///
 /// # Errors
 /// `drifted` when one lacks its id.
-pub fn entitlements(shape: &Entitlements, items: &[Value]) -> Result<Vec<Entitlement>, Failure> {
-    let read = |item: &Value| {
-        let id = required(&shape.id, item, "id of an entitlement")?;
-        let name = match &shape.name {
-            Some(path) => optional(path, item, "name of an entitlement")?,
-            None => None,
-        };
-        let inherited_from = match &shape.inherited_from {
-            Some(path) => optional(path, item, "origin of an entitlement")?,
-            None => None,
-        };
-        Ok(Entitlement {
-            id: id.as_str().into(),
+pub fn entitlements(shape: &Entitlements, items: &[Value]) -> Result<Vec<Held>, Failure> {
+    items.iter().map(|item| entitlement(shape, item)).collect()
+}
+
+fn entitlement(shape: &Entitlements, item: &Value) -> Result<Held, Failure> {
+    let real = entitlement_id(shape, item)?;
+    let name = match &shape.name {
+        Some(path) => optional(path, item, "name of an entitlement")?,
+        None => None,
+    };
+    let inherited_from = match &shape.inherited_from {
+        Some(path) => optional(path, item, "origin of an entitlement")?,
+        None => None,
+    };
+    let (id, secret) = if shape.secret_id {
+        let digest = hex::encode(Sha256::digest(real.as_bytes()));
+        (format!("sha256:{digest}"), Some(SecretString::from(real)))
+    } else {
+        (real, None)
+    };
+    Ok(Held {
+        entitlement: Entitlement {
+            id: EntitlementId(id.clone()),
             kind: shape.kind,
             name: name.unwrap_or(id),
             inherited_from,
-        })
-    };
-    items.iter().map(read).collect()
+        },
+        secret,
+    })
+}
+
+/// The id of an entitlement as the target knows it.
+///
+/// # Errors
+/// `drifted` when there is none.
+pub fn entitlement_id(shape: &Entitlements, item: &Value) -> Result<String, Failure> {
+    required(&shape.id, item, "id of an entitlement")
+}
+
+/// One value as text, if it is there and plain.
+pub fn text(path: &JsonPath, value: &Value) -> Option<String> {
+    path.query(value).at_most_one().ok()?.and_then(plain)
 }
 
 /// How many of the declared fields `value` lacks.
@@ -143,11 +201,8 @@ fn optional(path: &JsonPath, value: &Value, what: &str) -> Result<Option<String>
         .map_err(|_| classify::drifted(format!("the {what} stands there more than once")))?;
     match found {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Bool(flag)) => Ok(Some(flag.to_string())),
-        Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
-        Some(Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            Err(classify::drifted(format!("the {what} is no plain value")))
-        }
+        Some(value) => plain(value)
+            .map(Some)
+            .ok_or_else(|| classify::drifted(format!("the {what} is no plain value"))),
     }
 }

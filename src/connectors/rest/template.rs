@@ -1,15 +1,15 @@
-//! Texts with places for the account and the entitlement.
+//! Texts with places for the account, the entitlement and a job.
 //!
 //! Owns the places, their checking at load and their filling. In a path a value becomes one escaped
-//! segment, in a query an escaped value, in a body a JSON string: nothing that a target or an event
-//! says can change what the request means.
+//! segment, in a query an escaped value, in a body a JSON string, or with `:number` a JSON number:
+//! nothing that a target or an event says can change what the request means.
 
 use serde_json::Value;
 
 use crate::connectors::http::{escape, segment};
 use crate::connectors::{Change, unsupported};
 use crate::domain::id::AccountId;
-use crate::domain::outcome::Failure;
+use crate::domain::outcome::{Failure, FailureClass};
 
 /// What can be filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +18,18 @@ pub enum Place {
     AccountId,
     /// `{account.login}`
     AccountLogin,
+    /// `{account.version}`
+    AccountVersion,
     /// `{entitlement.id}`
     EntitlementId,
     /// `{entitlement.name}`
     EntitlementName,
+    /// `{job.id}`
+    JobId,
 }
+
+/// What stands behind a place that is to become a JSON number.
+const NUMBER: &str = ":number";
 
 /// A path with places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,21 +41,35 @@ pub struct Template {
 enum Part {
     Text(String),
     Place(Place),
+    /// Whole, and as a number.
+    Number(Place),
 }
 
 /// The values of one call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Values<'a> {
-    account: &'a AccountId,
-    change: Option<&'a Change>,
+    /// The account's immutable id.
+    pub account: Option<&'a AccountId>,
+    /// Its login.
+    pub login: Option<&'a str>,
+    /// Its version as it was read.
+    pub version: Option<&'a str>,
+    /// The entitlement's id at the target.
+    pub entitlement: Option<&'a str>,
+    /// Its name.
+    pub entitlement_name: Option<&'a str>,
+    /// The job that a change became.
+    pub job: Option<&'a str>,
 }
 
 impl Place {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::AccountId,
         Self::AccountLogin,
+        Self::AccountVersion,
         Self::EntitlementId,
         Self::EntitlementName,
+        Self::JobId,
     ];
 
     /// As it is written, without brackets.
@@ -56,8 +77,10 @@ impl Place {
         match self {
             Self::AccountId => "account.id",
             Self::AccountLogin => "account.login",
+            Self::AccountVersion => "account.version",
             Self::EntitlementId => "entitlement.id",
             Self::EntitlementName => "entitlement.name",
+            Self::JobId => "job.id",
         }
     }
 }
@@ -66,49 +89,84 @@ impl<'a> Values<'a> {
     /// Only an id is known.
     pub fn of_account(account: &'a AccountId) -> Self {
         Self {
-            account,
-            change: None,
+            account: Some(account),
+            ..Self::default()
         }
     }
 
     /// All that a change says.
     pub fn of_change(change: &'a Change) -> Self {
+        let entitlement = change.entitlement.as_ref();
         Self {
-            account: &change.account,
-            change: Some(change),
+            login: Some(&change.login),
+            entitlement: entitlement.map(|one| one.id.as_str()),
+            entitlement_name: entitlement.map(|one| one.name.as_str()),
+            ..Self::of_account(&change.account)
         }
     }
 
     fn get(self, place: Place) -> Result<&'a str, Failure> {
-        let entitlement = self.change.and_then(|change| change.entitlement.as_ref());
         let value = match place {
-            Place::AccountId => Some(self.account.as_str()),
-            Place::AccountLogin => self.change.map(|change| change.login.as_str()),
-            Place::EntitlementId => entitlement.map(|e| e.id.as_str()),
-            Place::EntitlementName => entitlement.map(|e| e.name.as_str()),
+            Place::AccountId => self.account.map(AccountId::as_str),
+            Place::AccountLogin => self.login,
+            Place::AccountVersion => self.version,
+            Place::EntitlementId => self.entitlement,
+            Place::EntitlementName => self.entitlement_name,
+            Place::JobId => self.job,
         };
         value.ok_or_else(|| unsupported(&format!("fill in `{}` here", place.as_str())))
+    }
+
+    fn number(self, place: Place) -> Result<Value, Failure> {
+        let text = self.get(place)?;
+        let number = serde_json::from_str::<serde_json::Number>(text).ok();
+        let number = number.filter(|number| !number.is_f64());
+        number.map(Value::Number).ok_or_else(|| {
+            Failure::new(
+                FailureClass::Refused,
+                "CB-REST-9",
+                format!("`{}` is no number, which the request needs", place.as_str()),
+            )
+        })
     }
 }
 
 impl Template {
-    /// Parses a text in which only `allowed` places stand.
+    /// Parses a path or query in which only `allowed` places stand.
     ///
     /// # Errors
     /// What is wrong, for the author.
-    pub fn parse(text: &str, allowed: &[Place]) -> Result<Self, String> {
+    pub fn parse_path(text: &str, allowed: &[Place]) -> Result<Self, String> {
+        let template = Self::parse(text, allowed)?;
+        let numbered = |part: &Part| matches!(part, Part::Number(_));
+        if template.parts.iter().any(numbered) {
+            return Err(format!("`{NUMBER}` is for bodies"));
+        }
+        Ok(template)
+    }
+
+    fn parse(text: &str, allowed: &[Place]) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
             let close = rest.find('}').filter(|close| *close > open);
             let close = close.ok_or("a bracket is not closed")?;
-            let name = &rest[open + 1..close];
+            let written = &rest[open + 1..close];
+            let name = written.strip_suffix(NUMBER).unwrap_or(written);
             let place = Place::ALL.into_iter().find(|place| place.as_str() == name);
             let place = place
                 .filter(|place| allowed.contains(place))
-                .ok_or_else(|| format!("`{{{name}}}` cannot be filled in here"))?;
+                .ok_or_else(|| format!("`{{{written}}}` cannot be filled in here"))?;
             parts.push(Part::Text(rest[..open].to_owned()));
-            parts.push(Part::Place(place));
+            parts.push(if written == name {
+                Part::Place(place)
+            } else if open == 0 && close + 1 == text.len() {
+                Part::Number(place)
+            } else {
+                return Err(format!(
+                    "`{{{written}}}` is a number only when it stands alone"
+                ));
+            });
             rest = &rest[close + 1..];
         }
         if rest.contains('}') {
@@ -133,7 +191,7 @@ impl Template {
 
     /// True when the place stands in it.
     pub fn uses(&self, place: Place) -> bool {
-        self.parts.contains(&Part::Place(place))
+        self.parts.contains(&Part::Place(place)) || self.parts.contains(&Part::Number(place))
     }
 
     /// The last segment of the path that is not a place.
@@ -160,25 +218,28 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => path.push_str(text),
-                Part::Place(place) if path.contains('?') => {
+                Part::Place(place) | Part::Number(place) if path.contains('?') => {
                     path.push_str(&escape(values.get(*place)?));
                 }
-                Part::Place(place) => path.push_str(&segment(values.get(*place)?)?),
+                Part::Place(place) | Part::Number(place) => {
+                    path.push_str(&segment(values.get(*place)?)?);
+                }
             }
         }
         Ok(path)
     }
 
-    /// The text with its places as written, for comparing fields.
-    fn fill_plain(&self, values: Values<'_>) -> Result<String, Failure> {
+    /// The text as a JSON value.
+    fn fill_value(&self, values: Values<'_>) -> Result<Value, Failure> {
         let mut filled = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => filled.push_str(text),
                 Part::Place(place) => filled.push_str(values.get(*place)?),
+                Part::Number(place) => return values.number(*place),
             }
         }
-        Ok(filled)
+        Ok(Value::String(filled))
     }
 }
 
@@ -219,7 +280,7 @@ pub fn body_uses(body: &Value, place: Place) -> bool {
 pub fn fill_body(body: &Value, values: Values<'_>) -> Result<Value, Failure> {
     Ok(match body {
         Value::String(text) => match Template::parse(text, &Place::ALL) {
-            Ok(template) => Value::String(template.fill_plain(values)?),
+            Ok(template) => template.fill_value(values)?,
             Err(why) => return Err(unsupported(&why)),
         },
         Value::Array(items) => {

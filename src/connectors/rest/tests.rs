@@ -3,14 +3,20 @@
 //! Owns the traps of JSON APIs. What a target was really sent is read from the notes of the
 //! scripted server (`target`), never from the connector's own answer.
 
+mod changes;
+mod held;
+mod jobs;
+mod oauth;
+mod rotation;
 mod target;
+mod truths;
 
 use serde_json::json;
 
 use super::*;
 use crate::connectors::Registry;
 use crate::connectors::fixture::Moved;
-use crate::connectors::rehearsal::{Recorder, change, taking};
+use crate::connectors::rehearsal::{Recorder, change, manifest_in, taking};
 use crate::domain::access::AccountState;
 use crate::domain::outcome::FailureClass;
 use target::{Target, load};
@@ -394,12 +400,35 @@ fn h3_every_fault_of_the_table_is_told_at_once() {
 }
 
 #[test]
-fn h3_the_manifest_in_the_documentation_can_be_loaded() {
+fn h3_the_manifests_in_the_documentation_can_be_loaded() {
     let page = include_str!("../../../docs/connectors/rest.md");
-    let file = crate::connectors::rehearsal::manifest_in(page);
+    let blocks: Vec<_> = page.match_indices("```toml\n").collect();
+    let files = blocks.iter().map(|(at, _)| manifest_in(&page[*at..]));
     let clock: Arc<dyn Clock> = Moved::new();
-    if let Err(problems) = Registry::load(&[file], &clock) {
-        panic!("{problems}");
+    match Registry::load(&files.collect::<Vec<_>>(), &clock) {
+        Ok(registry) => assert_eq!(registry.names().count(), 2),
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+#[test]
+fn the_page_names_a_test_for_each_truth() {
+    let page = include_str!("../../../docs/connectors/rest.md");
+    let tests = [
+        include_str!("tests.rs"),
+        include_str!("tests/changes.rs"),
+        include_str!("tests/held.rs"),
+        include_str!("tests/jobs.rs"),
+        include_str!("tests/oauth.rs"),
+        include_str!("tests/rotation.rs"),
+        include_str!("tests/truths.rs"),
+        include_str!("../../../tests/integration/rest.rs"),
+    ];
+    let named = crate::connectors::rehearsal::truths_in(page);
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        let head = format!("fn {name}()");
+        assert!(tests.iter().any(|file| file.contains(&head)), "{name}");
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{ACCEPT, HeaderValue};
+use http::header::{ACCEPT, HeaderValue, IF_MATCH};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -109,20 +109,29 @@ impl Session<'_> {
         self.send(rendered, request).await
     }
 
-    /// A change, judged by the fields that the request as rendered writes.
+    /// A change, judged by the fields that the request as rendered writes. A server that takes
+    /// changes to a named version only (RFC 6585 §3) is told the one that was read.
     pub(super) async fn change(
         &self,
         change: &Change,
         request: HttpRequest,
-        as_read: Option<&Value>,
+        as_read: &Found,
     ) -> Result<HttpAnswer, Failure> {
         let rendered = RenderedRequest {
             operation: Some(change.operation),
             account: Some(change.account.clone()),
-            writes: render::written(&request, as_read),
+            writes: render::written(&request, Some(&as_read.body)),
             line: request.line(),
         };
-        self.send(rendered, request).await
+        let mut guarded = request.clone();
+        let answer = self.send(rendered.clone(), request).await?;
+        if answer.status == 428
+            && !guarded.headers.contains_key(IF_MATCH)
+            && render::only_at(&mut guarded, as_read.etag.as_deref())
+        {
+            return self.send(rendered, guarded).await;
+        }
+        Ok(answer)
     }
 
     async fn send(
@@ -132,10 +141,9 @@ impl Session<'_> {
     ) -> Result<HttpAnswer, Failure> {
         let accepted = HeaderValue::from_static("application/scim+json, application/json");
         request.headers.insert(ACCEPT, accepted);
-        let permit = self.call.permit(rendered, request).await?;
         self.settings
             .transport
-            .send(permit, self.call.credential)
+            .exchange(self.call, rendered, request)
             .await
     }
 

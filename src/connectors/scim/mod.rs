@@ -14,6 +14,7 @@ mod revoking;
 mod settings;
 mod writing;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -50,7 +51,7 @@ pub(super) fn build(
     clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
     Some(Arc::new(Scim {
-        settings: Settings::read(manifest, table)?,
+        settings: Settings::read(manifest, table, clock)?,
         known: Known::new(Arc::clone(clock)),
     }))
 }
@@ -77,20 +78,28 @@ impl Scim {
 impl Connector for Scim {
     async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure> {
         let session = self.session(call, Operation::List);
-        let pages = listing::pages(&session, "/Users", "").await?;
-        let mut accounts = Vec::with_capacity(pages.resources.len());
-        for user in &pages.resources {
-            accounts.push(resource::account(user, &self.settings.declared)?);
-        }
-        Ok(Listing {
-            accounts,
-            completeness: Completeness {
-                pages_closed: pages.closed,
-                ..Completeness::WHOLE
-            },
+        let mut listing = Listing {
+            accounts: Vec::new(),
+            completeness: Completeness::WHOLE,
             data_age_seconds: 0,
-            method: format!("GET /Users, {} pages", pages.count),
-        })
+            method: String::new(),
+        };
+        let (mut known, mut count) = (BTreeSet::new(), 0);
+        let others = self.settings.list_also.iter().map(String::as_str);
+        for filter in std::iter::once("").chain(others) {
+            let pages = listing::pages(&session, "/Users", filter).await?;
+            listing.completeness.pages_closed &= pages.closed;
+            count += pages.count;
+            for user in &pages.resources {
+                let account = resource::account(user, &self.settings.declared)?;
+                // A filter that is not applied shows everybody again.
+                if known.insert(account.id.clone()) {
+                    listing.accounts.push(account);
+                }
+            }
+        }
+        listing.method = format!("GET /Users, {count} pages");
+        Ok(listing)
     }
 
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
@@ -139,6 +148,8 @@ impl Connector for Scim {
     }
 
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
+        // A token that is still good says nothing about the secret that got it.
+        self.settings.transport.forget(call.credential).await;
         let session = self.session(call, Operation::List);
         let answer = session.get("/Users?startIndex=1&count=1", None).await?;
         // A rotator need not see accounts: being known but not allowed shows that it works.

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::super::contract::{Answered, Change};
-use super::super::http::segment;
+use super::super::http::{HttpAnswer, segment};
 use super::client::{Found, Session};
 use super::resource::{self, GROUP, VALUED, elements, has_member, value_of};
 use super::{classify, render, writing};
@@ -127,37 +127,52 @@ impl OneOf<'_> {
             }));
         }
         let mut found = before;
+        let mut refusal = None;
         for form in forms {
             let mut request = render::patch(&self.path, &form);
             if form.get("value").is_some() {
                 // Nobody may join between the look and this.
                 render::only_at(&mut request, found.etag.as_deref());
             }
-            let answer = self.session.change(self.change, request, None).await?;
+            let answer = self.session.change(self.change, request, &found).await?;
             if classify::no_patch(&answer) {
                 return Ok(Rung::NoPatch(found));
             }
-            if answer.status == 412 {
-                return Err(classify::stale("it was changed by someone else meanwhile"));
-            }
-            if !answer.is_success() {
-                let failure = classify::failure(&answer);
-                // 400 may mean the form and not the matter.
-                if answer.status != 400 || failure.class == FailureClass::Unsupported {
-                    return Err(failure);
-                }
-            }
+            refusal = self.refusal(&answer)?;
             // 202: it is still to happen, so still being there says nothing (RFC 9967).
             let pending = answer.status == 202;
             match self.read().await? {
                 Some(after) if self.is_in(&after.body) && !pending => found = after,
+                Some(_) | None if refusal.is_some() => return Ok(Rung::Taken(Answered::Absent)),
                 Some(_) | None => return Ok(Rung::Taken(Answered::Accepted)),
             }
-            if !answer.is_success() && found.etag.is_none() {
-                return Err(classify::failure(&answer));
+            if let Some(refusal) = refusal.take_if(|_| answer.status != 400) {
+                return Err(refusal);
             }
         }
-        Ok(Rung::Still(found))
+        match refusal {
+            // Nothing but a version makes the last rung safe.
+            Some(refusal) if found.etag.is_none() => Err(refusal),
+            Some(_) | None => Ok(Rung::Still(found)),
+        }
+    }
+
+    /// A refusal that another look or another form may get over: 400 may mean the form and not the
+    /// matter, and what is gone already is answered 404 by some servers and 500 by others.
+    fn refusal(&self, answer: &HttpAnswer) -> Result<Option<Failure>, Failure> {
+        if answer.is_success() {
+            return Ok(None);
+        }
+        if answer.status == 412 {
+            return Err(classify::stale("it was changed by someone else meanwhile"));
+        }
+        let failure = classify::failure(answer);
+        if failure.class == FailureClass::Unsupported
+            || !matches!(answer.status, 400 | 404 | 410 | 500)
+        {
+            return Err(failure);
+        }
+        Ok(Some(failure))
     }
 
     async fn read(&self) -> Result<Option<Found>, Failure> {

@@ -1,15 +1,16 @@
 //! The `[scim]` table of a manifest.
 //!
-//! Owns its keys beyond those of every HTTP kind: page size, whether the target has groups, and how
-//! a member is removed. Checks that the approved fields fit what the operations will write.
+//! Owns its keys beyond those of every HTTP kind: page size, further listings, whether the target has
+//! groups, and how a member is removed. Checks that the approved fields fit what the operations will write.
 
 use std::sync::Arc;
 
-use super::super::http::Transport;
+use super::super::http::{Transport, WORKERS};
 use super::super::http_secrets::TokenEndpoint;
 use super::super::manifest::Manifest;
 use crate::document::Table;
 use crate::domain::access::Operation;
+use crate::domain::time::Clock;
 
 /// What the owner said about the target.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Settings {
     pub(super) transport: Arc<Transport>,
     /// How many resources are asked for at once; a target may serve fewer.
     pub(super) page_size: u64,
+    /// Filters of further listings, for a target that leaves some users out of its list.
+    pub(super) list_also: Vec<String>,
     /// False when the target has no `/Groups`.
     pub(super) groups: bool,
     /// True when the target takes the removal of one member only as a value list, and is known not
@@ -29,14 +32,28 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn read(manifest: &Manifest, table: &Table<'_>) -> Option<Self> {
-        let transport = Transport::read(table, manifest).map(Arc::new);
+    pub(super) fn read(
+        manifest: &Manifest,
+        table: &Table<'_>,
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Self> {
+        let transport = Transport::read(table, manifest, WORKERS, clock).map(Arc::new);
         let page_size = table
             .integer("page_size", 1..=10_000)
             .map_or(200, |item| item.value.unsigned_abs());
+        let list_also = table.strings("list_also");
+        for filter in &list_also {
+            if filter.value.trim().is_empty() {
+                table.report(
+                    filter.line,
+                    "a filter of `list_also` is empty",
+                    "write a filter such as \"active eq false\"",
+                );
+            }
+        }
         let groups = table.boolean("groups").is_none_or(|item| item.value);
         let value_removal = read_member_removal(table);
-        let tokens = TokenEndpoint::read(table, manifest, transport.as_ref());
+        let tokens = TokenEndpoint::read(table, manifest, transport.as_ref(), clock);
         for (operation, field) in [
             (Operation::Disable, "active"),
             (Operation::RevokeCredential, "x509Certificates"),
@@ -57,6 +74,7 @@ impl Settings {
         Some(Self {
             transport: transport?,
             page_size,
+            list_also: list_also.into_iter().map(|item| item.value).collect(),
             groups,
             value_removal,
             declared: manifest.expect.fields.clone(),

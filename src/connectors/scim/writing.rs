@@ -32,13 +32,13 @@ pub(super) async fn disable(session: &Session<'_>, change: &Change) -> Result<An
     if session.abilities().await?.patch != Some(false) {
         let operation = json!({ "op": "replace", "path": "active", "value": off });
         let mut answer = session
-            .change(change, render::patch(&path, &operation), None)
+            .change(change, render::patch(&path, &operation), &user)
             .await?;
         if answer.status == 400 {
             // The other spelling of the same (RFC 7644 §3.5.2.3), the only one that some take.
             let operation = json!({ "op": "replace", "value": { "active": off } });
             answer = session
-                .change(change, render::patch(&path, &operation), None)
+                .change(change, render::patch(&path, &operation), &user)
                 .await?;
         }
         if !classify::no_patch(&answer) {
@@ -67,27 +67,26 @@ pub(super) async fn replace(
     if !render::only_at(&mut request, as_read.etag.as_deref()) {
         return Err(classify::no_safe_way(change.operation.as_str()));
     }
-    let answer = session.change(change, request, Some(&as_read.body)).await?;
-    if answer.status == 412 {
-        return Err(classify::stale("it was changed by someone else meanwhile"));
-    }
+    let answer = session.change(change, request, as_read).await?;
     accepted(&answer)
 }
 
 /// Removes the user.
 pub(super) async fn delete(session: &Session<'_>, change: &Change) -> Result<Answered, Failure> {
-    if session.user_for(change).await?.is_none() {
+    let Some(user) = session.user_for(change).await? else {
         return Ok(Answered::Absent);
-    }
+    };
     let path = format!("/Users/{}", segment(change.account.as_str())?);
     let answer = session
-        .change(change, HttpRequest::new(Method::DELETE, path), None)
+        .change(change, HttpRequest::new(Method::DELETE, path), &user)
         .await?;
-    if !matches!(answer.status, 404 | 410) {
+    // Who is gone already is answered 404 by some servers and 500 by others.
+    if !matches!(answer.status, 404 | 410 | 500) {
         return accepted(&answer);
     }
     match session.user(&change.account).await? {
         None => Ok(Answered::Absent),
+        Some(_) if answer.status == 500 => Err(classify::failure(&answer)),
         Some(_) => Err(Failure::new(
             FailureClass::WriteFailure,
             "CB-SCIM-3",
@@ -100,6 +99,8 @@ pub(super) async fn delete(session: &Session<'_>, change: &Change) -> Result<Ans
 pub(super) fn accepted(answer: &HttpAnswer) -> Result<Answered, Failure> {
     if answer.is_success() {
         Ok(Answered::Accepted)
+    } else if answer.status == 412 {
+        Err(classify::stale("it was changed by someone else meanwhile"))
     } else {
         Err(classify::failure(answer))
     }

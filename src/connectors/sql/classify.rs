@@ -4,6 +4,9 @@
 //! changed nothing; after COMMIT was sent the outcome is unknown. Messages of the database are
 //! repeated only where they name objects, not where they could hold values.
 
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
 use crate::domain::access::Operation;
 use crate::domain::outcome::{Failure, FailureClass};
 
@@ -18,11 +21,26 @@ pub enum Phase {
     Commit,
 }
 
+/// `dependent_objects_still_exist`.
+const DEPENDED_UPON: &str = "2BP01";
+
+/// The code of a role that went while it was being changed.
+pub const NO_SUCH_ROLE: &str = "CB-SQL-15";
+
+/// The code of a database that cannot be entered.
+pub const NO_WAY_IN: &str = "CB-SQL-17";
+
 /// The class of an error of the driver.
 pub fn failure(error: &sqlx::Error, phase: Phase) -> Failure {
     if let sqlx::Error::Database(database) = error {
+        if let Some(error) = database.try_downcast_ref::<MySqlDatabaseError>() {
+            return mariadb(error.number(), error.message(), phase);
+        }
         let code = database.code().unwrap_or_default();
+        let postgres = database.try_downcast_ref::<PgDatabaseError>();
+        let detail = postgres.and_then(PgDatabaseError::detail);
         return match code.len() {
+            5 if code == DEPENDED_UPON => still_depended_upon(database.message(), detail),
             5 => sqlstate(&code, database.message(), phase),
             _ => sqlite(&code, database.message()),
         };
@@ -65,6 +83,8 @@ fn sqlstate(code: &str, message: &str, phase: Phase) -> Failure {
         ("42501", _) => (FailureClass::Refused, "CB-SQL-3", told),
         ("55P03" | "57014", _) | (_, "53") => (FailureClass::RateLimited, "CB-SQL-4", kept),
         ("40001" | "40P01", _) => (FailureClass::WriteFailure, "CB-SQL-7", kept),
+        // undefined_object: for a role, somebody else was faster.
+        ("42704", _) => (FailureClass::Drifted, NO_SUCH_ROLE, told),
         (_, "0A" | "3D" | "3F" | "42") => (FailureClass::Drifted, "CB-SQL-5", told),
         (_, "22") if phase == Phase::Statement => (FailureClass::Drifted, "CB-SQL-5", kept),
         _ => (FailureClass::WriteFailure, "CB-SQL-8", kept),
@@ -84,6 +104,44 @@ fn sqlite(code: &str, message: &str) -> Failure {
         _ => (FailureClass::Drifted, "CB-SQL-5"),
     };
     Failure::new(class, name, told)
+}
+
+/// Error numbers of MariaDB, see "MariaDB Error Codes".
+fn mariadb(number: u16, message: &str, phase: Phase) -> Failure {
+    let told = format!("MariaDB {number}: {message}");
+    let kept = format!("MariaDB {number}");
+    let (class, name, message) = match number {
+        // Access denied, account locked, password expired.
+        1045 | 1251 | 1524 | 1698 | 1820 | 1862 | 4151 if phase == Phase::Connect => {
+            (FailureClass::AuthFailure, "CB-SQL-2", kept)
+        }
+        // The same words once signed in: a role that the writer may not administer.
+        1045 | 1698 => (FailureClass::Refused, "CB-SQL-3", told),
+        // No right to the schema, table, column, routine or statement.
+        1044 | 1095 | 1142 | 1143 | 1227 | 1290 | 1370 | 1410 => {
+            (FailureClass::Refused, "CB-SQL-3", told)
+        }
+        1040 | 1203 | 1205 | 1226 | 1969 => (FailureClass::RateLimited, "CB-SQL-4", kept),
+        1053 | 1152 | 1158..=1161 | 1927 if phase == Phase::Commit => return lost_commit(),
+        1053 | 1152 | 1158..=1161 | 1927 => (FailureClass::Unreachable, "CB-SQL-1", told),
+        1213 => (FailureClass::WriteFailure, "CB-SQL-7", kept),
+        // No such grant, no such account or role.
+        1133 | 1141 | 1147 | 1396 | 1403 | 1959 | 1971 => {
+            (FailureClass::Drifted, NO_SUCH_ROLE, told)
+        }
+        1054 | 1064 | 1109 | 1146 | 1193 | 1305 => (FailureClass::Drifted, "CB-SQL-5", told),
+        _ => (FailureClass::WriteFailure, "CB-SQL-8", told),
+    };
+    Failure::new(class, name, message)
+}
+
+/// The credential has no name to sign in with.
+pub fn nameless() -> Failure {
+    Failure::new(
+        FailureClass::AuthFailure,
+        "CB-SQL-2",
+        "the credential names no database role",
+    )
 }
 
 fn lost_commit() -> Failure {
@@ -141,6 +199,71 @@ pub fn without_effect(operation: Operation) -> Failure {
     )
 }
 
+/// Objects or grants of others depend on what should go; the server says which (its DETAIL).
+fn still_depended_upon(message: &str, detail: Option<&str>) -> Failure {
+    let detail = detail
+        .unwrap_or("it does not say which")
+        .replace('\n', "; ");
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-14",
+        format!("{message}: {detail}"),
+    )
+}
+
+/// The role is not among those that the connector may change.
+pub fn out_of_bounds(login: &str, why: &str) -> Failure {
+    Failure::new(
+        FailureClass::Refused,
+        "CB-SQL-13",
+        format!("the role {login:?} {why}; nothing was changed"),
+    )
+}
+
+/// What a change should have taken, or what keeps it from being done, is still there.
+pub fn still_there(left: &str, immediate: bool) -> Failure {
+    let then = if immediate { "" } else { "; rolled back" };
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-11",
+        format!("this is still there: {left}{then}"),
+    )
+}
+
+/// Sessions are there that should not be.
+pub fn sessions_left(sessions: u64) -> Failure {
+    Failure::new(
+        FailureClass::WriteFailure,
+        "CB-SQL-16",
+        format!("{sessions} sessions of the role are live, and a session outlives its role"),
+    )
+}
+
+/// A database that holds something of the role cannot be entered. That the same credential works
+/// elsewhere says that it is a right that is missing and not the credential that is wrong.
+pub fn no_way_in(database: &str, cause: &Failure) -> Failure {
+    let class = match cause.class {
+        FailureClass::AuthFailure | FailureClass::Drifted => FailureClass::Refused,
+        class => class,
+    };
+    Failure::new(
+        class,
+        NO_WAY_IN,
+        format!(
+            "database {database:?} holds something of the role and cannot be entered: {}",
+            cause.message
+        ),
+    )
+}
+
+/// The failure of one database, named.
+pub fn within(database: &str, failure: Failure) -> Failure {
+    Failure {
+        message: format!("in database {database:?}: {}", failure.message),
+        ..failure
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +288,23 @@ mod tests {
         ] {
             assert_eq!(class(code, Phase::Statement), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn each_number_of_mariadb_has_its_fate() {
+        let class = |number, phase| mariadb(number, "", phase).class;
+        for (number, expected) in [
+            (1142, FailureClass::Refused),
+            (1698, FailureClass::Refused),
+            (1205, FailureClass::RateLimited),
+            (1396, FailureClass::Drifted),
+            (1927, FailureClass::Unreachable),
+        ] {
+            assert_eq!(class(number, Phase::Statement), expected, "{number}");
+        }
+        assert_eq!(class(1045, Phase::Connect), FailureClass::AuthFailure);
+        assert_eq!(class(1698, Phase::Connect), FailureClass::AuthFailure);
+        assert_eq!(class(1927, Phase::Commit), FailureClass::UnknownOutcome);
     }
 
     #[test]

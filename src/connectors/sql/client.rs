@@ -12,11 +12,12 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::classify::{self, Phase};
 use super::link::Link;
+use super::password;
+use super::place::{Place, Target};
 use super::render::{Batch, Bound, Edit, Row};
-use super::scram;
-use super::settings::{Settings, Target};
+use super::roles::Task;
 use crate::connectors::{Credential, Permit};
-use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::outcome::Failure;
 use crate::domain::verdict::CredentialRole;
 
 /// Idle connections kept for each target; more calls than this open their own.
@@ -25,7 +26,7 @@ const KEPT: usize = 8;
 /// Signs in and keeps what is idle.
 #[derive(Debug)]
 pub struct Client {
-    settings: Settings,
+    place: Place,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -61,22 +62,22 @@ pub enum Written {
 pub struct SetPassword {
     /// The role's name.
     pub role: String,
-    /// `SCRAM-SHA-256$…`: the server never sees the password itself.
+    /// What the server keeps instead of the password, which it never sees itself.
     pub verifier: String,
 }
 
 impl Client {
     /// A client without connections.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(place: Place) -> Self {
         Self {
-            settings,
+            place,
             idle: Mutex::default(),
         }
     }
 
-    /// How the database is asked.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// Where the database is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Runs reads in one read-only snapshot.
@@ -101,7 +102,7 @@ impl Client {
         credential: &Credential,
         permit: Permit<Batch>,
     ) -> Result<Seen, Failure> {
-        let link = self.connect(credential).await?;
+        let link = self.connect(credential, None).await?;
         self.read_over(link, credential, permit).await
     }
 
@@ -113,7 +114,7 @@ impl Client {
     ) -> Result<Seen, Failure> {
         let Batch(statements) = permit.into_inner();
         let independent = credential.role == CredentialRole::Verifier;
-        link.begin_reading(&self.settings, independent).await?;
+        link.begin_reading(&self.place, independent).await?;
         let mut rows = Vec::new();
         for bound in &statements {
             rows.push(link.fetch(bound).await?);
@@ -138,7 +139,7 @@ impl Client {
     ) -> Result<Written, Failure> {
         let edit = permit.into_inner();
         let mut link = self.take(credential).await?;
-        link.begin_writing(&self.settings).await?;
+        link.begin_writing(&self.place).await?;
         let outcome = match attempt(&mut link, &edit).await {
             Ok(Written::Committed) => {
                 link.commit().await?;
@@ -153,6 +154,42 @@ impl Client {
         outcome
     }
 
+    /// Changes one role within one database, in one transaction.
+    ///
+    /// # Errors
+    /// As `classify` says; `unknown_outcome` only after COMMIT was sent.
+    pub async fn perform(
+        &self,
+        credential: &Credential,
+        permit: Permit<Task>,
+    ) -> Result<Written, Failure> {
+        let task = permit.into_inner();
+        let mut link = match &task.database {
+            None => self.take(credential).await?,
+            Some(database) => self
+                .connect(credential, Some(database))
+                .await
+                .map_err(|failure| classify::no_way_in(database, &failure))?,
+        };
+        link.begin_writing(&self.place).await?;
+        let outcome = match task.attempt(&mut link).await {
+            Ok(Written::Committed) => {
+                link.commit().await?;
+                Ok(Written::Committed)
+            }
+            other => {
+                link.roll_back().await?;
+                other
+            }
+        };
+        if task.database.is_none() {
+            self.give(credential, link);
+        } else {
+            link.close().await;
+        }
+        outcome
+    }
+
     /// Sets the password of a database role; the old one is dead from then on.
     ///
     /// # Errors
@@ -163,8 +200,11 @@ impl Client {
         permit: Permit<SetPassword>,
     ) -> Result<(), Failure> {
         let order = permit.into_inner();
-        let mut link = self.connect(credential).await?;
-        link.begin_writing(&self.settings).await?;
+        let mut link = self.connect(credential, None).await?;
+        link.begin_writing(&self.place).await?;
+        if let Target::Mariadb(_) = self.place.target {
+            return password::set_in_mariadb(&mut link, &order).await;
+        }
         link.hush().await?;
         let role = order.role.replace('"', "\"\"");
         let text = format!("ALTER ROLE \"{role}\" PASSWORD '{}'", order.verifier);
@@ -179,7 +219,7 @@ impl Client {
                 return Ok(link);
             }
         }
-        self.connect(credential).await
+        self.connect(credential, None).await
     }
 
     fn pop(&self, credential: &Credential) -> Option<Link> {
@@ -201,30 +241,45 @@ impl Client {
         }
     }
 
-    async fn connect(&self, credential: &Credential) -> Result<Link, Failure> {
+    /// A new connection, to another database of the server than the address names if so wished.
+    async fn connect(
+        &self,
+        credential: &Credential,
+        database: Option<&str>,
+    ) -> Result<Link, Failure> {
         let failed = |error: sqlx::Error| classify::failure(&error, Phase::Connect);
-        match &self.settings.target {
+        match &self.place.target {
             Target::Postgres(options) => {
                 let Some(username) = &credential.username else {
-                    return Err(Failure::new(
-                        FailureClass::AuthFailure,
-                        "CB-SQL-2",
-                        "the credential names no database role",
-                    ));
+                    return Err(classify::nameless());
                 };
-                let options = options
+                let mut options = options
                     .as_ref()
                     .clone()
                     .username(username)
                     .password(credential.secret.expose_secret());
+                if let Some(database) = database {
+                    options = options.database(database);
+                }
                 let link = sqlx::PgConnection::connect_with(&options).await;
                 Ok(Link::Postgres(link.map_err(failed)?))
+            }
+            Target::Mariadb(options) => {
+                let Some(username) = &credential.username else {
+                    return Err(classify::nameless());
+                };
+                let options = options.as_ref().clone();
+                let options = options
+                    .username(username)
+                    .password(credential.secret.expose_secret());
+                let link = sqlx::MySqlConnection::connect_with(&options).await;
+                Ok(Link::Mariadb(Box::new(link.map_err(failed)?)))
             }
             Target::Sqlite(options) => {
                 let options = options
                     .as_ref()
                     .clone()
-                    .busy_timeout(self.settings.lock_timeout)
+                    .busy_timeout(self.place.lock_timeout)
                     .read_only(credential.role != CredentialRole::Writer);
                 Ok(Link::Sqlite(options.connect().await.map_err(failed)?))
             }
@@ -255,19 +310,6 @@ async fn attempt(link: &mut Link, edit: &Edit) -> Result<Written, Failure> {
         ));
     }
     Ok(Written::Committed)
-}
-
-impl SetPassword {
-    /// For this role and password.
-    ///
-    /// # Errors
-    /// `drifted` when the system has no randomness for the salt.
-    pub fn new(role: &str, password: &str) -> Result<Self, Failure> {
-        Ok(Self {
-            role: role.to_owned(),
-            verifier: scram::verifier(password)?,
-        })
-    }
 }
 
 impl Bound {

@@ -4,6 +4,7 @@
 //! type, how a row becomes text. Types are taken from the database, so that `:account` can stand
 //! for a number, a UUID or text without a cast in the manifest.
 
+use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlRow};
 use sqlx::postgres::{PgArguments, PgConnection, PgTypeInfo, PgTypeKind};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{
@@ -12,8 +13,8 @@ use sqlx::{
 };
 
 use super::classify::{self, Phase};
+use super::place::Place;
 use super::render::{Bound, Row};
-use super::settings::Settings;
 use crate::domain::outcome::Failure;
 
 /// An open connection.
@@ -21,6 +22,8 @@ use crate::domain::outcome::Failure;
 pub enum Link {
     /// To a PostgreSQL server.
     Postgres(PgConnection),
+    /// To a MariaDB server.
+    Mariadb(Box<MySqlConnection>),
     /// To a SQLite file.
     Sqlite(SqliteConnection),
 }
@@ -30,41 +33,53 @@ impl Link {
     pub async fn answers(&mut self) -> bool {
         match self {
             Self::Postgres(link) => link.ping().await.is_ok(),
+            Self::Mariadb(link) => link.ping().await.is_ok(),
             Self::Sqlite(link) => link.ping().await.is_ok(),
+        }
+    }
+
+    /// Says good-bye; that it is not heard is no loss.
+    pub async fn close(self) {
+        let said = match self {
+            Self::Postgres(link) => link.close().await,
+            Self::Mariadb(link) => link.close().await,
+            Self::Sqlite(link) => link.close().await,
+        };
+        if let Err(error) = said {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a connection was not closed well"
+            );
         }
     }
 
     /// Begins a snapshot in which nothing can be written. An independent reader would rather be
     /// refused than silently see a part: row-level security then is an error, not a filter.
-    pub async fn begin_reading(
-        &mut self,
-        settings: &Settings,
-        independent: bool,
-    ) -> Result<(), Failure> {
+    pub async fn begin_reading(&mut self, place: &Place, independent: bool) -> Result<(), Failure> {
         let text = match self {
             Self::Postgres(_) => format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}{}",
-                bounds(settings),
+                bounds(place),
                 if independent {
                     "; SET LOCAL row_security = off"
                 } else {
                     ""
                 }
             ),
+            Self::Mariadb(_) => format!("{}; START TRANSACTION READ ONLY", mariadb_bounds(place)),
             Self::Sqlite(_) => "BEGIN DEFERRED".to_owned(),
         };
         self.run(text, Phase::Statement).await
     }
 
     /// Begins a transaction in which a row that another one changed meanwhile is an error.
-    pub async fn begin_writing(&mut self, settings: &Settings) -> Result<(), Failure> {
+    pub async fn begin_writing(&mut self, place: &Place) -> Result<(), Failure> {
         let text = match self {
             Self::Postgres(_) => {
-                format!(
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ; {}",
-                    bounds(settings)
-                )
+                format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {}", bounds(place))
             }
+            // What changes accounts there commits by itself.
+            Self::Mariadb(_) => mariadb_bounds(place),
             Self::Sqlite(_) => "BEGIN IMMEDIATE".to_owned(),
         };
         self.run(text, Phase::Statement).await
@@ -102,6 +117,7 @@ impl Link {
         let query = sqlx::raw_sql(AssertSqlSafe(text));
         let result = match self {
             Self::Postgres(link) => query.execute(link).await.map(drop),
+            Self::Mariadb(link) => query.execute(&mut **link).await.map(drop),
             Self::Sqlite(link) => query.execute(link).await.map(drop),
         };
         result.map_err(|error| classify::failure(&error, phase))
@@ -124,6 +140,11 @@ impl Link {
                 };
                 rows.iter().map(row).collect()
             }
+            Self::Mariadb(link) => {
+                let rows = mariadb_query(bound).fetch_all(&mut **link).await;
+                let rows = rows.map_err(|error| classify::failure(&error, Phase::Statement))?;
+                rows.iter().map(from_mariadb).collect()
+            }
             Self::Sqlite(link) => {
                 let rows = sqlite_query(bound).fetch_all(link).await;
                 let rows = rows.map_err(|error| classify::failure(&error, Phase::Statement))?;
@@ -140,6 +161,9 @@ impl Link {
                 let done = statement.query_with(values).execute(link).await;
                 done.map(|done| done.rows_affected())
             }
+            Self::Mariadb(_) => {
+                return Err(classify::drifted("a row of MariaDB is never written"));
+            }
             Self::Sqlite(link) => {
                 let done = sqlite_query(bound).execute(link).await;
                 done.map(|done| done.rows_affected())
@@ -150,7 +174,7 @@ impl Link {
 
     /// How far a replica lags behind its primary; a replica that cannot tell is infinitely old.
     pub async fn lag_seconds(&mut self) -> Result<u64, Failure> {
-        if matches!(self, Self::Sqlite(_)) {
+        if !matches!(self, Self::Postgres(_)) {
             return Ok(0);
         }
         let question = Bound::plain(
@@ -168,12 +192,22 @@ impl Link {
 }
 
 /// Time limits of one transaction. LOCAL, so that a pooler between us and the server keeps nothing.
-fn bounds(settings: &Settings) -> String {
-    let statement = settings.statement_timeout.as_millis();
-    let lock = settings.lock_timeout.as_millis();
+fn bounds(place: &Place) -> String {
+    let statement = place.statement_timeout.as_millis();
+    let lock = place.lock_timeout.as_millis();
     format!(
         "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
          SET LOCAL idle_in_transaction_session_timeout = {statement}"
+    )
+}
+
+/// The same for a MariaDB session. Without modes, backslashes escape as `QUOTE` writes them.
+fn mariadb_bounds(place: &Place) -> String {
+    let statement = place.statement_timeout.as_secs();
+    let lock = place.lock_timeout.as_secs();
+    format!(
+        "SET SESSION sql_mode = '', max_statement_time = {statement}, \
+         lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {lock}"
     )
 }
 
@@ -308,6 +342,24 @@ fn sqlite_query(
     let query = sqlx::query(AssertSqlSafe(bound.sql.clone()));
     let values = bound.values.iter().cloned();
     values.fold(query, sqlx::query::Query::bind)
+}
+
+fn mariadb_query(bound: &Bound) -> sqlx::query::Query<'static, MySql, MySqlArguments> {
+    let query = sqlx::query(AssertSqlSafe(bound.sql.clone()));
+    let values = bound.values.iter().cloned();
+    values.fold(query, sqlx::query::Query::bind)
+}
+
+/// Every column of our reads comes as text.
+fn from_mariadb(row: &MySqlRow) -> Result<Row, Failure> {
+    let mut read = Row::new();
+    for (i, column) in row.columns().iter().enumerate() {
+        let value: Option<String> = row
+            .try_get_unchecked(i)
+            .map_err(|error| classify::failure(&error, Phase::Statement))?;
+        read.insert(column.name().to_owned(), value);
+    }
+    Ok(read)
 }
 
 fn from_sqlite(row: &SqliteRow) -> Result<Row, Failure> {

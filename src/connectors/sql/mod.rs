@@ -1,14 +1,17 @@
-//! Connector kind `sql`: an application's access table in PostgreSQL or SQLite.
+//! Connector kind `sql`: an application's access table, or the database's own roles (`roles`).
 //!
-//! Owns the calls. The statements stand in the manifest, with bound parameters; each write is one
-//! short transaction that asserts the account's login and the number of rows touched. Rotation
-//! (`choose`) sets the password of a database role with the rotator's credential: the role has one
-//! password at a time, so setting the new one retires the old one, and nothing is left to retire.
+//! Owns which of the two it is, and the calls to an access table. Its statements stand in the
+//! manifest, with bound parameters; each write is one short transaction that asserts the account's
+//! login and the number of rows touched.
 
 mod classify;
 mod client;
 mod link;
+mod password;
+mod place;
+mod powers;
 mod render;
+mod roles;
 mod scram;
 mod settings;
 mod statement;
@@ -17,15 +20,13 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret;
 
 use super::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
-    RenderedRequest, unsupported,
+    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Powers,
+    Reading,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, Operation};
@@ -33,7 +34,8 @@ use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
 use crate::domain::verdict::{Completeness, CredentialRole};
-use client::{Client, Seen, SetPassword, Written};
+use client::{Client, Seen, Written};
+use place::Place;
 use render::{Part, Row};
 use settings::Settings;
 
@@ -46,9 +48,14 @@ pub fn build(
     table: &Table<'_>,
     _clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
-    let settings = Settings::read(table, manifest)?;
+    let place = Place::read(table, manifest);
+    if table.has("roles") {
+        return roles::build(manifest, table, place);
+    }
+    let settings = Settings::read(table, manifest, place.as_ref());
     Some(Arc::new(SqlConnector {
-        client: Client::new(settings),
+        client: Client::new(place?),
+        settings: settings?,
     }))
 }
 
@@ -56,6 +63,7 @@ pub fn build(
 #[derive(Debug)]
 struct SqlConnector {
     client: Client,
+    settings: Settings,
 }
 
 impl SqlConnector {
@@ -65,7 +73,7 @@ impl SqlConnector {
         call: &Call<'_>,
         id: &AccountId,
     ) -> Result<(Option<Account>, Seen), Failure> {
-        let settings = self.client.settings();
+        let settings = &self.settings;
         let (rendered, batch, order) = render::reading(settings, id);
         let permit = call.permit(rendered, batch).await?;
         let mut seen = self.client.read(call.credential, permit).await?;
@@ -74,7 +82,7 @@ impl SqlConnector {
             match part {
                 Part::Account => {
                     seen.rows.push(rows.clone());
-                    found = one(settings, id, rows)?;
+                    found = render::one(&settings.shape, id, rows)?;
                 }
                 Part::Entitlements => {
                     if let Some(account) = &mut found {
@@ -93,11 +101,9 @@ impl SqlConnector {
     }
 
     fn completeness(&self, rows: &[Vec<Row>]) -> Completeness {
-        let settings = self.client.settings();
+        let shape = &self.settings.shape;
         Completeness {
-            fields_present: rows
-                .iter()
-                .all(|rows| render::fields_present(settings, rows)),
+            fields_present: rows.iter().all(|rows| render::fields_present(shape, rows)),
             ..Completeness::WHOLE
         }
     }
@@ -121,13 +127,13 @@ impl SqlConnector {
 #[async_trait]
 impl Connector for SqlConnector {
     async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure> {
-        let settings = self.client.settings();
+        let settings = &self.settings;
         let (rendered, batch) = render::listing(settings);
         let permit = call.permit(rendered, batch).await?;
         let mut seen = self.client.read(call.credential, permit).await?;
         let completeness = self.completeness(&seen.rows);
         let rows = std::mem::take(&mut seen.rows).into_iter().flatten();
-        let accounts = rows.map(|row| render::account(settings, row));
+        let accounts = rows.map(|row| render::account(&settings.shape, row));
         Ok(Listing {
             accounts: accounts.collect::<Result<_, _>>()?,
             completeness,
@@ -147,7 +153,7 @@ impl Connector for SqlConnector {
     }
 
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
-        let (rendered, edit) = render::writing(self.client.settings(), change)?;
+        let (rendered, edit) = render::writing(&self.settings, change)?;
         let permit = call.permit(rendered, edit).await?;
         match self.client.write(call.credential, permit).await? {
             Written::Committed => Ok(Answered::Accepted),
@@ -157,9 +163,7 @@ impl Connector for SqlConnector {
 
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
         let (rendered, batch) = match call.credential.role {
-            CredentialRole::Writer | CredentialRole::Verifier => {
-                render::trial(self.client.settings())
-            }
+            CredentialRole::Writer | CredentialRole::Verifier => render::trial(&self.settings),
             // The rotator may hold no grant on the table.
             CredentialRole::Rotator => render::knock(),
         };
@@ -170,24 +174,13 @@ impl Connector for SqlConnector {
             .map(drop)
     }
 
+    async fn powers(&self, call: &Call<'_>) -> Result<Option<Powers>, Failure> {
+        let need = self.settings.need(call.credential.role);
+        powers::judge(&self.client, call, &need).await
+    }
+
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
-        let role = self.client.settings().roles.get(&order.role);
-        let (Some(role), Some(chosen)) = (role, &order.chosen) else {
-            return Err(unsupported("mint a password that we do not choose"));
-        };
-        let set = SetPassword::new(role, chosen.expose_secret())?;
-        let rendered = RenderedRequest {
-            operation: None,
-            account: None,
-            writes: BTreeSet::new(),
-            line: format!("ALTER ROLE {role} PASSWORD"),
-        };
-        let permit = call.permit(rendered, set).await?;
-        self.client.set_password(call.credential, permit).await?;
-        Ok(Minted {
-            remote_ref: None,
-            secret: chosen.clone(),
-        })
+        password::mint(&self.client, call, order).await
     }
 
     async fn minted(
@@ -208,19 +201,4 @@ impl Connector for SqlConnector {
         // The old password died when the new one was set.
         Ok(())
     }
-}
-
-/// The account among `rows`, which may be one at most.
-fn one(settings: &Settings, id: &AccountId, rows: Vec<Row>) -> Result<Option<Account>, Failure> {
-    if rows.len() > 1 {
-        return Err(classify::several_rows(rows.len()));
-    }
-    let Some(row) = rows.into_iter().next() else {
-        return Ok(None);
-    };
-    let account = render::account(settings, row)?;
-    if account.id != *id {
-        return Err(classify::drifted("`read` answered with another id"));
-    }
-    Ok(Some(account))
 }

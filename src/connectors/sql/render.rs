@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::classify;
-use super::settings::Settings;
+use super::settings::{Settings, Shape};
 use super::statement::{Parameter, Statement};
 use crate::connectors::{Change, RenderedRequest, unsupported};
 use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind, Operation};
@@ -137,7 +137,12 @@ pub fn writing(settings: &Settings, change: &Change) -> Result<(RenderedRequest,
     Ok((rendered, edit))
 }
 
-fn read_request(operation: Operation, account: Option<&AccountId>, line: &str) -> RenderedRequest {
+/// A rendered request that writes nothing.
+pub fn read_request(
+    operation: Operation,
+    account: Option<&AccountId>,
+    line: &str,
+) -> RenderedRequest {
     RenderedRequest {
         operation: Some(operation),
         account: account.cloned(),
@@ -158,12 +163,30 @@ fn bind(statement: &Statement, account: &AccountId, login: &str, entitlement: &s
     }
 }
 
+/// The account among `rows`, which may be one at most.
+///
+/// # Errors
+/// `ambiguous` for several rows, `drifted` as below.
+pub fn one(shape: &Shape, id: &AccountId, rows: Vec<Row>) -> Result<Option<Account>, Failure> {
+    if rows.len() > 1 {
+        return Err(classify::several_rows(rows.len()));
+    }
+    let Some(row) = rows.into_iter().next() else {
+        return Ok(None);
+    };
+    let account = account(shape, row)?;
+    if account.id != *id {
+        return Err(classify::drifted("`read` answered with another id"));
+    }
+    Ok(Some(account))
+}
+
 /// An account from its row.
 ///
 /// # Errors
 /// `drifted` when a column is missing or a value has no declared meaning.
-pub fn account(settings: &Settings, mut row: Row) -> Result<Account, Failure> {
-    for field in &settings.fields {
+pub fn account(shape: &Shape, mut row: Row) -> Result<Account, Failure> {
+    for field in &shape.fields {
         if !row.contains_key(field) {
             return Err(classify::drifted(format!(
                 "the column `{field}` is missing"
@@ -174,7 +197,7 @@ pub fn account(settings: &Settings, mut row: Row) -> Result<Account, Failure> {
     let login = required(&mut row, "login")?;
     let state = match row.remove("state") {
         None => AccountState::NotTold,
-        Some(Some(value)) => *settings
+        Some(Some(value)) => *shape
             .states
             .get(&value.to_lowercase())
             .ok_or_else(|| classify::drifted("the column `state` holds an undeclared value"))?,
@@ -201,9 +224,9 @@ pub fn account(settings: &Settings, mut row: Row) -> Result<Account, Failure> {
 }
 
 /// True when no declared column of any row is NULL.
-pub fn fields_present(settings: &Settings, rows: &[Row]) -> bool {
+pub fn fields_present(shape: &Shape, rows: &[Row]) -> bool {
     let shown = |row: &Row| {
-        let mut fields = settings.fields.iter();
+        let mut fields = shape.fields.iter();
         fields.all(|field| row.get(field).is_some_and(Option::is_some))
     };
     rows.iter().all(shown)
@@ -248,7 +271,11 @@ pub fn sessions(rows: Vec<Row>) -> Result<u64, Failure> {
         .ok_or_else(|| classify::drifted("the column `sessions` is no number"))
 }
 
-fn required(row: &mut Row, column: &str) -> Result<String, Failure> {
+/// The text in a column that must be there and hold something.
+///
+/// # Errors
+/// `drifted` as above.
+pub fn required(row: &mut Row, column: &str) -> Result<String, Failure> {
     match row.remove(column) {
         Some(Some(value)) if !value.is_empty() => Ok(value),
         Some(_) => Err(classify::drifted(format!("the column `{column}` is empty"))),

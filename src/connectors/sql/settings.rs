@@ -1,29 +1,22 @@
-//! The `[sql]` table of a manifest: where the database is and which statements stand for what.
+//! The `[sql]` table of a manifest with an access table: which statements stand for what.
 //!
 //! Owns the reading and checking of the table; every fault is reported with its line. Columns are
 //! mapped by name in the SELECT itself: `id` and `login` must be there, `state`, `display_name` and
 //! `privileged` may be, every other column is an attribute. Opens no connection.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::sqlite::SqliteConnectOptions;
-
+use super::place::{Place, Target};
+use super::powers::Need;
 use super::statement::{Dialect, Parameter, Statement};
 use crate::connectors::Manifest;
 use crate::document::{Item, Table};
 use crate::domain::access::{AccountState, Operation};
-use crate::domain::rotation::Strategy;
 use crate::domain::verdict::CredentialRole;
 
-/// How the database is reached and asked.
+/// How an access table is asked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where it is.
-    pub target: Target,
     /// All accounts.
     pub list: Statement,
     /// One account, by `:account`.
@@ -34,25 +27,17 @@ pub struct Settings {
     pub sessions: Option<Statement>,
     /// What each operation runs.
     pub writes: BTreeMap<Operation, Write>,
+    /// What a row of an account must look like.
+    pub shape: Shape,
+}
+
+/// What the rows of accounts must look like.
+#[derive(Debug, Clone)]
+pub struct Shape {
     /// Values of the column `state`, in lower case.
     pub states: BTreeMap<String, AccountState>,
     /// Columns that every account must show.
     pub fields: Vec<String>,
-    /// Database roles whose passwords rotation sets.
-    pub roles: BTreeMap<CredentialRole, String>,
-    /// Longest run of one statement.
-    pub statement_timeout: Duration,
-    /// Longest wait for a lock of another transaction.
-    pub lock_timeout: Duration,
-}
-
-/// Where the database is. Neither holds a password.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// A PostgreSQL server.
-    Postgres(Box<PgConnectOptions>),
-    /// A SQLite file.
-    Sqlite(Box<SqliteConnectOptions>),
 }
 
 /// One writing statement.
@@ -62,6 +47,8 @@ pub struct Write {
     pub statement: Statement,
     /// Most rows that it may touch.
     pub max_rows: u64,
+    /// `table.column` or `table.*`: what the statement itself touches.
+    pub touches: BTreeSet<String>,
 }
 
 /// Writing operations and what their WHERE must pin.
@@ -80,16 +67,20 @@ const WRITES: [(Operation, &[Parameter]); 5] = [
 ];
 
 impl Settings {
-    /// Reads the table; problems go into the document.
-    pub fn read(table: &Table<'_>, manifest: &Manifest) -> Option<Self> {
-        let target = table
-            .required_string("url")
-            .and_then(|url| read_target(table, &url));
+    /// Reads the statements; problems go into the document.
+    pub fn read(table: &Table<'_>, manifest: &Manifest, place: Option<&Place>) -> Option<Self> {
         // Without a sound address the statements are still checked, as the stricter of the two.
-        let dialect = match target {
+        let dialect = match place.map(|place| &place.target) {
             Some(Target::Sqlite(_)) => Dialect::Sqlite,
-            Some(Target::Postgres(_)) | None => Dialect::Postgres,
+            Some(Target::Postgres(_) | Target::Mariadb(_)) | None => Dialect::Postgres,
         };
+        if let Some(Target::Mariadb(_)) = place.map(|place| &place.target) {
+            table.report(
+                table.line(),
+                "an access table cannot lie in MariaDB",
+                "use [sql.roles] for the server's accounts, PostgreSQL or SQLite for a table",
+            );
+        }
         let reading = |key: &str, wanted: &[Parameter]| {
             let item = table.string(key)?;
             checked(table, key, &item, |text| {
@@ -112,24 +103,40 @@ impl Settings {
             );
         }
         let states = read_states(table);
-        let lock_timeout = table
-            .integer("lock_timeout_seconds", 1..=60)
-            .map_or(2, |item| item.value.unsigned_abs());
         table.finish();
-        let roles = read_roles(table, manifest, target.as_ref());
         Some(Self {
-            target: target?,
             list: list?,
             read: read?,
             entitlements,
             sessions,
             writes,
-            states,
-            fields: manifest.expect.fields.clone(),
-            roles,
-            statement_timeout: Duration::from_secs(manifest.limits.timeout_seconds),
-            lock_timeout: Duration::from_secs(lock_timeout),
+            shape: Shape {
+                states,
+                fields: manifest.expect.fields.clone(),
+            },
         })
+    }
+}
+
+impl Settings {
+    /// What a credential needs to be allowed at the server.
+    pub fn need(&self, role: CredentialRole) -> Need {
+        let touches = self.writes.values().flat_map(|write| write.touches.clone());
+        match role {
+            CredentialRole::Writer => Need {
+                words: BTreeSet::new(),
+                tables: Some(touches.collect()),
+            },
+            CredentialRole::Verifier => Need {
+                words: BTreeSet::new(),
+                tables: Some(BTreeSet::new()),
+            },
+            // It is a member of the roles whose passwords it sets, and so has their rights.
+            CredentialRole::Rotator => Need {
+                words: ["CREATEROLE"].into(),
+                tables: None,
+            },
+        }
     }
 }
 
@@ -150,77 +157,6 @@ fn checked(
             None
         }
     }
-}
-
-fn read_target(table: &Table<'_>, url: &Item<String>) -> Option<Target> {
-    let report = |message: &str, remedy: &str| {
-        // The address itself is not repeated: a password may have been left in it.
-        table.report(
-            url.line,
-            format!("`{}.url` {message}", table.path()),
-            remedy,
-        );
-    };
-    if url.value.starts_with("sqlite:") {
-        let Ok(options) = SqliteConnectOptions::from_str(&url.value) else {
-            report("is not an address", "write sqlite:/path/to/file.db");
-            return None;
-        };
-        if !options.get_filename().is_absolute() {
-            report("is not an absolute path", "write sqlite:/path/to/file.db");
-            return None;
-        }
-        let options = options.create_if_missing(false).disable_statement_logging();
-        return Some(Target::Sqlite(Box::new(options)));
-    }
-    let rest = url
-        .value
-        .strip_prefix("postgres://")
-        .or_else(|| url.value.strip_prefix("postgresql://"));
-    let Some(rest) = rest else {
-        report("has another scheme", "use postgres:// or sqlite:");
-        return None;
-    };
-    let named = ["user=", "password=", "options"];
-    let query = rest.split_once('?').map_or("", |(_, query)| query);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.contains('@') || named.iter().any(|key| query.contains(key)) {
-        report(
-            "names a user, a password or options",
-            "leave them out: they come from the credential",
-        );
-        return None;
-    }
-    if authority.is_empty() && !query.contains("host=") {
-        report("names no host", "write postgres://host:5432/database");
-        return None;
-    }
-    let Ok(options) = PgConnectOptions::from_str(&url.value) else {
-        report("is not an address", "write postgres://host:5432/database");
-        return None;
-    };
-    let near = options.get_socket().is_some()
-        || matches!(
-            options.get_host(),
-            "localhost" | "127.0.0.1" | "::1" | "[::1]"
-        )
-        || options.get_host().starts_with('/');
-    let checked = matches!(
-        options.get_ssl_mode(),
-        PgSslMode::VerifyFull | PgSslMode::VerifyCa
-    );
-    if !near && !checked {
-        report(
-            "goes over the network without checking the server",
-            "add ?sslmode=verify-full",
-        );
-        return None;
-    }
-    let options = options
-        .password("")
-        .application_name("clawback")
-        .disable_statement_logging();
-    Some(Target::Postgres(Box::new(options)))
 }
 
 fn read_writes(
@@ -258,6 +194,7 @@ fn read_writes(
             Statement::writing(text, dialect, pinned)
         });
         if let Some(mut statement) = statement {
+            let touches = statement.writes.clone();
             if operation == Operation::Delete {
                 // In the guard's words the account as a whole, however the statement does it.
                 statement.writes = [crate::connectors::WHOLE_ACCOUNT.to_owned()].into();
@@ -268,6 +205,7 @@ fn read_writes(
                 Write {
                     statement,
                     max_rows,
+                    touches,
                 },
             );
         }
@@ -339,44 +277,4 @@ fn read_states(table: &Table<'_>) -> BTreeMap<String, AccountState> {
         declared.finish();
     }
     states
-}
-
-/// The roles whose passwords may be set: those that are to be rotated by `choose`.
-fn read_roles(
-    table: &Table<'_>,
-    manifest: &Manifest,
-    target: Option<&Target>,
-) -> BTreeMap<CredentialRole, String> {
-    let mut roles = BTreeMap::new();
-    let file = matches!(target, Some(Target::Sqlite(_)));
-    for (role, declared) in &manifest.credentials {
-        let name = role.as_str();
-        if !file && declared.username.is_none() {
-            table.report(
-                table.line(),
-                format!("[credentials.{name}] has no `username`"),
-                "name the database role that it signs in as",
-            );
-        }
-        if !file && !declared.needs_secret() {
-            table.report(
-                table.line(),
-                format!("[credentials.{name}] has no secret, but a server asks for one"),
-                "write where the password lies; `none:` is for SQLite files",
-            );
-        }
-        match (declared.rotation, &declared.username) {
-            (None | Some(Strategy::Delegated), _) => {}
-            (Some(Strategy::Choose), Some(username)) if !file => {
-                roles.insert(*role, username.clone());
-            }
-            (Some(Strategy::Choose), None) if !file => {}
-            (Some(Strategy::Add | Strategy::Choose), _) => table.report(
-                table.line(),
-                format!("the {name} cannot be rotated in this way"),
-                "a PostgreSQL role has one password at a time: use `choose`; a SQLite file has none",
-            ),
-        }
-    }
-    roles
 }

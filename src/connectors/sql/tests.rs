@@ -3,6 +3,8 @@
 //! Owns the traps of access tables: row counts, logins that moved, hostile ids, renamed columns,
 //! answers without effect. PostgreSQL's own traps are in `tests/integration/sql.rs`.
 
+use std::collections::BTreeSet;
+
 use sqlx::{Connection, SqliteConnection};
 
 use super::*;
@@ -64,13 +66,14 @@ struct Shop {
     verifier: Credential,
 }
 
-fn read_settings(text: &str) -> Result<Settings, Problems> {
+fn read_settings(text: &str) -> Result<(Place, Settings), Problems> {
     let document = Document::parse("shop.toml", text).expect("syntax is right");
     let root = document.root();
     let manifest = Manifest::read(&root);
     let table = root.required_table("sql").expect("is there");
-    let settings = Settings::read(&table, &manifest);
-    document.take_problems().or(settings)
+    let place = Place::read(&table, &manifest);
+    let settings = Settings::read(&table, &manifest, place.as_ref());
+    document.take_problems().or(place.zip(settings))
 }
 
 impl Shop {
@@ -78,11 +81,13 @@ impl Shop {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}", directory.path().join("shop.db").display());
         let text = format!("{HEAD}[sql]\nurl = \"{url}\"\n{statements}");
-        let settings = read_settings(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let read = read_settings(&text);
+        let (place, settings) = read.unwrap_or_else(|problems| panic!("{problems}"));
         let shop = Self {
             directory,
             connector: SqlConnector {
-                client: Client::new(settings),
+                client: Client::new(place),
+                settings,
             },
             gate: Recorder::default(),
             writer: credential(CredentialRole::Writer, None, ""),

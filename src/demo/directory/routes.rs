@@ -98,13 +98,15 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
 }
 
 fn resource_answer(status: StatusCode, stored: &Stored, shown: Map<String, Value>) -> Response {
-    let location = shown["meta"]["location"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    // A client that asks for a few attributes gets no `meta` (RFC 7644 section 3.9).
+    let location = shown.get("meta").and_then(|meta| meta["location"].as_str());
+    let location = location.unwrap_or_default().to_owned();
     let mut response = answer(status, &Value::Object(shown));
     let headers = response.headers_mut();
     for (name, value) in [(header::ETAG, stored.etag()), (header::LOCATION, location)] {
+        if value.is_empty() {
+            continue;
+        }
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }

@@ -181,8 +181,18 @@ impl Step<'_> {
 
     /// The state failed: journal, memory for the person, and on.
     pub(super) fn fail(&mut self, name: &StateName, failure: Failure) -> Result<(), Inconsistent> {
+        self.fail_with(name, failure, None)
+    }
+
+    /// The same with what else is known of it.
+    pub(super) fn fail_with(
+        &mut self,
+        name: &StateName,
+        failure: Failure,
+        detail: Option<serde_json::Value>,
+    ) -> Result<(), Inconsistent> {
         let key = OutcomeKey::Failed(failure.class);
-        self.note(name, None, key, Some(failure.clone()), None);
+        self.note(name, None, key, Some(failure.clone()), detail);
         set_failure(&mut self.run_mut().body, Some(failure.clone()));
         self.outcome(name, key, Some(&failure))
     }

@@ -15,6 +15,7 @@ pub use settle::settle;
 pub use spawn::rotation_run;
 
 use super::access::Operation;
+use super::approval::Under;
 use super::estate::{ConnectorFacts, Estate};
 use super::id::{EntitlementId, RunId, StateName};
 use super::outcome::{Failure, FailureClass};
@@ -38,6 +39,8 @@ pub struct Given<'a> {
     pub fraction: f64,
     /// Where status events go; `None` writes none.
     pub status_topic: Option<&'a str>,
+    /// Under what the effect that is settled was let through; `None` where nobody governs.
+    pub under: Option<&'a Under>,
 }
 
 /// The run and its definition do not fit each other: a bug or a damaged row. The run stays as it
@@ -140,6 +143,21 @@ impl<'a> Step<'a> {
             detail,
         };
         self.out.journal.push(entry);
+    }
+
+    /// What is noted of an effect, with the manifest under which it was let through.
+    fn under(&self, detail: Option<serde_json::Value>) -> Option<serde_json::Value> {
+        let Some(under) = self.given.under else {
+            return detail;
+        };
+        let mut detail = detail.unwrap_or_else(|| serde_json::json!({}));
+        if let Some(facts) = detail.as_object_mut() {
+            facts.insert("manifest".to_owned(), under.digest.as_str().into());
+            if let Some(by) = &under.narrowed_by {
+                facts.insert("narrowed_by".to_owned(), by.as_str().into());
+            }
+        }
+        Some(detail)
     }
 
     fn end(&mut self, end: End) {

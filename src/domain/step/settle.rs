@@ -46,7 +46,7 @@ pub fn settle(
             if failure.class == FailureClass::UnknownOutcome {
                 step.sent();
             }
-            step.fail(&state, failure)?;
+            step.failed(&state, failure)?;
         }
         (Action::Each { operation, .. }, Outcome::Items(items)) => {
             step.items(&state, *operation, items)?;
@@ -57,7 +57,7 @@ pub fn settle(
         (Action::Rotate(which), Outcome::Rotated(facts)) => {
             step.rotated(&state, *which, facts)?;
         }
-        (_, Outcome::Failed(failure)) => step.fail(&state, failure)?,
+        (_, Outcome::Failed(failure)) => step.failed(&state, failure)?,
         (action, outcome) => {
             return Err(step.broken(format!("{outcome:?} is no answer to {action:?}")));
         }
@@ -67,8 +67,15 @@ pub fn settle(
 
 impl Step<'_> {
     fn go(&mut self, state: &StateName, key: OutcomeKey) -> Result<(), Inconsistent> {
-        self.note(state, None, key, None, None);
+        let detail = self.under(None);
+        self.note(state, None, key, None, detail);
         self.outcome(state, key, None)
+    }
+
+    /// An effect failed.
+    fn failed(&mut self, state: &StateName, failure: Failure) -> Result<(), Inconsistent> {
+        let detail = self.under(None);
+        self.fail_with(state, failure, detail)
     }
 
     /// Something was sent: only later looks count.
@@ -102,7 +109,8 @@ impl Step<'_> {
             body.found_at = Some(now);
             body.last_failure = None;
         }
-        self.note(state, None, key, None, Some(detail));
+        let detail = self.under(Some(detail));
+        self.note(state, None, key, None, detail);
         self.outcome(state, key, None)
     }
 
@@ -145,7 +153,8 @@ impl Step<'_> {
                     Some(failure),
                 ),
             };
-            self.note(state, Some(id.clone()), key, failure, None);
+            let detail = self.under(None);
+            self.note(state, Some(id.clone()), key, failure, detail);
             let RunBody::Removal(body) = &mut self.run_mut().body else {
                 return Err(self.broken("items belong to removals".to_owned()));
             };
@@ -228,7 +237,8 @@ impl Step<'_> {
             }
             _ => {}
         }
-        self.note(state, None, key, None, Some(detail));
+        let detail = self.under(Some(detail));
+        self.note(state, None, key, None, detail);
         self.outcome(state, key, None)
     }
 
@@ -251,7 +261,8 @@ impl Step<'_> {
                 body.promoted_at = Some(now);
             }
         }
-        self.note(state, None, OutcomeKey::Done, None, Some(detail));
+        let detail = self.under(Some(detail));
+        self.note(state, None, OutcomeKey::Done, None, detail);
         self.outcome(state, OutcomeKey::Done, None)
     }
 }

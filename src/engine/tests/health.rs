@@ -376,6 +376,7 @@ async fn c5_the_task_of_a_retired_connector_needs_an_attestation() {
         now: ward.clock.now(),
         fraction: 0.0,
         status_topic: None,
+        under: None,
     };
     let close = |attestation| {
         let command = Command {

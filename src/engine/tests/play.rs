@@ -92,6 +92,7 @@ impl Play {
             now: self.now,
             fraction: self.fraction,
             status_topic: Some("status"),
+            under: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! PostgreSQL. So that both can, the files name the store only through their parent module.
 
 pub mod admission;
+pub mod approvals;
 pub mod given;
 pub mod health;
 pub mod intake;
@@ -79,6 +80,15 @@ macro_rules! suite {
                 p_a_case_ends_after_its_runs,
                 f1_a_run_has_one_task,
                 d2_a_secret_has_one_rotation_under_way,
+            ]
+            approvals: [
+                c4_what_was_approved_binds_and_is_remembered,
+                c4_a_disapproval_changes_nothing,
+                p_two_people_approve,
+                p_a_matter_has_one_open_proposal,
+                p_only_what_was_approved_binds,
+                p_what_was_decided_and_what_bound_stays,
+                many_workers_bind_a_narrower_text_once,
             ]
             wishes: [
                 a_wish_waits_while_its_run_is_leased,

@@ -27,6 +27,7 @@ const READERS: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Funnel {
     options: PgConnectOptions,
+    lanes: usize,
     permits: Semaphore,
     idle: Mutex<Vec<PgConnection>>,
     pool: PgPool,
@@ -57,13 +58,19 @@ impl Funnel {
             ("jit", "off"),
             ("idle_in_transaction_session_timeout", "5s"),
         ]);
-        let lanes = settings.connections.saturating_sub(readers).max(1);
+        let lanes = settings.connections.saturating_sub(readers).max(1) as usize;
         Ok(Self {
             options,
-            permits: Semaphore::new(lanes as usize),
+            lanes,
+            permits: Semaphore::new(lanes),
             idle: Mutex::new(Vec::new()),
             pool,
         })
+    }
+
+    /// Transactions under way at once.
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// For single statements off the path of a step.

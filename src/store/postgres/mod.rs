@@ -4,6 +4,7 @@
 //! other's way by row locks that are skipped, fencing tokens, and gates that are tried.
 
 mod admission;
+mod approvals;
 mod batch;
 mod cases;
 mod commands;
@@ -30,6 +31,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate, Migrator};
 
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::command::{Answer, Command};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
 use crate::domain::id::{
@@ -43,8 +45,8 @@ use crate::domain::time::Timestamp;
 
 use super::{
     AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RunsEnded, Settings, Settled,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
+    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settings,
+    Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -87,6 +89,11 @@ async fn applied(connection: &mut PgConnection) -> Stored<Vec<i64>> {
 
 #[async_trait]
 impl Store for PostgresStore {
+    /// While one batch waits for the disk the other is carried out.
+    fn settles_at_once(&self) -> usize {
+        self.funnel.lanes().saturating_sub(1).clamp(1, 2)
+    }
+
     async fn migrate(&self) -> Stored<Vec<String>> {
         let mut connection = self.funnel.connect().await?;
         let before = applied(&mut connection).await?;
@@ -243,6 +250,22 @@ impl Store for PostgresStore {
 
     async fn runs_ended(&self, which: &RunsEnded) -> Stored<Vec<Run>> {
         inventory::runs_ended(&self.funnel, which).await
+    }
+
+    async fn rule(
+        &self,
+        matter: &Matter,
+        decide: RuleFn<'_>,
+    ) -> Stored<Result<Ruling, Disapproval>> {
+        approvals::rule(&self.funnel, matter, decide).await
+    }
+
+    async fn records(&self, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>> {
+        approvals::all(&self.funnel, kind).await
+    }
+
+    async fn past(&self, matter: &Matter) -> Stored<Past> {
+        approvals::past(&self.funnel, matter).await
     }
 
     async fn wish(&self, command: &Command) -> Stored<()> {

@@ -4,6 +4,7 @@
 //! transactions follow each other and need no further locks.
 
 mod admission;
+mod approvals;
 mod cases;
 mod commands;
 mod counts;
@@ -32,6 +33,7 @@ use sqlx::SqliteConnection;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::command::{Answer, Command};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
 use crate::domain::id::{
@@ -45,8 +47,8 @@ use crate::domain::time::Timestamp;
 
 use super::{
     AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RunsEnded, Settings, Settled,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
+    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settings,
+    Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -94,6 +96,11 @@ async fn applied(connection: &mut SqliteConnection) -> Stored<Vec<i64>> {
 
 #[async_trait]
 impl Store for SqliteStore {
+    /// One writer at a time, so a second batch would only be cut off the first.
+    fn settles_at_once(&self) -> usize {
+        1
+    }
+
     async fn migrate(&self) -> Stored<Vec<String>> {
         let mut writer = self.funnel.writer().await;
         let before = applied(writer.alone()).await?;
@@ -251,6 +258,22 @@ impl Store for SqliteStore {
 
     async fn runs_ended(&self, which: &RunsEnded) -> Stored<Vec<Run>> {
         inventory::runs_ended(&self.funnel, which).await
+    }
+
+    async fn rule(
+        &self,
+        matter: &Matter,
+        decide: RuleFn<'_>,
+    ) -> Stored<Result<Ruling, Disapproval>> {
+        approvals::rule(&self.funnel, matter, decide).await
+    }
+
+    async fn records(&self, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>> {
+        approvals::all(&self.funnel, kind).await
+    }
+
+    async fn past(&self, matter: &Matter) -> Stored<Past> {
+        approvals::past(&self.funnel, matter).await
     }
 
     async fn wish(&self, command: &Command) -> Stored<()> {

@@ -22,6 +22,7 @@ fn touch() {
     secret_age("crm", "writer", 5);
     call("crm", "disable", "ok", 0.01);
     breaker("crm", true);
+    manifest("crm", true, false);
     connector_state("crm", "healthy", true);
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);

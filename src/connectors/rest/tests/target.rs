@@ -1,23 +1,43 @@
 //! One scripted server and the connector under test.
 //!
 //! Owns the notes: every request is kept with its method, path and body, and answered as the test
-//! says. A `link` member of the answer becomes the header `Link`.
+//! says. A member `link` of the answer becomes the header `Link`, the members of `headers` become
+//! headers; `raw` is sent as it is, and `lost` cuts the connection before the answer is whole.
 
 use std::sync::Mutex;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, Response};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Request, Response};
 use tokio::task::JoinSet;
 
 use super::super::*;
 use crate::connectors::Credential;
-use crate::connectors::fixture::crm;
+use crate::connectors::fixture::{Moved, crm};
 use crate::connectors::rehearsal::{Recorder, credential};
 use crate::document::{Document, Problems};
 
 /// Method, path with query, body.
 pub type Seen = (String, String, Value);
-type Script = dyn Fn(&str, &str) -> (u16, Value) + Send + Sync;
+type Script = dyn Fn(&Asked) -> (u16, Value) + Send + Sync;
+
+/// A request as the server got it.
+#[derive(Debug)]
+pub struct Asked {
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    pub headers: HeaderMap,
+    /// Null unless it was JSON.
+    pub body: Value,
+    pub text: String,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).and_then(|v| v.to_str().ok());
+        value.unwrap_or_default()
+    }
+}
 
 /// A connector and the server that it talks to.
 pub struct Target {
@@ -26,31 +46,41 @@ pub struct Target {
     pub seen: Arc<Mutex<Vec<Seen>>>,
     pub writer: Credential,
     pub verifier: Credential,
+    pub clock: Arc<Moved>,
     _serving: JoinSet<()>,
 }
 
 /// The connector of this table, with a manifest that approves what the tests send.
 pub fn load(base: &str, shape: &str) -> Result<RestConnector, Problems> {
-    let text = shape.replace("{base}", base);
-    let document = Document::parse("crm.toml", &text).expect("syntax is right");
+    let clock: Arc<dyn Clock> = Moved::new();
+    let mut manifest = approving();
+    manifest.limits.timeout_seconds = 10;
+    connector(&manifest, base, shape, &clock)
+}
+
+fn approving() -> Manifest {
     let mut manifest = crm();
-    manifest.credentials.retain(|_, one| {
+    for (role, one) in &mut manifest.credentials {
         one.rotation = None;
-        true
-    });
+        one.username = Some(format!("client-{}", role.as_str()));
+    }
     manifest.writes.insert("profile.note".into());
     manifest.expect.fields = vec!["hr.number".into()];
+    manifest
+}
+
+fn connector(
+    manifest: &Manifest,
+    base: &str,
+    shape: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<RestConnector, Problems> {
+    let origin = base.trim_end_matches("/api");
+    let text = shape.replace("{base}", base).replace("{origin}", origin);
+    let document = Document::parse("crm.toml", &text).expect("syntax is right");
     let root = document.root();
     let table = root.required_table("rest").expect("is there");
-    let transport = Transport::read(&table, &manifest).map(Arc::new);
-    let settings = Settings::read(&table, &manifest);
-    table.finish();
-    let parts = transport.zip(settings);
-    let connector = parts.map(|(transport, settings)| RestConnector {
-        transport,
-        settings,
-        tokens: None,
-    });
+    let connector = RestConnector::read(manifest, &table, clock);
     document.take_problems().or(connector)
 }
 
@@ -59,6 +89,20 @@ impl Target {
     pub async fn new(
         shape: &str,
         script: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(
+            shape,
+            |_| {},
+            move |asked| script(&asked.method, &asked.path),
+        )
+        .await
+    }
+
+    /// A server that answers as `script` says, behind an edited manifest.
+    pub async fn with(
+        shape: &str,
+        edit: impl FnOnce(&mut Manifest),
+        script: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static,
     ) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback");
@@ -72,12 +116,23 @@ impl Target {
         serving.spawn(async move {
             axum::serve(listener, app).await.expect("served");
         });
+        let mut manifest = approving();
+        edit(&mut manifest);
+        let clock = Moved::new();
+        let shared: Arc<dyn Clock> = clock.clone();
+        let loaded = connector(&manifest, &base, shape, &shared);
+        let named = |role, secret| {
+            let declared = manifest.credentials.get(&role);
+            let name = declared.and_then(|one| one.username.as_deref());
+            credential(role, name, secret)
+        };
         Self {
-            connector: load(&base, shape).unwrap_or_else(|problems| panic!("{problems}")),
+            connector: loaded.unwrap_or_else(|problems| panic!("{problems}")),
             gate: Recorder::default(),
             seen,
-            writer: credential(CredentialRole::Writer, None, "s3cret"),
-            verifier: credential(CredentialRole::Verifier, None, "v3rify"),
+            writer: named(CredentialRole::Writer, "s3cret"),
+            verifier: named(CredentialRole::Verifier, "v3rify"),
+            clock,
             _serving: serving,
         }
     }
@@ -99,8 +154,14 @@ impl Target {
     /// What was sent to change something.
     pub fn changes(&self) -> Vec<Seen> {
         let mut seen = self.seen.lock().expect("not poisoned").clone();
-        seen.retain(|(method, _, _)| method != "GET");
+        seen.retain(|(method, path, _)| method != "GET" && !path.ends_with("/token"));
         seen
+    }
+
+    /// How often something was asked whose path begins so.
+    pub fn asked(&self, begin: &str) -> usize {
+        let seen = self.seen.lock().expect("not poisoned");
+        seen.iter().filter(|seen| seen.1.starts_with(begin)).count()
     }
 }
 
@@ -109,20 +170,39 @@ async fn answer(
     notes: Arc<Mutex<Vec<Seen>>>,
     script: Arc<Script>,
 ) -> Response<Body> {
-    let method = request.method().to_string();
-    let path = request.uri().to_string();
-    let body = to_bytes(request.into_body(), 1 << 20).await.expect("read");
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let (status, mut answer) = script(&method, &path);
+    let (head, body) = request.into_parts();
+    let bytes = to_bytes(body, 1 << 20).await.expect("read");
+    let asked = Asked {
+        method: head.method.to_string(),
+        path: head.uri.to_string(),
+        headers: head.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    let (status, mut answer) = script(&asked);
     notes
         .lock()
         .expect("not poisoned")
-        .push((method, path, body));
+        .push((asked.method, asked.path, asked.body));
     let mut response = Response::builder().status(status);
     if let Some(Value::String(link)) = answer.get_mut("link").map(Value::take) {
         response = response.header("Link", link);
     }
-    response
-        .body(Body::from(answer.to_string()))
-        .expect("built")
+    if let Some(Value::Object(headers)) = answer.get_mut("headers").map(Value::take) {
+        for (name, value) in headers {
+            response = response.header(name, value.as_str().expect("text"));
+        }
+    }
+    let body = match answer.get("raw").and_then(Value::as_str) {
+        Some(raw) => Body::from(raw.to_owned()),
+        None if answer.get("lost").is_some() => {
+            let parts = [
+                Ok(Bytes::from_static(b"{\"half\":")),
+                Err(std::io::Error::other("cut")),
+            ];
+            Body::from_stream(futures_util::stream::iter(parts))
+        }
+        None => Body::from(answer.to_string()),
+    };
+    response.body(body).expect("built")
 }

@@ -4,10 +4,13 @@
 //! was sprung. What the standard asks for is tried against a real server elsewhere.
 
 mod server;
+mod trap;
+mod truths;
 
 use std::sync::Arc;
 
-use server::{Server, Trap};
+use server::Server;
+use trap::Trap;
 
 use super::super::contract::{Answered, Change, Credential, MintOrder};
 use super::super::fixture::{CRM, Moved, credential};

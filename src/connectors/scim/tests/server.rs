@@ -15,60 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::connectors::scim::resource::{elements, field, has_member, text};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trap {
-    None,
-    /// No more than one resource per page, whatever is asked for.
-    SmallPages,
-    /// Beyond the end the first page is served again.
-    FirstPageAgain,
-    /// `startIndex` is not looked at.
-    IgnoresStart,
-    /// `totalResults` counts the page.
-    TotalOfPage,
-    /// `totalResults` counts more than is shown.
-    TotalTooHigh,
-    /// A user is deleted while the pages are read.
-    DeletedMeanwhile,
-    /// Later pages lack a declared field.
-    LacksField,
-    /// Later pages are cut off in the middle.
-    CutJson,
-    /// A sign-in page instead of an answer.
-    Html,
-    /// Later pages fail with this status.
-    LaterPages(u16),
-    /// Groups may not be read.
-    GroupsDenied,
-    /// The filter is not applied: all groups come.
-    FilterIgnored,
-    /// The filter finds nothing, whatever is there.
-    FilterBlind,
-    /// A list of groups leaves the members out.
-    MembersOnlySingly,
-    /// A filtered removal is answered 200 and does nothing.
-    RemovalIgnored,
-    /// Any PATCH is answered 200 and does nothing.
-    PatchIgnored,
-    /// A removal with a value removes all members.
-    ValueRemovesAll,
-    /// No PATCH.
-    NoPatch,
-    /// No PATCH, and the resource changes before each PUT.
-    NoPatchAndRaced,
-    /// No PATCH and no versions.
-    NoPatchNoVersion,
-    /// `active` is a string, and only the bare form of PATCH is taken.
-    Peculiar,
-    /// Changes are answered 202 and happen never.
-    Pending,
-    /// A DELETE is answered 404 and does nothing.
-    DeleteLies,
-    /// The id shows another user.
-    Recycled,
-}
+use super::trap::Trap;
+use crate::connectors::scim::resource::{elements, field, flag, has_member, text};
 
 #[derive(Debug)]
 pub(super) struct Estate {
@@ -184,6 +132,12 @@ async fn answer(
     let query = uri.query().unwrap_or("").to_owned();
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let parts: Vec<_> = path.split('/').collect();
+    if let ("PATCH" | "DELETE", [kind @ ("Users" | "Groups"), id]) =
+        (method.as_str(), parts.as_slice())
+        && let Some(refusal) = refuse(&mut state, kind, id, &headers, &body)
+    {
+        return refusal;
+    }
     match (method.as_str(), parts.as_slice()) {
         ("GET", ["ServiceProviderConfig"]) => config(&state),
         ("GET", [kind @ ("Users" | "Groups")]) => list(&mut state, kind, &query),
@@ -199,9 +153,13 @@ async fn answer(
 fn config(state: &Estate) -> Response {
     let patch = !matches!(
         state.trap,
-        Trap::NoPatch | Trap::NoPatchAndRaced | Trap::NoPatchNoVersion
+        Trap::NoPatch
+            | Trap::NoPatchAndRaced
+            | Trap::NoPatchNoVersion
+            | Trap::VersionIgnored
+            | Trap::AnnouncesNothing
     );
-    let filter = !matches!(state.trap, Trap::MembersOnlySingly);
+    let filter = !matches!(state.trap, Trap::MembersOnlySingly | Trap::AnnouncesNothing);
     if state.trap == Trap::NoPatch {
         // Says nothing of itself: PATCH is tried, and believed when refused.
         return error(404, "", "no such place");
@@ -223,12 +181,15 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     let trap = state.trap;
     let later = start > 1;
     let all = match kind {
-        "Users" => state.users.clone(),
+        "Users" => users(state, get("filter").is_some()),
         _ => match groups(state, get("filter")) {
             Some(groups) => groups,
             None => return error(403, "", "groups are not for you"),
         },
     };
+    if trap == Trap::AnnouncesNothing && get("filter").is_some() {
+        return error(400, "invalidFilter", "no filters here");
+    }
     let mut fire = |when: bool| {
         state.fired += u32::from(when);
         when
@@ -281,6 +242,16 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     whole.into_response()
 }
 
+/// All users; where some are hidden, the active ones or, by a filter, the others.
+fn users(state: &mut Estate, filtered: bool) -> Vec<Value> {
+    let mut all = state.users.clone();
+    if state.trap == Trap::HidesDisabled {
+        state.fired += 1;
+        all.retain(|user| field(user, "active").and_then(flag) != Some(filtered));
+    }
+    all
+}
+
 /// The groups that a filter picks; none at all where they may not be read.
 fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
     let mut all = state.groups.clone();
@@ -328,11 +299,65 @@ fn read(state: &mut Estate, kind: &str, id: &str) -> Response {
         state.fired += 1;
     }
     let mut response = axum::Json(shown).into_response();
-    if trap != Trap::NoPatchNoVersion {
+    if !matches!(trap, Trap::NoPatchNoVersion | Trap::PathsRefusedNoVersion) {
         let etag = format!("W/\"{version}\"").parse().expect("a header");
         response.headers_mut().insert("etag", etag);
     }
     response
+}
+
+/// What is refused before it is looked at.
+fn refuse(
+    state: &mut Estate,
+    kind: &str,
+    id: &str,
+    headers: &HeaderMap,
+    body: &Value,
+) -> Option<Response> {
+    let expected = format!("W/\"{}\"", state.version);
+    let named = headers.get("if-match");
+    let named = named.map(|value| value.to_str().is_ok_and(|value| value == expected));
+    let path = text(&body["Operations"][0], "path").unwrap_or("");
+    let refusal = match state.trap {
+        Trap::VersionRequired if named.is_none() => error(428, "", "name a version"),
+        Trap::VersionRequired if named == Some(false) => error(412, "", "another version"),
+        Trap::AlwaysRaced => error(412, "", "another version"),
+        Trap::PathsRefused | Trap::PathsRefusedNoVersion if path.contains('[') => {
+            error(400, "invalidPath", "no filters in paths")
+        }
+        Trap::AnnouncedOnly | Trap::AnnouncesNothing if body["Operations"].is_array() => {
+            error(501, "", "no PATCH here")
+        }
+        Trap::Fails => error(500, "", "boom"),
+        Trap::SlowDown | Trap::SlowDownUntil => {
+            let mut answer = error(429, "", "slow down");
+            let (wait, sent) = match state.trap {
+                Trap::SlowDown => ("60", "Fri, 20 Nov 2026 10:00:00 GMT"),
+                _ => (
+                    "Fri, 20 Nov 2026 10:01:00 GMT",
+                    "Fri, 20 Nov 2026 10:00:00 GMT",
+                ),
+            };
+            let headers = answer.headers_mut();
+            headers.insert("retry-after", wait.parse().expect("a header"));
+            headers.insert("date", sent.parse().expect("a header"));
+            answer
+        }
+        Trap::SecondRemoval(status) => {
+            if kind == "Users" {
+                state.users.retain(|user| user["id"] != id);
+            } else if let Some(group) = find(state, kind, id) {
+                group["members"] = json!([]);
+            }
+            match status {
+                204 => StatusCode::NO_CONTENT.into_response(),
+                status => error(status, "", "it is gone already"),
+            }
+        }
+        _ => return None,
+    };
+    state.fired += 1;
+    Some(refusal)
 }
 
 fn patch(state: &mut Estate, kind: &str, id: &str, body: &Value) -> Response {
@@ -376,7 +401,8 @@ fn patch(state: &mut Estate, kind: &str, id: &str, body: &Value) -> Response {
             &value["active"]
         };
         target["active"] = active.clone();
-        return StatusCode::NO_CONTENT.into_response();
+        let whole = target.to_string();
+        return done(state, whole);
     }
     let attribute = path.split('[').next().unwrap_or("").to_owned();
     let wanted = if by_value {
@@ -390,7 +416,20 @@ fn patch(state: &mut Estate, kind: &str, id: &str, body: &Value) -> Response {
     };
     let elements = target[&attribute].as_array_mut().expect("a list");
     elements.retain(|one| !wipe && one["value"] != wanted.as_str());
-    StatusCode::NO_CONTENT.into_response()
+    let whole = target.to_string();
+    done(state, whole)
+}
+
+/// The answer to a PATCH that was carried out: with or without a body, both are allowed.
+fn done(state: &mut Estate, whole: String) -> Response {
+    let half = whole.len() / 2;
+    let body = match state.trap {
+        Trap::AnswersWhole => whole,
+        Trap::AnswersHalf => whole[..half].to_owned(),
+        _ => return StatusCode::NO_CONTENT.into_response(),
+    };
+    state.fired += 1;
+    body.into_response()
 }
 
 fn put(state: &mut Estate, kind: &str, id: &str, headers: &HeaderMap, body: Value) -> Response {
@@ -399,7 +438,9 @@ fn put(state: &mut Estate, kind: &str, id: &str, headers: &HeaderMap, body: Valu
         state.fired += 1;
     }
     let expected = format!("W/\"{}\"", state.version);
-    if headers.get("if-match").and_then(|v| v.to_str().ok()) != Some(&expected) {
+    let named = headers.get("if-match").and_then(|v| v.to_str().ok());
+    state.fired += u32::from(state.trap == Trap::VersionIgnored);
+    if named != Some(&expected) && state.trap != Trap::VersionIgnored {
         return error(412, "", "another version");
     }
     state.version += 1;

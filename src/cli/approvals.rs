@@ -1,0 +1,259 @@
+//! `clawback connectors` propose, diff, approve, reject, history: two people for every manifest.
+//!
+//! Owns how proposals, changes and the past are told. Who is who is what they say with `--as`; the
+//! store sees to it that one name does not approve what it proposed. Serves nothing.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::Exit;
+use super::output::{Output, instant, sheet, table};
+use crate::app::governance::{Chosen, Diff, Done, Governance, Stands};
+use crate::config::Settings;
+use crate::domain::approval::{Past, Signed};
+use crate::domain::id::ConnectorName;
+
+/// Digits of a digest that people are shown; enough to name it with `--digest`.
+const SHOWN: usize = 12;
+
+/// Who says it, and why.
+#[derive(Debug, Args)]
+pub struct Signing {
+    /// Who you are; it stands in the record.
+    #[arg(long = "as", env = "USER", value_name = "NAME")]
+    by: String,
+    /// Why; it stands in the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// One connector, or all.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// Its name.
+    name: Option<String>,
+    /// All for which there is something to do.
+    #[arg(long)]
+    all: bool,
+}
+
+/// An approval.
+#[derive(Debug, Args)]
+pub struct Approving {
+    #[command(flatten)]
+    which: Which,
+    /// Approve this digest (or its first digits) instead of what the file says now.
+    #[arg(long, value_name = "DIGEST", conflicts_with = "all")]
+    digest: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+impl Which {
+    fn chosen(self) -> Chosen {
+        self.name
+            .map_or(Chosen::All, |name| Chosen::One(ConnectorName(name)))
+    }
+}
+
+async fn governance(context: &Context, settings: &Settings) -> anyhow::Result<Governance> {
+    let store = context.store().await?;
+    Ok(Governance::open(settings, store, &context.clock)?)
+}
+
+fn signed(context: &Context, signing: Signing) -> Signed {
+    Signed {
+        by: signing.by,
+        at: context.clock.now(),
+        reason: signing.reason,
+    }
+}
+
+/// Proposes what the files say.
+pub async fn propose(
+    context: &Context,
+    settings: &Settings,
+    which: Which,
+    signing: Signing,
+) -> anyhow::Result<Exit> {
+    let governance = governance(context, settings).await?;
+    let signed = signed(context, signing);
+    done(
+        context,
+        &governance.propose(&which.chosen(), &signed).await?,
+    )
+}
+
+/// Approves what somebody else proposed.
+pub async fn approve(
+    context: &Context,
+    settings: &Settings,
+    approving: Approving,
+) -> anyhow::Result<Exit> {
+    let governance = governance(context, settings).await?;
+    let signed = signed(context, approving.signing);
+    let (chosen, digest) = (approving.which.chosen(), approving.digest.as_deref());
+    done(
+        context,
+        &governance.approve(&chosen, digest, &signed).await?,
+    )
+}
+
+/// Turns a proposal down.
+pub async fn reject(
+    context: &Context,
+    settings: &Settings,
+    name: String,
+    signing: Signing,
+) -> anyhow::Result<Exit> {
+    let governance = governance(context, settings).await?;
+    let signed = signed(context, signing);
+    done(
+        context,
+        &governance.reject(&ConnectorName(name), &signed).await?,
+    )
+}
+
+/// Tells what the file and the proposal change.
+pub async fn diff(context: &Context, settings: &Settings, name: String) -> anyhow::Result<Exit> {
+    let governance = governance(context, settings).await?;
+    let diffs = governance.diff(&ConnectorName(name)).await?;
+    context.output.data(&serde_json::to_value(&diffs)?, || {
+        diffs.iter().map(told).collect::<Vec<_>>().join("\n\n")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Tells everything that ever happened to a manifest.
+pub async fn history(context: &Context, settings: &Settings, name: String) -> anyhow::Result<Exit> {
+    let governance = governance(context, settings).await?;
+    let past = governance.history(&ConnectorName(name)).await?;
+    context
+        .output
+        .data(&serde_json::to_value(&past)?, || lines(&past))?;
+    Ok(Exit::Done)
+}
+
+/// How every connector stands; nothing where the store does not answer, which is told.
+pub async fn stands(context: &Context, settings: &Settings) -> Vec<Stands> {
+    let asked = async { anyhow::Ok(governance(context, settings).await?.stands().await?) };
+    match asked.await {
+        Ok(stands) => stands,
+        Err(error) => {
+            Output::note(&format!("approvals are not known: {error:#}"));
+            Vec::new()
+        }
+    }
+}
+
+/// One connector's standing among them, in words and as data.
+pub fn standing(stands: &[Stands], name: &str) -> (Value, Value) {
+    let found = stands.iter().find(|one| one.connector.as_str() == name);
+    (words(stands, name).into(), json!(found))
+}
+
+/// One connector's standing among them, in words.
+pub fn words(stands: &[Stands], name: &str) -> String {
+    let found = stands.iter().find(|one| one.connector.as_str() == name);
+    found.map_or_else(|| "unknown".to_owned(), |one| one.words.clone())
+}
+
+fn done(context: &Context, done: &[Done]) -> anyhow::Result<Exit> {
+    context.output.data(&serde_json::to_value(done)?, || {
+        let rows = done.iter().map(|one| {
+            let digest = one.digest.as_ref();
+            vec![
+                one.connector.to_string(),
+                digest.map_or(String::new(), |digest| short(digest.as_str())),
+                one.came_to.clone(),
+            ]
+        });
+        let headings = ["connector", "manifest", "result"];
+        table(&headings, rows.collect(), "nothing to do")
+    })?;
+    let all = done.iter().all(|one| one.accepted);
+    if all {
+        return Ok(Exit::Done);
+    }
+    let refused = done.iter().filter(|one| !one.accepted).count();
+    let of = done.len();
+    Output::note(&format!("{refused} of {of} were refused"));
+    Ok(Exit::Refused)
+}
+
+fn told(diff: &Diff) -> String {
+    let over = diff.over.as_ref();
+    let head = sheet(&[
+        ("connector", diff.connector.to_string()),
+        ("from the", diff.from.to_owned()),
+        ("manifest", diff.digest.to_string()),
+        (
+            "in force",
+            over.map_or("nothing".to_owned(), ToString::to_string),
+        ),
+        ("all in all", diff.effect.as_str().to_owned()),
+    ]);
+    let none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let rows = diff.differences.iter().map(|one| {
+        vec![
+            one.what.clone(),
+            none(&one.was),
+            none(&one.becomes),
+            one.effect.as_str().to_owned(),
+            one.why.to_owned(),
+        ]
+    });
+    let empty = if diff.over.is_some() {
+        "changes nothing"
+    } else {
+        "nothing is in force: all of it is new; read the file, or `connectors show`"
+    };
+    let headings = ["what", "was", "becomes", "effect", "why"];
+    format!("{head}\n\n{}", table(&headings, rows.collect(), empty))
+}
+
+fn lines(past: &Past) -> String {
+    let line = |signed: &Signed, what: &str, digest: &str| {
+        let cells = vec![
+            instant(signed.at),
+            what.to_owned(),
+            short(digest),
+            signed.by.clone(),
+            signed.reason.clone(),
+        ];
+        (signed.at, cells)
+    };
+    let mut rows = Vec::new();
+    for proposal in &past.proposals {
+        let digest = proposal.content.digest.as_str();
+        rows.push(line(&proposal.proposed, "proposed", digest));
+        if let Some(signed) = proposal.state.signed() {
+            rows.push(line(signed, proposal.state.as_str(), digest));
+        }
+    }
+    for binding in &past.bindings {
+        let what = if binding.proposal.is_some() {
+            format!(
+                "binds, number {}, until {}",
+                binding.number,
+                instant(binding.until)
+            )
+        } else {
+            format!("binds as narrower, number {}", binding.number)
+        };
+        let digest = binding.content.digest.as_str();
+        rows.push(line(&binding.bound, &what, digest));
+    }
+    // Stable: what was written for one moment keeps its order.
+    rows.sort_by_key(|(at, _)| *at);
+    let headings = ["when", "what", "manifest", "who", "why"];
+    let rows = rows.into_iter().map(|(_, cells)| cells);
+    table(&headings, rows.collect(), "nothing was ever proposed")
+}
+
+/// The first digits of a digest.
+pub fn short(digest: &str) -> String {
+    digest.chars().take(SHOWN).collect()
+}

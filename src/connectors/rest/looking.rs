@@ -1,0 +1,308 @@
+//! One look at one account: where it is shown, and where its entitlements are.
+//!
+//! Owns the order of questions. An account that one request does not show may be shown by the next;
+//! entitlements may be part of it, stand in lists of their own, or be known to groups alone, which
+//! are then asked for their members. A membership that outlives its account is seen too.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::account::VersionPlace;
+use super::classify::{self, Told};
+use super::client::{self, Items, Session};
+use super::paging::Collection;
+use super::render::{self, Version};
+use super::request::Request;
+use super::settings::{Entitlements, Listed, Look as Declared, Members};
+use super::shape::{self, Held, Shown};
+use super::template::{Place, Values};
+use crate::domain::access::{Account, Entitlement};
+use crate::domain::id::{AccountId, EntitlementId};
+use crate::domain::outcome::Failure;
+use crate::domain::verdict::Completeness;
+
+/// Groups that do not list their members are asked one by one, up to this many.
+const MOST_GROUPS: usize = 500;
+
+/// What a look at one account showed.
+#[derive(Debug)]
+pub struct Look {
+    /// The account with its entitlements.
+    pub account: Option<Account>,
+    /// Memberships that are left without the account.
+    pub left: Vec<Entitlement>,
+    /// Its version, where the manifest says that it has one.
+    pub version: Option<Version>,
+    /// Real ids of the entitlements that are kept by a digest.
+    pub secrets: BTreeMap<EntitlementId, SecretString>,
+    /// Whether everything was seen.
+    pub completeness: Completeness,
+    /// Age of the oldest part in seconds, where a cache says so.
+    pub age_seconds: u64,
+    /// How, for an auditor.
+    pub line: String,
+}
+
+/// What one request showed of the account.
+#[derive(Debug, Default)]
+struct Answer {
+    value: Option<Value>,
+    etag: Option<String>,
+}
+
+impl Look {
+    /// True when nothing can stand on a page that was not read.
+    pub fn is_whole(&self) -> bool {
+        self.completeness.pages_closed && self.completeness.fields_present
+    }
+
+    fn take(&mut self, items: &Items) {
+        self.completeness.pages_closed &= items.closed;
+        self.age_seconds = self.age_seconds.max(items.age_seconds);
+    }
+
+    fn said(&mut self, line: &str) {
+        if !self.line.is_empty() {
+            self.line.push_str(", ");
+        }
+        self.line.push_str(line);
+    }
+}
+
+/// Reads one account with all its entitlements.
+///
+/// # Errors
+/// Any part's failure fails the whole.
+pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
+    let settings = session.settings;
+    let mut look = Look {
+        account: None,
+        left: Vec::new(),
+        version: None,
+        secrets: BTreeMap::new(),
+        completeness: Completeness::WHOLE,
+        age_seconds: 0,
+        line: String::new(),
+    };
+    let mut shown = None;
+    for declared in &settings.reads {
+        let answer = match declared {
+            Declared::Single { request, account } => {
+                alone(session, request, account, id, &mut look).await?
+            }
+            Declared::Among(listed) => among(session, listed, id, &mut look).await?,
+        };
+        if let Some(value) = answer.value {
+            shown = Some((value, answer.etag));
+            break;
+        }
+    }
+    let mut account = None;
+    if let Some((value, etag)) = &shown {
+        look.version = version(settings.account.version.as_ref(), value, etag.as_deref());
+        match shape::account(&settings.account, value)? {
+            Shown::Gone(gone) => same(id, &gone)?,
+            Shown::Account(found) => {
+                same(id, &found.id)?;
+                look.completeness.fields_present =
+                    shape::missing(&settings.account.fields, value).is_empty();
+                account = Some((*found, value));
+            }
+        }
+    }
+    let known = account.as_ref().map(|(account, value)| (account, *value));
+    let mut held = Vec::new();
+    for shape in &settings.entitlements {
+        held.extend(entitlements(session, shape, id, known, &mut look).await?);
+    }
+    let mut found = Vec::with_capacity(held.len());
+    for one in held {
+        if let Some(secret) = one.secret {
+            look.secrets.insert(one.entitlement.id.clone(), secret);
+        }
+        found.push(one.entitlement);
+    }
+    match account {
+        Some((mut account, _)) => {
+            account.entitlements = found;
+            look.account = Some(account);
+        }
+        None => look.left = found,
+    }
+    Ok(look)
+}
+
+async fn alone(
+    session: Session<'_>,
+    request: &Request,
+    place: &serde_json_path::JsonPath,
+    id: &AccountId,
+    look: &mut Look,
+) -> Result<Answer, Failure> {
+    let rendered = render::read(session.settings, request, Values::of_account(id), &[])?;
+    look.said(&rendered.judged.line);
+    let answer = session.send(rendered).await?;
+    look.age_seconds = look.age_seconds.max(client::age(&answer));
+    let body = match classify::told(session.settings, request, &answer, false)? {
+        Told::NotThere => return Ok(Answer::default()),
+        Told::Yes(body) => body,
+    };
+    let found = place.query(&body).exactly_one();
+    let value = found.map_err(|_| classify::drifted("the answer holds no account"))?;
+    Ok(Answer {
+        value: Some(value.clone()),
+        etag: answer.header(http::header::ETAG).map(ToOwned::to_owned),
+    })
+}
+
+async fn among(
+    session: Session<'_>,
+    listed: &Listed,
+    id: &AccountId,
+    look: &mut Look,
+) -> Result<Answer, Failure> {
+    let shape = &session.settings.account;
+    let key = |item: &Value| {
+        let account = listed.account.query(item).exactly_one().ok()?;
+        shape::text(&shape.id, account)
+    };
+    let values = Values::of_account(id);
+    let items = session.all(&listed.collection, &key, values).await?;
+    look.take(&items);
+    look.said(&format!("list of {} requests", items.pages));
+    let mut mine = items.values.iter().filter_map(|item| {
+        let account = listed.account.query(item).exactly_one().ok()?;
+        (shape::text(&shape.id, account).as_deref() == Some(id.as_str())).then_some(account)
+    });
+    let value = mine.next().cloned();
+    if mine.next().is_some() {
+        return Err(classify::drifted("the list shows the account twice"));
+    }
+    Ok(Answer { value, etag: None })
+}
+
+fn version(place: Option<&VersionPlace>, value: &Value, etag: Option<&str>) -> Option<Version> {
+    Some(match place? {
+        VersionPlace::Etag => Version {
+            text: etag?.to_owned(),
+            tag: true,
+        },
+        VersionPlace::Member(path) => Version {
+            text: shape::text(path, value).filter(|text| !text.is_empty())?,
+            tag: false,
+        },
+    })
+}
+
+/// Entitlements of one kind; without the account those that groups still name it for.
+async fn entitlements(
+    session: Session<'_>,
+    shape: &Entitlements,
+    id: &AccountId,
+    known: Option<(&Account, &Value)>,
+    look: &mut Look,
+) -> Result<Vec<Held>, Failure> {
+    let Some(collection) = &shape.request else {
+        let Some((_, value)) = known else {
+            return Ok(Vec::new());
+        };
+        let items = shape::items(&shape.items, value, "entitlements")?;
+        return shape::entitlements(shape, items);
+    };
+    let login = known.map(|(account, _)| account.login.as_str());
+    let by_login = shape
+        .members
+        .as_ref()
+        .is_some_and(|members| members.by_login);
+    let needs_login = by_login || collection.request.uses(Place::AccountLogin);
+    if known.is_none() && (shape.members.is_none() || needs_login) {
+        return Ok(Vec::new());
+    }
+    let values = Values {
+        login,
+        ..Values::of_account(id)
+    };
+    let key = |item: &Value| shape::text(&shape.id, item);
+    let items = session.all(collection, &key, values).await?;
+    look.take(&items);
+    let Some(members) = &shape.members else {
+        return shape::entitlements(shape, &items.values);
+    };
+    look.said(&format!("members of {} groups", items.values.len()));
+    let name = if members.by_login {
+        login.unwrap_or_default()
+    } else {
+        id.as_str()
+    };
+    let mine = of_member(session, shape, members, items.values, (name, values), look).await?;
+    shape::entitlements(shape, &mine)
+}
+
+/// The groups that name the account as a member.
+async fn of_member(
+    session: Session<'_>,
+    shape: &Entitlements,
+    members: &Members,
+    groups: Vec<Value>,
+    (name, values): (&str, Values<'_>),
+    look: &mut Look,
+) -> Result<Vec<Value>, Failure> {
+    let mut mine = Vec::new();
+    if members.request.is_some() && groups.len() > MOST_GROUPS {
+        look.completeness.pages_closed = false;
+    }
+    for (count, group) in groups.into_iter().enumerate() {
+        let is_in = match &members.request {
+            None => {
+                let listed = shape::items(&members.items, &group, "members")?;
+                names(members, listed, name)
+            }
+            Some(_) if count >= MOST_GROUPS => break,
+            Some(collection) => {
+                let group = shape::entitlement_id(shape, &group)?;
+                let values = Values {
+                    entitlement: Some(&group),
+                    ..values
+                };
+                asked_at_group(session, members, collection, (name, values), look).await?
+            }
+        };
+        if is_in {
+            mine.push(group);
+        }
+    }
+    Ok(mine)
+}
+
+async fn asked_at_group(
+    session: Session<'_>,
+    members: &Members,
+    collection: &Collection,
+    (name, values): (&str, Values<'_>),
+    look: &mut Look,
+) -> Result<bool, Failure> {
+    let key = |item: &Value| shape::text(&members.id, item);
+    let items = session.all(collection, &key, values).await?;
+    look.take(&items);
+    Ok(names(members, &items.values, name))
+}
+
+fn names(members: &Members, listed: &[Value], name: &str) -> bool {
+    let mut ids = listed.iter().map(|one| shape::text(&members.id, one));
+    ids.any(|id| {
+        id.is_some_and(|id| {
+            // Logins are compared without regard to case where people type them.
+            id == name || (members.by_login && id.eq_ignore_ascii_case(name))
+        })
+    })
+}
+
+fn same(asked: &AccountId, shown: &AccountId) -> Result<(), Failure> {
+    if asked == shown {
+        Ok(())
+    } else {
+        Err(classify::drifted("the answer shows another account"))
+    }
+}

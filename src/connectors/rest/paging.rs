@@ -1,0 +1,183 @@
+//! Lists as a manifest declares them: where the items stand, and how the list is cut into pages.
+//!
+//! Owns the reading and checking of that part. How pages are walked, and when a list counts as
+//! read to its end, is `client`'s.
+
+use http::header::HeaderName;
+use serde_json_path::JsonPath;
+
+use super::request::{Request, Use, optional_path, read_request, required_path, statuses};
+use super::template::Place;
+use crate::document::{Item, Table};
+
+/// A request that is answered with a list, page by page.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// The first page's request, without what paging adds.
+    pub request: Request,
+    /// Where the answer holds the list itself.
+    pub items: ListPlace,
+    /// Where it holds the number of all items.
+    pub total: Option<Total>,
+    /// How to get the next page.
+    pub paging: Paging,
+    /// Statuses that say that there is nothing, or nothing more.
+    pub empty: Vec<u16>,
+}
+
+/// Where a list stands.
+#[derive(Debug, Clone)]
+pub struct ListPlace {
+    /// The list itself, not its items.
+    pub path: JsonPath,
+    /// The target leaves an empty list out; only its owner can know that.
+    pub omitted: bool,
+}
+
+/// Where the number of all items stands.
+#[derive(Debug, Clone)]
+pub enum Total {
+    /// In the answer.
+    Body(JsonPath),
+    /// In a header.
+    Header(HeaderName),
+}
+
+/// How a list is cut into pages.
+#[derive(Debug, Clone)]
+pub enum Paging {
+    /// It is not.
+    Whole,
+    /// By page number.
+    Page {
+        /// Query parameter of the number.
+        parameter: String,
+        /// Number of the first page.
+        first: u64,
+    },
+    /// By number of items to skip.
+    Offset {
+        /// Query parameter of the number.
+        parameter: String,
+        /// Number of the first item: 0, or 1 where items are numbered.
+        first: u64,
+    },
+    /// By a mark in the answer.
+    Cursor {
+        /// Query parameter of the mark.
+        parameter: String,
+        /// Where the answer holds it; absent, null or empty on the last page.
+        next: JsonPath,
+    },
+    /// By an address: in the header `Link` with `rel="next"` (RFC 8288), or in the answer.
+    Link {
+        /// Where the answer holds it, if not in the header.
+        next: Option<JsonPath>,
+    },
+}
+
+/// A list and its pages.
+pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection> {
+    let request = read_request(table, places, Use::List);
+    let items = read_items(table);
+    let total = read_total(table);
+    let paging = read_paging(table);
+    let empty = statuses(table, "empty", &[]);
+    let size = table.integer("size", 1..=100_000);
+    let size_parameter = table.string("size_parameter");
+    let mut request = request?;
+    match (size, size_parameter) {
+        (Some(size), Some(parameter)) => {
+            request
+                .path
+                .add_query(&parameter.value, &size.value.to_string());
+        }
+        (None, None) => {}
+        (Some(Item { line, .. }), None) | (None, Some(Item { line, .. })) => {
+            table.report(
+                line,
+                "`size` and `size_parameter` go together",
+                "add the other one",
+            );
+            return None;
+        }
+    }
+    Some(Collection {
+        request,
+        items: items?,
+        total: total?,
+        paging: paging?,
+        empty: empty?,
+    })
+}
+
+/// `items` and what its absence means.
+pub fn read_items(table: &Table<'_>) -> Option<ListPlace> {
+    let path = required_path(table, "items");
+    let omitted = table
+        .boolean("omitted_when_empty")
+        .is_some_and(|item| item.value);
+    Some(ListPlace {
+        path: path?,
+        omitted,
+    })
+}
+
+#[allow(clippy::option_option)] // Not there, there but wrong (told), there.
+fn read_total(table: &Table<'_>) -> Option<Option<Total>> {
+    let header = table.string("total_header");
+    let body = optional_path(table, "total")?;
+    let Some(header) = header else {
+        return Some(body.map(Total::Body));
+    };
+    let name = header.value.parse::<HeaderName>().ok();
+    if name.is_none() || body.is_some() {
+        table.report(
+            header.line,
+            "`total_header` is no name of a header, or stands beside `total`",
+            "name one place that tells the number of all items",
+        );
+        return None;
+    }
+    Some(name.map(Total::Header))
+}
+
+fn read_paging(table: &Table<'_>) -> Option<Paging> {
+    let style = table.string("paging");
+    let (name, line) = style.map_or(("none".to_owned(), table.line()), |s| (s.value, s.line));
+    let parameter = |key: &str, usual: &str| {
+        table
+            .string(key)
+            .map_or_else(|| usual.to_owned(), |item| item.value)
+    };
+    let number = |key: &str, usual: u64| {
+        let written = table.integer(key, 0..=1);
+        written.map_or(usual, |item| item.value.unsigned_abs())
+    };
+    match name.as_str() {
+        "none" => Some(Paging::Whole),
+        "page" => Some(Paging::Page {
+            parameter: parameter("page_parameter", "page"),
+            first: number("first_page", 1),
+        }),
+        "offset" => Some(Paging::Offset {
+            parameter: parameter("offset_parameter", "offset"),
+            first: number("first_offset", 0),
+        }),
+        "cursor" => Some(Paging::Cursor {
+            parameter: parameter("cursor_parameter", "cursor"),
+            next: required_path(table, "cursor")?,
+        }),
+        "link" => Some(Paging::Link {
+            next: optional_path(table, "next")?,
+        }),
+        other => {
+            table.report(
+                line,
+                format!("`{other}` is no kind of paging"),
+                "use none, page, offset, cursor or link",
+            );
+            None
+        }
+    }
+}

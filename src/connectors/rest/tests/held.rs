@@ -1,0 +1,191 @@
+//! What accounts hold, where programs keep it in odd places: with the groups, or as bare secrets.
+//!
+//! Owns one test for each truth about entitlements that `docs/connectors/rest.md` lists by its name.
+
+use super::truths::number;
+use super::*;
+
+/// The shape with something in place of its entitlements.
+fn entitled(tables: &str) -> String {
+    let (before, rest) = SHAPE
+        .split_once("[[rest.entitlements]]")
+        .expect("the first");
+    let (_, after) = rest.split_once("[rest.disable]").expect("what follows");
+    format!("{before}{tables}\n[rest.disable]{after}")
+}
+
+const GROUPS: &str = r#"
+[[rest.entitlements]]
+kind = "group"
+path = "/groups"
+items = "$.groups"
+id = "$.id"
+name = "$.title"
+paging = "page"
+[rest.entitlements.members]
+items = "$.members"
+id = "$.user"
+"#;
+
+fn groups(path: &str, of: fn(&str) -> Value) -> Option<(u16, Value)> {
+    let page = number(path, "page")?;
+    let all = [
+        ("staff", "Staff"),
+        ("admins", "Admins"),
+        ("guests", "Guests"),
+    ];
+    let shown = all.iter().skip((page as usize - 1) * 2).take(2);
+    let shown: Vec<_> = shown
+        .map(|(id, title)| json!({"id": id, "title": title, "members": of(id)}))
+        .collect();
+    path.starts_with("/api/groups?")
+        .then(|| (200, json!({ "groups": shown })))
+}
+
+fn of_ada(group: &str) -> Value {
+    match group {
+        "guests" => json!([{"user": "8"}]),
+        _ => json!([{"user": 7}, {"user": "8"}]),
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_groups_is_found_in_the_groups_and_a_membership_outlives_its_user() {
+    let target = Target::new(&entitled(GROUPS), |method, path| {
+        if let Some(answer) = groups(path, of_ada) {
+            return answer;
+        }
+        match (method, path) {
+            ("GET", "/api/users/7") => (200, json!({"user": user(7, "ada")})),
+            ("GET", _) => (404, json!({})),
+            _ => (204, json!({"raw": ""})),
+        }
+    })
+    .await;
+    let held = |account: Option<Account>| -> Vec<String> {
+        let account = account.expect("there");
+        account
+            .entitlements
+            .into_iter()
+            .map(|one| one.id.0)
+            .collect()
+    };
+    let reading = target.read("7").await.expect("read");
+    assert_eq!(reading.completeness, Completeness::WHOLE);
+    assert_eq!(held(reading.account), ["staff", "admins"]);
+    assert_eq!(reading.method, "GET /users/7, members of 3 groups");
+    // User 8 is deleted, and three groups still name it.
+    let reading = target.read("8").await.expect("read");
+    assert_eq!(held(reading.account), ["staff", "admins", "guests"]);
+    let nobody = target.read("9").await.expect("read");
+    assert_eq!(nobody.account, None);
+    let taken = target.write(&taking("8", "bob", "guests")).await;
+    assert_eq!(taken, Ok(Answered::Accepted));
+    let (_, path, _) = target.changes()[0].clone();
+    assert_eq!(path, "/api/users/8/members/guests");
+    let deleted = target.write(&change(Operation::Delete, "8", "bob")).await;
+    assert_eq!(deleted, Ok(Answered::Absent));
+    let other = target.write(&taking("9", "eve", "guests")).await;
+    assert_eq!(other, Ok(Answered::Absent));
+    assert_eq!(target.changes().len(), 1);
+}
+
+#[tokio::test]
+async fn groups_that_keep_their_members_to_themselves_are_asked_one_by_one_and_by_login() {
+    let tables = GROUPS.replace(
+        "items = \"$.members\"\nid = \"$.user\"",
+        "path = \"/groups/{entitlement.id}/members\"\nitems = \"$.names\"\nby = \"login\"\nempty = [404]",
+    );
+    let target = Target::new(&entitled(&tables), |_, path| {
+        if let Some(answer) = groups(path, |_| json!(null)) {
+            return answer;
+        }
+        match path {
+            "/api/users/7" => (200, json!({"user": user(7, "ada")})),
+            "/api/groups/staff/members" => (200, json!({"names": ["bob", "Ada"]})),
+            "/api/groups/admins/members" => (200, json!({"names": ["bob"]})),
+            _ => (404, json!({})),
+        }
+    })
+    .await;
+    let reading = target.read("7").await.expect("read");
+    let account = reading.account.expect("there");
+    let ids = account.entitlements.iter().map(|one| one.id.as_str());
+    assert_eq!(ids.collect::<Vec<_>>(), ["staff"]);
+    assert_eq!(target.asked("/api/groups/"), 3);
+    // Without the account its login is not known, and nobody is taken for it.
+    assert_eq!(target.read("8").await.expect("read").account, None);
+}
+
+#[tokio::test]
+async fn a_group_list_without_members_is_drifted_and_one_without_end_proves_nothing() {
+    let shape = entitled(GROUPS);
+    let bare = Target::new(&shape, |_, path| match path {
+        "/api/users/7" => (200, json!({"user": user(7, "ada")})),
+        _ => (200, json!({"groups": [{"id": "staff", "title": "Staff"}]})),
+    })
+    .await;
+    let failure = bare.read("7").await.expect_err("no members");
+    assert_eq!(failure.class, FailureClass::Drifted);
+    let endless = Target::new(&shape, |_, path| {
+        if path.starts_with("/api/groups") {
+            let group = json!({"id": "staff", "title": "Staff", "members": []});
+            return (200, json!({ "groups": [group] }));
+        }
+        (404, json!({}))
+    })
+    .await;
+    let reading = endless.read("7").await.expect("read");
+    assert!(!reading.completeness.pages_closed);
+    let failure = endless.write(&taking("7", "ada", "staff")).await;
+    assert_eq!(failure.expect_err("unsure").class, FailureClass::Drifted);
+}
+
+#[tokio::test]
+async fn answers_that_carry_other_secrets_leave_none_of_them_behind() {
+    let tables = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
+        items = \"$.keys\"\nid = \"$.key\"\nsecret_id = true\nempty = [204]\n";
+    let shape = entitled(tables).replace("revoke_entitlement", "revoke_credential");
+    let script = |method: &str, path: &str| match (method, path) {
+        ("GET", "/api/users/7") => {
+            let mut ada = user(7, "ada");
+            ada["password"] = json!("hunter2-hunter2");
+            (200, json!({"user": ada, "session_token": "live-session"}))
+        }
+        ("GET", "/api/users/8") => (200, json!({"user": user(8, "bob")})),
+        ("GET", "/api/users/7/keys") => (200, json!({"keys": [{"key": "sk/live 1"}]})),
+        ("GET", _) => (204, json!({"raw": ""})),
+        ("DELETE", "/api/users/7/members/sk%2Flive%201") => {
+            let words = "key sk/live 1 of ada (password=hunter2-hunter2) is locked";
+            (423, json!({ "error": words }))
+        }
+        other => panic!("{other:?}"),
+    };
+    let edit = |manifest: &mut Manifest| {
+        manifest.operations.remove(&Operation::RevokeEntitlement);
+        manifest.operations.insert(Operation::RevokeCredential);
+    };
+    let answer = move |asked: &target::Asked| script(&asked.method, &asked.path);
+    let target = Target::with(&shape, edit, answer).await;
+    let reading = target.read("7").await.expect("read");
+    let shown = format!("{reading:?}");
+    for secret in ["hunter2", "live-session", "sk/live"] {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+    let key = reading.account.expect("there").entitlements.remove(0);
+    assert!(key.id.as_str().starts_with("sha256:"));
+    assert_eq!(key.name, key.id.as_str());
+    let bob = target.read("8").await.expect("read").account;
+    assert_eq!(bob.expect("there").entitlements, []);
+    target.gate.take();
+    let mut revoke = change(Operation::RevokeCredential, "7", "ada");
+    revoke.entitlement = Some(key);
+    let failure = target.write(&revoke).await.expect_err("locked");
+    let judged = target.gate.take_writes();
+    let told = format!("{failure} {judged:?}");
+    for secret in ["hunter2", "sk/live", "sk%2F"] {
+        assert!(!told.contains(secret), "{secret} is in {told}");
+    }
+    assert!(failure.message.contains("[redacted]"), "{failure}");
+    assert_eq!(target.changes().len(), 1);
+}

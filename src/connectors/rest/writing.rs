@@ -1,0 +1,90 @@
+//! One change: the look before it, the request, and what its answer means.
+//!
+//! Owns the order. The account is read first: its login is asserted, its version is taken for the
+//! guard against changes meanwhile, and nothing is sent for what is already so. "Not found" and "it
+//! was changed meanwhile" are looked at again before they are believed. A change that the target
+//! puts off is followed by `jobs`.
+
+use super::classify::{self, Told};
+use super::client::Session;
+use super::looking::{Look, look};
+use super::{jobs, render};
+use crate::connectors::http::HttpAnswer;
+use crate::connectors::{Answered, Change, unsupported};
+use crate::domain::outcome::Failure;
+
+/// Makes the change.
+///
+/// # Errors
+/// `refused` before anything is sent, `ambiguous` for an account with another login, and what the
+/// answer means.
+pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Failure> {
+    let settings = session.settings;
+    let Some(request) = settings.writes.get(&change.operation) else {
+        return Err(unsupported(change.operation.as_str()));
+    };
+    let before = look(session, &change.account).await?;
+    if is_done(&before, change)? {
+        return Ok(Answered::Absent);
+    }
+    let secret = change.entitlement.as_ref();
+    let secret = secret.and_then(|one| before.secrets.get(&one.id));
+    let version = before.version.as_ref();
+    let rendered = render::write(settings, request, change, version, secret)?;
+    let asked = rendered.wire.path.clone();
+    let answer = session.send(rendered).await?;
+    if request.conflict.contains(&answer.status) {
+        return again(session, change, classify::conflict(&answer)).await;
+    }
+    match classify::told(settings, request, &answer, true)? {
+        Told::NotThere => again(session, change, classify::still_there(change.operation)).await,
+        Told::Yes(_) => accepted(session, change, &asked, &answer).await,
+    }
+}
+
+async fn accepted(
+    session: Session<'_>,
+    change: &Change,
+    asked: &str,
+    answer: &HttpAnswer,
+) -> Result<Answered, Failure> {
+    let request = session.settings.writes.get(&change.operation);
+    match request.and_then(|request| request.job.as_ref()) {
+        Some(job) if answer.status == 202 => {
+            jobs::follow(session, change, job, (asked, answer)).await
+        }
+        Some(_) | None => Ok(Answered::Accepted),
+    }
+}
+
+/// Whether a look leaves nothing to change; only a whole one can say so.
+fn is_done(look: &Look, change: &Change) -> Result<bool, Failure> {
+    let Some(account) = &look.account else {
+        let wanted = change.entitlement.as_ref().map(|one| &one.id);
+        let outlives = look.left.iter().any(|one| Some(&one.id) == wanted);
+        if !outlives && !look.is_whole() {
+            return Err(classify::drifted(
+                "the account is not shown, and the lists that were asked have no end",
+            ));
+        }
+        return Ok(!outlives);
+    };
+    if account.login != change.login {
+        return Err(classify::another_login());
+    }
+    Ok(look.is_whole() && change.is_done_in(account))
+}
+
+/// Looks again: what is there now decides what an answer meant.
+async fn again(
+    session: Session<'_>,
+    change: &Change,
+    otherwise: Failure,
+) -> Result<Answered, Failure> {
+    let after = look(session, &change.account).await?;
+    if is_done(&after, change)? {
+        Ok(Answered::Absent)
+    } else {
+        Err(otherwise)
+    }
+}

@@ -1,0 +1,99 @@
+//! Rotation of the connector's own passwords (`choose`).
+//!
+//! Owns the order for a new password. A database role has one password at a time, so setting the
+//! new one with the rotator's credential retires the old one, and nothing is left to retire. The
+//! server gets a verifier, never the password itself.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest;
+use secrecy::ExposeSecret;
+
+use super::classify::{self, Phase};
+use super::client::{Client, SetPassword};
+use super::link::Link;
+use super::place::Target;
+use super::render::Bound;
+use super::scram;
+use crate::connectors::{Call, MintOrder, Minted, RenderedRequest, unsupported};
+use crate::domain::outcome::Failure;
+
+/// Sets the password that the order chose.
+///
+/// # Errors
+/// `unsupported` for a role whose manifest does not rotate it, else as `classify` says.
+pub async fn mint(client: &Client, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
+    let role = client.place().passwords.get(&order.role);
+    let (Some(role), Some(chosen)) = (role, &order.chosen) else {
+        return Err(unsupported("mint a password that we do not choose"));
+    };
+    let password = chosen.expose_secret();
+    // Judged alike for both servers: printable, without blanks.
+    let scram = scram::verifier(password)?;
+    let (verb, verifier) = match client.place().target {
+        Target::Mariadb(_) => ("ALTER USER", native(password)),
+        Target::Postgres(_) | Target::Sqlite(_) => ("ALTER ROLE", scram),
+    };
+    let set = SetPassword {
+        role: role.clone(),
+        verifier,
+    };
+    let rendered = RenderedRequest {
+        operation: None,
+        account: None,
+        writes: BTreeSet::new(),
+        line: format!("{verb} {role} PASSWORD"),
+    };
+    let permit = call.permit(rendered, set).await?;
+    client.set_password(call.credential, permit).await?;
+    Ok(Minted {
+        remote_ref: None,
+        secret: chosen.clone(),
+    })
+}
+
+/// Sets the password of the one account of that user name.
+///
+/// # Errors
+/// `ambiguous` where several accounts have the name, else as `classify` says.
+pub async fn set_in_mariadb(link: &mut Link, order: &SetPassword) -> Result<(), Failure> {
+    let find = Bound {
+        sql: "SELECT CONCAT(QUOTE(u.User), '@', QUOTE(u.Host)) AS account \
+              FROM mysql.global_priv u WHERE u.User = ?"
+            .to_owned(),
+        values: vec![order.role.clone()],
+    };
+    let rows = link.fetch(&find).await?;
+    let [row] = rows.as_slice() else {
+        return Err(classify::several_rows(rows.len()));
+    };
+    let account = row.get("account").and_then(Option::as_deref);
+    let account = account.ok_or_else(|| classify::drifted("an account has no name"))?;
+    let text = format!(
+        "ALTER USER {account} IDENTIFIED BY PASSWORD '{}'",
+        order.verifier
+    );
+    link.run(text, Phase::Commit).await
+}
+
+/// What `mysql_native_password` keeps: `*` and the SHA-1 of the SHA-1, in capital hexadecimals. The
+/// method is old; passwords that we choose are long and random, which is what it needs.
+fn native(password: &str) -> String {
+    let sha1 = &digest::SHA1_FOR_LEGACY_USE_ONLY;
+    let twice = digest::digest(sha1, digest::digest(sha1, password.as_bytes()).as_ref());
+    format!("*{}", hex::encode_upper(twice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_native_verifier_is_what_the_server_itself_would_keep() {
+        // SELECT PASSWORD('clawback') of MariaDB 10.11.
+        assert_eq!(
+            native("clawback"),
+            "*F6C1ED74492872C621BCEF5B740B40E62EEE32E3"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! Govern: which manifests are served, by what two people approved.
+//!
+//! Owns the look at files and approvals that a worker repeats every second, and what follows: a
+//! narrower file is bound in the store, a wider one is told and waits, and the registry is replaced
+//! where a connector stands differently. Approves nothing. Without the store the last known state
+//! serves on, and each guard still ends with its approval.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::connectors::{Draft, Placed, Roll, Standing, drafts, matter};
+use crate::document::Problems;
+use crate::domain::approval::{Binding, MatterKind, Record, Signed, narrow};
+use crate::domain::id::ConnectorName;
+use crate::telemetry::metrics;
+
+use super::{Engine, EngineError};
+
+/// Manifests as file name and text.
+type Files = Vec<(String, String)>;
+
+/// Where manifests come from, and whether they need two people.
+pub struct Manifests {
+    governed: bool,
+    look: Arc<dyn Fn() -> Result<Files, Problems> + Send + Sync>,
+    known: Mutex<Known>,
+}
+
+/// What the last look showed.
+#[derive(Debug, Default)]
+struct Known {
+    /// None before the first look.
+    files: Option<Files>,
+    drafts: Vec<Draft>,
+    roll: Roll,
+    /// Files that were changed when last looked at: half written, as far as anyone can tell.
+    fresh: Option<Files>,
+    /// Files that could not be read, told once.
+    problems: Option<Problems>,
+}
+
+impl fmt::Debug for Manifests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifests")
+            .field("governed", &self.governed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Manifests {
+    /// `look` reads the files anew each time.
+    pub fn new(
+        governed: bool,
+        look: impl Fn() -> Result<Files, Problems> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            governed,
+            look: Arc::new(look),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Engine {
+    /// Looks what may be served now, and serves it. Does nothing without [`Manifests`].
+    ///
+    /// # Errors
+    /// When the store fails, or a text that is in force cannot be read; what was served goes on.
+    pub async fn follow_manifests(&self) -> Result<(), EngineError> {
+        let Some(manifests) = &self.manifests else {
+            return Ok(());
+        };
+        let mut known = manifests.known.lock().await;
+        self.look_at_files(manifests, &mut known).await?;
+        let Known { drafts, roll, .. } = &mut *known;
+        let changed = if manifests.governed {
+            let mut changed = roll.place(drafts, &self.in_force().await?, &self.clock)?;
+            if self.bind_narrower(roll).await? {
+                changed.extend(roll.place(drafts, &self.in_force().await?, &self.clock)?);
+            }
+            changed
+        } else {
+            roll.place_ungoverned(drafts, &self.clock)
+        };
+        if !changed.is_empty() {
+            self.serve(roll.registry());
+            for name in &changed {
+                told(name, roll.get(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the files again where one has changed, once two looks show the same: half a file may
+    /// look like a narrower one, and would bind. Files that have problems are told, and what was
+    /// known of all files goes on; at the start they stop the worker.
+    async fn look_at_files(
+        &self,
+        manifests: &Manifests,
+        known: &mut Known,
+    ) -> Result<(), EngineError> {
+        let look = manifests.look.clone();
+        let looked = tokio::task::spawn_blocking(move || look());
+        let looked = looked.await.map_err(|_| EngineError::Panicked)?;
+        let read = looked.and_then(|files| {
+            if known.files.as_ref() == Some(&files) {
+                known.fresh = None;
+                return Ok(());
+            }
+            if known.files.is_some() && known.fresh.as_ref() != Some(&files) {
+                known.fresh = Some(files);
+                return Ok(());
+            }
+            known.drafts = drafts(&files, &self.clock)?;
+            known.files = Some(files);
+            known.fresh = None;
+            Ok(())
+        });
+        match read {
+            Ok(()) => known.problems = None,
+            Err(problems) if known.files.is_none() => return Err(problems.into()),
+            Err(problems) => {
+                if known.problems.as_ref() != Some(&problems) {
+                    tracing::warn!(
+                        code = "CB-ENGINE-12",
+                        %problems,
+                        "manifest files cannot be read; what is in force goes on"
+                    );
+                }
+                known.problems = Some(problems);
+            }
+        }
+        Ok(())
+    }
+
+    async fn in_force(&self) -> Result<Vec<Binding>, EngineError> {
+        let records = self.store.records(MatterKind::Manifest).await?;
+        let in_force = records.into_values();
+        Ok(in_force.filter_map(|record| record.in_force).collect())
+    }
+
+    /// Binds files that permit no more than what is in force; true if one did.
+    async fn bind_narrower(&self, roll: &Roll) -> Result<bool, EngineError> {
+        let mut any = false;
+        let narrower = roll
+            .iter()
+            .filter(|(_, placed)| placed.standing == Standing::Narrower);
+        for (name, placed) in narrower {
+            let (Some(file), Some(in_force)) = (&placed.file, &placed.in_force) else {
+                continue;
+            };
+            let signed = Signed {
+                by: "clawback".to_owned(),
+                at: self.clock.now(),
+                reason: "the file permits no more than what was approved".to_owned(),
+            };
+            let (matter, over) = (matter(name), &in_force.content.digest);
+            let decide = |record: &Record| {
+                let content = file.content.clone();
+                narrow(record, &matter, over, content, file.until(), signed.clone())
+            };
+            match self.store.rule(&matter, &decide).await? {
+                Ok(_) => {
+                    any = true;
+                    let digest = file.content.digest.as_str();
+                    tracing::info!(connector = %name, manifest = digest, "a narrower manifest binds");
+                }
+                // Another text has come into force meanwhile; the next look compares with that.
+                Err(disapproval) => {
+                    tracing::info!(connector = %name, %disapproval, "not bound yet");
+                }
+            }
+        }
+        Ok(any)
+    }
+}
+
+fn told(name: &ConnectorName, placed: Option<&Placed>) {
+    let Some(placed) = placed else {
+        tracing::info!(connector = %name, "the connector is retired");
+        metrics::manifest(name.as_str(), false, false);
+        return;
+    };
+    let standing = placed.standing;
+    let waits = matches!(
+        standing,
+        Standing::Waiting | Standing::FileMissing | Standing::Unapproved
+    );
+    metrics::manifest(name.as_str(), waits, !standing.serves());
+    let manifest = placed.guarded.mandate().under.as_ref();
+    let manifest = manifest.map(|under| under.digest.as_str());
+    match standing {
+        Standing::InForce | Standing::Narrower => {
+            tracing::info!(connector = %name, manifest, "its manifest is in force");
+        }
+        Standing::Ungoverned => tracing::warn!(
+            connector = %name,
+            "its manifest binds without anybody's approval: [connectors] governed = false"
+        ),
+        Standing::Waiting => {
+            let wider = placed.differences();
+            let wider: Vec<_> = wider.iter().map(|one| one.what.as_str()).collect();
+            tracing::warn!(
+                connector = %name, manifest, changes = wider.join(", "),
+                "its file waits for approval; what was approved goes on"
+            );
+        }
+        Standing::FileMissing => tracing::warn!(
+            connector = %name, manifest,
+            "its file is missing; what was approved goes on until its retirement is approved"
+        ),
+        Standing::Unapproved | Standing::Expired => tracing::warn!(
+            connector = %name,
+            standing = standing.as_str(),
+            "the connector serves nothing; its work goes to people"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;
