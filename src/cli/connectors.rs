@@ -127,12 +127,36 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         }
         Command::History { name } => approvals::history(context, &settings, name).await,
         Command::List => list_all(context, &settings).await,
-        Command::Show { .. }
-        | Command::Check { .. }
-        | Command::Test { .. }
-        | Command::Health { .. }
-        | Command::Inventory { .. }
-        | Command::Orphans { .. } => look(context, &settings, command).await,
+        Command::Show { name } => show(context, &settings, &name).await,
+        Command::Check { name } => check(context, &settings, name).await,
+        Command::Health { name, since } => {
+            let watched = watched(context, &settings, name.as_deref())?;
+            match name {
+                Some(_) => health::one(context, &watched, since).await,
+                None => health::all(context, &watched).await,
+            }
+        }
+        Command::Inventory { name, account } => {
+            watched(context, &settings, Some(&name))?;
+            known::inventory(context, &ConnectorName(name), account.as_deref()).await
+        }
+        Command::Orphans { name } => {
+            let watched = watched(context, &settings, name.as_deref())?;
+            known::lost(context, &watched).await
+        }
+        Command::Test {
+            name,
+            account,
+            change,
+            wait_seconds,
+        } => {
+            let order = Order {
+                canary: account.map(AccountId),
+                change,
+                patience: Duration::from_secs(wait_seconds),
+            };
+            test(context, &settings, ConnectorName(name), &order).await
+        }
     }
 }
 
@@ -159,86 +183,72 @@ async fn list_all(context: &Context, settings: &Settings) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// The files' connectors, looked at one by one.
-async fn look(context: &Context, settings: &Settings, command: Command) -> anyhow::Result<Exit> {
+fn unknown(name: &str) -> Stop {
+    Stop::NotFound {
+        what: "connector",
+        name: name.to_owned(),
+    }
+}
+
+/// What the files say that health is judged by; of one connector, or of all.
+fn watched(
+    context: &Context,
+    settings: &Settings,
+    only: Option<&str>,
+) -> anyhow::Result<Vec<Watched>> {
+    let registry = config::connectors(settings, &context.clock)?;
+    let all = registry.iter().map(|connector| Watched {
+        name: connector.name().clone(),
+        bounds: connector.manifest().bounds(),
+        rule: connector.manifest().correlation.clone(),
+    });
+    let watched: Vec<_> = all
+        .filter(|one| only.is_none_or(|name| one.name.as_str() == name))
+        .collect();
+    match only {
+        Some(name) if watched.is_empty() => Err(unknown(name).into()),
+        Some(_) | None => Ok(watched),
+    }
+}
+
+async fn show(context: &Context, settings: &Settings, name: &str) -> anyhow::Result<Exit> {
     let registry = config::connectors(settings, &context.clock)?;
     let declared = probe::declared(&registry);
-    let watched = |only: Option<&str>| -> Vec<Watched> {
-        let all = registry.iter().map(|connector| Watched {
-            name: connector.name().clone(),
-            bounds: connector.manifest().bounds(),
-            rule: connector.manifest().correlation.clone(),
-        });
-        all.filter(|one| only.is_none_or(|name| one.name.as_str() == name))
-            .collect()
-    };
-    let find = |name: &str| {
-        let found = declared.iter().find(|fact| fact["name"] == name);
-        found.ok_or_else(|| Stop::NotFound {
-            what: "connector",
-            name: name.to_owned(),
-        })
-    };
-    match command {
-        Command::Show { name } => {
-            let mut fact = find(&name)?.clone();
-            let stands = approvals::stands(context, settings).await;
-            (fact["approval"], fact["governance"]) = approvals::standing(&stands, &name);
-            context.output.data(&fact, || tell(&fact))?;
-            Ok(Exit::Done)
-        }
-        Command::Check { name } => {
-            if let Some(name) = &name {
-                find(name)?;
-            }
-            let vault = vault::open(settings)?;
-            let name = name.map(ConnectorName);
-            let stands = approvals::stands(context, settings).await;
-            let found = probe::connectors(&registry, vault, name.as_ref()).await;
-            tried(context, &found, &stands)
-        }
-        Command::Health { name, since } => {
-            let Some(name) = name else {
-                return health::all(context, &watched(None)).await;
-            };
-            find(&name)?;
-            health::one(context, &watched(Some(&name)), since).await
-        }
-        Command::Inventory { name, account } => {
-            find(&name)?;
-            known::inventory(context, &ConnectorName(name), account.as_deref()).await
-        }
-        Command::Orphans { name } => {
-            if let Some(name) = &name {
-                find(name)?;
-            }
-            known::lost(context, &watched(name.as_deref())).await
-        }
-        Command::Test {
-            name,
-            account,
-            change,
-            wait_seconds,
-        } => {
-            find(&name)?;
-            let order = Order {
-                canary: account.map(AccountId),
-                change,
-                patience: Duration::from_secs(wait_seconds),
-            };
-            let vault = vault::open(settings)?;
-            let name = ConnectorName(name);
-            let points = examine::connector(&registry, vault, &name, &order).await;
-            examined(context, &points.unwrap_or_default())
-        }
-        // Told elsewhere.
-        Command::List
-        | Command::Propose { .. }
-        | Command::Diff { .. }
-        | Command::Approve(_)
-        | Command::Reject { .. }
-        | Command::History { .. } => Ok(Exit::Done),
+    let found = declared.into_iter().find(|fact| fact["name"] == name);
+    let mut fact = found.ok_or_else(|| unknown(name))?;
+    let stands = approvals::stands(context, settings).await;
+    (fact["approval"], fact["governance"]) = approvals::standing(&stands, name);
+    context.output.data(&fact, || tell(&fact))?;
+    Ok(Exit::Done)
+}
+
+/// Every credential of one connector, or of all, tried at its target.
+async fn check(
+    context: &Context,
+    settings: &Settings,
+    name: Option<String>,
+) -> anyhow::Result<Exit> {
+    let registry = config::connectors(settings, &context.clock)?;
+    let name = name.map(ConnectorName);
+    if let Some(name) = &name {
+        registry.get(name).ok_or_else(|| unknown(name.as_str()))?;
     }
+    let vault = vault::open(settings)?;
+    let stands = approvals::stands(context, settings).await;
+    let found = probe::connectors(&registry, vault, name.as_ref()).await;
+    tried(context, &found, &stands)
+}
+
+async fn test(
+    context: &Context,
+    settings: &Settings,
+    name: ConnectorName,
+    order: &Order,
+) -> anyhow::Result<Exit> {
+    let registry = config::connectors(settings, &context.clock)?;
+    let vault = vault::open(settings)?;
+    let points = examine::connector(&registry, vault, &name, order).await;
+    examined(context, &points.ok_or_else(|| unknown(name.as_str()))?)
 }
 
 /// A time span for people, in its largest whole unit.

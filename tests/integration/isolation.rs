@@ -171,7 +171,7 @@ path = "/users/{{account.id}}"
 }
 
 impl Site {
-    async fn build(spoilers: Option<&Spoilers>) -> Self {
+    fn build(spoilers: Option<&Spoilers>) -> Self {
         let topics = ["lifecycle", "lifecycle.dlq", "lifecycle.status"];
         let broker = Broker::start(&topics, 4).expect("a broker");
         let folder = tempfile::tempdir().expect("a folder");
@@ -179,7 +179,7 @@ impl Site {
         for name in ["connectors", "workflows", "lists"] {
             fs::create_dir(at.join(name)).expect("made");
         }
-        let people: String = (0..LEAVERS * 2).map(|one| format!("p{one}\n")).collect();
+        let people = list_of(0..LEAVERS * 2);
         for one in 0..SOUND {
             let list = at.join(format!("lists/sound-{one}"));
             fs::write(&list, &people).expect("written");
@@ -304,7 +304,7 @@ impl Site {
         let sound = async || self.count(removals).await == (SOUND * LEAVERS) as i64;
         let moved = async || self.count("journal").await;
         until_done("the sound targets are done", sound, moved).await;
-        let staying: String = (LEAVERS..LEAVERS * 2).map(|p| format!("p{p}\n")).collect();
+        let staying = list_of(LEAVERS..LEAVERS * 2);
         for one in 0..SOUND {
             let list = self.folder.path().join(format!("lists/sound-{one}"));
             assert_eq!(fs::read_to_string(list).expect("read"), staying);
@@ -322,6 +322,15 @@ impl Site {
     }
 }
 
+/// One login a line.
+fn list_of(mut people: std::ops::Range<usize>) -> String {
+    people
+        .try_fold(String::new(), |mut list, person| {
+            writeln!(list, "p{person}").map(|()| list)
+        })
+        .expect("memory takes it")
+}
+
 fn write_manifest(at: &Path, name: &str, kind: &str, own: &str) {
     let path = at.join(format!("connectors/{name}.toml"));
     fs::write(path, manifest(name, kind, own)).expect("written");
@@ -331,14 +340,14 @@ fn write_manifest(at: &Path, name: &str, kind: &str, own: &str) {
 /// the same, while the three go on misbehaving.
 #[tokio::test(flavor = "multi_thread")]
 async fn b4_three_of_twenty_misbehave_and_the_others_do_not_wait() {
-    let without = Site::build(None).await;
+    let without = Site::build(None);
     without.everybody_leaves();
     without.until_the_sound_are_done().await;
     let calm = without.latencies().await;
     drop(without);
 
     let spoilers = Spoilers::start().await;
-    let with = Site::build(Some(&spoilers)).await;
+    let with = Site::build(Some(&spoilers));
     with.everybody_leaves();
     with.until_the_sound_are_done().await;
     let fired = &spoilers.fired;
