@@ -5,7 +5,10 @@
 use std::sync::Mutex;
 
 use super::super::fixture::{Moved, credential, crm};
+use async_trait::async_trait;
+
 use super::*;
+use crate::connectors::contract::{Call, RenderedRequest};
 use crate::connectors::unsupported;
 use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind};
 use crate::domain::health::Tally;

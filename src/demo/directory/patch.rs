@@ -72,10 +72,15 @@ pub(super) fn apply(kind: Kind, resource: &Resource, body: &Value) -> Result<Res
             }
         };
         match &operation.path {
-            Some(path) => {
-                let target = Target::parse(kind, path)?;
-                target.apply(verb, &mut changed, &operation.value)?;
-            }
+            Some(path) => match extension(kind, path) {
+                // RFC 7644 section 3.10: an extension is addressed by its URI.
+                Some(urn) if verb == Verb::Remove => drop(changed.remove(urn)),
+                Some(urn) => apply_extension(kind, urn, verb, &mut changed, &operation.value)?,
+                None => {
+                    let target = Target::parse(kind, path)?;
+                    target.apply(verb, &mut changed, &operation.value)?;
+                }
+            },
             None => apply_without_path(kind, verb, &mut changed, &operation.value)?,
         }
     }
@@ -95,18 +100,38 @@ fn apply_without_path(
         .as_object()
         .ok_or_else(|| ScimError::bad("invalidValue", "without a path the value is an object"))?;
     for (key, value) in fields {
-        let extension = kind.extension().filter(|e| e.id.eq_ignore_ascii_case(key));
-        if let Some(extension) = extension {
-            let inner = value.as_object().ok_or_else(|| {
-                ScimError::bad("invalidValue", format!("{key} takes a JSON object"))
-            })?;
-            for (name, value) in inner {
-                let path = format!("{}:{name}", extension.id);
-                Target::parse(kind, &path)?.apply(verb, resource, value)?;
-            }
+        if let Some(urn) = extension(kind, key) {
+            apply_extension(kind, urn, verb, resource, value)?;
         } else if !key.eq_ignore_ascii_case("schemas") {
             Target::parse(kind, key)?.apply(verb, resource, value)?;
         }
+    }
+    Ok(())
+}
+
+/// The URI of the kind's extension, where `path` is nothing else.
+fn extension(kind: Kind, path: &str) -> Option<&'static str> {
+    let extension = kind.extension()?;
+    let named = extension.id.eq_ignore_ascii_case(path);
+    named.then_some(extension.id.as_str())
+}
+
+fn apply_extension(
+    kind: Kind,
+    urn: &str,
+    verb: Verb,
+    resource: &mut Resource,
+    value: &Value,
+) -> Result<(), ScimError> {
+    let fields = value
+        .as_object()
+        .ok_or_else(|| ScimError::bad("invalidValue", format!("{urn} takes a JSON object")))?;
+    for (name, value) in fields {
+        if name.eq_ignore_ascii_case("schemas") {
+            continue;
+        }
+        let path = format!("{urn}:{name}");
+        Target::parse(kind, &path)?.apply(verb, resource, value)?;
     }
     Ok(())
 }

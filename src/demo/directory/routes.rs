@@ -12,7 +12,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use serde_json::{Map, Value, json};
 
 use crate::domain::verdict::CredentialRole;
@@ -40,6 +40,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/ResourceTypes/{id}", get(discovery::one_resource_type))
         .route("/admin/tokens", get(list_tokens).post(issue_token))
         .route("/admin/tokens/{id}", delete(remove_token))
+        .route("/.search", post(search_all))
+        .route("/{endpoint}/.search", post(search))
         .route("/{endpoint}", get(list).post(create))
         .route(
             "/{endpoint}/{id}",
@@ -64,7 +66,10 @@ async fn admit(State(shared): State<Shared>, request: Request, next: Next) -> Re
             return ScimError::plain(StatusCode::UNAUTHORIZED, detail).into_response();
         }
         Some(CredentialRole::Rotator) => admin,
-        Some(CredentialRole::Verifier) => !admin && request.method() == Method::GET,
+        Some(CredentialRole::Verifier) => {
+            let searches = request.uri().path().ends_with("/.search");
+            !admin && (searches || request.method() == Method::GET)
+        }
         Some(CredentialRole::Writer) => !admin,
     };
     if allowed {
@@ -137,7 +142,42 @@ async fn list(
     Path(endpoint): Path<String>,
     Query(params): Params,
 ) -> Answer {
-    let kind = kind_at(&endpoint)?;
+    found(&shared, &[kind_at(&endpoint)?], &params)
+}
+
+/// RFC 7644 section 3.4.3: the same as a list, with the parameters in the body.
+async fn search(
+    State(shared): State<Shared>,
+    Path(endpoint): Path<String>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Answer {
+    let params = searched(&body(&headers, &bytes)?);
+    found(&shared, &[kind_at(&endpoint)?], &params)
+}
+
+async fn search_all(State(shared): State<Shared>, headers: HeaderMap, bytes: Bytes) -> Answer {
+    found(&shared, &Kind::ALL, &searched(&body(&headers, &bytes)?))
+}
+
+/// The members of a search request as the parameters that they stand for.
+fn searched(request: &Value) -> HashMap<String, String> {
+    let members = request.as_object().into_iter().flatten();
+    let told = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(names) => {
+            let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
+            names.join(",")
+        }
+        other => other.to_string(),
+    };
+    members
+        .filter(|(name, value)| *name != "schemas" && !value.is_null())
+        .map(|(name, value)| (name.clone(), told(value)))
+        .collect()
+}
+
+fn found(shared: &Shared, kinds: &[Kind], params: &HashMap<String, String>) -> Answer {
     let number = |name: &str, default: i64| match params.get(name) {
         None => Ok(default),
         Some(text) => text
@@ -153,23 +193,25 @@ async fn list(
         .get("filter")
         .map(|text| Filter::parse(text))
         .transpose()?;
-    let selection = selection::Selection::read(&params)?;
+    let selection = selection::Selection::read(params)?;
     let state = shared.state();
     let mut hits = Vec::new();
-    for (id, stored) in state.resources.of(kind) {
-        let hit = match &filter {
-            Some(filter) => filter.matches(kind, &state.resources.shown(kind, id, stored))?,
-            None => true,
-        };
-        if hit {
-            hits.push((id, stored));
+    for &kind in kinds {
+        for (id, stored) in state.resources.of(kind) {
+            let hit = match &filter {
+                Some(filter) => filter.matches(kind, &state.resources.shown(kind, id, stored))?,
+                None => true,
+            };
+            if hit {
+                hits.push((kind, id, stored));
+            }
         }
     }
     let total = hits.len();
     let page = hits.into_iter().skip(start - 1).take(count);
     let page: Vec<Value> = page
-        .map(|(id, stored)| state.resources.shown(kind, id, stored))
-        .map(|shown| Value::Object(selection.of(kind, shown)))
+        .map(|(kind, id, stored)| (kind, state.resources.shown(kind, id, stored)))
+        .map(|(kind, shown)| Value::Object(selection.of(kind, shown)))
         .collect();
     let body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
