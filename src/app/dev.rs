@@ -101,7 +101,7 @@ impl Dev {
     /// # Errors
     /// When a folder, a port or a part cannot be had.
     pub async fn start(
-        wanted: Wanted,
+        mut wanted: Wanted,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, AppError> {
@@ -112,6 +112,12 @@ impl Dev {
         }
         let targets = wanted.folder.join("targets");
         std::fs::create_dir_all(&targets).map_err(io("the folder of the targets"))?;
+        // Configuration and manifests name it from wherever they are read.
+        wanted.folder = wanted
+            .folder
+            .canonicalize()
+            .map_err(io("the demonstration's folder"))?;
+        let targets = wanted.folder.join("targets");
         let broker = Broker::start(&[TOPIC, DEAD_LETTERS, STATUS], 32)?;
         let options = Options {
             seed: wanted.seed,

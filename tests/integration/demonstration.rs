@@ -42,6 +42,25 @@ fn h4_a_demonstration_ends_in_proof_or_with_a_person() {
 }
 
 #[test]
+fn a_folder_may_be_named_from_where_one_stands() {
+    let here = tempfile::tempdir().expect("a folder");
+    let output = Command::new(PROGRAM)
+        .current_dir(here.path())
+        .args(["--json", "dev", "--once", "--folder", "kept"])
+        .output()
+        .expect("the program starts");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let output = Command::new(PROGRAM)
+        .current_dir(here.path().join("kept"))
+        .args(["--json", "cases", "list"])
+        .output()
+        .expect("the program starts");
+    let cases: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(!cases.as_array().expect("a list").is_empty());
+}
+
+#[test]
 fn a_folder_that_is_in_use_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("clawback.toml");

@@ -109,7 +109,7 @@ impl Session<'_> {
             repeated: false,
         };
         let mut next = first(&collection.paging);
-        while walk.items.pages < MOST_PAGES {
+        while walk.items.pages < MOST_PAGES && !walk.is_flooded() {
             let rendered = self.page(collection, &next, values)?;
             let from = rendered.wire.path.clone();
             let answer = self.send(rendered).await?;
@@ -184,6 +184,11 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// More came than the list may hold; what comes after is not read.
+    fn is_flooded(&self) -> bool {
+        self.items.values.len() as u64 > self.collection.most
+    }
+
     /// Takes over what a page shows and earlier ones did not. Twice on one page is the target's own
     /// affair; twice on two pages is a sign that the pages do not close.
     fn take(&mut self, answer: &HttpAnswer, body: &Value) -> Result<Shown, Failure> {

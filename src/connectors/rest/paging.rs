@@ -23,7 +23,12 @@ pub struct Collection {
     pub paging: Paging,
     /// Statuses that say that there is nothing, or nothing more.
     pub empty: Vec<u16>,
+    /// With more items than this it is not read on: it is not the list that was declared.
+    pub most: u64,
 }
+
+/// No list has more items than this: whoever sends more floods.
+const MOST_ITEMS: u64 = 1_000_000;
 
 /// Where a list stands.
 #[derive(Debug, Clone)]
@@ -108,6 +113,7 @@ pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection
         total: total?,
         paging: paging?,
         empty: empty?,
+        most: MOST_ITEMS,
     })
 }
 

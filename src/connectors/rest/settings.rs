@@ -107,7 +107,10 @@ impl Settings {
             .and_then(|table| account::read(&table, manifest));
         let list = table.required_table("list");
         let others = table.tables("list_also");
-        let lists: Vec<_> = list.iter().chain(&others).map(read_listed).collect();
+        let lists = list.iter().chain(&others);
+        let lists: Vec<_> = lists
+            .map(|table| read_listed(table, manifest.expect.accounts_max))
+            .collect();
         let read = table.required_table("read");
         let others = table.tables("read_also");
         let etag = account
@@ -132,12 +135,14 @@ impl Settings {
     }
 }
 
-fn read_listed(table: &Table<'_>) -> Option<Listed> {
+fn read_listed(table: &Table<'_>, accounts_max: u64) -> Option<Listed> {
     let collection = read_collection(table, &[]);
     let account = path_or(table, "account", "$");
     table.finish();
+    let mut collection = collection?;
+    collection.most = collection.most.min(accounts_max);
     Some(Listed {
-        collection: collection?,
+        collection,
         account: account?,
     })
 }

@@ -167,6 +167,27 @@ async fn a_mark_that_comes_again_leaves_the_list_open() {
 }
 
 #[tokio::test]
+async fn b4_a_flood_is_not_read_on_beyond_the_declared_band() {
+    let shape = SHAPE
+        .replace("total = \"$.total\"\n", "cursor = \"$.next\"\n")
+        .replace("\"page\"", "\"cursor\"");
+    let pages = std::sync::atomic::AtomicU64::new(0);
+    let flooding = Target::with(
+        &shape,
+        |manifest| manifest.expect.accounts_max = 5,
+        move |_| {
+            let page = pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let users = [user(page * 2, "a"), user(page * 2 + 1, "b")];
+            (200, json!({"users": users, "next": page.to_string()}))
+        },
+    )
+    .await;
+    let listing = flooding.list().await.expect("listed");
+    assert_eq!(listing.accounts.len(), 6, "the third page is one too many");
+    assert!(!listing.completeness.pages_closed);
+}
+
+#[tokio::test]
 async fn links_are_followed_at_home_only() {
     let shape = SHAPE
         .replace("total = \"$.total\"\n", "")
