@@ -6,7 +6,7 @@
 //! Each fault is counted; one that never fired is a failure of the test.
 #![allow(clippy::disallowed_methods)] // Real parts keep real time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,7 @@ use clawback::domain::id::{AccountId, ConnectorName};
 use clawback::domain::outcome::{Failure, FailureClass};
 use clawback::domain::time::{Clock, Timestamp};
 use clawback::domain::verdict::CredentialRole;
+use ldap3::{Ldap, LdapConnAsync, Scope, SearchEntry};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -81,7 +82,7 @@ const EXPIRED: &[u8] = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n"
 struct Order {
     fault: Fault,
     /// From the first request on that holds these bytes.
-    from: &'static str,
+    from: String,
     /// The field that is called otherwise, and how; of one length.
     field: (&'static str, &'static str),
 }
@@ -245,7 +246,8 @@ struct Rig {
     verifier: Credential,
     /// Bytes of a request that lists, of one that reads one account, and of those that change it.
     lists: &'static str,
-    reads: &'static str,
+    /// Without one: the account's id.
+    reads: Option<&'static str>,
     changes: &'static [&'static str],
     field: (&'static str, &'static str),
     faults: Vec<Fault>,
@@ -256,6 +258,7 @@ struct Rig {
 enum Truth {
     Scim { base: String, token: String },
     Sql { url: String },
+    Ldap { url: String, people: String },
 }
 
 impl Truth {
@@ -273,6 +276,14 @@ impl Truth {
                 let query = sqlx::query_scalar(AssertSqlSafe(text));
                 query.fetch_one(&mut link).await.expect("there")
             }
+            Self::Ldap { url, people } => {
+                let (mut manager, _driver) = manager(url).await;
+                let filter = format!("(entryUUID={id})");
+                let asked = manager.search(people, Scope::OneLevel, &filter, vec!["employeeType"]);
+                let (found, _) = asked.await.expect("asked").success().expect("found");
+                let entry = SearchEntry::construct(found.into_iter().next().expect("there"));
+                !entry.attrs.contains_key("employeeType")
+            }
         }
     }
 }
@@ -288,10 +299,10 @@ impl Rig {
         registry.get(&name).expect("loaded")
     }
 
-    fn order(&self, fault: Fault, from: &'static str) -> Order {
+    fn order(&self, fault: Fault, from: &str) -> Order {
         Order {
             fault,
-            from,
+            from: from.to_owned(),
             field: self.field,
         }
     }
@@ -319,7 +330,8 @@ impl Rig {
                     assert!(whole || told, "{fault:?}: {listing:?}");
                 }
             }
-            self.proxy.arm(self.order(*fault, self.reads));
+            let from = self.reads.unwrap_or(id.as_str());
+            self.proxy.arm(self.order(*fault, from));
             let reading = self.connector().read(&self.verifier, id).await;
             assert!(self.proxy.disarm() > 0, "{fault:?} never fired");
             match reading {
@@ -405,8 +417,9 @@ timeout_seconds = 1
 steps = ["Disable the person by hand"]
 "#;
 
-async fn scim() -> (Rig, Service) {
-    let server = Service::up("scim", &format!("chaos-{}", std::process::id()), &[]);
+/// A SCIM server with twenty people, the place that it is at, and its path.
+async fn people(name: &str) -> (Service, String, String) {
+    let server = Service::up("scim", &format!("{name}-{}", std::process::id()), &[]);
     let (base, token) = (server.value("URL"), server.value("WRITER_TOKEN"));
     let http = reqwest::Client::new();
     for person in 0..20 {
@@ -421,11 +434,19 @@ async fn scim() -> (Rig, Service) {
     }
     let (_, place) = base.split_once("://").expect("an address");
     let (place, path) = place.split_once('/').unwrap_or((place, ""));
-    let proxy = Proxy::before(place).await;
+    let (place, path) = (place.to_owned(), path.to_owned());
+    (server, place, path)
+}
+
+/// A kind that reaches users of the SCIM server, by its own protocol or by a declared one.
+async fn over_http(kind: &str, writes: &str, own: &str) -> (Rig, Service) {
+    let (server, place, path) = people(&format!("chaos-{kind}")).await;
+    let proxy = Proxy::before(&place).await;
+    let own = own.replace("{base}", &format!("http://{}/{path}", proxy.address));
     let manifest = format!(
-        r#"{HEAD}kind = "scim"
+        r#"{HEAD}kind = "{kind}"
 operations = ["list", "read", "disable"]
-writes = ["active"]
+writes = {writes}
 [[correlation]]
 identifier = "employee_number"
 attribute = "externalId"
@@ -437,31 +458,152 @@ secret = "local:target/verifier"
 {TAIL}
 [expect]
 fields = ["userName"]
-[scim]
-base_url = "http://{}/{path}"
-"#,
-        proxy.address
+{own}"#
     );
+    let secret = |name| server.value(name).to_owned();
     let rig = Rig {
         proxy,
         manifest,
-        writer: credential(CredentialRole::Writer, None, token),
-        verifier: credential(
-            CredentialRole::Verifier,
-            None,
-            server.value("VERIFIER_TOKEN"),
-        ),
+        writer: credential(CredentialRole::Writer, None, &secret("WRITER_TOKEN")),
+        verifier: credential(CredentialRole::Verifier, None, &secret("VERIFIER_TOKEN")),
         lists: "/Users?",
-        reads: "/Users/",
+        reads: Some("/Users/"),
         changes: &["PATCH "],
         field: ("\"userName\"", "\"user_name\""),
         faults: [&Fault::ANY[..], &Fault::HTTP[..]].concat(),
         truth: Truth::Scim {
-            base: base.to_owned(),
-            token: token.to_owned(),
+            base: secret("URL"),
+            token: secret("WRITER_TOKEN"),
         },
     };
     (rig, server)
+}
+
+const DECLARED: &str = r#"
+[rest]
+base_url = "{base}"
+error = "$.detail"
+[rest.account]
+id = "$.id"
+login = "$.userName"
+state = "$.active"
+[rest.account.attributes]
+externalId = "$.externalId"
+[rest.account.states]
+enabled = ["true"]
+disabled = ["false"]
+[rest.list]
+path = "/Users"
+items = "$.Resources"
+total = "$.totalResults"
+paging = "offset"
+offset_parameter = "startIndex"
+first_offset = 1
+size_parameter = "count"
+size = 100
+[rest.read]
+path = "/Users/{account.id}"
+[rest.disable]
+method = "PATCH"
+path = "/Users/{account.id}"
+[rest.disable.body]
+schemas = ["urn:ietf:params:scim:api:messages:2.0:PatchOp"]
+Operations = [{ op = "replace", path = "active", value = false }]
+"#;
+
+async fn manager(url: &str) -> (Ldap, JoinSet<()>) {
+    let (connection, mut ldap) = LdapConnAsync::new(url).await.expect("the directory");
+    let mut driver = JoinSet::new();
+    driver.spawn(async move {
+        // It ends with its user.
+        let _ = connection.drive().await;
+    });
+    let bound = ldap.simple_bind("cn=admin,dc=acme,dc=example", "admin-password");
+    bound.await.expect("asked").success().expect("signed in");
+    (ldap, driver)
+}
+
+/// Twenty people in a unit of their own.
+async fn staff(url: &str, people: &str) {
+    let (mut manager, _driver) = manager(url).await;
+    let set = |values: &[&str]| {
+        values
+            .iter()
+            .map(ToString::to_string)
+            .collect::<HashSet<_>>()
+    };
+    let unit = vec![("objectClass".to_owned(), set(&["organizationalUnit"]))];
+    let made = manager.add(people, unit).await.expect("asked");
+    made.success().expect("made");
+    for person in 0..20 {
+        let (uid, number) = (format!("p{person}"), format!("E{person}"));
+        let fields = [
+            ("objectClass", set(&["inetOrgPerson"])),
+            ("cn", set(&[&uid])),
+            ("sn", set(&[&uid])),
+            ("employeeNumber", set(&[&number])),
+        ];
+        let fields = fields.map(|(name, values)| (name.to_owned(), values));
+        let name = format!("uid={uid},{people}");
+        let made = manager.add(&name, fields.to_vec()).await.expect("asked");
+        made.success().expect("made");
+    }
+}
+
+async fn ldap() -> Rig {
+    let url = part("CLAWBACK_TEST_SLAPD");
+    let people = format!("ou=chaos-{},dc=acme,dc=example", std::process::id());
+    staff(&url, &people).await;
+    let (_, place) = url.split_once("://").expect("an address");
+    let proxy = Proxy::before(place.trim_end_matches('/')).await;
+    let manifest = format!(
+        r#"{HEAD}kind = "ldap"
+operations = ["list", "read", "disable"]
+writes = ["employeeType"]
+[[correlation]]
+identifier = "employee_number"
+attribute = "employeeNumber"
+decides = true
+[credentials.writer]
+secret = "local:target/writer"
+username = "cn=writer,ou=services,dc=acme,dc=example"
+[credentials.verifier]
+secret = "local:target/verifier"
+username = "cn=verifier,ou=services,dc=acme,dc=example"
+{TAIL}
+[expect]
+fields = ["employeeNumber"]
+[ldap]
+url = "ldap://{}"
+base = "{people}"
+object_class = "inetOrgPerson"
+login = "uid"
+attributes = ["employeeNumber"]
+[ldap.state]
+attribute = "employeeType"
+disabled = ["left-the-company"]
+"#,
+        proxy.address
+    );
+    let bind = |name: &str| format!("cn={name},ou=services,dc=acme,dc=example");
+    let (writer, verifier) = (bind("writer"), bind("verifier"));
+    let (writer, verifier) = (writer.as_str(), verifier.as_str());
+    Rig {
+        proxy,
+        manifest,
+        writer: credential(CredentialRole::Writer, Some(writer), "writer-password"),
+        verifier: credential(
+            CredentialRole::Verifier,
+            Some(verifier),
+            "verifier-password",
+        ),
+        lists: "inetOrgPerson",
+        reads: None,
+        changes: &["left-the-company"],
+        field: ("", ""),
+        faults: Fault::ANY.to_vec(),
+        truth: Truth::Ldap { url, people },
+    }
 }
 
 async fn sql() -> Rig {
@@ -526,7 +668,7 @@ disable = "UPDATE staff SET active = FALSE WHERE id = :account AND login = :logi
             "a-verifier-of-chaos",
         ),
         lists: "FROM staff ORDER",
-        reads: "FROM staff WHERE",
+        reads: Some("FROM staff WHERE"),
         changes: &["UPDATE staff", "COMMIT"],
         field: ("", ""),
         faults: Fault::ANY.to_vec(),
@@ -537,7 +679,8 @@ disable = "UPDATE staff SET active = FALSE WHERE id = :account AND login = :logi
 /// C6, C7, C11: a SCIM server behind a line that spoils its answers in eight ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn c11_no_fault_of_the_line_makes_scim_tell_what_is_not_so() {
-    let (rig, _server) = scim().await;
+    let own = "[scim]\nbase_url = \"{base}\"\n";
+    let (rig, _server) = over_http("scim", r#"["active"]"#, own).await;
     let all = rig.accounts().await;
     rig.reads_are_honest(&all).await;
     rig.writes_are_honest(&all).await;
@@ -547,6 +690,24 @@ async fn c11_no_fault_of_the_line_makes_scim_tell_what_is_not_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c11_no_fault_of_the_line_makes_sql_tell_what_is_not_so() {
     let rig = sql().await;
+    let all = rig.accounts().await;
+    rig.reads_are_honest(&all).await;
+    rig.writes_are_honest(&all).await;
+}
+
+/// C6, C7, C11: the same server by a declared API.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_no_fault_of_the_line_makes_rest_tell_what_is_not_so() {
+    let (rig, _server) = over_http("rest", r#"["schemas", "Operations"]"#, DECLARED).await;
+    let all = rig.accounts().await;
+    rig.reads_are_honest(&all).await;
+    rig.writes_are_honest(&all).await;
+}
+
+/// C6, C7, C11: a directory behind a line that spoils its answers in five ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_no_fault_of_the_line_makes_ldap_tell_what_is_not_so() {
+    let rig = ldap().await;
     let all = rig.accounts().await;
     rig.reads_are_honest(&all).await;
     rig.writes_are_honest(&all).await;
