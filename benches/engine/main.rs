@@ -22,6 +22,10 @@ use database::Kind;
 use load::{Figures, Load};
 use serde_json::{Map, Value, json};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 struct Arguments {
     json: bool,
     kind: Kind,

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use clawback::app::examine::{self, Mark};
 use clawback::connectors::{Answered, Change, Credential, Guarded, Registry};
 use clawback::domain::access::{AccountState, Operation};
 use clawback::domain::id::{AccountId, ConnectorName};
@@ -711,4 +713,24 @@ async fn c11_no_fault_of_the_line_makes_ldap_tell_what_is_not_so() {
     let all = rig.accounts().await;
     rig.reads_are_honest(&all).await;
     rig.writes_are_honest(&all).await;
+}
+
+/// C8: what is declared wholly in a manifest passes the suite that every kind has to pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_a_declared_api_passes_the_examination() {
+    let (rig, _server) = over_http("rest", r#"["schemas", "Operations"]"#, DECLARED).await;
+    let (canary, _) = rig.accounts().await.pop_first().expect("somebody");
+    let keys = [&rig.writer, &rig.verifier].map(|one| (one.role, Ok(one.clone())));
+    let order = examine::Order {
+        canary: Some(canary.clone()),
+        change: true,
+        patience: Duration::from_secs(1),
+    };
+    let connector = rig.connector();
+    let points = examine::examine(&connector, &BTreeMap::from(keys), &order).await;
+    let failed = points.iter().filter(|one| one.mark == Mark::Failed);
+    assert_eq!(failed.count(), 0, "{points:#?}");
+    let held = points.iter().filter(|one| one.mark == Mark::Held);
+    assert!(held.count() > 8, "{points:#?}");
+    assert!(!rig.truth.is_active(&canary).await);
 }

@@ -4,11 +4,14 @@
 //! removal, a key that is replaced, a manifest that is too narrow, and a program that is killed in
 //! mid-call. The list is looked at itself, never through the connector.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
+use clawback::app::examine::{self, Mark};
 use clawback::connectors::{Answered, Change, Credential, Guarded, MintOrder, Registry};
 use clawback::domain::access::{AccountState, Entitlement, EntitlementKind, Operation};
 use clawback::domain::id::ConnectorName;
@@ -243,4 +246,29 @@ fn waiting(place: &Doors) -> Option<Pid> {
     let mine = i32::try_from(std::process::id()).expect("a process id");
     let mut programs = ids.filter(|id| *id != mine && open(*id));
     programs.next().and_then(Pid::from_raw)
+}
+
+/// C8: the documented example passes the suite that every kind has to pass.
+#[tokio::test]
+async fn c8_the_example_passes_the_examination() {
+    let doors = Doors::new();
+    let connector = doors.connector(|text| text);
+    let keys = [
+        (CredentialRole::Writer, "w-1"),
+        (CredentialRole::Verifier, "v-1"),
+        (CredentialRole::Rotator, "r-1"),
+    ];
+    let keys = keys.map(|(role, key)| (role, Ok(credential(role, key))));
+    let order = examine::Order {
+        canary: Some("17".into()),
+        change: true,
+        patience: Duration::from_secs(1),
+    };
+    let points = examine::examine(&connector, &BTreeMap::from(keys), &order).await;
+    let failed = points.iter().filter(|one| one.mark == Mark::Failed);
+    assert_eq!(failed.count(), 0, "{points:#?}");
+    let held = points.iter().filter(|one| one.mark == Mark::Held);
+    assert!(held.count() > 8, "{points:#?}");
+    assert!(doors.person("17").is_none());
+    assert!(doors.person("18").is_some());
 }
