@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::chronicle::Chronicle;
 use super::governance::{Chosen, Governance};
 use super::told;
 use super::{AppError, Duties, Parts, listen, serve};
@@ -94,6 +95,9 @@ pub struct Summary {
     /// From the first event to rest.
     pub seconds: f64,
 }
+
+/// How often the story is looked up.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Dev {
     /// Starts everything; no event has been sent yet.
@@ -282,8 +286,11 @@ impl Dev {
         let company: Company = self.estate.company().clone();
         let mut stream = Stream::new(company, self.wanted.seed, std::collections::BTreeSet::new());
         let producer = self.producer()?;
+        let mut chronicle = Chronicle::default();
+        let mut next = stream.next(self.parts.clock.now(), self.wanted.pause);
+        let mut due = Box::pin(tokio::time::sleep(next.message.after));
+        let mut looks = tokio::time::interval(LOOK);
         loop {
-            let next = stream.next(self.parts.clock.now(), self.wanted.pause);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 ended = self.worker.join_next() => {
@@ -293,13 +300,20 @@ impl Dev {
                         None => Ok(()),
                     };
                 }
-                () = tokio::time::sleep(next.message.after) => {}
+                _ = looks.tick() => {
+                    let news = chronicle.news(self.parts.store.as_ref()).await;
+                    news?.iter().for_each(|line| tell(line));
+                    continue;
+                }
+                () = &mut due => {}
             }
             if let Some(newcomer) = &next.newcomer {
                 self.estate.onboard(newcomer).await?;
             }
             tell(&next.message.about);
             send(&producer, &next.message).await?;
+            next = stream.next(self.parts.clock.now(), self.wanted.pause);
+            due = Box::pin(tokio::time::sleep(next.message.after));
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns the one place that reads the wall clock and draws random ids, and the order in which parts
 //! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
 
+mod chronicle;
 pub mod dev;
 pub mod examine;
 pub mod governance;

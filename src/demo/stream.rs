@@ -76,7 +76,9 @@ impl Stream {
             (_, _, Some((number, case))) => only(self.call_off(&number, &case, now)),
             (0..5, Some(last), None) => {
                 let mut again = last.clone();
-                again.about.push_str(" (sent twice)");
+                if !again.about.ends_with("sent again)") {
+                    again.about.push_str(" (sent again)");
+                }
                 only(again)
             }
             (5..8, _, None) => only(Message {
