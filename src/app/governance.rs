@@ -51,6 +51,16 @@ pub struct Stands {
     pub differences: Vec<Difference>,
 }
 
+impl Stands {
+    /// True when the file permits no more than what is in force, or nobody governs.
+    pub fn file_binds(&self) -> bool {
+        matches!(
+            self.standing,
+            Standing::Ungoverned | Standing::InForce | Standing::Narrower
+        )
+    }
+}
+
 /// What a file or a proposal changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diff {

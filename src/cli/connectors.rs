@@ -246,6 +246,23 @@ async fn test(
     order: &Order,
 ) -> anyhow::Result<Exit> {
     let registry = config::connectors(settings, &context.clock)?;
+    registry.get(&name).ok_or_else(|| unknown(name.as_str()))?;
+    // The examination goes by the file, past the workers: what nobody approved it may only look at.
+    if order.change && settings.governed {
+        let stands = approvals::stands(context, settings).await;
+        let found = stands.iter().find(|one| one.connector == name);
+        if !found.is_some_and(Stands::file_binds) {
+            return Err(Stop::Refused {
+                code: "CB-GUARD-14".to_owned(),
+                message: format!(
+                    "the file of {name} is not what two people approved ({}); examine it without \
+                     --change, or have it approved first",
+                    found.map_or("not known", |one| one.words.as_str())
+                ),
+            }
+            .into());
+        }
+    }
     let vault = vault::open(settings)?;
     let points = examine::connector(&registry, vault, &name, order).await;
     examined(context, &points.ok_or_else(|| unknown(name.as_str()))?)

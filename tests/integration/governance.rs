@@ -91,6 +91,14 @@ async fn c4_a_wider_manifest_waits_until_another_person_approves_it() {
     let approved = told.data[0]["over"].as_str().expect("in force").to_owned();
     assert_eq!(digests(&house, "crm").await, [approved.as_str()]);
 
+    // Nor does the examination change anything by the file alone.
+    let bystander = house.crm_id(2).await;
+    let order = ["test", "crm", "--account", bystander.as_str(), "--change"];
+    let told = connectors(&house, &order);
+    assert_eq!(told.code, 5, "{}", told.words);
+    assert!(told.words.contains("CB-GUARD-14"), "{}", told.words);
+    assert_eq!(house.crm_id(2).await, bystander, "the user is still there");
+
     // Nobody approves alone, nor what is no longer what was proposed.
     let told = says(&house, "approve", "crm", "axel");
     assert_eq!(told.code, 5, "nothing is proposed: {}", told.words);
