@@ -24,5 +24,6 @@ pub mod step;
 pub mod subject;
 pub mod task;
 pub mod time;
+pub mod user;
 pub mod verdict;
 pub mod workflow;

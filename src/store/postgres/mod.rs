@@ -21,6 +21,7 @@ mod outbox;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 
