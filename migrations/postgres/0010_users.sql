@@ -49,6 +49,7 @@ CREATE TABLE acts (
     came_to TEXT NOT NULL
 );
 CREATE INDEX acts_by_who ON acts (who, seq);
+CREATE INDEX acts_by_about ON acts (about, seq);
 COMMENT ON TABLE acts IS 'What people did, or tried, through console, API and command line; append-only';
 COMMENT ON COLUMN acts.seq IS 'The order in which they were written';
 COMMENT ON COLUMN acts.at_us IS 'When';

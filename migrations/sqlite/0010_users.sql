@@ -37,6 +37,7 @@ CREATE TABLE acts (
     came_to TEXT NOT NULL
 ) STRICT;
 CREATE INDEX acts_by_who ON acts (who, seq);
+CREATE INDEX acts_by_about ON acts (about, seq);
 
 CREATE TRIGGER promise_act_stands BEFORE UPDATE ON acts
 BEGIN SELECT RAISE(ABORT, 'promise_act_kept'); END;

@@ -25,6 +25,8 @@ pub type ChangeFn<'a> = &'a (dyn Fn(&mut User) -> bool + Send + Sync);
 pub struct ActFilter {
     /// Only of this person.
     pub by: Option<String>,
+    /// Only about this.
+    pub about: Option<String>,
     /// Only those written before this one.
     pub before: Option<u64>,
     /// At most so many; 0 means 100.
@@ -111,9 +113,8 @@ pub(super) const SAVE_TOKEN: &str = "UPDATE api_tokens SET body = $2 WHERE id = 
 pub(super) const ADD_ACT: &str = "INSERT INTO acts (at_us, who, origin, what, about, came_to) \
      VALUES ($1, $2, $3, $4, $5, $6)";
 pub(super) const ACTS: &str = "SELECT seq, at_us, who, origin, what, about, came_to FROM acts \
-     WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
-pub(super) const ACTS_BY: &str = "SELECT seq, at_us, who, origin, what, about, came_to FROM acts \
-     WHERE seq < $1 AND who = $3 ORDER BY seq DESC LIMIT $2";
+     WHERE seq < $1 AND ($3 = '' OR who = $3) AND ($4 = '' OR about = $4) \
+     ORDER BY seq DESC LIMIT $2";
 pub(super) const LEAVERS: &str = "SELECT r.id, r.body FROM cases c JOIN runs r ON r.id = c.run_id \
      WHERE c.effective_us <= $2 AND (c.effective_us >= $1 OR c.opened_us >= $1) \
      AND (c.ended IS NULL OR c.ended <> 'rescinded')";

@@ -169,12 +169,18 @@ pub async fn h1_acts_are_told_newest_first(home: &Home) {
     assert_eq!(seconds, [at(3), at(2), at(1)]);
     let older = ActFilter {
         by: Some("ada".to_owned()),
+        about: Some("t".to_owned()),
         before: Some(all[0].0),
         limit: 5,
     };
     let older = store.acts(&older).await.expect("read");
     assert_eq!(older.len(), 1);
     assert_eq!(older[0].1.at, at(1));
+    let other = ActFilter {
+        about: Some("u".to_owned()),
+        ..ActFilter::default()
+    };
+    assert_eq!(store.acts(&other).await.expect("read"), []);
 }
 
 /// H1: a leaver is seen from the moment the departure takes effect.

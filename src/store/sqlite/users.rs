@@ -199,15 +199,14 @@ impl Users for SqliteStore {
 
     async fn acts(&self, filter: &ActFilter) -> Stored<Vec<(u64, Act)>> {
         let (before, limit) = users::page(filter);
-        let query = match &filter.by {
-            Some(by) => sqlx::query_as::<_, ActRow>(users::ACTS_BY)
-                .bind(before)
-                .bind(limit)
-                .bind(by),
-            None => sqlx::query_as(users::ACTS).bind(before).bind(limit),
-        };
         let mut reader = self.funnel.reader().await?;
-        let rows = query.fetch_all(&mut *reader).await?;
+        let rows: Vec<ActRow> = sqlx::query_as(users::ACTS)
+            .bind(before)
+            .bind(limit)
+            .bind(filter.by.as_deref().unwrap_or_default())
+            .bind(filter.about.as_deref().unwrap_or_default())
+            .fetch_all(&mut *reader)
+            .await?;
         rows.into_iter().map(ActRow::act).collect()
     }
 
