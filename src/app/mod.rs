@@ -4,8 +4,10 @@
 //! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
 
 mod chronicle;
+mod console;
 pub mod dev;
 pub mod examine;
+mod farewell;
 pub mod governance;
 mod health;
 mod parts;
@@ -15,6 +17,7 @@ pub mod probe;
 mod serve;
 mod telling;
 mod told;
+pub mod users;
 pub mod vault;
 pub mod wall;
 

@@ -11,6 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::console::office;
+use super::farewell::farewell;
 use super::{AppError, Parts, health};
 use crate::console;
 use crate::domain::id::WorkerId;
@@ -31,7 +33,7 @@ pub struct Duties {
     pub intake: Option<intake::Settings>,
     /// Publishes the outbox to Kafka.
     pub publish: Option<Connection>,
-    /// Answers `/livez`, `/readyz` and `/metrics`.
+    /// Serves the console, its API, `/livez`, `/readyz` and `/metrics`.
     pub console: Option<TcpListener>,
 }
 
@@ -79,9 +81,10 @@ pub async fn serve(
             intake.as_ref().map(Intake::health),
             relay.as_ref().map(|(_, delivered)| delivered.clone()),
         );
+        let office = office(parts, stop.clone())?;
         answering.spawn(console::serve(
             listener,
-            console::router(checks),
+            console::router(checks, Some(&office)),
             closing.clone(),
         ));
     }
@@ -148,6 +151,13 @@ async fn work(
     }
     if let Some((connection, delivered)) = relaying {
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
+    }
+    {
+        let (parts, stop) = (parts.clone(), stop.clone());
+        tasks.spawn(async move {
+            farewell(parts, stop).await;
+            Ok(())
+        });
     }
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {

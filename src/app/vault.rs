@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::AppError;
 use crate::config::Settings;
 use crate::connectors::Registry;
 use crate::domain::id::ConnectorName;
@@ -111,16 +112,31 @@ pub fn resolve(connection: &mut Connection, settings: &Settings) -> Result<(), F
     for (key, reference) in references {
         match vault.reveal(&platform(&reference), Slot::Current)? {
             Some(revealed) => connection.resolve(&key, revealed.value),
-            None => {
-                return Err(Failure::new(
-                    FailureClass::AuthFailure,
-                    "CB-SECRETS-1",
-                    format!("the vault has no `{reference}`, which Kafka's `{key}` refers to"),
-                ));
-            }
+            None => return Err(lacking(&reference, &format!("Kafka's `{key}`"))),
         }
     }
     Ok(())
+}
+
+fn lacking(reference: &str, by: &str) -> Failure {
+    Failure::new(
+        FailureClass::AuthFailure,
+        "CB-SECRETS-1",
+        format!("the vault has no `{reference}`, which {by} refers to"),
+    )
+}
+
+/// Looks up the secret by which the console is known to an identity provider.
+///
+/// # Errors
+/// When it is not in the vault.
+pub(super) fn platform_secret(
+    vault: &LocalVault,
+    reference: &str,
+) -> Result<SecretString, AppError> {
+    let revealed = vault.reveal(&platform(reference), Slot::Current)?;
+    let lacking = || AppError::Secret(lacking(reference, "`client_secret` under [console.oidc]"));
+    Ok(revealed.ok_or_else(lacking)?.value)
 }
 
 fn platform(reference: &str) -> Owner {

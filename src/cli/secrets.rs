@@ -151,7 +151,7 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let now = context.clock.now();
     let version = if set.of.contains(':') {
-        let new = vault::value(value()?, set.username, set.remote_ref);
+        let new = vault::value(value("the value")?, set.username, set.remote_ref);
         vault::put_platform(&settings, &set.of, new, now)?
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
@@ -163,7 +163,7 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
             }
             .into());
         }
-        let new = vault::value(value()?, set.username, set.remote_ref);
+        let new = vault::value(value("the value")?, set.username, set.remote_ref);
         let of = (&connector, set.role.into());
         let version = vault::put(&settings, &registry, of, new, now).await?;
         version.unwrap_or_default()
@@ -174,12 +174,12 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The value without the line end after it.
-fn value() -> anyhow::Result<String> {
+/// What is typed or piped in, without the line end after it.
+pub(super) fn value(what: &str) -> anyhow::Result<String> {
     let terminal = std::io::stdin().is_terminal();
     let mut text = String::new();
     if terminal {
-        Output::note("the value, then Enter (it is not shown):");
+        Output::note(&format!("{what}, then Enter (it is not shown):"));
         let _quiet = Quiet::begin();
         std::io::stdin().read_line(&mut text)?;
     } else {
@@ -190,7 +190,7 @@ fn value() -> anyhow::Result<String> {
     let value = text.strip_suffix('\n').unwrap_or(&text);
     let value = value.strip_suffix('\r').unwrap_or(value).to_owned();
     if value.is_empty() {
-        anyhow::bail!("the value is empty; give it on standard input");
+        anyhow::bail!("{what} is empty; give it on standard input");
     }
     Ok(value)
 }

@@ -103,6 +103,8 @@ pub struct SecretFact {
     pub age_seconds: Option<u64>,
     /// The oldest that it may become.
     pub max_age_seconds: Option<u64>,
+    /// False where the access is a right of the process, and no vault is asked.
+    pub is_needed: bool,
     /// True when the machine can replace it.
     pub can_rotate: bool,
     /// What is under way, in words; empty where nothing is.

@@ -109,12 +109,12 @@ impl Office {
         task.ok_or_else(|| Problem::missing("task"))
     }
 
-    /// Wishes, notes what came of it, and refuses what the engine refused.
+    /// Wishes, notes what came of it, and refuses what the engine refused. `words` are told where it
+    /// was carried out; without any, the engine's own.
     async fn wished(
         &self,
         who: &Who,
-        what: &str,
-        about: &str,
+        (what, about, words): (&str, &str, Option<&str>),
         wish: Wish,
     ) -> Result<Outcome, Problem> {
         let Some(answer) = self.wish(who, wish).await? else {
@@ -133,7 +133,7 @@ impl Office {
         };
         self.note(who, what, about, &came_to).await?;
         if accepted {
-            return Ok(done(message));
+            return Ok(done(words.unwrap_or(&message)));
         }
         Err(Problem::refused(code, message))
     }
@@ -142,7 +142,9 @@ impl Office {
     pub(super) async fn claim(&self, who: &Who, id: TaskId) -> Result<Outcome, Problem> {
         self.task(id).await?;
         let wish = Wish::ClaimTask { task: id };
-        self.wished(who, "claim_task", &id.to_string(), wish).await
+        let told = Some("the task is yours");
+        self.wished(who, ("claim_task", &id.to_string(), told), wish)
+            .await
     }
 
     /// Gives a task back to the queue.
@@ -155,7 +157,9 @@ impl Office {
         self.task(id).await?;
         let reason = typed("the reason", &given.reason)?;
         let wish = Wish::RejectTask { task: id, reason };
-        self.wished(who, "reject_task", &id.to_string(), wish).await
+        let told = Some("the task is back in the queue");
+        self.wished(who, ("reject_task", &id.to_string(), told), wish)
+            .await
     }
 
     /// States something about a task; a close may rest on it.
@@ -193,15 +197,13 @@ impl Office {
             note,
             attestation,
         };
-        let wished = self.wished(who, "close_task", &id.to_string(), wish).await?;
+        let wished = self
+            .wished(who, ("close_task", &id.to_string(), None), wish)
+            .await?;
         if wished.came_to == "waiting" {
             return Ok(wished);
         }
-        let checked = self.until(async || {
-            let task = self.task(id).await?;
-            Ok((!matches!(task.state, TaskState::Checking(_))).then_some(task))
-        });
-        let Some(task) = checked.await? else {
+        let Some(task) = self.checked(id).await? else {
             return Ok(Outcome {
                 came_to: "waiting".to_owned(),
                 message: "the machine is still looking at the target".to_owned(),
@@ -252,7 +254,7 @@ impl Office {
             connector: ConnectorName(connector.to_owned()),
             role,
         };
-        self.wished(who, "rotate_secret", &about, wish).await
+        self.wished(who, ("rotate_secret", &about, None), wish).await
     }
 
     /// Sends a dead letter to its topic again.

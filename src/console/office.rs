@@ -16,14 +16,15 @@ use super::problem::Problem;
 use super::settings::Settings;
 use super::throttle::Throttle;
 use crate::domain::command::{Answer, Command, Wish};
-use crate::domain::id::{CommandId, TokenId};
+use crate::domain::id::{CommandId, TaskId, TokenId};
+use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::{Chance, Clock, Timestamp};
 use crate::domain::user::{Act, Role, Session, SessionBounds, User};
 use crate::store::Store;
 
-/// How long a request waits for a worker's answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it looks.
+/// How often a request looks for a worker's answer, in all about ten seconds.
+const LOOKS: u32 = 100;
+/// How long it waits in between.
 const POLL: Duration = Duration::from_millis(100);
 /// Passwords hashed at once; each takes 19 MiB and a moment.
 const HASHED_AT_ONCE: usize = 2;
@@ -151,27 +152,26 @@ impl Office {
             wish,
         };
         self.store.wish(&command).await?;
-        self.until(async || self.store.answer(command.id).await.map_err(Problem::from))
-            .await
+        for _ in 0..LOOKS {
+            if let Some(answer) = self.store.answer(command.id).await? {
+                return Ok(Some(answer));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(None)
     }
 
-    /// Looks again and again until there is something, for as long as a request waits.
-    pub(super) async fn until<T>(
-        &self,
-        look: impl AsyncFn() -> Result<Option<T>, Problem>,
-    ) -> Result<Option<T>, Problem> {
-        let waited = tokio::time::timeout(PATIENCE, async {
-            loop {
-                if let Some(found) = look().await? {
-                    return Ok(found);
-                }
-                tokio::time::sleep(POLL).await;
+    /// Waits until the machine has looked at the target of a task that somebody says is done; `None`
+    /// when it takes longer than a request waits.
+    pub(super) async fn checked(&self, id: TaskId) -> Result<Option<FallbackTask>, Problem> {
+        for _ in 0..LOOKS {
+            match self.store.task(id).await? {
+                Some(task) if matches!(task.state, TaskState::Checking(_)) => {}
+                found => return Ok(found),
             }
-        });
-        match waited.await {
-            Ok(found) => found.map(Some),
-            Err(_) => Ok(None),
+            tokio::time::sleep(POLL).await;
         }
+        Ok(None)
     }
 }
 

@@ -62,11 +62,11 @@ impl Office {
         let Some(user) = user.filter(|user| right && user.disabled.is_none()) else {
             self.throttle.failed(address, now);
             if !locked && !right {
-                let missed = self.store.change_user(&who.name, &|user| {
+                let missed = |user: &mut User| {
                     user.missed(now);
                     true
-                });
-                missed.await?;
+                };
+                self.store.change_user(&who.name, &missed).await?;
             }
             let why = match (locked, right) {
                 (true, _) => "refused: locked",
@@ -76,12 +76,12 @@ impl Office {
             self.note(&who, "sign_in", "", why).await?;
             return Err(wrong());
         };
-        let clean = self.store.change_user(&user.name, &|user| {
+        let clean = |user: &mut User| {
             let was = user.failures > 0;
             user.unlock();
             was
-        });
-        clean.await?;
+        };
+        self.store.change_user(&user.name, &clean).await?;
         who = Who::of(&user, address);
         let begun = self.begin(&user, address).await?;
         self.note(&who, "sign_in", "", "done, by password").await?;
@@ -176,12 +176,12 @@ impl Office {
         let _turn = self.hashing.acquire().await;
         let hashed = tokio::task::spawn_blocking(move || password::hash(&new)).await;
         let hashed = hashed.map_err(|_| PasswordError::Library)??;
-        let changed = self.store.change_user(&who.name, &|user| {
+        let set = |user: &mut User| {
             user.password = Some(hashed.clone());
             user.unlock();
             true
-        });
-        changed.await?;
+        };
+        self.store.change_user(&who.name, &set).await?;
         let own = who.session.as_ref().map(|session| session.id);
         for session in self.store.sessions(&who.name).await? {
             if Some(session.id) != own {

@@ -5,7 +5,7 @@
 //! back-pressure ([`StoreError::Unavailable`]), never the outcome of a run.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod contract;
 mod docket;
 mod error;

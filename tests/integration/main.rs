@@ -4,6 +4,7 @@
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
 mod chaos;
+mod console;
 mod demonstration;
 mod estate;
 mod examination;

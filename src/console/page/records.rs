@@ -55,7 +55,8 @@ fn secret(who: &Who, one: &SecretLine) -> Markup {
             }
             td data-label="Reference" { code { (fact.reference) } }
             td data-label="Replace" {
-                @if !fact.can_rotate { span class="quiet" { "by hand" } }
+                @if !fact.is_needed { span class="quiet" { "nothing to replace" } }
+                @else if !fact.can_rotate { span class="quiet" { "by hand" } }
                 @else if who.may(Role::Operator) { (parts::press(who, &path, &format!("Replace the {} secret of {}", fact.role, fact.connector), "small")) }
                 @else { span class="quiet" { "takes the role operator" } }
             }

@@ -109,7 +109,7 @@ pub(in super::super) fn task(
             @if let Some(by) = &line.by { " by " (by) }
             @if let Some(closure) = &view.closure { ": " (words::spaced(closure)) }
             @if view.closure.is_none() {
-                "; due " (parts::time(line.deadline, now))
+                " due " (parts::time(line.deadline, now))
                 @if line.overdue { " " (parts::state("overdue")) }
             }
         }

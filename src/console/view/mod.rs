@@ -15,10 +15,10 @@ pub(super) use connector::{
 };
 pub(super) use overview::{Figures, OverviewView, Urgent, overview};
 pub(super) use paper::{
-    ActLine, ActsAsked, ApprovalView, LetterLine, LetterView, MomentView, SecretLine, acts,
+    ActLine, ActsAsked, ApprovalView, LetterLine, LetterView, SecretLine, acts,
     approval, letter, letters, secrets,
 };
-pub(super) use task::{NoteView, StatementView, TaskLine, TaskView, TasksAsked, one_task, tasks};
+pub(super) use task::{STATES, TaskLine, TaskView, TasksAsked, one_task, tasks};
 
 use schemars::JsonSchema;
 use serde::Serialize;

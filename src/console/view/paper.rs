@@ -159,7 +159,8 @@ pub(in super::super) async fn letter(
 pub(in super::super) struct SecretLine {
     #[serde(flatten)]
     pub fact: SecretFact,
-    /// `missing`, `too old`, `due soon` (past nine tenths of its age) or `in order`.
+    /// `missing`, `too old`, `due soon` (past nine tenths of its age), `needs none`
+    /// or `in order`.
     pub state: String,
 }
 
@@ -168,6 +169,7 @@ pub(in super::super) async fn secrets(office: &Office) -> Result<List<SecretLine
     let facts = office.backing.secrets().await?.into_iter();
     let items = facts.map(|fact| {
         let state = match (fact.age_seconds, fact.max_age_seconds) {
+            _ if !fact.is_needed => "needs none",
             (None, _) => "missing",
             (Some(age), Some(most)) if age > most => "too old",
             (Some(age), Some(most)) if age > most / 10 * 9 => "due soon",

@@ -1,0 +1,455 @@
+//! Every route of the console as data: path, what it takes to use it, who serves it.
+//!
+//! Owns the table from which the router, the description of the API and the attack tests are made, and
+//! the navigation. A route that is not here does not exist; what is here passes the gate.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::backing::Governed;
+use super::deeds::{Approve, Close, Outcome, Reason};
+use super::gate::{LONGEST_BODY, dress, gate};
+use super::office::Shared;
+use super::view::{
+    ActLine, ActsAsked, ApprovalView, CaseLine, CaseView, CasesAsked, ConnectorLine, ConnectorView,
+    LetterLine, LetterView, List, OverviewView, SecretLine, TaskLine, TaskView, TasksAsked,
+};
+use super::{account, api, assets, doors, live, oidc, pages};
+use crate::domain::user::Role;
+
+/// GET reads, POST changes; there is nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Changes.
+    Post,
+}
+
+/// What it takes to use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nobody,
+    /// Being signed in.
+    Somebody,
+    /// A role.
+    Role(Role),
+}
+
+/// To whom a route speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// To people: a page.
+    Page,
+    /// To people: a form is taken, a page follows.
+    Form,
+    /// To a page: a stream, or a file.
+    Stream,
+    /// To programs: JSON, by token.
+    Api,
+}
+
+impl Speaks {
+    /// True where somebody who is not signed in is sent to the sign-in page.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Page | Self::Form)
+    }
+}
+
+/// The schema of a type.
+pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// What the API's description says of a route.
+#[derive(Clone, Copy)]
+pub(super) struct Doc {
+    /// In one line.
+    pub what: &'static str,
+    /// What it gives.
+    pub gives: Shape,
+    /// What it takes as body.
+    pub takes: Option<Shape>,
+    /// What it takes in the query.
+    pub asked: Option<Shape>,
+}
+
+/// One route.
+pub struct Route {
+    /// Its method.
+    pub verb: Verb,
+    /// Its path; `{name}` stands for a part.
+    pub path: &'static str,
+    /// What it takes.
+    pub need: Need,
+    /// To whom it speaks.
+    pub speaks: Speaks,
+    pub(super) doc: Option<Doc>,
+    serve: fn() -> MethodRouter<Shared>,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {} ({:?})", self.verb, self.path, self.need)
+    }
+}
+
+/// One entry of the navigation.
+pub(super) struct Entry {
+    pub path: &'static str,
+    pub label: &'static str,
+    /// What it takes to see it.
+    pub role: Role,
+    /// The key after `g`.
+    pub key: Option<&'static str>,
+}
+
+const fn entry(path: &'static str, label: &'static str, role: Role, key: &'static str) -> Entry {
+    Entry {
+        path,
+        label,
+        role,
+        key: Some(key),
+    }
+}
+
+/// The navigation, in order. A page of its own for another part of the product is a row here and its
+/// routes below.
+pub(super) const NAVIGATION: &[Entry] = &[
+    entry("/", "Now", Role::Viewer, "n"),
+    entry("/cases", "Cases", Role::Viewer, "c"),
+    entry("/tasks", "Tasks", Role::Viewer, "t"),
+    entry("/connectors", "Connectors", Role::Viewer, "h"),
+    entry("/approvals", "Approvals", Role::Viewer, "a"),
+    entry("/dead-letters", "Dead letters", Role::Viewer, "d"),
+    entry("/secrets", "Secrets", Role::Viewer, "s"),
+    entry("/acts", "Record", Role::Auditor, "r"),
+];
+
+const VIEWER: Need = Need::Role(Role::Viewer);
+const OPERATOR: Need = Need::Role(Role::Operator);
+const APPROVER: Need = Need::Role(Role::Approver);
+const AUDITOR: Need = Need::Role(Role::Auditor);
+
+const fn page(path: &'static str, need: Need, serve: fn() -> MethodRouter<Shared>) -> Route {
+    Route {
+        verb: Verb::Get,
+        path,
+        need,
+        speaks: Speaks::Page,
+        doc: None,
+        serve,
+    }
+}
+
+const fn stream(path: &'static str, need: Need, serve: fn() -> MethodRouter<Shared>) -> Route {
+    Route {
+        speaks: Speaks::Stream,
+        ..page(path, need, serve)
+    }
+}
+
+const fn form(path: &'static str, need: Need, serve: fn() -> MethodRouter<Shared>) -> Route {
+    Route {
+        verb: Verb::Post,
+        speaks: Speaks::Form,
+        ..page(path, need, serve)
+    }
+}
+
+const fn read(
+    path: &'static str,
+    need: Need,
+    (what, gives, asked): (&'static str, Shape, Option<Shape>),
+    serve: fn() -> MethodRouter<Shared>,
+) -> Route {
+    let doc = Some(Doc {
+        what,
+        gives,
+        takes: None,
+        asked,
+    });
+    Route {
+        speaks: Speaks::Api,
+        doc,
+        ..page(path, need, serve)
+    }
+}
+
+const fn act(
+    path: &'static str,
+    need: Need,
+    (what, takes): (&'static str, Option<Shape>),
+    serve: fn() -> MethodRouter<Shared>,
+) -> Route {
+    let doc = Some(Doc {
+        what,
+        gives: shape::<Outcome>,
+        takes,
+        asked: None,
+    });
+    Route {
+        verb: Verb::Post,
+        speaks: Speaks::Api,
+        doc,
+        ..page(path, need, serve)
+    }
+}
+
+fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+fn inline<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    T::json_schema(generator)
+}
+
+fn anything(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "object" })
+}
+
+/// Every route.
+pub static ROUTES: &[&[Route]] = &[PAGES, FORMS, API];
+
+static PAGES: &[Route] = &[
+    page("/", VIEWER, || get(pages::overview)),
+    page("/cases", VIEWER, || get(pages::cases)),
+    page("/cases/{case}", VIEWER, || get(pages::case)),
+    page("/tasks", VIEWER, || get(pages::tasks)),
+    page("/tasks/{task}", VIEWER, || get(pages::task)),
+    page("/connectors", VIEWER, || get(pages::connectors)),
+    page("/connectors/{connector}", VIEWER, || get(pages::connector)),
+    page("/approvals", VIEWER, || get(pages::approvals)),
+    page("/approvals/{connector}", VIEWER, || get(pages::approval)),
+    page("/dead-letters", VIEWER, || get(pages::letters)),
+    page("/dead-letters/{letter}", VIEWER, || get(pages::letter)),
+    page("/secrets", VIEWER, || get(pages::secrets)),
+    page("/acts", AUDITOR, || get(pages::acts)),
+    page("/account", Need::Somebody, || get(account::page)),
+    page("/sign-in", Need::Nobody, || get(doors::open)),
+    page("/oidc/begin", Need::Nobody, || get(oidc::begin)),
+    page("/oidc/callback", Need::Nobody, || get(oidc::back)),
+    stream("/live", VIEWER, || get(live::stream)),
+    stream("/assets/{file}", Need::Nobody, || get(assets::serve)),
+];
+
+static FORMS: &[Route] = &[
+    form("/sign-in", Need::Nobody, || post(doors::enter)),
+    form("/sign-out", Need::Somebody, || post(doors::leave)),
+    form("/account/password", Need::Somebody, || {
+        post(account::password)
+    }),
+    form("/account/tokens", Need::Somebody, || post(account::make)),
+    form("/account/tokens/{token}/revoke", Need::Somebody, || {
+        post(account::revoke)
+    }),
+    form("/account/sessions/end", Need::Somebody, || {
+        post(account::end)
+    }),
+    form("/tasks/{task}/claim", OPERATOR, || post(pages::claim)),
+    form("/tasks/{task}/close", OPERATOR, || post(pages::close)),
+    form("/tasks/{task}/reject", OPERATOR, || post(pages::reject)),
+    form("/tasks/{task}/attest", OPERATOR, || post(pages::attest)),
+    form("/approvals/{connector}/propose", OPERATOR, || {
+        post(pages::propose)
+    }),
+    form("/approvals/{connector}/approve", APPROVER, || {
+        post(pages::approve)
+    }),
+    form("/approvals/{connector}/reject", APPROVER, || {
+        post(pages::turn_down)
+    }),
+    form("/dead-letters/{letter}/replay", OPERATOR, || {
+        post(pages::replay)
+    }),
+    form("/secrets/{connector}/{role}/rotate", OPERATOR, || {
+        post(pages::rotate)
+    }),
+];
+
+static API: &[Route] = &[
+    read(
+        "/api/v1/openapi.json",
+        Need::Nobody,
+        ("This description", anything, None),
+        || get(api::description),
+    ),
+    read(
+        "/api/v1/overview",
+        VIEWER,
+        ("What needs a person now, and the figures", shape::<OverviewView>, None),
+        || get(api::overview),
+    ),
+    read(
+        "/api/v1/cases",
+        VIEWER,
+        ("Cases, newest first", shape::<List<CaseLine>>, Some(inline::<CasesAsked>)),
+        || get(api::cases),
+    ),
+    read(
+        "/api/v1/cases/{case}",
+        VIEWER,
+        ("One case: accounts with their rungs, steps, tasks", shape::<CaseView>, None),
+        || get(api::case),
+    ),
+    read(
+        "/api/v1/tasks",
+        VIEWER,
+        ("Fallback tasks by priority, then deadline", shape::<List<TaskLine>>, Some(inline::<TasksAsked>)),
+        || get(api::tasks),
+    ),
+    read(
+        "/api/v1/tasks/{task}",
+        VIEWER,
+        ("One task with everything that is needed to do it", shape::<TaskView>, None),
+        || get(api::task),
+    ),
+    act(
+        "/api/v1/tasks/{task}/claim",
+        OPERATOR,
+        ("Take a task", None),
+        || post(api::claim),
+    ),
+    act(
+        "/api/v1/tasks/{task}/close",
+        OPERATOR,
+        ("Say that a task is done; the machine looks at the target", Some(shape::<Close>)),
+        || post(api::close),
+    ),
+    act(
+        "/api/v1/tasks/{task}/reject",
+        OPERATOR,
+        ("Give a task back to the queue", Some(shape::<Reason>)),
+        || post(api::reject),
+    ),
+    act(
+        "/api/v1/tasks/{task}/attest",
+        OPERATOR,
+        ("State something on which a close may rest where the target cannot be read", Some(shape::<Reason>)),
+        || post(api::attest),
+    ),
+    read(
+        "/api/v1/connectors",
+        VIEWER,
+        ("Connectors and how they stand, by name", shape::<List<ConnectorLine>>, None),
+        || get(api::connectors),
+    ),
+    read(
+        "/api/v1/connectors/{connector}",
+        VIEWER,
+        ("One connector with its surveys, newest first", shape::<ConnectorView>, None),
+        || get(api::connector),
+    ),
+    read(
+        "/api/v1/approvals",
+        VIEWER,
+        ("How every manifest stands to what two people approved", shape::<List<Governed>>, None),
+        || get(api::approvals),
+    ),
+    read(
+        "/api/v1/approvals/{connector}",
+        VIEWER,
+        ("One manifest: proposal, changes, past", shape::<ApprovalView>, None),
+        || get(api::approval),
+    ),
+    act(
+        "/api/v1/approvals/{connector}/propose",
+        OPERATOR,
+        ("Propose what the file says", Some(shape::<Reason>)),
+        || post(api::propose),
+    ),
+    act(
+        "/api/v1/approvals/{connector}/approve",
+        APPROVER,
+        ("Approve exactly what somebody else proposed", Some(shape::<Approve>)),
+        || post(api::approve),
+    ),
+    act(
+        "/api/v1/approvals/{connector}/reject",
+        APPROVER,
+        ("Turn a proposal down, or take one's own back", Some(shape::<Reason>)),
+        || post(api::turn_down),
+    ),
+    read(
+        "/api/v1/dead-letters",
+        VIEWER,
+        ("Messages that could not be read, newest first", shape::<List<LetterLine>>, None),
+        || get(api::letters),
+    ),
+    read(
+        "/api/v1/dead-letters/{letter}",
+        VIEWER,
+        ("One of them, whole", shape::<LetterView>, None),
+        || get(api::letter),
+    ),
+    act(
+        "/api/v1/dead-letters/{letter}/replay",
+        OPERATOR,
+        ("Send it to its topic again, through the outbox", None),
+        || post(api::replay),
+    ),
+    read(
+        "/api/v1/secrets",
+        VIEWER,
+        ("Every declared secret with its age; no values", shape::<List<SecretLine>>, None),
+        || get(api::secrets),
+    ),
+    act(
+        "/api/v1/secrets/{connector}/{role}/rotate",
+        OPERATOR,
+        ("Replace a connector's secret now", None),
+        || post(api::rotate),
+    ),
+    read(
+        "/api/v1/acts",
+        AUDITOR,
+        ("Who did what, newest first", shape::<List<ActLine>>, Some(inline::<ActsAsked>)),
+        || get(api::acts),
+    ),
+];
+
+/// The console's routes behind their gates.
+pub(super) fn router(office: &Shared) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES.iter().copied().flatten() {
+        let gated = from_fn_with_state((office.clone(), route), gate);
+        router = router.route(route.path, (route.serve)().layer(gated));
+    }
+    router
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(from_fn_with_state(office.clone(), dress))
+        .with_state(office.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h1_whatever_changes_something_takes_a_role_or_is_ones_own() {
+        for route in ROUTES.iter().copied().flatten() {
+            let own = route.path.starts_with("/account") || route.path.starts_with("/sign-");
+            let free = route.need == Need::Nobody || route.need == Need::Somebody;
+            assert!(!(route.verb == Verb::Post && free && !own), "{route:?}");
+            assert_eq!(route.speaks == Speaks::Api, route.doc.is_some(), "{route:?}");
+            assert_eq!(
+                route.speaks == Speaks::Api,
+                route.path.starts_with("/api/v1/"),
+                "{route:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn h1_what_a_form_does_the_api_does() {
+        let all = || ROUTES.iter().copied().flatten();
+        let forms = all().filter(|route| route.speaks == Speaks::Form);
+        for form in forms.filter(|form| form.need != Need::Somebody && form.need != Need::Nobody) {
+            let twin = format!("/api/v1{}", form.path);
+            let twin = all().find(|route| route.path == twin);
+            assert_eq!(twin.map(|route| route.need), Some(form.need), "{form:?}");
+        }
+    }
+}
