@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::console::office;
-use super::farewell::farewell;
+use super::farewell::Farewell;
 use super::{AppError, Parts, health};
 use crate::console;
 use crate::domain::id::WorkerId;
@@ -153,9 +153,9 @@ async fn work(
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
     }
     {
-        let (parts, stop) = (parts.clone(), stop.clone());
+        let (farewell, stop) = (Farewell::of(parts), stop.clone());
         tasks.spawn(async move {
-            farewell(parts, stop).await;
+            farewell.run(stop).await;
             Ok(())
         });
     }

@@ -168,7 +168,11 @@ impl Desk {
             user.disabled = disabled.then_some(now);
             user.unlock();
         };
-        let what = if disabled { "disable_user" } else { "enable_user" };
+        let what = if disabled {
+            "disable_user"
+        } else {
+            "enable_user"
+        };
         let user = self.change(name, (what, "done"), true, &change).await?;
         if disabled {
             self.take_back(&user.name).await?;

@@ -173,7 +173,10 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             desk.password(&name, &hash).await?
         }
         Command::Disable { name, acting } => {
-            desk(context, &acting.by).await?.disable(&name, true).await?
+            desk(context, &acting.by)
+                .await?
+                .disable(&name, true)
+                .await?
         }
         Command::Enable { name, acting } => {
             desk(context, &acting.by)
@@ -183,7 +186,9 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Revoke { name, acting } => desk(context, &acting.by).await?.revoke(&name).await?,
     };
-    context.output.data(&as_json(&user), || row(&user).join("  "))?;
+    context
+        .output
+        .data(&as_json(&user), || row(&user).join("  "))?;
     Ok(Exit::Done)
 }
 

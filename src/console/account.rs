@@ -141,9 +141,7 @@ pub(super) async fn revoke(
 
 pub(super) async fn end(State(office): State<Shared>, Extension(who): Extension<Who>) -> Answer {
     office.store.end_sessions(&who.name, None).await?;
-    office
-        .note(&who, "end_sessions", &who.name, "done")
-        .await?;
+    office.note(&who, "end_sessions", &who.name, "done").await?;
     let mut response = Redirect::to("/sign-in").into_response();
     cookies::set(response.headers_mut(), SESSION, "", 0);
     Ok(response)

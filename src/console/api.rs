@@ -58,10 +58,7 @@ pub(super) async fn overview(State(office): State<Shared>) -> Answer {
     json(&view::overview(&office).await?)
 }
 
-pub(super) async fn cases(
-    State(office): State<Shared>,
-    Query(asked): Query<CasesAsked>,
-) -> Answer {
+pub(super) async fn cases(State(office): State<Shared>, Query(asked): Query<CasesAsked>) -> Answer {
     bounded(asked.limit)?;
     json(&view::cases(&office, &asked).await?)
 }
@@ -70,10 +67,7 @@ pub(super) async fn case(State(office): State<Shared>, Path(id): Path<CaseId>) -
     json(&view::one_case(&office, id).await?)
 }
 
-pub(super) async fn tasks(
-    State(office): State<Shared>,
-    Query(asked): Query<TasksAsked>,
-) -> Answer {
+pub(super) async fn tasks(State(office): State<Shared>, Query(asked): Query<TasksAsked>) -> Answer {
     bounded(asked.limit)?;
     json(&view::tasks(&office, &asked).await?)
 }
@@ -121,10 +115,7 @@ pub(super) async fn connectors(State(office): State<Shared>) -> Answer {
     json(&view::connectors(&office).await?)
 }
 
-pub(super) async fn connector(
-    State(office): State<Shared>,
-    Path(name): Path<String>,
-) -> Answer {
+pub(super) async fn connector(State(office): State<Shared>, Path(name): Path<String>) -> Answer {
     json(&view::one_connector(&office, &name).await?)
 }
 
@@ -133,10 +124,7 @@ pub(super) async fn approvals(State(office): State<Shared>) -> Answer {
     json(&List { items })
 }
 
-pub(super) async fn approval(
-    State(office): State<Shared>,
-    Path(name): Path<String>,
-) -> Answer {
+pub(super) async fn approval(State(office): State<Shared>, Path(name): Path<String>) -> Answer {
     json(&view::approval(&office, &name).await?)
 }
 
@@ -171,10 +159,7 @@ pub(super) async fn letters(State(office): State<Shared>) -> Answer {
     json(&view::letters(&office, 1000).await?)
 }
 
-pub(super) async fn letter(
-    State(office): State<Shared>,
-    Path(id): Path<DeadLetterId>,
-) -> Answer {
+pub(super) async fn letter(State(office): State<Shared>, Path(id): Path<DeadLetterId>) -> Answer {
     json(&view::letter(&office, id).await?)
 }
 

@@ -29,9 +29,7 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 /// Adds a cookie; no seconds ends it.
 pub(super) fn set(headers: &mut HeaderMap, name: &str, value: &str, seconds: u64) {
-    let line = format!(
-        "{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"
-    );
+    let line = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
     if let Ok(line) = HeaderValue::from_str(&line) {
         headers.append(SET_COOKIE, line);
     }

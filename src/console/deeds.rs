@@ -210,10 +210,14 @@ impl Office {
                 found: Vec::new(),
             });
         };
-        let found = task.history.iter().skip(known + 1);
-        let found = found.map(|note| note.text.clone()).collect();
+        let found = task.history.iter().skip(known + 1).map(|note| {
+            let text = note.text.strip_prefix("sent back: ");
+            text.unwrap_or(&note.text).to_owned()
+        });
+        let found = found.collect();
         if let TaskState::Closed { how, .. } = task.state {
-            let message = format!("closed: {}", super::words::spaced(how.as_str()));
+            let how = super::words::spaced(how.as_str());
+            let message = format!("the task is closed: {how}");
             return Ok(Outcome {
                 found,
                 ..done(message)
@@ -221,7 +225,7 @@ impl Office {
         }
         Ok(Outcome {
             came_to: "sent_back".to_owned(),
-            message: "sent back: the target contradicts it, or could not be read".to_owned(),
+            message: "the task comes back".to_owned(),
             found,
         })
     }
@@ -254,7 +258,8 @@ impl Office {
             connector: ConnectorName(connector.to_owned()),
             role,
         };
-        self.wished(who, ("rotate_secret", &about, None), wish).await
+        self.wished(who, ("rotate_secret", &about, None), wish)
+            .await
     }
 
     /// Sends a dead letter to its topic again.

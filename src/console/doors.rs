@@ -87,7 +87,12 @@ pub(super) fn entered(office: &Office, begun: &Begun, back: &str) -> Response {
     tracing::info!(session = %begun.session.id, "a session has begun");
     let mut response = Redirect::to(page::local(back)).into_response();
     let headers = response.headers_mut();
-    cookies::set(headers, SESSION, &begun.secret, office.bounds.longest_seconds);
+    cookies::set(
+        headers,
+        SESSION,
+        &begun.secret,
+        office.bounds.longest_seconds,
+    );
     cookies::set(headers, DOOR, "", 0);
     response
 }

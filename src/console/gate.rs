@@ -159,7 +159,9 @@ async fn bearer(
     headers: &HeaderMap,
     address: &str,
 ) -> Result<Option<Who>, Problem> {
-    let shown = headers.get(AUTHORIZATION).and_then(|line| line.to_str().ok());
+    let shown = headers
+        .get(AUTHORIZATION)
+        .and_then(|line| line.to_str().ok());
     let Some((scheme, token)) = shown.and_then(|line| line.split_once(' ')) else {
         return Ok(None);
     };
@@ -262,9 +264,11 @@ fn tell(response: Response, as_json: bool) -> Response {
     let problem = parts.extensions.remove::<Problem>();
     let problem = problem.unwrap_or_else(|| match parts.status {
         StatusCode::NOT_FOUND => Problem::missing("page"),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            Problem::new(parts.status, Some("CB-CONSOLE-8"), "this path has no such method")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+            parts.status,
+            Some("CB-CONSOLE-8"),
+            "this path has no such method",
+        ),
         status => Problem::new(status, Some("CB-CONSOLE-6"), "the request cannot be read"),
     });
     if parts.status == StatusCode::UNAUTHORIZED {

@@ -66,8 +66,7 @@ async fn goes_on(office: &Office, who: &Who) -> bool {
     };
     match office.store.sessions(&who.name).await {
         Ok(sessions) => sessions.iter().any(|one| {
-            one.id == session.id
-                && one.judged(&office.bounds, office.now()) != SessionState::Over
+            one.id == session.id && one.judged(&office.bounds, office.now()) != SessionState::Over
         }),
         // The store is away: the page stays as it is until it is back.
         Err(_) => true,

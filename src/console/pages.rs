@@ -10,9 +10,9 @@ use super::cookies::{self, TOLD, Told};
 use super::deeds::{Approve, Close, Outcome, Reason};
 use super::gate::{Fields, Flash};
 use super::office::{Shared, Who};
+use super::page;
 use super::problem::Problem;
 use super::view::{self, ActsAsked, CasesAsked, TasksAsked};
-use super::page;
 use crate::domain::id::{CaseId, DeadLetterId, TaskId};
 
 /// A page, or why there is none.

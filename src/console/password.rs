@@ -29,8 +29,7 @@ pub enum PasswordError {
 
 fn argon2() -> Result<Argon2<'static>, PasswordError> {
     let (memory, passes, lanes) = COST;
-    let params =
-        Params::new(memory, passes, lanes, None).map_err(|_| PasswordError::Library)?;
+    let params = Params::new(memory, passes, lanes, None).map_err(|_| PasswordError::Library)?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 

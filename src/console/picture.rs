@@ -124,7 +124,10 @@ pub(super) fn health(samples: &[SampleView]) -> Markup {
 
 fn band(samples: &[&SampleView]) -> Markup {
     let width = WIDTH / samples.len() as f64;
-    let well = samples.iter().filter(|sample| sample.state == "healthy").count();
+    let well = samples
+        .iter()
+        .filter(|sample| sample.state == "healthy")
+        .count();
     let told = format!("{well} of {} surveys healthy", samples.len());
     html! {
         figure {
@@ -170,7 +173,11 @@ fn line(series: &Series<'_>) -> Markup {
             continue;
         };
         let verb = if down { 'L' } else { 'M' };
-        path.push_str(&format!("{verb}{:.1} {:.1} ", at as f64 * step, scale(*value)));
+        path.push_str(&format!(
+            "{verb}{:.1} {:.1} ",
+            at as f64 * step,
+            scale(*value)
+        ));
         down = true;
     }
     html! {
@@ -201,7 +208,11 @@ mod tests {
 
     #[test]
     fn h1_the_ladder_says_in_words_what_it_shows() {
-        let rungs = [rung("requested", true), rung("accepted", true), rung("applied", false)];
+        let rungs = [
+            rung("requested", true),
+            rung("accepted", true),
+            rung("applied", false),
+        ];
         let drawn = ladder(&rungs, None, true).into_string();
         assert!(drawn.contains("Ladder: accepted; with a person"), "{drawn}");
         assert_eq!(drawn.matches("<circle").count(), 3);

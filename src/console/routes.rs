@@ -13,6 +13,7 @@ use super::backing::Governed;
 use super::deeds::{Approve, Close, Outcome, Reason};
 use super::gate::{LONGEST_BODY, dress, gate};
 use super::office::Shared;
+use super::problem::Problem;
 use super::view::{
     ActLine, ActsAsked, ApprovalView, CaseLine, CaseView, CasesAsked, ConnectorLine, ConnectorView,
     LetterLine, LetterView, List, OverviewView, SecretLine, TaskLine, TaskView, TasksAsked,
@@ -279,31 +280,51 @@ static API: &[Route] = &[
     read(
         "/api/v1/overview",
         VIEWER,
-        ("What needs a person now, and the figures", shape::<OverviewView>, None),
+        (
+            "What needs a person now, and the figures",
+            shape::<OverviewView>,
+            None,
+        ),
         || get(api::overview),
     ),
     read(
         "/api/v1/cases",
         VIEWER,
-        ("Cases, newest first", shape::<List<CaseLine>>, Some(inline::<CasesAsked>)),
+        (
+            "Cases, newest first",
+            shape::<List<CaseLine>>,
+            Some(inline::<CasesAsked>),
+        ),
         || get(api::cases),
     ),
     read(
         "/api/v1/cases/{case}",
         VIEWER,
-        ("One case: accounts with their rungs, steps, tasks", shape::<CaseView>, None),
+        (
+            "One case: accounts with their rungs, steps, tasks",
+            shape::<CaseView>,
+            None,
+        ),
         || get(api::case),
     ),
     read(
         "/api/v1/tasks",
         VIEWER,
-        ("Fallback tasks by priority, then deadline", shape::<List<TaskLine>>, Some(inline::<TasksAsked>)),
+        (
+            "Fallback tasks by priority, then deadline",
+            shape::<List<TaskLine>>,
+            Some(inline::<TasksAsked>),
+        ),
         || get(api::tasks),
     ),
     read(
         "/api/v1/tasks/{task}",
         VIEWER,
-        ("One task with everything that is needed to do it", shape::<TaskView>, None),
+        (
+            "One task with everything that is needed to do it",
+            shape::<TaskView>,
+            None,
+        ),
         || get(api::task),
     ),
     act(
@@ -315,7 +336,10 @@ static API: &[Route] = &[
     act(
         "/api/v1/tasks/{task}/close",
         OPERATOR,
-        ("Say that a task is done; the machine looks at the target", Some(shape::<Close>)),
+        (
+            "Say that a task is done; the machine looks at the target",
+            Some(shape::<Close>),
+        ),
         || post(api::close),
     ),
     act(
@@ -327,31 +351,50 @@ static API: &[Route] = &[
     act(
         "/api/v1/tasks/{task}/attest",
         OPERATOR,
-        ("State something on which a close may rest where the target cannot be read", Some(shape::<Reason>)),
+        (
+            "State something on which a close may rest where the target cannot be read",
+            Some(shape::<Reason>),
+        ),
         || post(api::attest),
     ),
     read(
         "/api/v1/connectors",
         VIEWER,
-        ("Connectors and how they stand, by name", shape::<List<ConnectorLine>>, None),
+        (
+            "Connectors and how they stand, by name",
+            shape::<List<ConnectorLine>>,
+            None,
+        ),
         || get(api::connectors),
     ),
     read(
         "/api/v1/connectors/{connector}",
         VIEWER,
-        ("One connector with its surveys, newest first", shape::<ConnectorView>, None),
+        (
+            "One connector with its surveys, newest first",
+            shape::<ConnectorView>,
+            None,
+        ),
         || get(api::connector),
     ),
     read(
         "/api/v1/approvals",
         VIEWER,
-        ("How every manifest stands to what two people approved", shape::<List<Governed>>, None),
+        (
+            "How every manifest stands to what two people approved",
+            shape::<List<Governed>>,
+            None,
+        ),
         || get(api::approvals),
     ),
     read(
         "/api/v1/approvals/{connector}",
         VIEWER,
-        ("One manifest: proposal, changes, past", shape::<ApprovalView>, None),
+        (
+            "One manifest: proposal, changes, past",
+            shape::<ApprovalView>,
+            None,
+        ),
         || get(api::approval),
     ),
     act(
@@ -363,19 +406,29 @@ static API: &[Route] = &[
     act(
         "/api/v1/approvals/{connector}/approve",
         APPROVER,
-        ("Approve exactly what somebody else proposed", Some(shape::<Approve>)),
+        (
+            "Approve exactly what somebody else proposed",
+            Some(shape::<Approve>),
+        ),
         || post(api::approve),
     ),
     act(
         "/api/v1/approvals/{connector}/reject",
         APPROVER,
-        ("Turn a proposal down, or take one's own back", Some(shape::<Reason>)),
+        (
+            "Turn a proposal down, or take one's own back",
+            Some(shape::<Reason>),
+        ),
         || post(api::turn_down),
     ),
     read(
         "/api/v1/dead-letters",
         VIEWER,
-        ("Messages that could not be read, newest first", shape::<List<LetterLine>>, None),
+        (
+            "Messages that could not be read, newest first",
+            shape::<List<LetterLine>>,
+            None,
+        ),
         || get(api::letters),
     ),
     read(
@@ -393,7 +446,11 @@ static API: &[Route] = &[
     read(
         "/api/v1/secrets",
         VIEWER,
-        ("Every declared secret with its age; no values", shape::<List<SecretLine>>, None),
+        (
+            "Every declared secret with its age; no values",
+            shape::<List<SecretLine>>,
+            None,
+        ),
         || get(api::secrets),
     ),
     act(
@@ -405,7 +462,11 @@ static API: &[Route] = &[
     read(
         "/api/v1/acts",
         AUDITOR,
-        ("Who did what, newest first", shape::<List<ActLine>>, Some(inline::<ActsAsked>)),
+        (
+            "Who did what, newest first",
+            shape::<List<ActLine>>,
+            Some(inline::<ActsAsked>),
+        ),
         || get(api::acts),
     ),
 ];
@@ -417,7 +478,9 @@ pub(super) fn router(office: &Shared) -> Router {
         let gated = from_fn_with_state((office.clone(), route), gate);
         router = router.route(route.path, (route.serve)().layer(gated));
     }
+    // Its own, so that the layers below dress it as well.
     router
+        .fallback(async || Problem::missing("page"))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn_with_state(office.clone(), dress))
         .with_state(office.clone())
@@ -433,7 +496,11 @@ mod tests {
             let own = route.path.starts_with("/account") || route.path.starts_with("/sign-");
             let free = route.need == Need::Nobody || route.need == Need::Somebody;
             assert!(!(route.verb == Verb::Post && free && !own), "{route:?}");
-            assert_eq!(route.speaks == Speaks::Api, route.doc.is_some(), "{route:?}");
+            assert_eq!(
+                route.speaks == Speaks::Api,
+                route.doc.is_some(),
+                "{route:?}"
+            );
             assert_eq!(
                 route.speaks == Speaks::Api,
                 route.path.starts_with("/api/v1/"),

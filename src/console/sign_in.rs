@@ -166,8 +166,13 @@ impl Office {
         let kept = user.and_then(|user| user.password);
         if kept.is_none() || !self.verify(old, kept).await? {
             self.throttle.failed(&who.address, self.now());
-            self.note(who, "change_password", &who.name, "refused: the old one is not right")
-                .await?;
+            self.note(
+                who,
+                "change_password",
+                &who.name,
+                "refused: the old one is not right",
+            )
+            .await?;
             return Err(Problem::refused(
                 Some("CB-CONSOLE-4".to_owned()),
                 "the old password is not right",
@@ -185,9 +190,7 @@ impl Office {
         let own = who.session.as_ref().map(|session| session.id);
         for session in self.store.sessions(&who.name).await? {
             if Some(session.id) != own {
-                self.store
-                    .end_sessions(&who.name, Some(session.id))
-                    .await?;
+                self.store.end_sessions(&who.name, Some(session.id)).await?;
             }
         }
         self.note(who, "change_password", &who.name, "done").await

@@ -15,6 +15,29 @@ pub(super) fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
+/// The day of an instant.
+pub(super) fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// An instant within its day.
+pub(super) fn second(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// What a rung of the ladder means.
+pub(super) fn rung(name: &str) -> &str {
+    match name {
+        "requested" => "asked, nothing sent yet",
+        "accepted" => "the target said yes, which proves nothing",
+        "applied" => "read back by the one who wrote it",
+        "observed_absent" => "seen gone with the verifier's eyes",
+        "effective_absent" => "the leaver's own keys are refused",
+        "reverified" => "seen gone, and again after the settle time",
+        other => other,
+    }
+}
+
 /// A span in its largest whole unit.
 pub(super) fn age(seconds: u64) -> String {
     match seconds {

@@ -124,7 +124,7 @@ class Walk:
         self.told(page, "the task is yours", True)
         page.type("#note", "removed in the admin screen")
         page.click("form[action$='/close'] button")
-        self.told(page, "sent back", False)
+        self.told(page, "the task comes back", False)
         self.look(page, "task-sent-back")
         self.say("a false close came back: " + page.run("document.querySelector('.told').innerText"))
         # Now the CRM's administrator really does it.

@@ -157,10 +157,16 @@ pub(super) fn claims(
         return Err(untrue("the ID token was given to another party"));
     }
     let second = now.as_second();
-    if payload["exp"].as_i64().is_none_or(|exp| second >= exp + LEEWAY) {
+    if payload["exp"]
+        .as_i64()
+        .is_none_or(|exp| second >= exp + LEEWAY)
+    {
         return Err(untrue("the ID token is over"));
     }
-    if payload["iat"].as_i64().is_none_or(|iat| iat > second + LEEWAY) {
+    if payload["iat"]
+        .as_i64()
+        .is_none_or(|iat| iat > second + LEEWAY)
+    {
         return Err(untrue("the ID token is of the future"));
     }
     if payload["nonce"] != nonce {

@@ -121,12 +121,19 @@ pub(super) async fn back(
             "this sign-in was not begun in this browser, or took too long; begin again",
         ));
     };
-    if back.iss.as_deref().is_some_and(|iss| iss != provider.issuer()) {
+    if back
+        .iss
+        .as_deref()
+        .is_some_and(|iss| iss != provider.issuer())
+    {
         return Err(failed("the answer is of another provider"));
     }
     let Some(code) = back.code.filter(|_| back.error.is_none()) else {
         let why = back.error.unwrap_or_else(|| "no code".to_owned());
-        let words = format!("the provider did not sign you in: {}", super::office::plain(&why));
+        let words = format!(
+            "the provider did not sign you in: {}",
+            super::office::plain(&why)
+        );
         return Err(failed(words));
     };
     let now = office.now();
@@ -167,10 +174,13 @@ impl Office {
             .find(|user| user.provider.as_ref() == Some(&identity));
         let named = name.and_then(|name| {
             let known = users.iter().find(|user| user.name == name);
-            known.map_or_else(|| Some((name.clone(), false)), |user| {
-                let waits = user.password.is_none() && user.provider.is_none();
-                waits.then(|| (user.name.clone(), true))
-            })
+            known.map_or_else(
+                || Some((name.clone(), false)),
+                |user| {
+                    let waits = user.password.is_none() && user.provider.is_none();
+                    waits.then(|| (user.name.clone(), true))
+                },
+            )
         });
         let name = match (bound, named) {
             (Some(user), _) => user.name.clone(),
@@ -183,7 +193,11 @@ impl Office {
         };
         let bind = |user: &mut User| {
             // Another request may have bound it meanwhile.
-            if user.provider.as_ref().is_some_and(|known| *known != identity) {
+            if user
+                .provider
+                .as_ref()
+                .is_some_and(|known| *known != identity)
+            {
                 return false;
             }
             user.provider = Some(identity.clone());
@@ -195,9 +209,7 @@ impl Office {
             Some(user) if user.provider.as_ref() != Some(&identity) => {
                 refused("your name is somebody else's here").await
             }
-            Some(user) if user.disabled.is_some() => {
-                refused("you may not sign in any more").await
-            }
+            Some(user) if user.disabled.is_some() => refused("you may not sign in any more").await,
             Some(user) => Ok(user),
             None => refused("your name is not known any more").await,
         }

@@ -138,9 +138,8 @@ impl Provider {
     ) -> Result<Claims, ProviderError> {
         let found = self.found().await?;
         let exchanged = self.exchange(&found, code, verifier).await?;
-        let checked = |keys: &Keys| {
-            claims::claims(&exchanged.id_token, keys, &self.settings, nonce, now)
-        };
+        let checked =
+            |keys: &Keys| claims::claims(&exchanged.id_token, keys, &self.settings, nonce, now);
         let said = match checked(&self.keys(&found, now, false).await?) {
             // Perhaps it signs with a key that is newer than what we know.
             Err(ProviderError::Untrue(_)) => checked(&self.keys(&found, now, true).await?)?,
@@ -180,7 +179,9 @@ impl Provider {
                 let secret = form_encoded(secret.expose_secret());
                 request = request.basic_auth(form_encoded(id), Some(secret));
             }
-            Some(secret) => form.extend([("client_id", id), ("client_secret", secret.expose_secret())]),
+            Some(secret) => {
+                form.extend([("client_id", id), ("client_secret", secret.expose_secret())])
+            }
             None => form.push(("client_id", id)),
         }
         let answer = request.form(&form).send().await.map_err(away)?;

@@ -80,7 +80,10 @@ fn h1_a_signed_token_of_this_sign_in_is_believed() {
     let signer = Signer::new();
     let token = signer.signed(&json!({ "alg": "ES256", "kid": "k" }), &said());
     let claims = read(&token, &signer.keys()).expect("believed");
-    assert_eq!((claims.name.as_str(), claims.subject.as_str()), ("ada", "17"));
+    assert_eq!(
+        (claims.name.as_str(), claims.subject.as_str()),
+        ("ada", "17")
+    );
     assert_eq!(claims.roles, BTreeSet::from([Role::Operator]));
 }
 
@@ -110,10 +113,17 @@ fn h1_whatever_is_wrong_with_a_token_it_is_not_believed() {
     }
     let other = Signer::new().signed(&header, &said());
     assert!(read(&other, &keys).is_err(), "another's signature");
-    let none = format!("{}.{}.", encoded(&json!({ "alg": "none" })), encoded(&said()));
+    let none = format!(
+        "{}.{}.",
+        encoded(&json!({ "alg": "none" })),
+        encoded(&said())
+    );
     assert!(read(&none, &keys).is_err(), "no signature");
     let shared = signer.signed(&json!({ "alg": "HS256", "kid": "k" }), &said());
-    assert!(read(&shared, &keys).is_err(), "a shared secret is no signature");
+    assert!(
+        read(&shared, &keys).is_err(),
+        "a shared secret is no signature"
+    );
     let unknown = signer.signed(&json!({ "alg": "ES256", "kid": "other" }), &said());
     assert!(read(&unknown, &keys).is_err(), "a key that is not known");
     let mut changed = signer.signed(&header, &said());

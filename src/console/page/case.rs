@@ -69,7 +69,10 @@ fn sum(view: &CaseView) -> String {
     let proved = match (line.removals, line.verified) {
         (0, _) => "nothing to remove is known".to_owned(),
         (all, proved) if all == proved => {
-            format!("all {} proved gone", words::count(removals, "account", "accounts"))
+            format!(
+                "all {} proved gone",
+                words::count(removals, "account", "accounts")
+            )
         }
         (all, proved) => format!("{proved} of {all} accounts proved gone"),
     };
@@ -79,9 +82,15 @@ fn sum(view: &CaseView) -> String {
     };
     let tasks = match line.open_tasks {
         0 => String::new(),
-        count => format!(", {} with a person", words::count(u64::from(count), "task", "tasks")),
+        count => format!(
+            ", {} with a person",
+            words::count(u64::from(count), "task", "tasks")
+        ),
     };
-    format!("{proved}{word}{tasks}; access ended {}", words::instant(line.effective))
+    format!(
+        "{proved}{word}{tasks}; access ended {}",
+        words::instant(line.effective)
+    )
 }
 
 fn account_row(account: &AccountView) -> Markup {
@@ -97,7 +106,8 @@ fn account_row(account: &AccountView) -> Markup {
             (picture::ladder(&account.rungs, account.end.as_deref(), with_person))
             p {
                 (parts::state(account.end.as_deref().unwrap_or(if with_person { "with a person" } else { verdict })))
-                " " (words::spaced(verdict)) "; " (account.stands)
+                " " (words::rung(verdict))
+                @if account.end.is_none() { "; " (account.stands) }
                 @if let Some(task) = account.task { " " a href=(format!("/tasks/{task}")) { "Open the task" } }
             }
             @if let Some(last) = &account.last { p class="why" { (last) } }
@@ -136,10 +146,14 @@ fn entry(step: &StepView, before: Option<Timestamp>) -> Markup {
     let seconds = before.map_or(0, |before| {
         (step.at.as_second() - before.as_second()).unsigned_abs()
     });
+    let day = before.is_none_or(|before| words::day(before) != words::day(step.at));
     html! {
         li class=(class) {
             span class="at" {
-                (parts::moment(step.at))
+                time datetime=(step.at.to_string()) {
+                    @if day { (words::day(step.at)) " " }
+                    (words::second(step.at))
+                }
                 @if seconds > 1 { span class="quiet" { " +" (words::age(seconds)) } }
             }
             span class="where" {
@@ -151,8 +165,7 @@ fn entry(step: &StepView, before: Option<Timestamp>) -> Markup {
                 @if let Some(item) = &step.item { " " (item) }
                 @if step.proof { " " span class="state good" { "proof" } }
                 @if step.failed { " " span class="state bad" { (words::spaced(&step.outcome)) } }
-                br;
-                (step.words)
+                @if step.proof || step.failed { br; (step.words) } @else { ": " (step.words) }
             }
         }
     }

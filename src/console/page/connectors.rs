@@ -111,7 +111,11 @@ pub(in super::super) fn connector(
 
 fn declared(view: &ConnectorView, now: Timestamp) -> Markup {
     let line = &view.line;
-    let fields: Vec<_> = view.fields.iter().map(|(name, share)| format!("{name} {share} %")).collect();
+    let fields: Vec<_> = view
+        .fields
+        .iter()
+        .map(|(name, share)| format!("{name} {share} %"))
+        .collect();
     html! {
         section aria-labelledby="declared" {
             h2 id="declared" { "What is declared" }

@@ -61,16 +61,39 @@ fn figures(figures: &Figures) -> Markup {
         .removals
         .saturating_sub(figures.removals_verified + figures.removals_attested);
     let rows = [
-        (figures.cases_open, "open cases", format!("of {}", figures.cases), "/cases?open=true"),
+        (
+            figures.cases_open,
+            "open cases",
+            format!("of {}", figures.cases),
+            "/cases?open=true",
+        ),
         (
             figures.removals_verified,
             "proved gone",
-            format!("of {}", words::count(figures.removals, "removal", "removals")),
+            format!(
+                "of {}",
+                words::count(figures.removals, "removal", "removals")
+            ),
             "/cases",
         ),
-        (figures.removals_attested, "on a person's word", String::new(), "/cases"),
-        (owed, "still owed", format!("{} with a person", figures.removals_in_tasks), "/cases?open=true"),
-        (figures.tasks_open, "open tasks", format!("{} overdue", figures.tasks_overdue), "/tasks"),
+        (
+            figures.removals_attested,
+            "on a person's word",
+            String::new(),
+            "/cases",
+        ),
+        (
+            owed,
+            "still owed",
+            format!("{} with a person", figures.removals_in_tasks),
+            "/cases?open=true",
+        ),
+        (
+            figures.tasks_open,
+            "open tasks",
+            format!("{} overdue", figures.tasks_overdue),
+            "/tasks",
+        ),
         (
             figures.events_waiting,
             "events waiting",

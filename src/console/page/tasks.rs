@@ -142,7 +142,9 @@ fn what_to_do(view: &TaskView) -> Markup {
 
 fn known(view: &TaskView) -> Markup {
     let line = &view.line;
-    let case = line.case.map(|case| html! { a href=(format!("/cases/{case}")) { "the whole case" } });
+    let case = line
+        .case
+        .map(|case| html! { a href=(format!("/cases/{case}")) { "the whole case" } });
     let target = line.connector.as_ref();
     let target = target.map(|name| html! { a href=(format!("/connectors/{name}")) { (name) } });
     html! {

@@ -53,14 +53,18 @@ async fn h1_no_route_works_without_its_role() {
     house.user("all", &Role::ALL).await;
     let mut tried = 0;
     for route in routes() {
-        let Need::Role(role) = route.need else { continue };
+        let Need::Role(role) = route.need else {
+            continue;
+        };
         let path = somewhere(route);
         let (browser, token) = people.get_mut(&role).expect("one for each");
         if route.speaks == Speaks::Api {
             let answer = house.api(route.verb, &path, Some(token), &json!({})).await;
             assert_eq!(answer.status(), 403, "{route:?}");
             let narrow = house.token("all", &all_but(role)).await;
-            let answer = house.api(route.verb, &path, Some(&narrow), &json!({})).await;
+            let answer = house
+                .api(route.verb, &path, Some(&narrow), &json!({}))
+                .await;
             assert_eq!(answer.status(), 403, "a token's scopes bind: {route:?}");
         } else if route.verb == Verb::Get {
             assert_eq!(browser.get(&path).await.status(), 403, "{route:?}");
@@ -101,7 +105,9 @@ async fn h1_no_form_is_taken_that_is_not_of_this_session() {
         let request = ada.request(Method::POST, &path).form(&[("csrf", &own)]);
         let answer = request.header("sec-fetch-site", "cross-site").send().await;
         assert_eq!(answer.expect("answered").status(), 403, "{route:?}");
-        let json = ada.request(Method::POST, &path).json(&json!({ "csrf": own }));
+        let json = ada
+            .request(Method::POST, &path)
+            .json(&json!({ "csrf": own }));
         let answer = json.send().await.expect("answered");
         assert_eq!(answer.status(), 400, "a form is a form: {route:?}");
         tried += 1;
@@ -136,13 +142,27 @@ async fn h1_a_script_in_what_others_wrote_stays_text_on_every_page() {
     let planted = [("csrf", csrf.as_str()), ("reason", SCRIPT)];
     let answer = ada.post("/approvals/crm/propose", &planted).await;
     assert_eq!(answer.status(), 303);
-    let mut pages = vec!["/account".to_owned(), format!("/cases?subject={}", "%3Cscript%3E")];
-    for list in ["/", "/cases", "/tasks", "/connectors", "/approvals", "/dead-letters", "/acts"] {
+    let mut pages = vec![
+        "/account".to_owned(),
+        format!("/cases?subject={}", "%3Cscript%3E"),
+    ];
+    for list in [
+        "/",
+        "/cases",
+        "/tasks",
+        "/connectors",
+        "/approvals",
+        "/dead-letters",
+        "/acts",
+    ] {
         let page = ada.page(list).await;
         let links = page.split("href=\"").skip(1);
         let links = links.filter_map(|rest| rest.split('"').next());
         let own = links.filter(|link| link.starts_with(list) && link.len() > list.len() + 2);
-        pages.extend(own.filter(|link| !link.starts_with("/assets")).map(str::to_owned));
+        pages.extend(
+            own.filter(|link| !link.starts_with("/assets"))
+                .map(str::to_owned),
+        );
         pages.push(list.to_owned());
     }
     let (mut shown, mut seen) = (0, 0);
@@ -178,7 +198,10 @@ async fn h1_no_path_leads_elsewhere_and_no_header_is_broken_open() {
     }
     let csrf = ada.form_token("/account").await;
     let answer = ada
-        .post("/approvals/%0d%0aSet-Cookie:%20a=b/propose", &[("csrf", &csrf), ("reason", "x")])
+        .post(
+            "/approvals/%0d%0aSet-Cookie:%20a=b/propose",
+            &[("csrf", &csrf), ("reason", "x")],
+        )
         .await;
     assert!(!ada.cookies.contains_key("a"));
     assert!(!location(&answer).contains(['\r', '\n']));
@@ -204,7 +227,10 @@ async fn h1_a_body_that_is_too_long_is_refused() {
     assert_eq!(answer.status(), 413);
     let told: Value = answer.json().await.expect("problem details");
     assert_eq!(told["code"], "CB-CONSOLE-7");
-    let answer = house.browser().post("/sign-in", &[("password", &long)]).await;
+    let answer = house
+        .browser()
+        .post("/sign-in", &[("password", &long)])
+        .await;
     assert_eq!(answer.status(), 413, "without sign-in too");
     house.close().await;
 }
@@ -221,8 +247,12 @@ async fn h1_every_answer_has_the_headers_that_protect_it() {
         house.browser().get("/").await,
         house.browser().get("/sign-in").await,
         ada.post("/cases", &[]).await,
-        house.api(Verb::Get, "/api/v1/cases", None, &Value::Null).await,
-        house.api(Verb::Get, "/api/v1/openapi.json", None, &Value::Null).await,
+        house
+            .api(Verb::Get, "/api/v1/cases", None, &Value::Null)
+            .await,
+        house
+            .api(Verb::Get, "/api/v1/openapi.json", None, &Value::Null)
+            .await,
     ];
     for answer in answers {
         let path = answer.url().path().to_owned();
@@ -234,7 +264,10 @@ async fn h1_every_answer_has_the_headers_that_protect_it() {
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(headers["x-frame-options"], "DENY", "{path}");
         let kept = headers.get("cache-control");
-        assert!(answer.status() == 303 || kept.is_some_and(|kept| kept == "no-store"), "{path}");
+        assert!(
+            answer.status() == 303 || kept.is_some_and(|kept| kept == "no-store"),
+            "{path}"
+        );
     }
     // Inline scripts and styles would need an exception in the policy: there are none.
     let page = ada.page("/").await;

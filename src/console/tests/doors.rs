@@ -44,7 +44,10 @@ async fn h1_one_address_cannot_try_one_password_on_many_names() {
     let house = House::open().await;
     house.user("ada", &[Role::Viewer]).await;
     for number in 0..20 {
-        let answer = house.browser().sign_in(&format!("n{number}"), "wrong", "/").await;
+        let answer = house
+            .browser()
+            .sign_in(&format!("n{number}"), "wrong", "/")
+            .await;
         assert_eq!(answer.status(), 401);
     }
     let answer = house.browser().sign_in("ada", PASSWORD, "/").await;
@@ -77,7 +80,11 @@ async fn h1_a_session_is_never_one_that_somebody_else_chose() {
     assert_eq!(location(&answer), "/sign-in");
     assert!(!browser.cookies.contains_key(COOKIE));
     browser.cookies.insert(COOKIE.to_owned(), secret);
-    assert_eq!(browser.get("/").await.status(), 303, "it is over at the server");
+    assert_eq!(
+        browser.get("/").await.status(),
+        303,
+        "it is over at the server"
+    );
     assert_eq!(other.clone().get("/").await.status(), 200);
     house.close().await;
 }
@@ -104,7 +111,10 @@ async fn h1_a_sign_in_leads_back_into_the_console_and_nowhere_else() {
     let page = answer.text().await.expect("text");
     assert!(!page.contains("evil"), "{page}");
     let answer = house.browser().get("/cases?subject=a%26b").await;
-    assert_eq!(location(&answer), "/sign-in?next=/cases%3Fsubject%3Da%2526b");
+    assert_eq!(
+        location(&answer),
+        "/sign-in?next=/cases%3Fsubject%3Da%2526b"
+    );
     house.close().await;
 }
 
@@ -158,7 +168,11 @@ async fn h1_who_may_not_sign_in_any_more_is_out_at_once() {
         user.disabled = Some(now);
         true
     };
-    house.store.change_user("ada", &disable).await.expect("changed");
+    house
+        .store
+        .change_user("ada", &disable)
+        .await
+        .expect("changed");
     assert_eq!(ada.get("/").await.status(), 303);
     let answer = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
     assert_eq!(answer.status(), 401);
@@ -185,12 +199,25 @@ async fn h1_a_token_is_made_once_shown_ends_and_is_taken_back() {
     let page = answer.text().await.expect("text");
     let token = page.split_once("cbt_").expect("the token").1;
     let token = format!("cbt_{}", &token[..64]);
-    let kept = house.store.tokens(Some("ada")).await.expect("read").remove(0);
-    assert_eq!(kept.scopes, BTreeSet::from([Role::Viewer]), "no more than ada may");
+    let kept = house
+        .store
+        .tokens(Some("ada"))
+        .await
+        .expect("read")
+        .remove(0);
+    assert_eq!(
+        kept.scopes,
+        BTreeSet::from([Role::Viewer]),
+        "no more than ada may"
+    );
     assert!(!ada.page("/account").await.contains(&token), "shown once");
     let asked = async |house: &House| {
         let path = "/api/v1/overview";
-        house.api(Verb::Get, path, Some(&token), &Value::Null).await.status().as_u16()
+        house
+            .api(Verb::Get, path, Some(&token), &Value::Null)
+            .await
+            .status()
+            .as_u16()
     };
     assert_eq!(asked(&house).await, 200);
     house.wait(2 * 86_400);

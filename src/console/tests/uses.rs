@@ -58,10 +58,14 @@ impl House {
         working.spawn(async move {
             loop {
                 let obeyed = store.obey(10, given::at(1), &|command, task, run| {
-                    let claimed = matches!(command.wish, crate::domain::command::Wish::ClaimTask { .. });
+                    let claimed =
+                        matches!(command.wish, crate::domain::command::Wish::ClaimTask { .. });
                     let mut task = task.cloned();
                     if let Some(task) = task.as_mut().filter(|_| claimed) {
-                        task.state = TaskState::Claimed { by: command.by.clone(), at: command.at };
+                        task.state = TaskState::Claimed {
+                            by: command.by.clone(),
+                            at: command.at,
+                        };
                     }
                     Obedience {
                         command: command.id,
@@ -94,20 +98,35 @@ async fn h1_a_page_tells_once_what_came_of_a_form() {
     let path = format!("/tasks/{id}");
     let csrf = ada.form_token(&path).await;
     let answer = ada.post(&format!("{path}/claim"), &[("csrf", &csrf)]).await;
-    assert_eq!((answer.status().as_u16(), location(&answer)), (303, path.as_str()));
+    assert_eq!(
+        (answer.status().as_u16(), location(&answer)),
+        (303, path.as_str())
+    );
     let page = ada.page(&path).await;
-    assert!(page.contains("<strong>Done. </strong>the task is yours."), "{page}");
+    assert!(
+        page.contains("<strong>Done. </strong>the task is yours."),
+        "{page}"
+    );
     assert!(page.contains("by ada"), "{page}");
-    assert!(!ada.page(&path).await.contains("<strong>Done. </strong>"), "once");
+    assert!(
+        !ada.page(&path).await.contains("<strong>Done. </strong>"),
+        "once"
+    );
     let fields = [("csrf", csrf.as_str()), ("reason", "too hard")];
     ada.post(&format!("{path}/reject"), &fields).await;
     let page = ada.page(&path).await;
-    assert!(page.contains("<strong>Not done. </strong>not now (CB-COMMAND-4)"), "{page}");
+    assert!(
+        page.contains("<strong>Not done. </strong>not now (CB-COMMAND-4)"),
+        "{page}"
+    );
     let empty = [("csrf", csrf.as_str()), ("reason", " ")];
     ada.post(&format!("{path}/reject"), &empty).await;
     assert!(ada.page(&path).await.contains("the reason is empty"));
     let acts = house.store.acts(&ActFilter::default()).await.expect("read");
-    let told: Vec<_> = acts.iter().map(|(_, act)| (act.what.as_str(), act.came_to.as_str())).collect();
+    let told: Vec<_> = acts
+        .iter()
+        .map(|(_, act)| (act.what.as_str(), act.came_to.as_str()))
+        .collect();
     assert_eq!(
         told,
         [
@@ -133,37 +152,74 @@ async fn h1_the_api_says_and_does_what_the_pages_do() {
         answer.json::<Value>().await.expect("JSON")
     };
     let overview = get("/api/v1/overview").await;
-    let kinds: Vec<_> = overview["urgent"].as_array().expect("a list").iter().map(|one| one["kind"].clone()).collect();
-    assert!(kinds[0].as_str().is_some_and(|kind| kind.ends_with("task")), "{kinds:?}");
+    let kinds: Vec<_> = overview["urgent"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["kind"].clone())
+        .collect();
+    assert!(
+        kinds[0].as_str().is_some_and(|kind| kind.ends_with("task")),
+        "{kinds:?}"
+    );
     assert!(kinds.contains(&json!("approval")) && kinds.contains(&json!("dead letter")));
     let cases = get("/api/v1/cases?open=true&limit=5").await;
     let case = cases["items"][0]["id"].as_str().expect("an id").to_owned();
     let case = get(&format!("/api/v1/cases/{case}")).await;
-    assert_eq!(case["accounts"][0]["rungs"].as_array().map(Vec::len), Some(6));
+    assert_eq!(
+        case["accounts"][0]["rungs"].as_array().map(Vec::len),
+        Some(6)
+    );
     assert_eq!(case["accounts"][0]["rungs"][0]["reached"], true);
     assert_eq!(case["tasks"][0]["id"], id.to_string());
     assert_eq!(get("/api/v1/tasks").await["items"][0]["id"], id.to_string());
     let path = format!("/api/v1/tasks/{id}");
-    let answer = house.api(Verb::Post, &format!("{path}/claim"), Some(&token), &Value::Null).await;
-    assert_eq!(answer.json::<Value>().await.expect("JSON")["came_to"], "done");
+    let answer = house
+        .api(
+            Verb::Post,
+            &format!("{path}/claim"),
+            Some(&token),
+            &Value::Null,
+        )
+        .await;
+    assert_eq!(
+        answer.json::<Value>().await.expect("JSON")["came_to"],
+        "done"
+    );
     assert_eq!(get(&path).await["by"], "ada");
     let answer = house
-        .api(Verb::Post, &format!("{path}/reject"), Some(&token), &json!({ "reason": "x" }))
+        .api(
+            Verb::Post,
+            &format!("{path}/reject"),
+            Some(&token),
+            &json!({ "reason": "x" }),
+        )
         .await;
     assert_eq!(answer.status(), 409);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    assert_eq!(answer.json::<Value>().await.expect("JSON")["code"], "CB-COMMAND-4");
+    assert_eq!(
+        answer.json::<Value>().await.expect("JSON")["code"],
+        "CB-COMMAND-4"
+    );
     for (body, status) in [
         (json!({}), 422),
         (json!({ "reason": " " }), 422),
         (json!({ "reason": "x", "more": 1 }), 422),
         (json!({ "reason": "x".repeat(501) }), 422),
     ] {
-        let answer = house.api(Verb::Post, &format!("{path}/reject"), Some(&token), &body).await;
+        let answer = house
+            .api(Verb::Post, &format!("{path}/reject"), Some(&token), &body)
+            .await;
         assert_eq!(answer.status(), status, "{body}");
     }
-    for wrong in ["/api/v1/cases?limit=0", "/api/v1/cases?open=perhaps", "/api/v1/cases/x"] {
-        let answer = house.api(Verb::Get, wrong, Some(&token), &Value::Null).await;
+    for wrong in [
+        "/api/v1/cases?limit=0",
+        "/api/v1/cases?open=perhaps",
+        "/api/v1/cases/x",
+    ] {
+        let answer = house
+            .api(Verb::Get, wrong, Some(&token), &Value::Null)
+            .await;
         assert_eq!(answer.status(), 400, "{wrong}");
     }
     house.close().await;
@@ -178,9 +234,16 @@ async fn h1_who_proposed_is_not_offered_the_approval() {
     let offer = "Approve exactly this";
     assert!(!nadia.page("/approvals/crm").await.contains(offer));
     assert!(tom.page("/approvals/crm").await.contains(offer));
-    for (browser, told) in [(&mut nadia, "nadia proposed it"), (&mut tom, "approved 0123456789abcdef")] {
+    for (browser, told) in [
+        (&mut nadia, "nadia proposed it"),
+        (&mut tom, "approved 0123456789abcdef"),
+    ] {
         let csrf = browser.form_token("/approvals/crm").await;
-        let fields = [("csrf", csrf.as_str()), ("digest", "0123456789abcdef"), ("reason", "read")];
+        let fields = [
+            ("csrf", csrf.as_str()),
+            ("digest", "0123456789abcdef"),
+            ("reason", "read"),
+        ];
         let answer = browser.post("/approvals/crm/approve", &fields).await;
         assert_eq!(location(&answer), "/approvals/crm");
         let page = browser.page("/approvals/crm").await;
@@ -197,7 +260,10 @@ async fn h1_a_statement_is_recorded_for_who_is_signed_in() {
     let mut ada = house.signed_in("ada").await;
     let path = format!("/tasks/{id}");
     let csrf = ada.form_token(&path).await;
-    let fields = [("csrf", csrf.as_str()), ("reason", "I have seen the badge cut")];
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("reason", "I have seen the badge cut"),
+    ];
     ada.post(&format!("{path}/attest"), &fields).await;
     let page = ada.page(&path).await;
     assert!(page.contains("I have seen the badge cut"), "{page}");
@@ -205,9 +271,18 @@ async fn h1_a_statement_is_recorded_for_who_is_signed_in() {
     let token = house.token("ada", &Role::ALL).await;
     let body = json!({ "note": "done", "statement": 999_999 });
     let answer = house
-        .api(Verb::Post, &format!("/api/v1{path}/close"), Some(&token), &body)
+        .api(
+            Verb::Post,
+            &format!("/api/v1{path}/close"),
+            Some(&token),
+            &body,
+        )
         .await;
-    assert_eq!(answer.status(), 404, "a statement is one that somebody made");
+    assert_eq!(
+        answer.status(),
+        404,
+        "a statement is one that somebody made"
+    );
     house.close().await;
 }
 

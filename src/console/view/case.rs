@@ -213,13 +213,20 @@ pub(in super::super) async fn one_case(office: &Office, id: CaseId) -> Result<Ca
 fn stands(run: &Run, now: Timestamp) -> String {
     match &run.stage {
         Stage::Due { state, due } if *due > now => {
-            format!("{}, {}", words::spaced(state.as_str()), words::from_now(*due, now))
+            format!(
+                "{}, {}",
+                words::spaced(state.as_str()),
+                words::from_now(*due, now)
+            )
         }
         Stage::Due { state, .. } => format!("{}, now", words::spaced(state.as_str())),
         Stage::Gathering { .. } => "waits for its targets".to_owned(),
         Stage::WithPerson { next_try, .. } => match next_try {
             Some(at) if *at > now => {
-                format!("with a person; the machine looks again {}", words::from_now(*at, now))
+                format!(
+                    "with a person; the machine looks again {}",
+                    words::from_now(*at, now)
+                )
             }
             Some(_) => "with a person; the machine is looking".to_owned(),
             None => "with a person".to_owned(),
@@ -236,7 +243,12 @@ fn elsewhere(story: &CaseStory, run: &Run, now: Timestamp) -> Option<TargetView>
         return None;
     }
     let stands = match (&run.stage, &body.last_failure) {
-        (Stage::Ended { end: End::Verified, .. }, _) => "no account there".to_owned(),
+        (
+            Stage::Ended {
+                end: End::Verified, ..
+            },
+            _,
+        ) => "no account there".to_owned(),
         (Stage::WithPerson { .. }, Some(failure)) => {
             format!("{}: {}", stands(run, now), failure.message)
         }
@@ -259,7 +271,10 @@ fn account(story: &CaseStory, run: &Run, now: Timestamp) -> Option<AccountView> 
     };
     Some(AccountView {
         run: run.id.0,
-        connector: run.connector.as_ref().map_or_else(String::new, ToString::to_string),
+        connector: run
+            .connector
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
         login: body.account.login.clone(),
         account: body.account.id.to_string(),
         privileged: body.account.privileged,
@@ -269,15 +284,19 @@ fn account(story: &CaseStory, run: &Run, now: Timestamp) -> Option<AccountView> 
         rungs: rungs(story, run, body),
         task: run.task.map(|task| task.0),
         last: last(body),
-        items: body.items.iter().map(|item| {
-            let status = match &item.status {
-                ItemStatus::Owed => "owed".to_owned(),
-                ItemStatus::Accepted => "the target said yes".to_owned(),
-                ItemStatus::Absent => "was not there".to_owned(),
-                ItemStatus::Failed(failure) => failure.to_string(),
-            };
-            format!("{}: {status}", item.entitlement.name)
-        }).collect(),
+        items: body
+            .items
+            .iter()
+            .map(|item| {
+                let status = match &item.status {
+                    ItemStatus::Owed => "owed".to_owned(),
+                    ItemStatus::Accepted => "the target said yes".to_owned(),
+                    ItemStatus::Absent => "was not there".to_owned(),
+                    ItemStatus::Failed(failure) => failure.to_string(),
+                };
+                format!("{}: {status}", item.entitlement.name)
+            })
+            .collect(),
     })
 }
 
@@ -299,7 +318,10 @@ fn rungs(story: &CaseStory, run: &Run, body: &RemovalBody) -> Vec<Rung> {
     let probe = entries().find(|entry| entry.state.as_str().contains("probe"));
     let first_write = entries().find(|entry| {
         entry.outcome == OutcomeKey::Done
-            && entry.detail.as_ref().is_some_and(|detail| detail.get("manifest").is_some())
+            && entry
+                .detail
+                .as_ref()
+                .is_some_and(|detail| detail.get("manifest").is_some())
     });
     let at = |entry: Option<&JournalEntry>| entry.map(|entry| entry.at);
     let verdict = run.verdict.map_or(-1, Verdict::rung);

@@ -119,8 +119,14 @@ pub(in super::super) async fn one_connector(
     let fields = samples.iter().find(|sample| !sample.fields.is_empty());
     Ok(ConnectorView {
         line: line(fact, &standing.unwrap_or_default(), office.now()),
-        operations: fact.operations.iter().map(|name| (*name).to_owned()).collect(),
-        fields: fields.map(|sample| sample.fields.clone()).unwrap_or_default(),
+        operations: fact
+            .operations
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
+        fields: fields
+            .map(|sample| sample.fields.clone())
+            .unwrap_or_default(),
         samples: samples.iter().map(sample).collect(),
     })
 }

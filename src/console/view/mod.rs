@@ -9,14 +9,14 @@ mod overview;
 mod paper;
 mod task;
 
-pub(super) use case::{AccountView, CaseLine, CaseView, CasesAsked, Rung, StepView, cases, one_case};
-pub(super) use connector::{
-    ConnectorLine, ConnectorView, SampleView, connectors, one_connector,
+pub(super) use case::{
+    AccountView, CaseLine, CaseView, CasesAsked, Rung, StepView, cases, one_case,
 };
+pub(super) use connector::{ConnectorLine, ConnectorView, SampleView, connectors, one_connector};
 pub(super) use overview::{Figures, OverviewView, Urgent, overview};
 pub(super) use paper::{
-    ActLine, ActsAsked, ApprovalView, LetterLine, LetterView, SecretLine, acts,
-    approval, letter, letters, secrets,
+    ActLine, ActsAsked, ApprovalView, LetterLine, LetterView, SecretLine, acts, approval, letter,
+    letters, secrets,
 };
 pub(super) use task::{STATES, TaskLine, TaskView, TasksAsked, one_task, tasks};
 

@@ -76,7 +76,11 @@ fn moments(past: &Past) -> Vec<MomentView> {
             "binds as narrower"
         };
         let what = format!("{how}, number {}", binding.number);
-        moments.push(moment(&binding.bound, what, binding.content.digest.as_str()));
+        moments.push(moment(
+            &binding.bound,
+            what,
+            binding.content.digest.as_str(),
+        ));
     }
     // Stable: what was written for one moment keeps its order.
     moments.sort_by_key(|moment| moment.at);
@@ -223,7 +227,9 @@ pub(in super::super) async fn acts(
     let filter = ActFilter {
         by: asked.by.clone().filter(|by| !by.is_empty()),
         about: asked.about.clone().filter(|about| !about.is_empty()),
-        before: asked.before.map(|before| before.min(i64::MAX.unsigned_abs())),
+        before: asked
+            .before
+            .map(|before| before.min(i64::MAX.unsigned_abs())),
         limit: asked.limit.unwrap_or(100).min(1000),
     };
     let acts = office.store.acts(&filter).await?.into_iter();
