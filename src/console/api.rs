@@ -185,5 +185,9 @@ pub(super) async fn rotate(
 
 pub(super) async fn acts(State(office): State<Shared>, Query(asked): Query<ActsAsked>) -> Answer {
     bounded(asked.limit)?;
+    let most = i64::MAX.unsigned_abs();
+    if asked.before.is_some_and(|before| before > most) {
+        return Err(Problem::unreadable("`before` is a number of the record"));
+    }
     json(&view::acts(&office, &asked).await?)
 }

@@ -6,7 +6,7 @@
 
 use axum::http::StatusCode;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::office::{Office, Who, plain};
 use super::problem::Problem;
@@ -50,7 +50,22 @@ pub(super) struct Close {
     pub note: String,
     /// The number of a recorded statement on which it rests where the target cannot be read; for
     /// privileged access one of another person.
+    #[serde(default, deserialize_with = "whole")]
     pub statement: Option<u64>,
+}
+
+/// A whole number however JSON writes it: `7` and `7.0` are the same (RFC 8259, section 6). One that
+/// is larger than any of ours names nothing that exists.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let number = match (number.as_u64(), number.as_f64()) {
+        (Some(whole), _) => whole,
+        (None, Some(float)) if float >= 0.0 && float.fract() == 0.0 => float as u64,
+        _ => return Err(serde::de::Error::custom("`statement` is a whole number")),
+    };
+    Ok(Some(number))
 }
 
 /// An approval of exactly one text.

@@ -151,6 +151,13 @@ fn line(series: &Series<'_>) -> Markup {
     let known = || series.values.iter().flatten().copied();
     let most = known().fold(f64::MIN, f64::max);
     let least = known().fold(f64::MAX, f64::min);
+    // One survey alone is a level; it becomes a line with the second.
+    let once = [series.values.first().copied().flatten(); 2];
+    let values = if series.values.len() == 1 {
+        &once[..]
+    } else {
+        &series.values
+    };
     if most < least {
         return html! {
             figure { figcaption { (series.title) " " span class="quiet" { "no answer yet" } } }
@@ -163,10 +170,10 @@ fn line(series: &Series<'_>) -> Markup {
     let span = (most - least).max(most.abs() / 10.0).max(1.0);
     let floor = (least - span * 0.1).max(0.0).min(least);
     let scale = |value: f64| HEIGHT - 4.0 - (value - floor) / (span * 1.2) * (HEIGHT - 8.0);
-    let step = WIDTH / (series.values.len().max(2) - 1) as f64;
+    let step = WIDTH / (values.len().max(2) - 1) as f64;
     let mut path = String::new();
     let mut down = false;
-    for (at, value) in series.values.iter().enumerate() {
+    for (at, value) in values.iter().enumerate() {
         // No answer is a gap, never a zero.
         let Some(value) = value else {
             down = false;

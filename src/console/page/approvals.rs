@@ -91,8 +91,8 @@ pub(in super::super) fn approval(
             @if let Some(digest) = &stands.in_force { " in force: " code { (words::short(digest)) } }
             @if let Some(until) = stands.until { ", until " (parts::moment(until)) }
         }
-        @if let Some(proposal) = &stands.proposal { (proposed(who, stands, proposal, now)) }
         (changes(&view.changes))
+        @if let Some(proposal) = &stands.proposal { (proposed(who, stands, proposal, now)) }
         @if stands.can_propose && who.may(Role::Operator) {
             section aria-labelledby="propose" {
                 h2 id="propose" { "Propose what the file says" }

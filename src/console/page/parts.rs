@@ -12,13 +12,31 @@ use crate::domain::time::Timestamp;
 /// How good a state is.
 fn tone(state: &str) -> &'static str {
     match state {
-        "healthy" | "verified" | "in force" | "in order" | "proved" | "proved_by_machine"
-        | "rotated" | "reverified" | "observed_absent" | "effective_absent" | "closed" | "done"
-        | "narrowing" => "good",
-        "failing" | "drifted" | "overdue" | "too old" | "missing" | "refused" | "widening" => "bad",
-        "stale" | "open" | "claimed" | "checking" | "attested" | "due soon" | "with a person" => {
-            "warn"
-        }
+        "healthy"
+        | "verified"
+        | "in force"
+        | "in order"
+        | "proved"
+        | "proved_by_machine"
+        | "rotated"
+        | "reverified"
+        | "observed_absent"
+        | "effective_absent"
+        | "closed"
+        | "done"
+        | "narrowing"
+        | "narrower file binds" => "good",
+        "failing" | "drifted" | "overdue" | "too old" | "missing" | "refused" | "widening"
+        | "not approved" | "approval expired" => "bad",
+        "stale"
+        | "open"
+        | "claimed"
+        | "checking"
+        | "attested"
+        | "due soon"
+        | "with a person"
+        | "waiting for approval"
+        | "in force, its file is missing" => "warn",
         _ => "calm",
     }
 }
