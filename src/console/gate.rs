@@ -20,13 +20,16 @@ use super::office::{Office, Shared, Who};
 use super::page;
 use super::password::{form_token, same};
 use super::problem::Problem;
-use super::routes::{Need, Route, Speaks};
-use super::sign_in::nobody;
+use super::route::{Need, Route, Speaks};
+use super::sign_in::{Use, nobody};
 use crate::domain::time::after;
 use crate::domain::user::{ApiToken, SecretDigest};
 
 /// Nothing that anybody fills in is longer.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
+
+/// A page says so when it fetches itself.
+const WATCHES: &str = "x-clawback-watches";
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -139,8 +142,12 @@ async fn person(
     let Some(secret) = cookies::cookie(headers, SESSION) else {
         return Ok((None, None, door));
     };
-    // A secret is replaced where a whole page comes back; streams and forms go on with the old one.
-    let found = office.session(secret, route.speaks == Speaks::Page).await?;
+    let how = match route.speaks {
+        Speaks::Page if !headers.contains_key(WATCHES) => Use::Opens,
+        Speaks::Form => Use::Sends,
+        Speaks::Page | Speaks::Stream | Speaks::Api => Use::Watches,
+    };
+    let found = office.session(secret, how).await?;
     let Some((session, user, fresh)) = found else {
         return Ok((None, None, door));
     };

@@ -123,7 +123,7 @@ impl Office {
         self.clock.now()
     }
 
-    /// Notes what somebody did or tried; an act that cannot be noted is not done.
+    /// Notes what somebody did or tried. Where it cannot be noted the request fails, and says so.
     pub(super) async fn note(
         &self,
         who: &Who,

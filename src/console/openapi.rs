@@ -10,7 +10,8 @@ use schemars::{SchemaGenerator, generate::Contract};
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
-use super::routes::{Doc, Need, ROUTES, Route, Speaks, Verb};
+use super::route::{Doc, Need, Route, Speaks, Verb};
+use super::routes::ROUTES;
 use crate::domain::user::Role;
 use crate::domain::verdict::CredentialRole;
 

@@ -6,96 +6,20 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use axum::routing::{get, post};
 
 use super::backing::Governed;
-use super::deeds::{Approve, Close, Outcome, Reason};
+use super::deeds::{Approve, Close, Reason};
 use super::gate::{LONGEST_BODY, dress, gate};
 use super::office::Shared;
 use super::problem::Problem;
+use super::route::{Need, Route, act, anything, form, inline, page, read, shape, stream};
 use super::view::{
     ActLine, ActsAsked, ApprovalView, CaseLine, CaseView, CasesAsked, ConnectorLine, ConnectorView,
     LetterLine, LetterView, List, OverviewView, SecretLine, TaskLine, TaskView, TasksAsked,
 };
 use super::{account, api, assets, doors, live, oidc, pages};
 use crate::domain::user::Role;
-
-/// GET reads, POST changes; there is nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Reads.
-    Get,
-    /// Changes.
-    Post,
-}
-
-/// What it takes to use a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing.
-    Nobody,
-    /// Being signed in.
-    Somebody,
-    /// A role.
-    Role(Role),
-}
-
-/// To whom a route speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
-    /// To people: a page.
-    Page,
-    /// To people: a form is taken, a page follows.
-    Form,
-    /// To a page: a stream, or a file.
-    Stream,
-    /// To programs: JSON, by token.
-    Api,
-}
-
-impl Speaks {
-    /// True where somebody who is not signed in is sent to the sign-in page.
-    pub fn is_for_people(self) -> bool {
-        matches!(self, Self::Page | Self::Form)
-    }
-}
-
-/// The schema of a type.
-pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
-
-/// What the API's description says of a route.
-#[derive(Clone, Copy)]
-pub(super) struct Doc {
-    /// In one line.
-    pub what: &'static str,
-    /// What it gives.
-    pub gives: Shape,
-    /// What it takes as body.
-    pub takes: Option<Shape>,
-    /// What it takes in the query.
-    pub asked: Option<Shape>,
-}
-
-/// One route.
-pub struct Route {
-    /// Its method.
-    pub verb: Verb,
-    /// Its path; `{name}` stands for a part.
-    pub path: &'static str,
-    /// What it takes.
-    pub need: Need,
-    /// To whom it speaks.
-    pub speaks: Speaks,
-    pub(super) doc: Option<Doc>,
-    serve: fn() -> MethodRouter<Shared>,
-}
-
-impl std::fmt::Debug for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {} ({:?})", self.verb, self.path, self.need)
-    }
-}
 
 /// One entry of the navigation.
 pub(super) struct Entry {
@@ -133,83 +57,6 @@ const VIEWER: Need = Need::Role(Role::Viewer);
 const OPERATOR: Need = Need::Role(Role::Operator);
 const APPROVER: Need = Need::Role(Role::Approver);
 const AUDITOR: Need = Need::Role(Role::Auditor);
-
-const fn page(path: &'static str, need: Need, serve: fn() -> MethodRouter<Shared>) -> Route {
-    Route {
-        verb: Verb::Get,
-        path,
-        need,
-        speaks: Speaks::Page,
-        doc: None,
-        serve,
-    }
-}
-
-const fn stream(path: &'static str, need: Need, serve: fn() -> MethodRouter<Shared>) -> Route {
-    Route {
-        speaks: Speaks::Stream,
-        ..page(path, need, serve)
-    }
-}
-
-const fn form(path: &'static str, need: Need, serve: fn() -> MethodRouter<Shared>) -> Route {
-    Route {
-        verb: Verb::Post,
-        speaks: Speaks::Form,
-        ..page(path, need, serve)
-    }
-}
-
-const fn read(
-    path: &'static str,
-    need: Need,
-    (what, gives, asked): (&'static str, Shape, Option<Shape>),
-    serve: fn() -> MethodRouter<Shared>,
-) -> Route {
-    let doc = Some(Doc {
-        what,
-        gives,
-        takes: None,
-        asked,
-    });
-    Route {
-        speaks: Speaks::Api,
-        doc,
-        ..page(path, need, serve)
-    }
-}
-
-const fn act(
-    path: &'static str,
-    need: Need,
-    (what, takes): (&'static str, Option<Shape>),
-    serve: fn() -> MethodRouter<Shared>,
-) -> Route {
-    let doc = Some(Doc {
-        what,
-        gives: shape::<Outcome>,
-        takes,
-        asked: None,
-    });
-    Route {
-        verb: Verb::Post,
-        speaks: Speaks::Api,
-        doc,
-        ..page(path, need, serve)
-    }
-}
-
-fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-fn inline<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    T::json_schema(generator)
-}
-
-fn anything(_: &mut SchemaGenerator) -> Schema {
-    schemars::json_schema!({ "type": "object" })
-}
 
 /// Every route.
 pub static ROUTES: &[&[Route]] = &[PAGES, FORMS, API];
@@ -488,6 +335,7 @@ pub(super) fn router(office: &Shared) -> Router {
 
 #[cfg(test)]
 mod tests {
+    use super::super::route::{Speaks, Verb};
     use super::*;
 
     #[test]

@@ -12,6 +12,17 @@ use crate::domain::id::SessionId;
 use crate::domain::time::after;
 use crate::domain::user::{SecretDigest, Session, SessionState, User};
 
+/// For what a session is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A person opens a page: the session is in use, and its secret may be replaced.
+    Opens,
+    /// A person sends a form: in use; streams and other tabs still hold the old secret.
+    Sends,
+    /// A page looks by itself whether something has changed, which is no use by a person.
+    Watches,
+}
+
 /// A session that has just begun, and the secret that its cookie holds.
 #[derive(Debug)]
 pub(super) struct Begun {
@@ -110,7 +121,7 @@ impl Office {
     pub(super) async fn session(
         &self,
         secret: &str,
-        may_renew: bool,
+        how: Use,
     ) -> Result<Option<(Session, User, Option<String>)>, Problem> {
         let now = self.now();
         let found = self.store.session(&SecretDigest::of(secret)).await?;
@@ -122,7 +133,7 @@ impl Office {
         }
         match session.judged(&self.bounds, now) {
             SessionState::Over => Ok(None),
-            SessionState::Worn if may_renew => {
+            SessionState::Worn if how == Use::Opens => {
                 let fresh = password::secret()?;
                 let renewed = session.renewed(SecretDigest::of(&fresh), now);
                 let until = after(now, self.bounds.grace_seconds);
@@ -132,7 +143,7 @@ impl Office {
             }
             SessionState::Worn | SessionState::Alive => {
                 // To the minute is enough to know that it is in use.
-                if now >= after(session.seen, 60) {
+                if how != Use::Watches && now >= after(session.seen, 60) {
                     let seen = Session {
                         seen: now,
                         ..session.clone()

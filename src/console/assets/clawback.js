@@ -14,7 +14,7 @@
   const refresh = async () => {
     if (busy() || document.getElementById('help').open) { waiting = true; return; }
     waiting = false;
-    const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
+    const answer = await fetch(location.href, { headers: { accept: 'text/html', 'x-clawback-watches': '1' } });
     if (!answer.ok || answer.redirected) return;
     const next = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('main');
     if (!next || busy()) return;

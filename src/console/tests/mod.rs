@@ -20,7 +20,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::routes::{Need, ROUTES, Route};
 use super::*;
 use crate::domain::approval::{Past, Signed};
 use crate::domain::health::Bounds;
