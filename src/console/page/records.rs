@@ -111,7 +111,7 @@ pub(in super::super) fn acts(
                 tbody {
                     @for act in acts {
                         tr {
-                            th scope="row" { (parts::moment(act.at)) " " span class="quiet" { "no. " (act.number) } }
+                            th scope="row" { (parts::moment(act.at)) br; span class="quiet" { "no. " (act.number) } }
                             td data-label="Who" { (act.by) }
                             td data-label="What" { (words::spaced(&act.what)) }
                             td data-label="About" { span class="clip" { (act.about) } }
