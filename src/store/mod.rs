@@ -4,6 +4,7 @@
 //! pure closures, so no transaction is ever held across a remote call. A store that is away is
 //! back-pressure ([`StoreError::Unavailable`]), never the outcome of a run.
 
+pub mod audit;
 #[cfg(test)]
 mod conformance;
 mod contract;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 #[cfg(test)]
 use crate::domain;
 
+pub use audit::{Audit, SignFn, SignedByFn};
 pub use contract::*;
 pub use error::StoreError;
 pub use estate::*;
