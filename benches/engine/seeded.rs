@@ -24,10 +24,10 @@ use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
-    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn,
-    SignedByFn,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
+    DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn,
+    RunsEnded, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter,
 };
 
 use crate::seed;
@@ -157,6 +157,10 @@ impl Audit for Seeded {
 
     async fn checkpoints_signed(&self) -> Stored<Vec<Signed>> {
         self.inner.checkpoints_signed().await
+    }
+
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>> {
+        self.inner.dossier(case).await
     }
 
     async fn last_checkpoint(&self) -> Stored<Option<Signed>> {

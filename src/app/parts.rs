@@ -112,6 +112,11 @@ impl Parts {
         })
     }
 
+    /// What the configuration says.
+    pub fn settings(&self) -> &ConfigSettings {
+        &self.settings
+    }
+
     /// The connectors' secrets.
     pub fn secrets(&self) -> Secrets {
         Secrets::new(self.vault.clone())

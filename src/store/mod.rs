@@ -6,7 +6,7 @@
 
 pub mod audit;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod contract;
 mod docket;
 mod error;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 #[cfg(test)]
 use crate::domain;
 
-pub use audit::{Audit, SignFn, SignedByFn};
+pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
 pub use error::StoreError;
 pub use estate::*;

@@ -41,6 +41,14 @@ pub struct Checkpoint {
     pub next_key: Option<String>,
 }
 
+impl Checkpoint {
+    /// The text that is signed.
+    pub fn text(&self) -> String {
+        // A value without maps whose keys are no text, so it is always written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 /// The end of one strand at a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {

@@ -62,7 +62,21 @@ pub struct Table {
     pub rule: Rule,
 }
 
+impl Column {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text(name) | Self::Number(name) | Self::Flag(name) | Self::Id(name) => name,
+        }
+    }
+}
+
 impl Table {
+    /// The names of the columns that tell rows apart.
+    pub fn key_names(&self) -> Vec<&'static str> {
+        self.key.iter().map(|column| column.name()).collect()
+    }
+
     /// Key and digest of a row: its key's values, then the others, in the declared order.
     pub fn entry(&self, cells: &[Cell<'_>]) -> Entry {
         let (key, _) = cells.split_at(self.key.len().min(cells.len()));

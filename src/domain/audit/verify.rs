@@ -8,7 +8,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Checkpoint, Digest, Entries, Entry, Link, Rule, Signed, Table, Tip, Window, key_in_words};
+use super::{
+    Checkpoint, Digest, Entries, Entry, Link, Rule, Signed, Table, Tip, Window, key_in_words,
+};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,7 +59,12 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fault, table, row, detail } = self;
+        let Self {
+            fault,
+            table,
+            row,
+            detail,
+        } = self;
         write!(f, "{}: {table} {row}: {detail}", fault.as_str())
     }
 }
@@ -107,7 +114,9 @@ pub struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("tally", &self.tally).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("tally", &self.tally)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +142,12 @@ impl Verifier {
         self.tally.checkpoints += 1;
         let row = signed.number.to_string();
         let Some(says) = signed.read() else {
-            self.find(Fault::Changed, CHECKPOINTS, row, "it cannot be read".to_owned());
+            self.find(
+                Fault::Changed,
+                CHECKPOINTS,
+                row,
+                "it cannot be read".to_owned(),
+            );
             return;
         };
         let expected = self.previous.as_ref().map_or(0, |before| before.number) + 1;
@@ -203,7 +217,12 @@ impl Verifier {
                     self.record(entry, link.seq);
                 }
             }
-            None => self.find(Fault::Changed, LINKS, row, "its entries cannot be read".to_owned()),
+            None => self.find(
+                Fault::Changed,
+                LINKS,
+                row,
+                "its entries cannot be read".to_owned(),
+            ),
         }
     }
 
@@ -213,7 +232,11 @@ impl Verifier {
         let strand = link.strand;
         if link.sequence > tip.sequence + 1 {
             let gone = format!("strand {strand} link {}", tip.sequence + 1);
-            let detail = format!("links {} to {} are gone", tip.sequence + 1, link.sequence - 1);
+            let detail = format!(
+                "links {} to {} are gone",
+                tip.sequence + 1,
+                link.sequence - 1
+            );
             self.find(Fault::Removed, LINKS, gone, detail);
         } else if link.sequence <= tip.sequence {
             let detail = format!("it comes after link {} of its strand", tip.sequence);
@@ -222,7 +245,11 @@ impl Verifier {
             let detail = format!("it does not follow link {} as that is stored", tip.sequence);
             self.find(Fault::Changed, LINKS, row.to_owned(), detail);
         }
-        let tip = Tip { strand, sequence: link.sequence.max(tip.sequence), hash: link.hash };
+        let tip = Tip {
+            strand,
+            sequence: link.sequence.max(tip.sequence),
+            hash: link.hash,
+        };
         self.strands.insert(strand, tip);
     }
 
@@ -236,7 +263,10 @@ impl Verifier {
             let tip = tip.unwrap_or(Tip::fresh(head.strand));
             let row = format!("strand {} link {}", head.strand, head.sequence);
             if tip.sequence < head.sequence {
-                let detail = format!("checkpoint {number} signed it; the strand ends at link {}", tip.sequence);
+                let detail = format!(
+                    "checkpoint {number} signed it; the strand ends at link {}",
+                    tip.sequence
+                );
                 self.find(Fault::CutOff, LINKS, row, detail);
             } else if tip.sequence > head.sequence {
                 let row = format!("strand {} link {}", head.strand, head.sequence + 1);
@@ -249,7 +279,11 @@ impl Verifier {
         }
         let unknown: Vec<Tip> = self.window.tips().collect();
         for tip in unknown {
-            if !checkpoint.heads.iter().any(|head| head.strand == tip.strand) {
+            if !checkpoint
+                .heads
+                .iter()
+                .any(|head| head.strand == tip.strand)
+            {
                 let row = format!("strand {} link {}", tip.strand, tip.sequence);
                 let detail = format!("checkpoint {number} knows no such strand");
                 self.find(Fault::Inserted, LINKS, row, detail);
@@ -271,13 +305,22 @@ impl Verifier {
     fn record(&mut self, entry: Entry, link: i64) {
         let Some(table) = self.tables.iter().find(|table| table.code == entry.table) else {
             let row = format!("number {link}");
-            let detail = format!("it names table {}, which this version does not know", entry.table);
+            let detail = format!(
+                "it names table {}, which this version does not know",
+                entry.table
+            );
             self.find(Fault::Changed, LINKS, row, detail);
             return;
         };
-        let recorded = Recorded { digest: entry.digest, link, seen: false };
+        let recorded = Recorded {
+            digest: entry.digest,
+            link,
+            seen: false,
+        };
         let words = key_in_words(&entry.key);
-        let before = self.recorded.insert((entry.table, entry.key.into()), recorded);
+        let before = self
+            .recorded
+            .insert((entry.table, entry.key.into()), recorded);
         if let Some(before) = before
             && table.rule == Rule::Once
             && before.digest != entry.digest
@@ -300,7 +343,12 @@ impl Verifier {
         *self.tally.rows.entry(table.name).or_default() += 1;
         let words = key_in_words(&entry.key);
         match self.recorded.get_mut(&(entry.table, entry.key.into())) {
-            None => self.find(Fault::Inserted, table.name, words, "no link covers it".to_owned()),
+            None => self.find(
+                Fault::Inserted,
+                table.name,
+                words,
+                "no link covers it".to_owned(),
+            ),
             Some(recorded) => {
                 recorded.seen = true;
                 if recorded.digest != entry.digest {
@@ -327,10 +375,18 @@ impl Verifier {
     }
 
     fn find(&mut self, fault: Fault, table: &'static str, row: String, detail: String) {
-        self.findings.push(Finding { fault, table, row, detail });
+        self.findings.push(Finding {
+            fault,
+            table,
+            row,
+            detail,
+        });
     }
 }
 
 fn place(link: &Link) -> String {
-    format!("strand {} link {} (number {})", link.strand, link.sequence, link.seq)
+    format!(
+        "strand {} link {} (number {})",
+        link.strand, link.sequence, link.seq
+    )
 }

@@ -5,9 +5,13 @@
 //! signatures are the caller's. To record one more table, add it to `tables` and write what it holds
 //! where its rows are written; the conformance suite checks every store after every check.
 
+mod dossier;
 mod notes;
+mod settings;
 mod strands;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 use sqlx::{ColumnIndex, Database, Decode, Row, Type};
@@ -15,7 +19,14 @@ use uuid::Uuid;
 
 use crate::domain::audit::{Cell, Column, Entry, Signed, Table, Verifier, Window};
 
+use crate::domain::id::CaseId;
+
 use super::Stored;
+
+pub use dossier::Dossier;
+pub use settings::AuditSettings;
+
+pub(super) use dossier::{OPENING, OpeningRow, WISHES, WishRow};
 
 pub(super) use notes::{Notes, Touched};
 pub(super) use strands::Strands;
@@ -36,20 +47,34 @@ pub trait Audit {
     async fn witness(&self, sign: SignFn<'_>) -> Stored<Option<Signed>>;
     /// All checkpoints, oldest first.
     async fn checkpoints_signed(&self) -> Stored<Vec<Signed>>;
+    /// What is recorded about one case beside its story.
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>>;
     /// The newest one.
     async fn last_checkpoint(&self) -> Stored<Option<Signed>>;
 }
 
 /// `SELECT` over the recorded columns of a table, key first; the same text on both databases.
 pub(super) fn select(table: &Table) -> String {
-    let columns = table.key.iter().chain(table.columns).map(|column| match column {
-        Column::Text(name) | Column::Id(name) => (*name).to_owned(),
-        Column::Number(name) => format!("CAST({name} AS BIGINT)"),
-        Column::Flag(name) => format!("CAST(CAST({name} AS INTEGER) AS BIGINT)"),
-    });
+    let columns = table
+        .key
+        .iter()
+        .chain(table.columns)
+        .map(|column| match column {
+            Column::Text(name) | Column::Id(name) => (*name).to_owned(),
+            Column::Number(name) => format!("CAST({name} AS BIGINT)"),
+            Column::Flag(name) => format!("CAST(CAST({name} AS INTEGER) AS BIGINT)"),
+        });
     let columns: Vec<_> = columns.collect();
-    let only = if table.only.is_empty() { "1 = 1" } else { table.only };
-    format!("SELECT {} FROM {} WHERE {only}", columns.join(", "), table.table)
+    let only = if table.only.is_empty() {
+        "1 = 1"
+    } else {
+        table.only
+    };
+    format!(
+        "SELECT {} FROM {} WHERE {only}",
+        columns.join(", "),
+        table.table
+    )
 }
 
 enum Value {

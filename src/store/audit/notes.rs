@@ -192,7 +192,7 @@ impl Notes {
         for entry in &settlement.journal {
             self.journal(entry)?;
         }
-        for task in &settlement.task {
+        if let Some(task) = &settlement.task {
             self.task(task)?;
         }
         if let Some((case, end, at)) = &settlement.case_ended {
@@ -238,9 +238,9 @@ impl Touched {
         for change in &rulings.changes {
             match change {
                 Change::Reschedule(case, _) => touched.cases.push(case.id.0),
-                Change::Rescind(_, case, _)
-                | Change::Halt(case, _)
-                | Change::Revise(case, _) => touched.cases.push(case.0),
+                Change::Rescind(_, case, _) | Change::Halt(case, _) | Change::Revise(case, _) => {
+                    touched.cases.push(case.0)
+                }
                 Change::Rotate(runs) => touched.runs.extend(runs.iter().map(|run| run.id.0)),
             }
         }

@@ -8,10 +8,12 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::audit::{Entry, Signed, Table, Tip, Verifier, Window};
-use crate::store::{StoreError, Stored};
+use crate::domain::id::CaseId;
 use crate::store::audit::{
-    CheckpointRow, LinkRow, Notes, SignFn, SignedByFn, Strands, Touched, entry_of, select, tables,
+    CheckpointRow, Dossier, LinkRow, Notes, OPENING, OpeningRow, SignFn, SignedByFn, Strands,
+    Touched, WISHES, WishRow, entry_of, select, tables,
 };
+use crate::store::{StoreError, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
@@ -50,10 +52,7 @@ pub(super) async fn write(
 
 /// The strand that a statement with a part of its own for the link goes on with; `None` where nothing
 /// is recorded.
-pub(super) async fn begin(
-    connection: &mut PgConnection,
-    strands: &Strands,
-) -> Stored<Option<Tip>> {
+pub(super) async fn begin(connection: &mut PgConnection, strands: &Strands) -> Stored<Option<Tip>> {
     if !strands.on() {
         return Ok(None);
     }
@@ -113,7 +112,9 @@ pub(super) fn not_whole(error: &StoreError) -> bool {
     let said = source.downcast_ref::<sqlx::Error>();
     let said = said.and_then(sqlx::Error::as_database_error);
     // Not null violation: of the link's place in its strand.
-    said.is_some_and(|said| said.code().is_some_and(|code| code == "23502") && said.table() == Some("audit_links"))
+    said.is_some_and(|said| {
+        said.code().is_some_and(|code| code == "23502") && said.table() == Some("audit_links")
+    })
 }
 
 /// The rows of a table as they stand in this transaction, by the ids in one of its columns.
@@ -127,7 +128,10 @@ pub(super) async fn rows(
         return Ok(Vec::new());
     }
     let sql = format!("{} AND {column} = ANY ($1)", select(table));
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(tx).await?;
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(ids)
+        .fetch_all(tx)
+        .await?;
     rows.iter().map(|row| entry_of(table, row)).collect()
 }
 
@@ -188,8 +192,8 @@ pub(super) async fn inspect(
         verifier.checkpoint(&signed, signed_by);
     }
     {
-        let mut links = sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links ORDER BY seq")
-            .fetch(&mut *tx);
+        let mut links =
+            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links ORDER BY seq").fetch(&mut *tx);
         while let Some(link) = links.try_next().await? {
             verifier.link(&link.link());
         }
@@ -229,14 +233,12 @@ pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<
     let Some(signed) = sign(&window, last.as_ref()) else {
         return Ok(None);
     };
-    sqlx::query(
-        "INSERT INTO audit_checkpoints (number, text, signature) VALUES ($1, $2, $3)",
-    )
-    .bind(signed.number)
-    .bind(&signed.text)
-    .bind(&signed.signature)
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query("INSERT INTO audit_checkpoints (number, text, signature) VALUES ($1, $2, $3)")
+        .bind(signed.number)
+        .bind(&signed.text)
+        .bind(&signed.signature)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(Some(signed))
 }
@@ -258,6 +260,52 @@ async fn settled_until(connection: &mut PgConnection) -> Stored<i64> {
     Ok(until)
 }
 
+pub(super) async fn dossier(funnel: &Funnel, case: CaseId) -> Stored<Option<Dossier>> {
+    let mut reader = funnel.pool().acquire().await?;
+    let mut tx = reader.begin().await?;
+    let opening = sqlx::query_as::<_, OpeningRow>(AssertSqlSafe(OPENING.replace("{case}", "$1")))
+        .bind(case.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(opening) = opening else {
+        return Ok(None);
+    };
+    let wishes = sqlx::query_as::<_, WishRow>(AssertSqlSafe(WISHES.replace("{case}", "$1")))
+        .bind(case.0)
+        .fetch_all(&mut *tx)
+        .await?;
+    let recorded = recorded(&mut tx, case.0, opening.key, &wishes).await?;
+    tx.commit().await?;
+    opening.dossier(wishes, recorded).map(Some)
+}
+
+/// Every recorded row about a case.
+async fn recorded(
+    tx: &mut PgConnection,
+    case: Uuid,
+    event: Uuid,
+    wishes: &[WishRow],
+) -> Stored<Vec<Entry>> {
+    let runs: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM runs WHERE case_id = $1 ORDER BY id")
+        .bind(case)
+        .fetch_all(&mut *tx)
+        .await?;
+    let wishes: Vec<Uuid> = wishes.iter().map(|wish| wish.id).collect();
+    let mut all = rows(tx, &tables::EVENTS, "key", &[event]).await?;
+    all.extend(rows(tx, &tables::ADMISSIONS, "key", &[event]).await?);
+    for table in [&tables::CASES, &tables::CASE_ENDS] {
+        all.extend(rows(tx, table, "id", &[case]).await?);
+    }
+    for table in [&tables::RUNS, &tables::TASKS] {
+        all.extend(rows(tx, table, "case_id", &[case]).await?);
+    }
+    all.extend(rows(tx, &tables::JOURNAL, "run_id", &runs).await?);
+    for table in [&tables::COMMANDS, &tables::ANSWERS] {
+        all.extend(rows(tx, table, "id", &wishes).await?);
+    }
+    Ok(all)
+}
+
 pub(super) async fn checkpoints(funnel: &Funnel) -> Stored<Vec<Signed>> {
     checkpoints_in(&mut *funnel.pool().acquire().await?).await
 }
@@ -267,9 +315,10 @@ pub(super) async fn last(funnel: &Funnel) -> Stored<Option<Signed>> {
 }
 
 async fn checkpoints_in(connection: &mut PgConnection) -> Stored<Vec<Signed>> {
-    let rows = sqlx::query_as::<_, CheckpointRow>("SELECT * FROM audit_checkpoints ORDER BY number")
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query_as::<_, CheckpointRow>("SELECT * FROM audit_checkpoints ORDER BY number")
+            .fetch_all(connection)
+            .await?;
     Ok(rows.into_iter().map(CheckpointRow::signed).collect())
 }
 

@@ -13,8 +13,8 @@ use crate::domain::id::{CommandId, RunId};
 use crate::domain::run::Run;
 use crate::domain::settlement::Obedience;
 use crate::domain::time::Timestamp;
-use crate::store::row::RunRow;
 use crate::store::audit::{Notes, Strands, tables};
+use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, parsed};
 use crate::store::{ObeyFn, Stored};
 

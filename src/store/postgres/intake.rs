@@ -84,11 +84,7 @@ async fn try_record(
 }
 
 /// What was new.
-async fn noted(
-    tx: &mut PgConnection,
-    intake: &IntakeBatch,
-    new: &HashSet<Uuid>,
-) -> Stored<Notes> {
+async fn noted(tx: &mut PgConnection, intake: &IntakeBatch, new: &HashSet<Uuid>) -> Stored<Notes> {
     let mut notes = Notes::default();
     let mut left = new.clone();
     for event in &intake.events {

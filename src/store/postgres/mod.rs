@@ -46,9 +46,10 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 
 use super::{
-    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settings,
-    Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
+    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
+    DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn,
+    RunsEnded, Settings, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -328,6 +329,10 @@ impl Audit for PostgresStore {
 
     async fn checkpoints_signed(&self) -> Stored<Vec<Signed>> {
         audit::checkpoints(&self.funnel).await
+    }
+
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>> {
+        audit::dossier(&self.funnel, case).await
     }
 
     async fn last_checkpoint(&self) -> Stored<Option<Signed>> {

@@ -171,7 +171,9 @@ async fn settle_part(
         }
     }
     if let Log::After(notes) = log {
-        notes.plan(&plan, &|id| accepted.contains(&id), &|id| born.contains(&id))?;
+        notes.plan(&plan, &|id| accepted.contains(&id), &|id| {
+            born.contains(&id)
+        })?;
     }
     let births = plan.births.iter();
     let births = births.filter(|birth| birth.leased && born.contains(&birth.columns.id));

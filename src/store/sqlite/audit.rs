@@ -7,9 +7,11 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::domain::audit::{Entry, Signed, Table, Tip, Verifier, Window};
+use crate::domain::id::CaseId;
 use crate::store::Stored;
 use crate::store::audit::{
-    CheckpointRow, LinkRow, Notes, SignFn, SignedByFn, Strands, Touched, entry_of, select, tables,
+    CheckpointRow, Dossier, LinkRow, Notes, OPENING, OpeningRow, SignFn, SignedByFn, Strands,
+    Touched, WISHES, WishRow, entry_of, select, tables,
 };
 
 use super::funnel::Funnel;
@@ -123,8 +125,8 @@ pub(super) async fn inspect(
         verifier.checkpoint(&signed, signed_by);
     }
     {
-        let mut links = sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links ORDER BY seq")
-            .fetch(&mut *tx);
+        let mut links =
+            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links ORDER BY seq").fetch(&mut *tx);
         while let Some(link) = links.try_next().await? {
             verifier.link(&link.link());
         }
@@ -147,11 +149,10 @@ pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<
     let after = last.as_ref().and_then(Signed::read);
     let mut window = Window::after(after.map_or(0, |checkpoint| checkpoint.until));
     {
-        let mut links = sqlx::query_as::<_, LinkRow>(
-            "SELECT * FROM audit_links WHERE seq > ? ORDER BY seq",
-        )
-        .bind(window.until())
-        .fetch(&mut *tx);
+        let mut links =
+            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links WHERE seq > ? ORDER BY seq")
+                .bind(window.until())
+                .fetch(&mut *tx);
         while let Some(link) = links.try_next().await? {
             window.take(&link.link());
         }
@@ -169,6 +170,52 @@ pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<
     Ok(Some(signed))
 }
 
+pub(super) async fn dossier(funnel: &Funnel, case: CaseId) -> Stored<Option<Dossier>> {
+    let mut reader = funnel.reader().await?;
+    let mut tx = reader.begin().await?;
+    let opening = sqlx::query_as::<_, OpeningRow>(AssertSqlSafe(OPENING.replace("{case}", "?1")))
+        .bind(case.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(opening) = opening else {
+        return Ok(None);
+    };
+    let wishes = sqlx::query_as::<_, WishRow>(AssertSqlSafe(WISHES.replace("{case}", "?1")))
+        .bind(case.0)
+        .fetch_all(&mut *tx)
+        .await?;
+    let recorded = recorded(&mut tx, case.0, opening.key, &wishes).await?;
+    tx.commit().await?;
+    opening.dossier(wishes, recorded).map(Some)
+}
+
+/// Every recorded row about a case.
+async fn recorded(
+    tx: &mut SqliteConnection,
+    case: Uuid,
+    event: Uuid,
+    wishes: &[WishRow],
+) -> Stored<Vec<Entry>> {
+    let runs: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM runs WHERE case_id = ?1 ORDER BY id")
+        .bind(case)
+        .fetch_all(&mut *tx)
+        .await?;
+    let wishes: Vec<Uuid> = wishes.iter().map(|wish| wish.id).collect();
+    let mut all = rows(tx, &tables::EVENTS, "key", &[event]).await?;
+    all.extend(rows(tx, &tables::ADMISSIONS, "key", &[event]).await?);
+    for table in [&tables::CASES, &tables::CASE_ENDS] {
+        all.extend(rows(tx, table, "id", &[case]).await?);
+    }
+    for table in [&tables::RUNS, &tables::TASKS] {
+        all.extend(rows(tx, table, "case_id", &[case]).await?);
+    }
+    all.extend(rows(tx, &tables::JOURNAL, "run_id", &runs).await?);
+    for table in [&tables::COMMANDS, &tables::ANSWERS] {
+        all.extend(rows(tx, table, "id", &wishes).await?);
+    }
+    Ok(all)
+}
+
 pub(super) async fn checkpoints(funnel: &Funnel) -> Stored<Vec<Signed>> {
     checkpoints_in(&mut *funnel.reader().await?).await
 }
@@ -178,9 +225,10 @@ pub(super) async fn last(funnel: &Funnel) -> Stored<Option<Signed>> {
 }
 
 async fn checkpoints_in(connection: &mut SqliteConnection) -> Stored<Vec<Signed>> {
-    let rows = sqlx::query_as::<_, CheckpointRow>("SELECT * FROM audit_checkpoints ORDER BY number")
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query_as::<_, CheckpointRow>("SELECT * FROM audit_checkpoints ORDER BY number")
+            .fetch_all(connection)
+            .await?;
     Ok(rows.into_iter().map(CheckpointRow::signed).collect())
 }
 

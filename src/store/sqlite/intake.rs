@@ -14,8 +14,8 @@ use crate::store::shape::{json, micros};
 use crate::store::{Checkpoint, DeadLetter, IntakeBatch, Receipt, Stored};
 
 use super::funnel::Funnel;
-use super::{audit, outbox};
 use super::rows::{chunks, tuples};
+use super::{audit, outbox};
 
 pub(super) async fn record(funnel: &Funnel, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
     let mut writer = funnel.writer().await;
