@@ -6,7 +6,7 @@
 
 pub mod audit;
 #[cfg(test)]
-pub(crate) mod conformance;
+mod conformance;
 mod contract;
 mod docket;
 mod error;
@@ -29,6 +29,10 @@ use std::sync::Arc;
 // Where the conformance suite finds the domain, here and in the integration tests.
 #[cfg(test)]
 use crate::domain;
+
+// Cases for the tests of who reads the store.
+#[cfg(test)]
+pub(crate) use conformance::given;
 
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;

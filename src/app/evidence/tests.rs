@@ -1,4 +1,7 @@
 //! The red team: no field of an evidence file can be changed unseen, and no name can write on the page.
+//!
+//! Owns the list of changes, which is made by walking the file itself, so that a new field is covered by
+//! existing.
 
 use serde_json::{Value, json};
 
@@ -10,9 +13,7 @@ use crate::domain::task::TaskNote;
 use crate::domain::workflow::{End, OutcomeKey};
 use crate::secrets::Owner;
 use crate::secrets::signing::{Signer, signer};
-use crate::store::conformance::given::{
-    a_case, at, ended, fenced, gathering, handed_over, keep, removal, step,
-};
+use crate::store::given::{a_case, at, ended, fenced, gathering, handed_over, keep, removal, step};
 use crate::store::{Settings as StoreSettings, open};
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Any single tampering with a log is found, and where it was done is said.
+//!
+//! Owns a small log of two tables and drawn histories; the deeds are those of somebody who may write to
+//! the database and has no key.
 
 use proptest::prelude::*;
 

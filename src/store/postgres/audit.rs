@@ -247,7 +247,7 @@ pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<
 /// are writing links, and holds up new ones for no longer than that.
 async fn settled_until(connection: &mut PgConnection) -> Stored<i64> {
     let mut tx = connection.begin().await?;
-    sqlx::query("SET LOCAL lock_timeout = '2s'")
+    sqlx::query("SET LOCAL lock_timeout = '200ms'")
         .execute(&mut *tx)
         .await?;
     sqlx::query("LOCK TABLE audit_links IN SHARE MODE")
