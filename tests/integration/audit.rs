@@ -285,8 +285,8 @@ async fn a_changed_line_is_named(kept: &std::path::Path) {
             .expect("dropped");
     }
     let row: (uuid::Uuid, i64) = sqlx::query_as(
-        "UPDATE journal SET outcome = 'absent' WHERE rowid = (SELECT min(rowid) FROM journal \
-         WHERE outcome <> 'absent') RETURNING run_id, sequence",
+        "UPDATE journal SET outcome = 'absent' WHERE (run_id, sequence, place) IN \
+         (SELECT run_id, sequence, place FROM journal WHERE outcome = 'done' LIMIT 1) RETURNING run_id, sequence",
     )
     .fetch_one(&mut connection)
     .await

@@ -1,6 +1,7 @@
-//! The `[audit]` table: which key signs, how often, and how long the log stays.
+//! The `[audit]` table: which key signs, and how often.
 //!
-//! Owns no key: only the vault's reference to it. That the log is written cannot be switched off.
+//! Owns no key: only the vault's reference to it. That the log is written cannot be switched off, and
+//! nothing of it is ever taken away.
 
 use crate::document::Table;
 
@@ -11,8 +12,6 @@ pub struct AuditSettings {
     pub key: String,
     /// How long links wait for a checkpoint at most; what is cut off in that time leaves no trace.
     pub checkpoint_seconds: u64,
-    /// How many days nothing of the log may be taken away.
-    pub retain_days: u64,
 }
 
 impl Default for AuditSettings {
@@ -20,7 +19,6 @@ impl Default for AuditSettings {
         Self {
             key: "local:audit".to_owned(),
             checkpoint_seconds: 60,
-            retain_days: 2555,
         }
     }
 }
@@ -41,9 +39,6 @@ impl AuditSettings {
         }
         if let Some(seconds) = table.integer("checkpoint_seconds", 1..=86_400) {
             settings.checkpoint_seconds = seconds.value as u64;
-        }
-        if let Some(days) = table.integer("retain_days", 1..=36_500) {
-            settings.retain_days = days.value as u64;
         }
         table.finish();
         settings
