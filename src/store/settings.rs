@@ -44,6 +44,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("url", &redacted(&self.url))
             .field("connections", &self.connections)
+            .field("audited", &self.audited)
             .finish()
     }
 }

@@ -64,10 +64,11 @@ fn table(list: &Value, columns: &[(&str, &str)], empty: &str) -> String {
     if rows.is_empty() {
         return format!("<p>{empty}</p>");
     }
-    let head: String = columns
+    let head: Vec<_> = columns
         .iter()
         .map(|(_, name)| format!("<th>{name}</th>"))
         .collect();
+    let head = head.concat();
     let body = rows.iter().map(|row| {
         let cells = columns.iter().map(|(key, _)| {
             let value = &row[key];
@@ -105,69 +106,107 @@ pub fn page(payload: &Value) -> String {
     page
 }
 
+const CASE: &[(&str, &str)] = &[
+    ("id", "case"),
+    ("subject_name", "subject"),
+    ("subject_key", "key"),
+    ("hr_case", "HR case"),
+    ("revision", "revision"),
+    ("effective", "access ends"),
+    ("opened", "opened"),
+    ("state", "state"),
+    ("ended", "ended"),
+    ("removals", "accounts"),
+    ("removals_verified", "proved"),
+    ("removals_attested", "attested"),
+];
+const TRIGGER: &[(&str, &str)] = &[
+    ("source", "source"),
+    ("id", "event"),
+    ("type", "type"),
+    ("occurred", "occurred"),
+    ("urgency", "urgency"),
+    ("reason", "reason"),
+    ("topic", "topic"),
+    ("partition", "partition"),
+    ("offset", "offset"),
+    ("recorded", "recorded"),
+    ("payload_digest", "digest"),
+];
+const POLICY: &[(&str, &str)] = &[
+    ("decision", "decision"),
+    ("reason", "why"),
+    ("decided", "decided"),
+    ("workflow", "workflow"),
+    ("workflow_version", "version"),
+    ("workflow_digest", "digest"),
+    ("manifests", "manifests"),
+];
+const TARGETS: &[(&str, &str)] = &[
+    ("connector", "target"),
+    ("login", "account"),
+    ("contained", "contained"),
+    ("removed", "removed"),
+    ("proof", "proof"),
+    ("verdict", "verdict"),
+    ("end", "state"),
+    ("open", "open, and why"),
+];
+const TIMING: &[(&str, &str)] = &[
+    ("effective", "access was to end"),
+    ("known", "known since"),
+    ("all_contained", "all contained"),
+    ("all_removed", "all removed"),
+    ("seconds_to_containment", "seconds to containment"),
+    ("seconds_to_removal", "seconds to removal"),
+];
+const TASKS: &[(&str, &str)] = &[
+    ("connector", "target"),
+    ("opened", "task opened"),
+    ("deadline", "deadline"),
+    ("closed", "closed"),
+    ("in_time", "in time"),
+];
+const OBSERVATIONS: &[(&str, &str)] = &[
+    ("read_begun", "read begun"),
+    ("connector", "target"),
+    ("method", "method"),
+    ("credential", "credential"),
+    ("data_age_seconds", "age of data, s"),
+    ("completeness", "completeness"),
+    ("outcome", "outcome"),
+    ("finding", "finding"),
+];
+const CHANGES: &[(&str, &str)] = &[
+    ("at", "when"),
+    ("connector", "target"),
+    ("login", "account"),
+    ("state", "state"),
+    ("action", "action"),
+    ("item", "item"),
+    ("outcome", "answer"),
+    ("failure", "failure"),
+];
+const PEOPLE: &[(&str, &str)] = &[
+    ("at", "when"),
+    ("by", "who"),
+    ("act", "act"),
+    ("connector", "target"),
+    ("text", "note"),
+    ("how", "closed as"),
+    ("wish", "wish"),
+    ("answer", "answer"),
+];
+
 fn first_half(payload: &Value) -> String {
-    let case = [
-        ("id", "case"),
-        ("subject_name", "subject"),
-        ("subject_key", "key"),
-        ("hr_case", "HR case"),
-        ("revision", "revision"),
-        ("effective", "access ends"),
-        ("opened", "opened"),
-        ("state", "state"),
-        ("ended", "ended"),
-        ("removals", "accounts"),
-        ("removals_verified", "proved"),
-        ("removals_attested", "attested"),
-    ];
-    let trigger = [
-        ("source", "source"),
-        ("id", "event"),
-        ("type", "type"),
-        ("occurred", "occurred"),
-        ("urgency", "urgency"),
-        ("reason", "reason"),
-        ("topic", "topic"),
-        ("partition", "partition"),
-        ("offset", "offset"),
-        ("recorded", "recorded"),
-        ("payload_digest", "digest"),
-    ];
-    let policy = [
-        ("decision", "decision"),
-        ("reason", "why"),
-        ("decided", "decided"),
-        ("workflow", "workflow"),
-        ("workflow_version", "version"),
-        ("workflow_digest", "digest"),
-        ("manifests", "manifests"),
-    ];
-    let targets = [
-        ("connector", "target"),
-        ("login", "account"),
-        ("contained", "contained"),
-        ("removed", "removed"),
-        ("proof", "proof"),
-        ("verdict", "verdict"),
-        ("end", "state"),
-        ("open", "open, and why"),
-    ];
-    let timing = [
-        ("effective", "access was to end"),
-        ("known", "known since"),
-        ("all_contained", "all contained"),
-        ("all_removed", "all removed"),
-        ("seconds_to_containment", "seconds to containment"),
-        ("seconds_to_removal", "seconds to removal"),
-    ];
-    let mut out = section("Case", "", &sheet(&payload["case"], &case));
+    let mut out = section("Case", "", &sheet(&payload["case"], CASE));
     out += &section(
         "Targets",
         "<b>observed</b>: a complete, fresh look with the verifier credential showed no access; \
          <b>attested</b>: a person said so, and the machine could not look; <b>none</b>: still owed.",
         &table(
             &payload["targets"],
-            &targets,
+            TARGETS,
             "The subject had no account in any target.",
         ),
     );
@@ -185,68 +224,31 @@ fn first_half(payload: &Value) -> String {
             "None.",
         ),
     );
-    out += &section("Timing", "", &sheet(&payload["timing"], &timing));
-    let tasks = [
-        ("connector", "target"),
-        ("opened", "task opened"),
-        ("deadline", "deadline"),
-        ("closed", "closed"),
-        ("in_time", "in time"),
-    ];
+    out += &section("Timing", "", &sheet(&payload["timing"], TIMING));
     out += &table(
         &payload["timing"]["tasks"],
-        &tasks,
+        TASKS,
         "No task was given to a person.",
     );
-    out += &section("Trigger", "", &sheet(&payload["trigger"], &trigger));
-    out + &section("Policy decision", "", &sheet(&payload["policy"], &policy))
+    out += &section("Trigger", "", &sheet(&payload["trigger"], TRIGGER));
+    out + &section("Policy decision", "", &sheet(&payload["policy"], POLICY))
 }
 
 fn second_half(payload: &Value) -> String {
-    let observations = [
-        ("read_begun", "read begun"),
-        ("connector", "target"),
-        ("method", "method"),
-        ("credential", "credential"),
-        ("data_age_seconds", "age of data, s"),
-        ("completeness", "completeness"),
-        ("outcome", "outcome"),
-        ("finding", "finding"),
-    ];
-    let changes = [
-        ("at", "when"),
-        ("connector", "target"),
-        ("login", "account"),
-        ("state", "state"),
-        ("action", "action"),
-        ("item", "item"),
-        ("outcome", "answer"),
-        ("failure", "failure"),
-    ];
-    let people = [
-        ("at", "when"),
-        ("by", "who"),
-        ("act", "act"),
-        ("connector", "target"),
-        ("text", "note"),
-        ("how", "closed as"),
-        ("wish", "wish"),
-        ("answer", "answer"),
-    ];
     let mut out = section(
         "Observations",
         "Looks at targets, each by another path than the writes.",
-        &table(&payload["observations"], &observations, "None."),
+        &table(&payload["observations"], OBSERVATIONS, "None."),
     );
     out += &section(
         "Changes",
         "What was asked of targets. An answer of <i>done</i> says that the target took it, not that access is gone.",
-        &table(&payload["changes"], &changes, "None."),
+        &table(&payload["changes"], CHANGES, "None."),
     );
     out += &section(
         "People",
         "",
-        &table(&payload["people"], &people, "Nobody had to act."),
+        &table(&payload["people"], PEOPLE, "Nobody had to act."),
     );
     let log = &payload["log"];
     out + &section(

@@ -239,7 +239,7 @@ impl Touched {
             match change {
                 Change::Reschedule(case, _) => touched.cases.push(case.id.0),
                 Change::Rescind(_, case, _) | Change::Halt(case, _) | Change::Revise(case, _) => {
-                    touched.cases.push(case.0)
+                    touched.cases.push(case.0);
                 }
                 Change::Rotate(runs) => touched.runs.extend(runs.iter().map(|run| run.id.0)),
             }

@@ -148,8 +148,7 @@ pub(super) async fn touched(
 }
 
 /// Takes rows in that were written before there was a log; does nothing where one has begun.
-pub(super) async fn adopt(funnel: &Funnel) -> Stored<()> {
-    let mut connection = funnel.pool().acquire().await?;
+pub(super) async fn adopt(connection: &mut PgConnection, strands: &Strands) -> Stored<()> {
     let mut tx = connection.begin().await?;
     sqlx::query("LOCK TABLE audit_links IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *tx)
@@ -169,12 +168,12 @@ pub(super) async fn adopt(funnel: &Funnel) -> Stored<()> {
             let entries: Stored<Vec<_>> = part.iter().map(|row| entry_of(table, row)).collect();
             let mut notes = Notes::default();
             notes.add(&entries?);
-            funnel.strands.give(tip);
-            tip = write(&mut tx, &funnel.strands, &notes).await?;
+            strands.give(tip);
+            tip = write(&mut tx, strands, &notes).await?;
         }
     }
     tx.commit().await?;
-    funnel.strands.give(tip);
+    strands.give(tip);
     Ok(())
 }
 

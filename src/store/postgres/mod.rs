@@ -105,7 +105,7 @@ impl Store for PostgresStore {
             .run_direct(None, &mut connection, false)
             .await
             .map_err(schema::refused)?;
-        audit::adopt(&self.funnel).await?;
+        audit::adopt(&mut connection, &self.funnel.strands).await?;
         Ok(pending)
     }
 
