@@ -286,12 +286,22 @@ async fn a_changed_line_is_named(kept: &std::path::Path) {
     }
     let row: (uuid::Uuid, i64) = sqlx::query_as(
         "UPDATE journal SET outcome = 'absent' WHERE (run_id, sequence, place) IN \
-         (SELECT run_id, sequence, place FROM journal WHERE outcome = 'done' LIMIT 1) RETURNING run_id, sequence",
+         (SELECT run_id, sequence, place FROM journal WHERE outcome = 'done' \
+          AND run_id IN (SELECT id FROM runs WHERE case_id IS NOT NULL) LIMIT 1) \
+         RETURNING run_id, sequence",
     )
     .fetch_one(&mut connection)
     .await
     .expect("changed");
+    let case: uuid::Uuid = sqlx::query_scalar("SELECT case_id FROM runs WHERE id = ?")
+        .bind(row.0)
+        .fetch_one(&mut connection)
+        .await
+        .expect("read");
     connection.close().await.expect("closed");
+    let (code, data, words) = clawback(kept, &["evidence", "export", &case.to_string()]);
+    assert_eq!(code, Some(1), "it signs what somebody else wrote: {data}");
+    assert!(words.contains("CB-APP-10"), "{words}");
     let (code, data, _) = clawback(kept, &["audit", "verify"]);
     assert_eq!(code, Some(1), "{data}");
     let findings = data["findings"].as_array().expect("a list");

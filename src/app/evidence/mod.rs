@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{AppError, audit};
 use crate::config::Settings;
 use crate::definitions;
+use crate::domain::audit::{Finding, key_in_words};
 use crate::domain::id::CaseId;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::workflow::Workflow;
@@ -74,7 +75,7 @@ pub async fn workflow_of(
 /// everything in it.
 ///
 /// # Errors
-/// When store or vault fails.
+/// When store or vault fails, or what is stored about the case is not what was written.
 pub async fn export(
     store: &dyn Store,
     vault: &LocalVault,
@@ -85,12 +86,39 @@ pub async fn export(
     let Some(gathered) = gather(store, case).await? else {
         return Ok(None);
     };
+    // A signature must not bless what somebody else wrote into the tables.
+    let verified = audit::verify(store, None, None).await?;
+    let about: Vec<_> = verified
+        .findings
+        .iter()
+        .filter(|one| concerns(one, &gathered))
+        .collect();
+    if let Some(first) = about.first() {
+        return Err(AppError::Tampered {
+            case,
+            count: about.len(),
+            first: first.to_string(),
+        });
+    }
     audit::checkpoint(store, vault, settings, clock, 0).await?;
     let checkpoint = store.last_checkpoint().await?;
     let now = clock.now();
     let signer = audit::signer(store, vault, settings, now).await?;
     let payload = bundle(&gathered, checkpoint.as_ref(), now);
     Ok(Some(Envelope::sign(&payload, &signer)))
+}
+
+/// True for a finding about the log itself, or about a row of this case.
+fn concerns(finding: &Finding, of: &Gathered) -> bool {
+    let log = finding.table.starts_with("audit_");
+    let rows = of
+        .dossier
+        .recorded
+        .iter()
+        .map(|entry| key_in_words(&entry.key));
+    let runs = of.story.runs.iter().map(|run| run.id.to_string());
+    // A line that is gone is no row any more, but its key begins with its run.
+    log || rows.chain(runs).any(|row| finding.row.starts_with(&row))
 }
 
 /// Seconds between two instants, for reports; negative when `until` comes first.
