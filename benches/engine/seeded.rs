@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::command::{Answer, Command};
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
@@ -25,10 +26,10 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
-    ActFilter, AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, ChangeFn, Claimed,
-    Counts, DeadLetter, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn,
-    RunsEnded, Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
-    Users,
+    ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
+    Claimed, Counts, DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn,
+    Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition,
+    SurveyLease, SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -174,4 +175,27 @@ users! {
     fn note_act(act: &Act) -> Stored<()>;
     fn acts(filter: &ActFilter) -> Stored<Vec<(u64, Act)>>;
     fn leavers(since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>>;
+}
+
+#[async_trait]
+impl Audit for Seeded {
+    async fn inspect(&self, verifier: &mut Verifier, signed_by: SignedByFn<'_>) -> Stored<()> {
+        self.inner.inspect(verifier, signed_by).await
+    }
+
+    async fn witness(&self, sign: SignFn<'_>) -> Stored<Option<Signed>> {
+        self.inner.witness(sign).await
+    }
+
+    async fn checkpoints_signed(&self) -> Stored<Vec<Signed>> {
+        self.inner.checkpoints_signed().await
+    }
+
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>> {
+        self.inner.dossier(case).await
+    }
+
+    async fn last_checkpoint(&self) -> Stored<Option<Signed>> {
+        self.inner.last_checkpoint().await
+    }
 }

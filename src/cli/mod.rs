@@ -5,6 +5,7 @@
 //! something write a wish, which the engine carries out. Decides nothing itself.
 
 mod approvals;
+mod audit;
 mod cases;
 mod check;
 mod completions;
@@ -12,6 +13,7 @@ mod connectors;
 mod context;
 mod dead_letters;
 mod dev;
+mod evidence;
 mod exit;
 mod migrate;
 mod output;
@@ -80,6 +82,12 @@ enum Command {
     /// Say who may sign in to the console, and as what; make tokens of the API.
     #[command(subcommand)]
     Users(users::Command),
+    /// Verify the tamper-evident log; checkpoints, keys, and the auditors' table.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Export the signed evidence of a case, and check such a file offline.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Bring the database schema up to date.
     Migrate,
     /// Print completions for a shell.
@@ -136,6 +144,8 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Secrets(command) => secrets::run(context, command).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
         Command::Users(command) => users::run(context, command).await,
+        Command::Audit(command) => audit::run(context, command).await,
+        Command::Evidence(command) => evidence::run(context, command).await,
         Command::Migrate => migrate::run(context).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }
