@@ -131,7 +131,9 @@ mod tests {
     use crate::app::wall;
     use crate::domain::command::Answer;
     use crate::domain::id::SessionId;
+    use crate::domain::run::Run;
     use crate::domain::settlement::Obedience;
+    use crate::domain::task::FallbackTask;
     use crate::domain::user::{Role, SecretDigest, Session};
     use crate::store::conformance::given;
     use crate::store::{self, ActFilter};
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(store.sessions("bo").await.expect("read").len(), 1);
         // And one claim goes back to the queue, as a wish that the engine carries out.
         let wished = Mutex::new(Vec::new());
-        let obeyed = store.obey(10, given::at(6), &|command, task, _| {
+        let answer = |command: &Command, task: Option<&FallbackTask>, _: Option<&Run>| {
             wished
                 .lock()
                 .expect("free")
@@ -230,8 +232,9 @@ mod tests {
                 rotation: None,
                 survey: None,
             }
-        });
-        assert_eq!(obeyed.await.expect("obeyed"), 1);
+        };
+        let obeyed = store.obey(10, given::at(6), &answer).await;
+        assert_eq!(obeyed.expect("obeyed"), 1);
         let wished = wished.into_inner().expect("free");
         let (Wish::RejectTask { reason, .. }, Some(TaskState::Claimed { by, .. })) = &wished[0]
         else {

@@ -157,11 +157,6 @@ impl Parts {
         Secrets::new(self.vault.clone())
     }
 
-    /// What the configuration says.
-    pub(super) fn settings(&self) -> &ConfigSettings {
-        &self.settings
-    }
-
     /// An engine over these parts.
     pub fn engine(&self, settings: Settings) -> Engine {
         let ports = Ports {

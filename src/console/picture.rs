@@ -154,9 +154,9 @@ fn line(series: &Series<'_>) -> Markup {
     // One survey alone is a level; it becomes a line with the second.
     let once = [series.values.first().copied().flatten(); 2];
     let values = if series.values.len() == 1 {
-        &once[..]
+        once.as_slice()
     } else {
-        &series.values
+        series.values.as_slice()
     };
     if most < least {
         return html! {

@@ -133,7 +133,12 @@ impl Office {
         }
         match session.judged(&self.bounds, now) {
             SessionState::Over => Ok(None),
-            SessionState::Worn if how == Use::Opens => {
+            // A secret that was replaced already is not replaced again: its end is near, and what
+            // followed from it would end with it.
+            SessionState::Worn
+                if how == Use::Opens
+                    && session.ends >= after(session.begun, self.bounds.longest_seconds) =>
+            {
                 let fresh = password::secret()?;
                 let renewed = session.renewed(SecretDigest::of(&fresh), now);
                 let until = after(now, self.bounds.grace_seconds);

@@ -230,7 +230,7 @@ impl Provided {
             "user=olga:correct horse battery:ops",
             "user=mallory:correct horse battery:others",
         ];
-        let provider = Service::up("canaille", "provider", &[&back, users[0], users[1]]);
+        let provider = Service::up("canaille", "provider", &[back.as_str(), users[0], users[1]]);
         std::fs::create_dir(folder.path().join("connectors")).expect("made");
         let config = format!(
             "[store]\nurl = \"sqlite:clawback.db\"\n[vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\

@@ -229,7 +229,7 @@ async fn h1_a_body_that_is_too_long_is_refused() {
     assert_eq!(told["code"], "CB-CONSOLE-7");
     let answer = house
         .browser()
-        .post("/sign-in", &[("password", &long)])
+        .post("/sign-in", &[("password", long.as_str())])
         .await;
     assert_eq!(answer.status(), 413, "without sign-in too");
     house.close().await;

@@ -210,9 +210,9 @@ impl House {
     async fn token(&self, user: &str, scopes: &[Role]) -> String {
         let secret = secret().expect("drawn");
         let token = ApiToken {
-            id: TokenId(Uuid::from_u128(
-                SecretDigest::of(&secret).0.len() as u128
-                    + NEXT.fetch_add(1, Ordering::Relaxed) as u128,
+            id: TokenId(Uuid::from_u64_pair(
+                0x70,
+                NEXT.fetch_add(1, Ordering::Relaxed),
             )),
             digest: SecretDigest::of(&secret),
             user: user.to_owned(),

@@ -57,7 +57,7 @@ impl House {
         let mut working = JoinSet::new();
         working.spawn(async move {
             loop {
-                let obeyed = store.obey(10, given::at(1), &|command, task, run| {
+                let obeyed = store.obey(10, given::at(1), &|command, task, _| {
                     let claimed =
                         matches!(command.wish, crate::domain::command::Wish::ClaimTask { .. });
                     let mut task = task.cloned();
@@ -75,7 +75,7 @@ impl House {
                             message: if claimed { "claimed" } else { "not now" }.to_owned(),
                         },
                         task,
-                        run: run.cloned().filter(|_| false),
+                        run: None,
                         rotation: None,
                         survey: None,
                     }
