@@ -25,8 +25,9 @@ impl House {
         let id = task.id.0;
         handed.task = Some(task);
         let batch = [given::fenced(&removal, handed)];
-        let settled = self.store.settle(given::at(0), &given::keep(1, 5), &batch);
-        assert_eq!(settled.await.expect("settled").accepted, [true]);
+        let keep = given::keep(1, 5);
+        let settled = self.store.settle(given::at(0), &keep, &batch).await;
+        assert_eq!(settled.expect("settled").accepted, [true]);
         let letter = DeadLetter {
             id: DeadLetterId::of("t", 0, 1, b"x"),
             origin: Origin {
