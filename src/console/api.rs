@@ -20,6 +20,8 @@ use crate::domain::id::{CaseId, DeadLetterId, TaskId};
 type Answer = Result<Response, Problem>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
+// Every handler ends with it, and they can fail.
+#[allow(clippy::unnecessary_wraps)]
 fn json<T: Serialize>(value: &T) -> Answer {
     Ok(Json(value).into_response())
 }

@@ -196,13 +196,13 @@ pub(super) fn ending(session: Session, ends: Timestamp) -> Session {
 
 /// Newest first.
 pub(super) fn newest_sessions(mut sessions: Vec<Session>) -> Vec<Session> {
-    sessions.sort_by(|a, b| b.issued.cmp(&a.issued));
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.issued));
     sessions
 }
 
 /// Newest first.
 pub(super) fn newest_tokens(mut tokens: Vec<ApiToken>) -> Vec<ApiToken> {
-    tokens.sort_by(|a, b| b.created.cmp(&a.created));
+    tokens.sort_by_key(|token| std::cmp::Reverse(token.created));
     tokens
 }
 

@@ -180,7 +180,7 @@ impl Provider {
                 request = request.basic_auth(form_encoded(id), Some(secret));
             }
             Some(secret) => {
-                form.extend([("client_id", id), ("client_secret", secret.expose_secret())])
+                form.extend([("client_id", id), ("client_secret", secret.expose_secret())]);
             }
             None => form.push(("client_id", id)),
         }

@@ -202,6 +202,16 @@ async fn h1_the_api_says_and_does_what_the_pages_do() {
         answer.json::<Value>().await.expect("JSON")["code"],
         "CB-COMMAND-4"
     );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_the_api_refuses_what_cannot_be_meant() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let id = house.plant().await;
+    let token = house.token("ada", &Role::ALL).await;
+    let path = format!("/api/v1/tasks/{id}");
     for (body, status) in [
         (json!({}), 422),
         (json!({ "reason": " " }), 422),
