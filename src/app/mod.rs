@@ -6,6 +6,7 @@
 mod chronicle;
 pub mod dev;
 pub mod examine;
+pub mod drilling;
 pub mod governance;
 mod health;
 mod parts;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
 use super::event::Urgency;
+use super::drill::Pass;
 use super::health::CareBody;
 use super::id::{
     CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
@@ -155,6 +156,9 @@ pub struct CaseBody {
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// The pass of the drill that it belongs to; `None` for all that is real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One discovery.
@@ -176,6 +180,9 @@ pub struct DiscoveryBody {
     /// A person says it is done; to be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// The pass of the drill that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One removal.
@@ -204,6 +211,9 @@ pub struct RemovalBody {
     /// A person says it is done; to be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// The pass of the drill that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One entitlement of a removal.
@@ -227,6 +237,18 @@ pub enum ItemStatus {
     Absent,
     /// It did not work.
     Failed(Failure),
+}
+
+impl Run {
+    /// The pass of the drill that it belongs to; `None` for all that is real.
+    pub fn drill(&self) -> Option<Pass> {
+        match &self.body {
+            RunBody::Case(body) => body.drill,
+            RunBody::Discovery(body) => body.drill,
+            RunBody::Removal(body) => body.drill,
+            RunBody::Rotation(_) | RunBody::Care(_) => None,
+        }
+    }
 }
 
 impl RemovalBody {

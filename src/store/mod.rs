@@ -8,6 +8,7 @@
 mod conformance;
 mod contract;
 mod docket;
+mod drills;
 mod error;
 mod estate;
 mod intake;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use crate::domain;
 
 pub use contract::*;
+pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
 pub use settings::Settings;

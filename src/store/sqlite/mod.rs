@@ -8,6 +8,7 @@ mod approvals;
 mod cases;
 mod commands;
 mod counts;
+mod drills;
 mod funnel;
 mod health;
 mod intake;
