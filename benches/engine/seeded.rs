@@ -15,8 +15,8 @@ use clawback::domain::drill::Drill;
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId, FencingToken, MessageId,
-    RunId, TaskId, WorkerId,
+    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId, FencingToken,
+    MessageId, RunId, TaskId, WorkerId,
 };
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
@@ -25,8 +25,9 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    DrillLease, Drills, Examination, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    DrillLease, Drills, Examination, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt,
+    RuleFn, RunsEnded, Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
+    TaskFilter,
 };
 
 use crate::seed;

@@ -5,8 +5,8 @@
 
 mod chronicle;
 pub mod dev;
-pub mod examine;
 pub mod drilling;
+pub mod examine;
 pub mod governance;
 mod health;
 mod parts;

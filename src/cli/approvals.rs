@@ -172,11 +172,17 @@ pub async fn note_examination(
             changed: order.change,
             failed,
         };
-        context.store().await?.note_examination(&examination).await?;
+        context
+            .store()
+            .await?
+            .note_examination(&examination)
+            .await?;
         Ok(())
     };
     if let Err(error) = noted.await {
-        Output::note(&format!("the examination is not kept in the history: {error:#}"));
+        Output::note(&format!(
+            "the examination is not kept in the history: {error:#}"
+        ));
     }
 }
 

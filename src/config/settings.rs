@@ -220,7 +220,7 @@ mod tests {
     fn c4_trials_can_do_without_approvals() {
         let text = "[connectors]\ndirectory = \"c\"\ngoverned = false\n";
         assert!(!read(text).expect("is right").governed);
-        let text = "[connectors]\ndrilled = false\n";
+        let text = "[connectors]\ndirectory = \"c\"\ndrilled = false\n";
         let trial = read(text).expect("is right");
         assert!(trial.governed && !trial.drilled);
     }

@@ -249,7 +249,10 @@ fn is_verified(run: &Run) -> bool {
 fn told(connector: &str, drills: &[Drill], now: Timestamp) {
     let mut ended = drills.iter().filter_map(Drill::ended);
     let passed = drills.iter().filter_map(Drill::ended);
-    let last_passed = passed.filter(|(_, passed)| *passed).map(|(at, _)| at).next();
+    let last_passed = passed
+        .filter(|(_, passed)| *passed)
+        .map(|(at, _)| at)
+        .next();
     if let Some((_, passed)) = ended.next() {
         let age = last_passed.map(|at| seconds_between(at, now));
         metrics::drill(connector, passed, age);

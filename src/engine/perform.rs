@@ -104,7 +104,11 @@ impl Engine {
         }
     }
 
-    pub(super) async fn list(&self, connector: &Guarded, subject: &Subject) -> Result<Vec<Account>, Failure> {
+    pub(super) async fn list(
+        &self,
+        connector: &Guarded,
+        subject: &Subject,
+    ) -> Result<Vec<Account>, Failure> {
         let at = self.clock.now();
         let credential = self.credential(connector, CredentialRole::Verifier)?;
         let listing = connector.list(&credential).await?;

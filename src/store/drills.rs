@@ -74,9 +74,6 @@ pub trait Drills: Send + Sync {
     /// Keeps what an examination found.
     async fn note_examination(&self, examination: &Examination) -> Stored<()>;
     /// Examinations of one connector, newest first.
-    async fn examinations(
-        &self,
-        connector: &ConnectorName,
-        limit: u32,
-    ) -> Stored<Vec<Examination>>;
+    async fn examinations(&self, connector: &ConnectorName, limit: u32)
+    -> Stored<Vec<Examination>>;
 }

@@ -5,6 +5,7 @@
 
 mod chaos;
 mod demonstration;
+mod drills;
 mod estate;
 mod examination;
 mod file;

@@ -56,7 +56,12 @@ impl Pass {
         if recorded.origin.topic != SOURCE || recorded.event.source != SOURCE {
             return None;
         }
-        let named = |pass: &Self| recorded.event.hr_case.ends_with(&format!("/{}", pass.as_str()));
+        let named = |pass: &Self| {
+            recorded
+                .event
+                .hr_case
+                .ends_with(&format!("/{}", pass.as_str()))
+        };
         Self::ALL.into_iter().find(named)
     }
 }
@@ -225,7 +230,9 @@ impl Drill {
     #[must_use]
     pub fn given_up(self, why: &str, now: Timestamp) -> Move {
         let event = match self.stage {
-            Stage::Passing { pass, .. } => self.event(pass, EventKind::TerminationCancelled, 2, now),
+            Stage::Passing { pass, .. } => {
+                self.event(pass, EventKind::TerminationCancelled, 2, now)
+            }
             Stage::Looking | Stage::Closing { .. } | Stage::Ended { .. } => None,
         };
         Move {
@@ -363,7 +370,11 @@ impl Drill {
                 revision,
                 effective: Effective::Immediately,
                 urgency: Urgency::Planned,
-                reason: Some(format!("drill of {}, {} pass", self.connector, pass.as_str())),
+                reason: Some(format!(
+                    "drill of {}, {} pass",
+                    self.connector,
+                    pass.as_str()
+                )),
                 connectors: vec![self.connector.clone()],
             },
             origin: Origin {

@@ -55,7 +55,9 @@ pub fn trouble(
         None => since.is_some_and(|since| now >= after(since, grace)),
     };
     if overdue {
-        let last = last.map_or("there never was one".to_owned(), |at| format!("the last was at {at}"));
+        let last = last.map_or("there never was one".to_owned(), |at| {
+            format!("the last was at {at}")
+        });
         return Some(format!("its drill is overdue: {last}"));
     }
     barred.filter(|_| !open).map(ToOwned::to_owned)

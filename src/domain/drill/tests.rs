@@ -133,7 +133,9 @@ fn c8_a_drill_passes_by_one_right_task_and_one_proved_removal() {
     let drill = stand.begun();
     // Not yet admitted, then under way: nothing is concluded.
     let drill = drill.seen(None, &ground).drill;
-    let drill = drill.seen(Some(&sight(None, (0, 0), vec![])), &ground).drill;
+    let drill = drill
+        .seen(Some(&sight(None, (0, 0), vec![])), &ground)
+        .drill;
     assert_eq!(drill.passes.len(), 0);
     let opened = sight(None, (0, 0), vec![right(dawn())]);
     let next = drill.seen(Some(&opened), &ground);
@@ -160,7 +162,10 @@ fn c8_a_canary_that_is_gone_fails_the_drill_and_is_named() {
     assert!(next.event.is_none(), "nothing is rehearsed without one");
     assert_eq!(next.drill.ended(), Some((dawn(), false)));
     let words = next.drill.words();
-    assert!(words.contains("no canary") && words.contains("the nightly job"), "{words}");
+    assert!(
+        words.contains("no canary") && words.contains("the nightly job"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -266,7 +271,11 @@ fn c8_no_event_from_outside_is_a_drills() {
     let mut event = event.expect("has a canary");
     assert_eq!(Pass::of(&event), Some(Pass::Failing));
     event.origin.topic = "hr".to_owned();
-    assert_eq!(Pass::of(&event), None, "whatever source it claims to be from");
+    assert_eq!(
+        Pass::of(&event),
+        None,
+        "whatever source it claims to be from"
+    );
 }
 
 #[test]
@@ -282,11 +291,20 @@ fn c8_a_drill_is_due_when_none_passed_what_is_in_force_and_then_by_the_schedule(
         begins(newest, &manifest.into(), drilled, 30 * day, now)
     };
     assert!(due(None, "m-1", false, 0));
-    assert!(!due(Some(&Stand::new().begun()), "m-1", false, 99), "one is under way");
+    assert!(
+        !due(Some(&Stand::new().begun()), "m-1", false, 99),
+        "one is under way"
+    );
     assert!(!due(Some(&over(true)), "m-1", true, 29));
     assert!(due(Some(&over(true)), "m-1", true, 30));
-    assert!(due(Some(&over(true)), "m-2", false, 0), "another is in force");
-    assert!(!due(Some(&over(true)), "m-2", true, 0), "it is narrower, or overridden");
+    assert!(
+        due(Some(&over(true)), "m-2", false, 0),
+        "another is in force"
+    );
+    assert!(
+        !due(Some(&over(true)), "m-2", true, 0),
+        "it is narrower, or overridden"
+    );
     assert!(!due(Some(&over(false)), "m-1", false, 0), "not in a circle");
     assert!(due(Some(&over(false)), "m-1", false, 1));
 }

@@ -83,8 +83,7 @@ pub fn care(
                 standing.care.remove(&about);
                 Some(keeper.closed(one.clone()))
             }
-            State::Undrilled
-            | State::Unknown | State::Failing | State::Stale | State::Drifted => {
+            State::Undrilled | State::Unknown | State::Failing | State::Stale | State::Drifted => {
                 keeper.held(one.clone(), standing)
             }
         };
@@ -92,16 +91,14 @@ pub fn care(
     }
     match standing.state {
         State::Healthy => standing.care.clear(),
-        State::Stale | State::Drifted | State::Undrilled if !standing.care.contains_key(&standing.state) => {
+        State::Stale | State::Drifted | State::Undrilled
+            if !standing.care.contains_key(&standing.state) =>
+        {
             let opened = keeper.opened(standing);
             standing.care.insert(standing.state, opened.run.id);
             changed.push(opened);
         }
-        State::Unknown
-        | State::Failing
-        | State::Stale
-        | State::Drifted
-        | State::Undrilled => {}
+        State::Unknown | State::Failing | State::Stale | State::Drifted | State::Undrilled => {}
     }
     let tell = |topic: &str| {
         let told = changed.iter();

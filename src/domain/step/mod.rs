@@ -178,7 +178,9 @@ impl<'a> Step<'a> {
 
     /// Where the run's news goes. A drill's goes nowhere: whoever acts on such news must not act on it.
     fn topic(&self) -> Option<&'a str> {
-        self.given.status_topic.filter(|_| self.out.run.drill().is_none())
+        self.given
+            .status_topic
+            .filter(|_| self.out.run.drill().is_none())
     }
 
     fn tell_end(&mut self, end: End) {

@@ -286,7 +286,10 @@ async fn c8_a_changed_manifest_serves_events_only_after_a_passed_drill() {
     bench.two_people(content.clone(), 1000).await;
     let mandate = bench.look().await.expect("owed");
     let undrilled = mandate.undrilled.expect("is told");
-    assert_eq!((undrilled.code.as_str(), mandate.barred), ("CB-GUARD-15", None));
+    assert_eq!(
+        (undrilled.code.as_str(), mandate.barred),
+        ("CB-GUARD-15", None)
+    );
     bench.rehearsed(1, &content.digest, false).await;
     assert!(!bench.serves_events().await, "it failed");
     bench.rehearsed(2, &"another".into(), true).await;
@@ -317,7 +320,10 @@ async fn c8_two_people_let_a_manifest_serve_without_a_drill_for_a_while() {
     let content = bench.content(GATE);
     bench.two_people(content.clone(), 5000).await;
     bench.override_by_two(&"another".into(), 1000).await;
-    assert!(!bench.serves_events().await, "that is about another manifest");
+    assert!(
+        !bench.serves_events().await,
+        "that is about another manifest"
+    );
     bench.override_by_two(&content.digest, 1000).await;
     assert!(bench.serves_events().await);
     let over = after(bench.clock.now(), 1000);

@@ -113,7 +113,8 @@ impl Drills for PostgresStore {
             .bind(id.0)
             .fetch_optional(self.funnel.pool())
             .await?;
-        body.map(|body| parsed(&body, "drills", "body", id)).transpose()
+        body.map(|body| parsed(&body, "drills", "body", id))
+            .transpose()
     }
 
     async fn drills(&self, connector: Option<&ConnectorName>, limit: u32) -> Stored<Vec<Drill>> {

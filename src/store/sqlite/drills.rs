@@ -125,7 +125,8 @@ impl Drills for SqliteStore {
             .bind(id.0)
             .fetch_optional(&mut *reader)
             .await?;
-        body.map(|body| parsed(&body, "drills", "body", id)).transpose()
+        body.map(|body| parsed(&body, "drills", "body", id))
+            .transpose()
     }
 
     async fn drills(&self, connector: Option<&ConnectorName>, limit: u32) -> Stored<Vec<Drill>> {
