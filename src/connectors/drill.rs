@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::contract::{
     Answered, Call, Change, Connector, KnownSecret, Listing, MintOrder, Minted, Reading,
 };
+use crate::domain::drill::FAULT;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::verdict::CredentialRole;
@@ -19,7 +20,7 @@ pub(super) struct Failing;
 fn down() -> Failure {
     Failure::new(
         FailureClass::Unreachable,
-        "CB-DRILL-1",
+        FAULT,
         "the drill makes the connector fail; the target was not asked",
     )
 }

@@ -41,6 +41,65 @@ fn approval(house: &House, connector: &str) -> String {
     words.expect("words").to_owned()
 }
 
+/// The worker has begun the drill by itself; waits for its end, and returns the manifest's digest.
+async fn passes_by_itself(house: &House) -> String {
+    let told = house.cli(&["drill", "crm", "--as", "ada"], "");
+    done(&told);
+    assert_eq!(told.data["passes"], serde_json::json!(["failing", "well"]));
+    let manifest = told.data["manifest"].as_str().expect("named").to_owned();
+    let drills = house.cli(&["drill", "list", "crm"], "");
+    assert_eq!(
+        drills.data.as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        drills.data
+    );
+    let marked = "tasks WHERE body::json ->> 'drill' = 'true'";
+    assert_eq!(house.count(marked).await, 1);
+    assert_eq!(
+        house.count(&format!("{marked} AND state = 'closed'")).await,
+        1
+    );
+    let touched = house
+        .count("journal j JOIN runs r ON r.id = j.run_id WHERE r.kind = 'removal' AND r.case_id IN (SELECT id FROM cases WHERE hr_case LIKE 'drill/%/failing')")
+        .await;
+    assert_eq!(touched, 0, "the failing pass got nowhere near an account");
+    manifest
+}
+
+/// What has no canary takes two people.
+fn two_people_do_without(house: &House) {
+    let told = house.cli(&["drill", "portal", "--as", "ada"], "");
+    assert_eq!(told.code, 5);
+    assert!(told.words.contains("CB-DRILL-3"), "{}", told.words);
+    for name in ["shop", "portal", "badges"] {
+        done(&says(house, &["drill", "override", name], "paula"));
+        let told = says(house, &["drill", "approve", name], "Paula");
+        assert!(told.words.contains("CB-APPROVAL-2"), "{}", told.words);
+        done(&says(house, &["drill", "approve", name], "axel"));
+    }
+}
+
+/// The log says how it was tested; and a drill without its canary says so, and is health.
+async fn is_told(house: &House, manifest: &str) {
+    let told = house.cli(&["connectors", "history", "crm"], "");
+    done(&told);
+    assert_eq!(told.data["drills"][0]["manifest"], manifest);
+    let told = house.cli(&["connectors", "history", "shop"], "");
+    assert_eq!(
+        told.data["overrides"]["bindings"].as_array().map(Vec::len),
+        Some(1)
+    );
+    let told = house.cli(&["drill", "crm", "--as", "ada"], "");
+    assert_eq!(told.code, 1, "{} {}", told.data, told.words);
+    assert!(told.data["findings"][0].to_string().contains("no canary"));
+    until("its owner is asked for one", async || {
+        open_codes(house).contains(&("crm".to_owned(), "CB-HEALTH-4".to_owned()))
+    })
+    .await;
+    assert_eq!(approval(house, "crm"), "in force", "it serves on");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c8_a_drill_opens_the_gate_and_two_people_may_do_without() {
     let house = House::build(Plan {
@@ -69,28 +128,7 @@ async fn c8_a_drill_opens_the_gate_and_two_people_may_do_without() {
     assert_eq!(approval(&house, "portal"), "in force, not drilled");
     assert_eq!(house.portal_says(0).await, 200, "nothing was removed");
 
-    // The worker began the drill by itself; this waits for its end.
-    let told = house.cli(&["drill", "crm", "--as", "ada"], "");
-    done(&told);
-    assert_eq!(told.data["passes"], serde_json::json!(["failing", "well"]));
-    let manifest = told.data["manifest"].as_str().expect("named").to_owned();
-    let drills = house.cli(&["drill", "list", "crm"], "");
-    assert_eq!(
-        drills.data.as_array().map(Vec::len),
-        Some(1),
-        "{}",
-        drills.data
-    );
-    let marked = "tasks WHERE body::json ->> 'drill' = 'true'";
-    assert_eq!(house.count(marked).await, 1);
-    assert_eq!(
-        house.count(&format!("{marked} AND state = 'closed'")).await,
-        1
-    );
-    let touched = house
-        .count("journal j JOIN runs r ON r.id = j.run_id WHERE r.kind = 'removal' AND r.case_id IN (SELECT id FROM cases WHERE hr_case LIKE 'drill/%/failing')")
-        .await;
-    assert_eq!(touched, 0, "the failing pass got nowhere near an account");
+    let manifest = passes_by_itself(&house).await;
     until("the passed connector serves", async || {
         approval(&house, "crm") == "in force"
     })
@@ -100,16 +138,7 @@ async fn c8_a_drill_opens_the_gate_and_two_people_may_do_without() {
     })
     .await;
 
-    // What has no canary takes two people, and says for how long.
-    let told = house.cli(&["drill", "portal", "--as", "ada"], "");
-    assert_eq!(told.code, 5);
-    assert!(told.words.contains("CB-DRILL-3"), "{}", told.words);
-    for name in ["shop", "portal", "badges"] {
-        done(&says(&house, &["drill", "override", name], "paula"));
-        let told = says(&house, &["drill", "approve", name], "Paula");
-        assert!(told.words.contains("CB-APPROVAL-2"), "{}", told.words);
-        done(&says(&house, &["drill", "approve", name], "axel"));
-    }
+    two_people_do_without(&house);
     until("the departure is done", async || {
         house
             .count("cases WHERE ended = 'verified' AND hr_case = 'hr-0'")
@@ -119,21 +148,5 @@ async fn c8_a_drill_opens_the_gate_and_two_people_may_do_without() {
     .await;
     assert_eq!(house.portal_says(0).await, 401);
 
-    // The log says how it was tested; and a drill without its canary says so, and is health.
-    let told = house.cli(&["connectors", "history", "crm"], "");
-    done(&told);
-    assert_eq!(told.data["drills"][0]["manifest"], manifest.as_str());
-    let told = house.cli(&["connectors", "history", "shop"], "");
-    assert_eq!(
-        told.data["overrides"]["bindings"].as_array().map(Vec::len),
-        Some(1)
-    );
-    let told = house.cli(&["drill", "crm", "--as", "ada"], "");
-    assert_eq!(told.code, 1, "{} {}", told.data, told.words);
-    assert!(told.data["findings"][0].to_string().contains("no canary"));
-    until("its owner is asked for one", async || {
-        open_codes(&house).contains(&("crm".to_owned(), "CB-HEALTH-4".to_owned()))
-    })
-    .await;
-    assert_eq!(approval(&house, "crm"), "in force", "it serves on");
+    is_told(&house, &manifest).await;
 }

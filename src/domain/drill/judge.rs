@@ -6,7 +6,7 @@
 use super::super::task::FallbackTask;
 use super::super::time::after;
 use super::super::workflow::End;
-use super::{Drill, Ground, Pass, Sight};
+use super::{Drill, FAULT, Ground, Pass, Sight};
 
 /// What was found; empty when all is as it must be, `None` while there is nothing to judge yet.
 pub(super) fn judge(
@@ -50,6 +50,7 @@ fn task_of(drill: &Drill, task: &FallbackTask, ground: &Ground<'_>) -> Vec<Strin
             findings.push(format!("the fallback task {what}"));
         }
     };
+    ask(task.code == FAULT, "comes of something else");
     ask(task.drill, "is not marked as the drill's");
     ask(
         task.subject.contains(&ground.terms.canary.id),

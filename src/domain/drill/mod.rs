@@ -29,6 +29,9 @@ pub use schedule::{begins, trouble};
 /// name of a Kafka topic (letters, digits, `.`, `_`, `-`), so nothing that comes in can be one.
 pub const SOURCE: &str = "urn:clawback:drill";
 
+/// The code of the failure that a drill puts in a connector's place (`docs/errors.md`).
+pub const FAULT: &str = "CB-DRILL-1";
+
 /// Which of a drill's two passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

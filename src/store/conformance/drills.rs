@@ -104,7 +104,7 @@ pub async fn c8_a_connector_has_one_drill_under_way(home: &Home) {
     assert!(!store.begin_drill(&drill(2, "crm")).await.expect("stored"));
     assert!(store.begin_drill(&drill(3, "shop")).await.expect("stored"));
     let known = store.drills(Some(&"crm".into()), 9).await.expect("read");
-    assert_eq!(known, [first.clone()]);
+    assert_eq!(known, std::slice::from_ref(&first));
     let taken = store.take_drills(worker(1), at(1), 60, 9).await;
     let mut taken = taken.expect("stored");
     taken.retain(|lease| lease.drill.id == first.id);
@@ -224,7 +224,7 @@ pub async fn c8_what_was_barred_is_woken_and_nothing_else(home: &Home) {
         *next_try = Some(at(900));
     }
     let task = settlement.task.as_mut().expect("opened");
-    task.code = "CB-GUARD-15".to_owned();
+    "CB-GUARD-15".clone_into(&mut task.code);
     let connector = settlement.run.connector.clone().expect("of one");
     let batch = [fenced(&removal, settlement)];
     store

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::drill::Drill;
-use crate::domain::id::{ConnectorName, DrillId, FencingToken, WorkerId};
+use crate::domain::id::{ConnectorName, ContentDigest, DrillId, FencingToken, WorkerId};
 use crate::domain::run::Stage;
 use crate::domain::time::Timestamp;
 use crate::store::row::RunRow;
@@ -94,7 +94,7 @@ impl Drills for PostgresStore {
         )
         .bind(drill.id.0)
         .bind(lease.token.0)
-        .bind(drill.manifest.as_ref().map(|digest| digest.as_str()))
+        .bind(drill.manifest.as_ref().map(ContentDigest::as_str))
         .bind(ended.is_none().then(|| micros_up(due)))
         .bind(ended.map(|(at, _)| micros(at)))
         .bind(ended.map(|(_, passed)| passed))
@@ -122,7 +122,7 @@ impl Drills for PostgresStore {
             "SELECT body FROM drills WHERE $1::text IS NULL OR connector = $1 \
              ORDER BY begun_us DESC, id DESC LIMIT $2",
         )
-        .bind(connector.map(|name| name.as_str()))
+        .bind(connector.map(ConnectorName::as_str))
         .bind(i64::from(limit))
         .fetch_all(self.funnel.pool())
         .await?;
