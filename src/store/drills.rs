@@ -63,7 +63,8 @@ pub trait Drills: Send + Sync {
     /// Connectors whose manifest in force has passed a drill, or that two people let serve without. A
     /// narrower manifest that followed without an approval of its own has what it followed.
     async fn drilled(&self, now: Timestamp) -> Stored<BTreeSet<ConnectorName>>;
-    /// Runs at this connector that are with a person because of one of these codes try again now.
+    /// Runs at this connector that are with a person because of one of these codes try again now, and
+    /// its survey is due if it was found to be undrilled.
     /// Returns how many; those that a worker holds come to it by themselves.
     async fn wake_barred(
         &self,

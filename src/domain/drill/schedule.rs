@@ -31,17 +31,15 @@ pub fn begins(
 }
 
 /// What is wrong, in words; `None` where the last drill passed, or one is on its way in time.
-/// `since` is when the connector was first known, `barred` why it serves no events.
+/// `since` is when the connector was first known.
 pub fn trouble(
     drills: &[Drill],
-    barred: Option<&str>,
     since: Option<Timestamp>,
     every_seconds: u64,
     within_seconds: u64,
     now: Timestamp,
 ) -> Option<String> {
     let ended = drills.iter().find(|drill| drill.ended().is_some());
-    let open = drills.iter().any(|drill| drill.ended().is_none());
     if let Some(last) = ended
         && let Some((at, false)) = last.ended()
     {
@@ -54,11 +52,10 @@ pub fn trouble(
         Some(at) => now >= after(at, every_seconds.saturating_add(grace)),
         None => since.is_some_and(|since| now >= after(since, grace)),
     };
-    if overdue {
+    overdue.then(|| {
         let last = last.map_or("there never was one".to_owned(), |at| {
             format!("the last was at {at}")
         });
-        return Some(format!("its drill is overdue: {last}"));
-    }
-    barred.filter(|_| !open).map(ToOwned::to_owned)
+        format!("its drill is overdue: {last}")
+    })
 }

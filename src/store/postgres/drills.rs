@@ -223,6 +223,14 @@ async fn try_wake(
         runs::overrule(&mut tx, &columns, columns.due_us).await?;
         woken += 1;
     }
+    // Its owner is not asked any longer for what has come.
+    sqlx::query(
+        "UPDATE connector_health SET due_us = 0 WHERE connector = $1 \
+         AND body::json ->> 'undrilled' IS NOT NULL",
+    )
+    .bind(connector.as_str())
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await?;
     Ok(woken)
 }

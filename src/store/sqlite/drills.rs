@@ -181,6 +181,14 @@ impl Drills for SqliteStore {
             let columns = RunColumns::of(&run, &[])?;
             runs::overrule(&mut tx, &columns, columns.due_us).await?;
         }
+        // Its owner is not asked any longer for what has come.
+        sqlx::query(
+            "UPDATE connector_health SET due_us = 0 WHERE connector = ?1 \
+             AND body ->> 'undrilled' IS NOT NULL",
+        )
+        .bind(connector.as_str())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(woken)
     }
