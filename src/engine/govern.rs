@@ -100,7 +100,7 @@ impl Engine {
             self.serve(roll.registry());
             for name in &changed {
                 told(name, roll.get(name));
-                self.wake_barred(name, roll.get(name)).await?;
+                self.wake_barred(name, roll.get(name)).await;
             }
         }
         Ok(())
@@ -120,20 +120,23 @@ impl Engine {
 
     /// What was refused for want of an approval or a drill tries again now. Also when this worker
     /// begins: there may have been none when the approval came.
-    async fn wake_barred(
-        &self,
-        name: &ConnectorName,
-        placed: Option<&Placed>,
-    ) -> Result<(), EngineError> {
+    async fn wake_barred(&self, name: &ConnectorName, placed: Option<&Placed>) {
         let serves = placed.is_some_and(|one| one.standing.serves() && one.undrilled().is_none());
-        if serves {
-            let now = self.clock.now();
-            let woken = self.store.wake_barred(name, &BARRED, now).await?;
-            if woken > 0 {
-                tracing::info!(connector = %name, runs = woken, "what was refused is tried again");
-            }
+        if !serves {
+            return;
         }
-        Ok(())
+        let woken = self.store.wake_barred(name, &BARRED, self.clock.now());
+        match woken.await {
+            Ok(0) => {}
+            Ok(runs) => {
+                tracing::info!(connector = %name, runs, "what was refused is tried again");
+            }
+            Err(error) => tracing::warn!(
+                connector = %name,
+                error = &error as &dyn std::error::Error,
+                "what was refused waits for its own next try"
+            ),
+        }
     }
 
     /// Reads the files again where one has changed, once two looks show the same: half a file may
