@@ -162,6 +162,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             connectors: Vec::new(),
             for_person: None,
             claim: None,
+            drill: None,
             traceparent: None,
         }),
     }
@@ -190,5 +191,6 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         last_finding: None,
         last_failure: None,
         claim: None,
+        drill: None,
     }
 }

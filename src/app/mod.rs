@@ -6,6 +6,7 @@
 pub mod audit;
 mod chronicle;
 pub mod dev;
+pub mod drilling;
 pub mod evidence;
 pub mod examine;
 pub mod governance;

@@ -250,6 +250,9 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         limits,
         expect,
         fallback,
+        // Whose access is taken away by itself: any change of it is for two people, like all that is
+        // compared as text.
+        drill: _,
         // Of the text; what it says is compared.
         digest: _,
     } = becomes;

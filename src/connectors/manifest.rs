@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
+use crate::domain::drill::Terms;
 use crate::domain::estate::{ConnectorFacts, Instructions};
 use crate::domain::health::Bounds;
 use crate::domain::id::ConnectorName;
@@ -19,6 +20,7 @@ use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
 mod bounds;
+mod drill;
 
 pub use bounds::{Expect, Limits};
 
@@ -62,6 +64,8 @@ pub struct Manifest {
     pub expect: Expect,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+    /// Whose access drills take away, and when.
+    pub drill: Option<Terms>,
     /// SHA-256 of the file's text: names exactly what was written.
     pub digest: String,
 }
@@ -103,6 +107,7 @@ impl Manifest {
                 .collect(),
             overlap_seconds: self.overlap_seconds,
             fallback: self.fallback.clone(),
+            drill: self.drill.clone(),
         }
     }
 
@@ -163,9 +168,11 @@ impl Manifest {
             .unwrap_or(600);
         let after_removal = read_after_removal(root);
         let fallback = read_fallback(root);
+        let name = name.unwrap_or_else(|| "unnamed".into());
+        let drill = drill::read(root, &name, &correlation);
         let written = |item: Option<Item<String>>| item.map_or_else(String::new, |item| item.value);
         Self {
-            name: name.unwrap_or_else(|| "unnamed".into()),
+            name,
             kind: written(kind),
             purpose: written(purpose),
             owner: written(owner),
@@ -186,6 +193,7 @@ impl Manifest {
                 steps: Vec::new(),
                 deadline_hours: 0,
             }),
+            drill,
             digest: digest(root.text()),
         }
     }

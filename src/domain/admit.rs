@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::drill::Pass;
 use super::event::{EventKind, LifecycleEvent, RecordedEvent};
 use super::id::CaseId;
 use super::outcome::{Failure, FailureClass};
@@ -367,6 +368,7 @@ impl Opening<'_> {
                 traceparent: self.recorded.origin.traceparent.clone(),
                 for_person,
                 claim: None,
+                drill: Pass::of(self.recorded),
             }),
         };
         Ok((row, run))

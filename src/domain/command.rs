@@ -55,6 +55,11 @@ pub enum Wish {
         /// Which.
         role: CredentialRole,
     },
+    /// Rehearse a departure at one connector; the drill has the command's id.
+    Drill {
+        /// Of which.
+        connector: ConnectorName,
+    },
 }
 
 impl Wish {
@@ -64,7 +69,7 @@ impl Wish {
             Self::ClaimTask { task }
             | Self::CloseTask { task, .. }
             | Self::RejectTask { task, .. } => Some(*task),
-            Self::RotateSecret { .. } => None,
+            Self::RotateSecret { .. } | Self::Drill { .. } => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Operation;
+use super::drill::Terms;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
@@ -39,6 +40,8 @@ pub struct ConnectorFacts {
     pub overlap_seconds: u64,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+    /// What it declares for drills.
+    pub drill: Option<Terms>,
 }
 
 /// A manifest's fallback.

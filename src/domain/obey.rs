@@ -4,6 +4,8 @@
 //! only makes the run due with the claim on it: the machine then looks at the target, as always.
 
 use super::command::{Answer, Command, Wish};
+use super::drill::Drill;
+use super::id::{ConnectorName, DrillId};
 use super::rotation::Trigger;
 use super::run::{Run, RunBody, Stage};
 use super::settlement::Obedience;
@@ -27,7 +29,11 @@ pub fn obey(
         run: None,
         rotation: None,
         survey: None,
+        drill: None,
     };
+    if let Wish::Drill { connector } = &command.wish {
+        return rehearse(obedience, command, connector, given);
+    }
     if let Wish::RotateSecret { connector, role } = &command.wish {
         let trigger = Trigger::Demand {
             by: command.by.clone(),
@@ -96,7 +102,7 @@ pub fn obey(
                 Some(claim),
             )
         }
-        Wish::RotateSecret { .. } => return obedience,
+        Wish::RotateSecret { .. } | Wish::Drill { .. } => return obedience,
     };
     task.state = state;
     task.history.push(TaskNote {
@@ -128,6 +134,29 @@ pub fn obey(
         obedience.run = Some(run);
     }
     obedience.task = Some(task);
+    obedience
+}
+
+fn rehearse(
+    mut obedience: Obedience,
+    command: &Command,
+    connector: &ConnectorName,
+    given: &Given<'_>,
+) -> Obedience {
+    let facts = given.estate.connectors.get(connector);
+    obedience.answer = match facts.map(|facts| facts.drill.is_some()) {
+        None => no("CB-DRILL-2", &format!("there is no connector {connector}")),
+        Some(false) => no(
+            "CB-DRILL-3",
+            &format!("the manifest of {connector} declares no canary"),
+        ),
+        Some(true) => {
+            let id = DrillId(command.id.0);
+            let drill = Drill::new(id, connector.clone(), &command.by, given.now);
+            obedience.drill = Some(drill);
+            yes("the drill is under way unless one already was")
+        }
+    };
     obedience
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
+use super::drill::Pass;
 use super::event::Urgency;
 use super::health::CareBody;
 use super::id::{
@@ -158,6 +159,9 @@ pub struct CaseBody {
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// The pass of the drill that it belongs to; `None` for all that is real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One discovery.
@@ -179,6 +183,9 @@ pub struct DiscoveryBody {
     pub subject: Subject,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
+    /// The pass of the drill that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One removal.
@@ -207,6 +214,9 @@ pub struct RemovalBody {
     pub account_as_of: Timestamp,
     /// What must no longer be seen.
     pub expect: Expectation,
+    /// The pass of the drill that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One entitlement of a removal.
@@ -230,6 +240,18 @@ pub enum ItemStatus {
     Absent,
     /// It did not work.
     Failed(Failure),
+}
+
+impl Run {
+    /// The pass of the drill that it belongs to; `None` for all that is real.
+    pub fn drill(&self) -> Option<Pass> {
+        match &self.body {
+            RunBody::Case(body) => body.drill,
+            RunBody::Discovery(body) => body.drill,
+            RunBody::Removal(body) => body.drill,
+            RunBody::Rotation(_) | RunBody::Care(_) => None,
+        }
+    }
 }
 
 impl RemovalBody {

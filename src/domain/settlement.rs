@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Account;
 use super::command::Answer;
+use super::drill::Drill;
 use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
@@ -218,4 +219,6 @@ pub struct Obedience {
     pub rotation: Option<Run>,
     /// A connector to be surveyed at once.
     pub survey: Option<ConnectorName>,
+    /// A drill to begin, unless one of the connector is under way.
+    pub drill: Option<Drill>,
 }

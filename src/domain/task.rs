@@ -30,6 +30,9 @@ pub struct FallbackTask {
     pub account: Option<String>,
     /// True when a second person must attest.
     pub privileged: bool,
+    /// True for the task of a drill, which nobody has to work on: the drill looks at it and closes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
     /// Lower is sooner.
     pub priority: i16,
     /// Access as last known.

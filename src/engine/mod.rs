@@ -7,6 +7,7 @@
 mod admit;
 mod again;
 mod crew;
+mod drill;
 mod drive;
 mod govern;
 mod perform;

@@ -23,6 +23,8 @@ pub struct Settings {
     pub sweep_seconds: u64,
     /// How often it looks for connectors that are to be surveyed; when is in their manifests.
     pub survey_milliseconds: u64,
+    /// How often a connector is drilled whose manifest does not say it.
+    pub drill_days: u64,
     /// Settlements in one commit at most.
     pub settlements_per_commit: usize,
     /// Where status events go; `None` writes none.
@@ -39,6 +41,7 @@ impl Default for Settings {
             bury_milliseconds: 500,
             sweep_seconds: 60,
             survey_milliseconds: 2000,
+            drill_days: 30,
             settlements_per_commit: 512,
             status_topic: Some("clawback.status.v1".to_owned()),
         }
@@ -68,6 +71,7 @@ impl Settings {
                 600_000,
                 default.survey_milliseconds,
             ),
+            drill_days: number("drill_days", 1, 366, default.drill_days),
             settlements_per_commit: per_commit as usize,
             status_topic: match table.string("status_topic") {
                 Some(topic) if topic.value.is_empty() => None,

@@ -131,6 +131,7 @@ impl Engine {
                 Err(failure) => Err(failure.clone()),
             },
             credentials: self.credential_ages(&connector),
+            undrilled: self.drill_trouble(&connector, lease.standing.first).await?,
         };
         let (expected, _) = advance(&lease.standing, &survey, &bounds);
         connector.vitals().set_distrust(expected.trouble.clone());

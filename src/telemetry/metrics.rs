@@ -64,6 +64,8 @@ struct Metrics {
     connector_accounts: IntGaugeVec,
     manifest_waiting: IntGaugeVec,
     manifest_barred: IntGaugeVec,
+    drill_passed: IntGaugeVec,
+    drill_age: IntGaugeVec,
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
@@ -233,7 +235,17 @@ impl Metrics {
             ),
             manifest_barred: r.gauge(
                 "clawback_connector_barred",
-                "1 while the connector serves nothing for want of an approval",
+                "1 while the connector serves no events for want of an approval or a drill",
+                &["connector"],
+            ),
+            drill_passed: r.gauge(
+                "clawback_drill_passed",
+                "1 where the last drill passed, 0 where it failed",
+                &["connector"],
+            ),
+            drill_age: r.gauge(
+                "clawback_drill_age_seconds",
+                "Age of the last drill that passed",
                 &["connector"],
             ),
             settle_batch: r.histogram(
@@ -410,6 +422,14 @@ pub fn connector_accounts(connector: &str, accounts: u64) {
 pub fn manifest(connector: &str, waiting: bool, barred: bool) {
     set(&ALL.manifest_waiting, &[connector], u64::from(waiting));
     set(&ALL.manifest_barred, &[connector], u64::from(barred));
+}
+
+/// How the last drill ended, and how old the last one is that passed.
+pub fn drill(connector: &str, passed: bool, age_seconds: Option<u64>) {
+    set(&ALL.drill_passed, &[connector], u64::from(passed));
+    if let Some(age) = age_seconds {
+        set(&ALL.drill_age, &[connector], age);
+    }
 }
 
 /// Settlements were committed together.

@@ -6,6 +6,7 @@
 mod audit;
 mod chaos;
 mod demonstration;
+mod drills;
 mod estate;
 mod examination;
 mod file;

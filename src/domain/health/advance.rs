@@ -24,6 +24,8 @@ pub struct Survey {
     pub answer: Result<Answer, Failure>,
     /// Age in seconds of each of the connector's own secrets.
     pub credentials: BTreeMap<CredentialRole, u64>,
+    /// What is wrong with its drills.
+    pub undrilled: Option<String>,
 }
 
 /// Takes a survey in: the standing afterwards, and the sample.
@@ -49,6 +51,7 @@ pub fn advance(before: &Standing, survey: &Survey, bounds: &Bounds) -> (Standing
             after.deleted = 0;
         }
     }
+    after.undrilled.clone_from(&survey.undrilled);
     (after.state, after.reason) = after.judged(bounds, survey.until);
     if after.state != before.state || after.since.is_none() {
         after.since = Some(survey.until);
@@ -68,7 +71,7 @@ fn come_and_go(before: &Standing, after: &mut Standing, survey: &Survey, bounds:
         State::Failing | State::Stale | State::Drifted => {
             after.away_since = away.or(known).or(Some(survey.at));
         }
-        State::Healthy => {
+        State::Healthy | State::Undrilled => {
             after.away_since = None;
             if let Some(since) = away {
                 let open = after.recheck.take();

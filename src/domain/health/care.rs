@@ -69,9 +69,21 @@ pub fn care(
 ) -> (Vec<Care>, Vec<OutboxMessage>) {
     let mut changed = Vec::new();
     for one in open {
+        let about = match &one.run.body {
+            RunBody::Care(body) => body.state,
+            RunBody::Case(_)
+            | RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_) => continue,
+        };
         let next = match standing.state {
             State::Healthy => Some(keeper.closed(one.clone())),
-            State::Unknown | State::Failing | State::Stale | State::Drifted => {
+            // It answers as expected; what is open about that is over.
+            State::Undrilled if about != State::Undrilled => {
+                standing.care.remove(&about);
+                Some(keeper.closed(one.clone()))
+            }
+            State::Undrilled | State::Unknown | State::Failing | State::Stale | State::Drifted => {
                 keeper.held(one.clone(), standing)
             }
         };
@@ -79,12 +91,14 @@ pub fn care(
     }
     match standing.state {
         State::Healthy => standing.care.clear(),
-        State::Stale | State::Drifted if !standing.care.contains_key(&standing.state) => {
+        State::Stale | State::Drifted | State::Undrilled
+            if !standing.care.contains_key(&standing.state) =>
+        {
             let opened = keeper.opened(standing);
             standing.care.insert(standing.state, opened.run.id);
             changed.push(opened);
         }
-        State::Unknown | State::Failing | State::Stale | State::Drifted => {}
+        State::Unknown | State::Failing | State::Stale | State::Drifted | State::Undrilled => {}
     }
     let tell = |topic: &str| {
         let told = changed.iter();
@@ -139,6 +153,7 @@ impl Keeper<'_> {
             connector: Some(self.connector.clone()),
             subject: format!("connector {}", self.connector),
             account: None,
+            drill: false,
             privileged: self.facts.privileged,
             priority,
             access: Vec::new(),
@@ -167,6 +182,12 @@ impl Keeper<'_> {
                 "Look at `clawback connectors health {name}` and `clawback connectors check {name}`"
             ),
         ];
+        if state == State::Undrilled {
+            steps.push(format!(
+                "See to it that the canary has its account, then `clawback drill {name}`; without a canary, \
+                 two people may do without (`clawback drill override {name}`)"
+            ));
+        }
         if state == State::Drifted {
             steps.push(
                 "Where the new shape or count is right, have the manifest changed and approved: it is learned anew"
@@ -236,6 +257,7 @@ impl Keeper<'_> {
 fn code(state: State) -> &'static str {
     match state {
         State::Drifted => "CB-HEALTH-2",
+        State::Undrilled => "CB-HEALTH-4",
         State::Unknown | State::Healthy | State::Failing | State::Stale => "CB-HEALTH-1",
     }
 }
@@ -243,6 +265,7 @@ fn code(state: State) -> &'static str {
 fn class(state: State) -> FailureClass {
     match state {
         State::Drifted => FailureClass::Drifted,
+        State::Undrilled => FailureClass::Refused,
         State::Unknown | State::Healthy | State::Failing | State::Stale => FailureClass::StaleData,
     }
 }

@@ -44,16 +44,19 @@ pub enum State {
     Stale,
     /// The answer is not of the declared or known shape, or its count is not believed.
     Drifted,
+    /// It answers as expected, but the last drill failed or is overdue, or it waits for its first.
+    Undrilled,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Healthy,
         Self::Failing,
         Self::Stale,
         Self::Drifted,
+        Self::Undrilled,
     ];
 
     /// The name in tables, metrics and events.
@@ -64,13 +67,14 @@ impl State {
             Self::Failing => "failing",
             Self::Stale => "stale",
             Self::Drifted => "drifted",
+            Self::Undrilled => "undrilled",
         }
     }
 
     /// True when decisions made in it must be looked at again once it is over.
     pub fn is_away(self) -> bool {
         match self {
-            Self::Unknown | Self::Healthy => false,
+            Self::Unknown | Self::Healthy | Self::Undrilled => false,
             Self::Failing | Self::Stale | Self::Drifted => true,
         }
     }
@@ -121,6 +125,9 @@ pub struct Standing {
     pub accounts: Option<u64>,
     /// What was wrong with the last survey.
     pub trouble: Option<Trouble>,
+    /// What is wrong with its drills, as of the last survey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undrilled: Option<String>,
     /// What the last good survey looked like.
     pub baseline: Option<Baseline>,
     /// What runs' calls came to since the last survey.
@@ -371,7 +378,10 @@ impl Standing {
             Some((at, class)) if Some(at) > self.write => {
                 (State::Failing, format!("the last write failed: {class}"))
             }
-            Some(_) | None => (State::Healthy, "as expected".to_owned()),
+            Some(_) | None => match &self.undrilled {
+                Some(why) => (State::Undrilled, why.clone()),
+                None => (State::Healthy, "as expected".to_owned()),
+            },
         }
     }
 }

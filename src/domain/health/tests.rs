@@ -61,6 +61,7 @@ fn survey(seconds: u64, answer: Result<Answer, FailureClass>) -> Survey {
         until: at,
         answer: answer.map_err(|class| Failure::new(class, "CB-TEST-1", "planted")),
         credentials: BTreeMap::new(),
+        undrilled: None,
     }
 }
 

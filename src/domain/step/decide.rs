@@ -129,7 +129,9 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
     if stage.ended() {
         return Ok(());
     }
-    if let RunBody::Case(body) = &step.run().body {
+    if let RunBody::Case(body) = &step.run().body
+        && body.drill.is_none()
+    {
         let claimed = body.claim.is_some();
         // A case that was with a person for another reason tells now that it was called off.
         let told = step
@@ -157,7 +159,8 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
         let fallback = step.fallback_state()?;
         step.enter(&fallback)
     } else if woken.open_children > 0 {
-        // They are halted as well, and wake this run when the last of them has ended.
+        // They are halted as well, and wake this run when the last of them has ended. A drill's case
+        // needs nobody's review.
         Ok(())
     } else {
         step.end(End::Halted);

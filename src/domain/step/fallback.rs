@@ -125,7 +125,7 @@ impl Step<'_> {
         let claimed = claim(&self.run().body).cloned();
         let how = match (end, &claimed) {
             (End::Attested, _) => Closure::Attested,
-            (End::Halted | End::Rescinded, _) if self.is_case() => Closure::Attested,
+            (End::Halted | End::Rescinded, _) if self.is_case() && !task.drill => Closure::Attested,
             (End::Halted | End::Rescinded, _) => Closure::Superseded,
             (End::Verified | End::Rotated, Some(_)) => Closure::Proved,
             (End::Verified | End::Rotated, None) => Closure::ProvedByMachine,
@@ -134,6 +134,7 @@ impl Step<'_> {
         let text = match how {
             Closure::Proved | Closure::ProvedByMachine => "absence is proved",
             Closure::Attested => "closed on a person's word",
+            Closure::Superseded if task.drill => "the drill is done with it",
             Closure::Superseded => "the case was halted; its review task goes on",
         };
         self.remember(&mut task, "clawback", text.to_owned());
@@ -237,6 +238,7 @@ impl Step<'_> {
             subject,
             account,
             privileged,
+            drill: run.drill().is_some(),
             priority: run.priority,
             access,
             access_as_of,

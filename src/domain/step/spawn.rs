@@ -61,6 +61,7 @@ impl Step<'_> {
             found_at: None,
             last_failure: None,
             claim: None,
+            drill: case.drill,
         });
         let facts = self.given.estate.connectors.get(connector);
         // Privileged targets are contained first.
@@ -94,6 +95,7 @@ impl Step<'_> {
             last_finding: None,
             last_failure: None,
             claim: None,
+            drill: discovery.drill,
         }));
         let ahead = i16::from(account.privileged);
         self.child(

@@ -127,6 +127,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             traceparent: None,
             for_person: None,
             claim: None,
+            drill: None,
         }),
     };
     let children = targets.iter().map(|name| discovery(&run, name)).collect();
@@ -282,6 +283,7 @@ pub fn discovery(parent: &Run, target: &str) -> Run {
         found_at: None,
         last_failure: None,
         claim: None,
+        drill: None,
     });
     child(parent, RunKind::Discovery, target, target, body)
 }
@@ -299,6 +301,7 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         last_finding: None,
         last_failure: None,
         claim: None,
+        drill: None,
     }));
     let mut run = child(parent, RunKind::Removal, target, account, body);
     run.verdict = Some(Verdict::Requested);
@@ -378,6 +381,7 @@ pub fn a_task(run: &Run) -> FallbackTask {
         connector: run.connector.clone(),
         subject: "Ada".to_owned(),
         account: None,
+        drill: false,
         privileged: false,
         priority: run.priority,
         access: Vec::new(),

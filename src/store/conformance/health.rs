@@ -141,6 +141,7 @@ fn failed(standing: &Standing, open: &[Care], second: u64) -> Advance {
             "no answer",
         )),
         credentials: BTreeMap::new(),
+        undrilled: None,
     };
     settled(standing, open, &survey)
 }
@@ -178,6 +179,7 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         privileged: false,
         rotation: BTreeMap::new(),
         overlap_seconds: 60,
+        drill: None,
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),
@@ -349,6 +351,7 @@ pub async fn c5_a_task_about_a_connector_is_kept_with_its_survey(home: &Home) {
             &bounds(),
         )),
         credentials: BTreeMap::new(),
+        undrilled: None,
     };
     let decide = |standing: &Standing, open: &[Care]| settled(standing, open, &good);
     let kept = home.store.keep_survey(&lease[0], &decide).await;

@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod approvals;
 pub mod audit;
+pub mod drills;
 pub mod given;
 pub mod health;
 pub mod intake;
@@ -91,6 +92,14 @@ macro_rules! suite {
                 p_only_what_was_approved_binds,
                 p_what_was_decided_and_what_bound_stays,
                 many_workers_bind_a_narrower_text_once,
+            ]
+            drills: [
+                c8_a_connector_has_one_drill_under_way,
+                c8_a_drill_is_led_on_by_one_worker_at_a_time,
+                c8_what_is_in_force_is_known_to_be_drilled,
+                p_a_drill_passes_under_a_manifest,
+                c4_examinations_are_remembered,
+                c8_what_was_barred_is_woken_and_nothing_else,
             ]
             wishes: [
                 a_wish_waits_while_its_run_is_leased,
