@@ -250,6 +250,8 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         limits,
         expect,
         fallback,
+        // Part of what was written besides: every change of it widens.
+        nhi: _,
         // Of the text; what it says is compared.
         digest: _,
     } = becomes;
@@ -307,6 +309,7 @@ fn told(expectation: Expectation) -> String {
     match expectation {
         Expectation::AccountGone => "account_gone".to_owned(),
         Expectation::AccountPowerless => "account_powerless".to_owned(),
+        Expectation::NoWayIn => "no_way_in".to_owned(),
     }
 }
 

@@ -13,12 +13,13 @@ use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
 use crate::domain::estate::{ConnectorFacts, Instructions};
-use crate::domain::health::Bounds;
+use crate::domain::health::{Bounds, Identities};
 use crate::domain::id::ConnectorName;
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
 mod bounds;
+mod identities;
 
 pub use bounds::{Expect, Limits};
 
@@ -60,6 +61,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// What a healthy answer looks like.
     pub expect: Expect,
+    /// How non-human identities are told, where the target has any.
+    pub nhi: Option<Identities>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
     /// SHA-256 of the file's text: names exactly what was written.
@@ -114,6 +117,7 @@ impl Manifest {
             max_data_age_seconds: self.expect.max_data_age_seconds,
             change_at_most_percent: self.expect.change_at_most_percent,
             deciding: deciding.map(|pair| pair.attribute.clone()).collect(),
+            nhi: self.nhi.clone(),
             manifest: self.digest.clone(),
         }
     }
@@ -153,6 +157,7 @@ impl Manifest {
         let without = read_without(root, &operations);
         let correlation = read_correlation(root);
         let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
+        let nhi = identities::read(root, &credentials);
         let overlap_seconds = root
             .table("rotation")
             .and_then(|table| {
@@ -178,6 +183,7 @@ impl Manifest {
             without,
             correlation,
             credentials,
+            nhi,
             overlap_seconds,
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),

@@ -7,15 +7,19 @@
 use std::collections::BTreeMap;
 
 use super::event::{EventKind, LifecycleEvent, RecordedEvent};
-use super::id::CaseId;
+use super::health::CREDENTIAL;
+use super::id::{CaseId, ConnectorName};
 use super::outcome::{Failure, FailureClass};
 use super::rotation::Trigger;
 use super::run::{CaseBody, Run, RunBody, Stage, priority};
-use super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
+use super::settlement::{
+    Admission, AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Settlement,
+};
 use super::step::{Decision, Given, Inconsistent, Woken, decide, rotation_run};
+use super::subject::Subject;
 use super::time::Timestamp;
 use super::verdict::CredentialRole;
-use super::workflow::{Action, End, RunKind};
+use super::workflow::{Action, End, OutcomeKey, RunKind};
 
 /// Decides what one recorded event comes to, given the cases of the same HR case, newest first.
 /// `given.workflow` is the one that the event opens.
@@ -52,6 +56,7 @@ pub fn admit(
                 Some(_) | None => Ok(admission(opening.open(None)?, "access is to be removed")),
             }
         }
+        EventKind::NhiSilent => opening.silent(newest, admission),
         EventKind::TerminationCancelled => opening.cancelled(newest, admission),
         EventKind::CredentialCompromised if !event.connectors.is_empty() => {
             let runs: Vec<_> = rotations(event, given);
@@ -76,6 +81,7 @@ pub fn admit(
         )),
         EventKind::Rehired
         | EventKind::WorkerMoved
+        | EventKind::IdentifierRecycled
         | EventKind::ApplicationRetired
         | EventKind::LegalHoldPlaced
         | EventKind::LegalHoldLifted => {
@@ -128,6 +134,23 @@ fn rotations(event: &LifecycleEvent, given: &Given<'_>) -> Vec<Run> {
         .collect()
 }
 
+/// The connectors' own credentials that the subject signs in with.
+fn own_credentials(subject: &Subject) -> Vec<(ConnectorName, CredentialRole)> {
+    let named = subject
+        .identifiers
+        .iter()
+        .filter(|one| one.kind == CREDENTIAL);
+    let named = named.filter_map(|one| one.value.split_once('/'));
+    named
+        .filter_map(|(connector, role)| {
+            Some((
+                ConnectorName::from(connector),
+                CredentialRole::from_name(role)?,
+            ))
+        })
+        .collect()
+}
+
 fn person(code: &str, why: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, code, why)
 }
@@ -140,6 +163,10 @@ fn for_person(kind: EventKind) -> &'static str {
         EventKind::WorkerMoved => {
             "the subject changed role: decide which access the new role keeps"
         }
+        EventKind::IdentifierRecycled => {
+            "a name or address of the subject now belongs to somebody else: see that no account is \
+             matched by it and that nothing of the former holder is left under it"
+        }
         EventKind::ApplicationRetired => {
             "an application is retired: all access in it goes, which needs a person's approval"
         }
@@ -151,6 +178,7 @@ fn for_person(kind: EventKind) -> &'static str {
         | EventKind::TerminationChanged
         | EventKind::TerminationCancelled
         | EventKind::NhiRetired
+        | EventKind::NhiSilent
         | EventKind::CredentialCompromised => "a person must decide",
     }
 }
@@ -204,6 +232,39 @@ impl Opening<'_> {
             run: Box::new(run),
         };
         Ok(admission(decision, "moved"))
+    }
+
+    /// An identity whose record stopped updating: one of the connectors' own gets a new secret, any
+    /// other loses every way in.
+    fn silent(
+        &self,
+        newest: Option<&ExistingCase>,
+        admission: impl Fn(AdmissionDecision, &str) -> Admission,
+    ) -> Result<Admission, Inconsistent> {
+        let event = &self.recorded.event;
+        if newest.is_some_and(|case| event.revision <= case.row.revision) {
+            let known = "an equal or newer revision is known";
+            return Ok(admission(AdmissionDecision::Ignore, known));
+        }
+        let own = own_credentials(&event.subject);
+        if own.is_empty() {
+            let why = "its record stopped updating: every way in is to be revoked";
+            return Ok(admission(self.open(None)?, why));
+        }
+        let cause = event.key().to_string();
+        let runs: Vec<_> = own
+            .iter()
+            .filter_map(|(connector, role)| {
+                rotation_run(self.given, connector, *role, Trigger::Silent, &cause)
+            })
+            .collect();
+        if runs.is_empty() {
+            let why = "the record of a connector's own identity stopped updating, and no manifest \
+                declares how the machine can replace its credential";
+            return Ok(admission(self.open(Some(person("CB-ADMIT-4", why)))?, why));
+        }
+        let why = "the record of a connector's own identity stopped updating";
+        Ok(admission(AdmissionDecision::Rotate { runs }, why))
     }
 
     /// A departure that was called off: ended if it had not begun, else stopped and reviewed.
@@ -263,7 +324,8 @@ impl Opening<'_> {
                 due: self.given.now,
             };
         }
-        let first = match decide(run, None, Woken::default(), self.given)? {
+        let said = self.said(&run);
+        let mut first = match decide(run, None, Woken::default(), self.given)? {
             Decision::Settle(first) => *first,
             Decision::Perform { run, .. } => Settlement {
                 run: *run,
@@ -275,9 +337,34 @@ impl Opening<'_> {
                 case_ended: None,
             },
         };
+        if let Some(mut said) = said {
+            said.sequence = first.run.step;
+            said.place = u32::try_from(first.journal.len()).unwrap_or(u32::MAX);
+            first.journal.push(said);
+        }
         Ok(AdmissionDecision::Open {
             case: Box::new(row),
             first: Box::new(first),
+        })
+    }
+
+    /// What nobody but the machine noticed is explained in the case's own journal.
+    fn said(&self, run: &Run) -> Option<JournalEntry> {
+        let event = &self.recorded.event;
+        let reason = event
+            .reason
+            .as_ref()
+            .filter(|_| event.kind == EventKind::NhiSilent)?;
+        Some(JournalEntry {
+            run: run.id,
+            sequence: 0,
+            place: 0,
+            at: self.given.now,
+            state: run.stage.name().into(),
+            item: None,
+            outcome: OutcomeKey::Found,
+            failure: None,
+            detail: Some(serde_json::json!({ "reason": reason })),
         })
     }
 

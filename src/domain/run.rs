@@ -164,6 +164,9 @@ pub struct DiscoveryBody {
     pub subject: Subject,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
+    /// What must no longer be seen of its accounts; `None`: what the target's manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
     /// What the last complete listing found of the subject, and when; for the person who takes over.
     #[serde(default)]
     pub found: Vec<Account>,

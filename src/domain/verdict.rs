@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::access::{Account, AccountState};
+use super::access::{Account, AccountState, Entitlement, EntitlementKind};
 use super::time::Timestamp;
 
 /// The rungs, lowest first.
@@ -179,6 +179,9 @@ pub enum Expectation {
     AccountGone,
     /// Any power of the account: it stays, disabled, without entitlement and session.
     AccountPowerless,
+    /// Any way in with the account: it stays with what it was given, disabled, without session, key
+    /// and token.
+    NoWayIn,
 }
 
 /// What an observation proves.
@@ -231,7 +234,7 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
     let mut left = Vec::new();
     match expectation {
         Expectation::AccountGone => left.push(format!("account {} is there", account.login)),
-        Expectation::AccountPowerless => match account.state {
+        Expectation::AccountPowerless | Expectation::NoWayIn => match account.state {
             AccountState::Disabled => {}
             AccountState::Enabled => left.push(format!("account {} can sign in", account.login)),
             AccountState::NotTold => left.push(format!(
@@ -240,7 +243,8 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
             )),
         },
     }
-    for entitlement in &account.entitlements {
+    let entitlements = account.entitlements.iter();
+    for entitlement in entitlements.filter(|one| counts(one, expectation)) {
         let origin = entitlement
             .inherited_from
             .as_ref()
@@ -254,4 +258,12 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
         left.push(format!("{sessions} live sessions"));
     }
     left
+}
+
+/// Whether an entitlement that is left is access that should not be.
+fn counts(entitlement: &Entitlement, expectation: Expectation) -> bool {
+    match expectation {
+        Expectation::AccountGone | Expectation::AccountPowerless => true,
+        Expectation::NoWayIn => entitlement.kind == EntitlementKind::Credential,
+    }
 }

@@ -13,7 +13,7 @@ use super::event::EventKind;
 use super::id::{DefinitionDigest, StateName, WorkflowName};
 use super::outcome::FailureClass;
 use super::retry::RetryPolicy;
-use super::verdict::Verdict;
+use super::verdict::{Expectation, Verdict};
 
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -350,6 +350,9 @@ pub struct Machine {
     pub start: StateName,
     /// By name.
     pub states: BTreeMap<StateName, State>,
+    /// Removal: what must no longer be seen after it; `None`: what the target's manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
 }
 
 /// One workflow file, proved.

@@ -13,6 +13,7 @@ mod perform;
 mod scout;
 mod settings;
 mod settle;
+mod silent;
 mod survey;
 mod sweep;
 mod tell;

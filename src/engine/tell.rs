@@ -193,6 +193,9 @@ pub(super) fn health(connector: &ConnectorName, standing: &Standing, state: Stat
     if let Some(accounts) = standing.accounts {
         metrics::connector_accounts(name, accounts);
     }
+    if let Some(nhis) = standing.nhis {
+        metrics::connector_nhis(name, nhis, standing.silent());
+    }
 }
 
 /// A survey was committed.

@@ -276,6 +276,7 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 /// A discovery of one target, due now.
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
+        expect: None,
         subject: subject("x"),
         owed_since: at(0),
         found: Vec::new(),
