@@ -4,22 +4,21 @@
 //! repeated events of one case come to the same end. An event that no machine can act on opens a
 //! case for a person; none is dropped.
 
+mod silent;
+
 use std::collections::BTreeMap;
 
+use super::doubt::{Ruling, doubt, is_held};
 use super::event::{EventKind, LifecycleEvent, RecordedEvent};
-use super::health::CREDENTIAL;
-use super::id::{CaseId, ConnectorName};
+use super::id::CaseId;
 use super::outcome::{Failure, FailureClass};
 use super::rotation::Trigger;
 use super::run::{CaseBody, Run, RunBody, Stage, priority};
-use super::settlement::{
-    Admission, AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Settlement,
-};
+use super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
 use super::step::{Decision, Given, Inconsistent, Woken, decide, rotation_run};
-use super::subject::Subject;
 use super::time::Timestamp;
 use super::verdict::CredentialRole;
-use super::workflow::{Action, End, OutcomeKey, RunKind};
+use super::workflow::{Action, End, RunKind};
 
 /// Decides what one recorded event comes to, given the cases of the same HR case, newest first.
 /// `given.workflow` is the one that the event opens.
@@ -41,7 +40,11 @@ pub fn admit(
         .iter()
         .filter(|case| case.row.hr_case == event.hr_case);
     let newest = same_case.max_by_key(|case| (case.row.revision, case.ended.is_none()));
-    let opening = Opening { recorded, given };
+    let opening = Opening {
+        recorded,
+        existing,
+        given,
+    };
     match event.kind {
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
             match newest {
@@ -103,6 +106,11 @@ fn acted(case: &ExistingCase, given: &Given<'_>) -> bool {
     !state.is_some_and(|state| state.action == Action::AwaitEffective)
 }
 
+/// It waits for an answer to a doubt, and nothing was done for it.
+fn is_held_with_person(run: &Run) -> bool {
+    matches!((&run.body, &run.stage), (RunBody::Case(body), Stage::WithPerson { .. }) if is_held(body))
+}
+
 fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
     run.step += 1;
     let case_ended = run.case.map(|case| (case, End::Rescinded, given.now));
@@ -130,23 +138,6 @@ fn rotations(event: &LifecycleEvent, given: &Given<'_>) -> Vec<Run> {
         .flat_map(|connector| roles.map(|role| (connector, role)))
         .filter_map(|(connector, role)| {
             rotation_run(given, connector, role, Trigger::Compromised, &cause)
-        })
-        .collect()
-}
-
-/// The connectors' own credentials that the subject signs in with.
-fn own_credentials(subject: &Subject) -> Vec<(ConnectorName, CredentialRole)> {
-    let named = subject
-        .identifiers
-        .iter()
-        .filter(|one| one.kind == CREDENTIAL);
-    let named = named.filter_map(|one| one.value.split_once('/'));
-    named
-        .filter_map(|(connector, role)| {
-            Some((
-                ConnectorName::from(connector),
-                CredentialRole::from_name(role)?,
-            ))
         })
         .collect()
 }
@@ -185,6 +176,7 @@ fn for_person(kind: EventKind) -> &'static str {
 
 struct Opening<'a> {
     recorded: &'a RecordedEvent,
+    existing: &'a [ExistingCase],
     given: &'a Given<'a>,
 }
 
@@ -196,7 +188,8 @@ impl Opening<'_> {
         admission: impl Fn(AdmissionDecision, &str) -> Admission,
     ) -> Result<Admission, Inconsistent> {
         let (row, mut run) = self.fresh(None)?;
-        if acted(case, self.given) {
+        let held = is_held_with_person(&case.run);
+        if !held && acted(case, self.given) {
             if row.effective <= self.given.now {
                 let decision = AdmissionDecision::Revise {
                     case: case.row.id,
@@ -219,11 +212,39 @@ impl Opening<'_> {
         run.case = case.run.case;
         run.step = case.run.step + 1;
         run.definition = case.run.definition.clone();
+        let doubted = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
+        run.task = case.run.task;
+        if doubted {
+            run.stage = Stage::Due {
+                state: self.fallback(&run)?,
+                due: self.given.now,
+            };
+            let decision = AdmissionDecision::Reschedule {
+                case: Box::new(case_row),
+                run: Box::new(run),
+            };
+            return Ok(admission(decision, "moved, and held for a person"));
+        }
+        if let (true, RunBody::Case(body), RunBody::Case(before)) =
+            (held, &mut run.body, &case.run.body)
+        {
+            body.for_person.clone_from(&before.for_person);
+            body.ruling = Some(Ruling {
+                release: true,
+                by: self.recorded.event.source.clone(),
+                note: format!("corrected by revision {}", case_row.revision),
+            });
+        }
         // Still waiting: the start state of the definition that the case began with decides anew.
         run.stage = match &case.run.stage {
             Stage::Due { state, .. } => Stage::Due {
                 state: state.clone(),
                 due: self.given.now.max(case_row.effective),
+            },
+            Stage::WithPerson { state, tries, .. } => Stage::WithPerson {
+                state: state.clone(),
+                next_try: Some(self.given.now),
+                tries: *tries,
             },
             other => other.clone(),
         };
@@ -232,39 +253,6 @@ impl Opening<'_> {
             run: Box::new(run),
         };
         Ok(admission(decision, "moved"))
-    }
-
-    /// An identity whose record stopped updating: one of the connectors' own gets a new secret, any
-    /// other loses every way in.
-    fn silent(
-        &self,
-        newest: Option<&ExistingCase>,
-        admission: impl Fn(AdmissionDecision, &str) -> Admission,
-    ) -> Result<Admission, Inconsistent> {
-        let event = &self.recorded.event;
-        if newest.is_some_and(|case| event.revision <= case.row.revision) {
-            let known = "an equal or newer revision is known";
-            return Ok(admission(AdmissionDecision::Ignore, known));
-        }
-        let own = own_credentials(&event.subject);
-        if own.is_empty() {
-            let why = "its record stopped updating: every way in is to be revoked";
-            return Ok(admission(self.open(None)?, why));
-        }
-        let cause = event.key().to_string();
-        let runs: Vec<_> = own
-            .iter()
-            .filter_map(|(connector, role)| {
-                rotation_run(self.given, connector, *role, Trigger::Silent, &cause)
-            })
-            .collect();
-        if runs.is_empty() {
-            let why = "the record of a connector's own identity stopped updating, and no manifest \
-                declares how the machine can replace its credential";
-            return Ok(admission(self.open(Some(person("CB-ADMIT-4", why)))?, why));
-        }
-        let why = "the record of a connector's own identity stopped updating";
-        Ok(admission(AdmissionDecision::Rotate { runs }, why))
     }
 
     /// A departure that was called off: ended if it had not begun, else stopped and reviewed.
@@ -297,10 +285,14 @@ impl Opening<'_> {
                 let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
                 (decision, "called off too late")
             }
-            Some(case) if acted(case, self.given) => {
+            Some(case) if acted(case, self.given) && !is_held_with_person(&case.run) => {
                 let case = case.row.id;
                 let decision = AdmissionDecision::Halt { case, revision };
                 (decision, "called off after access had been touched")
+            }
+            Some(case) if is_held_with_person(&case.run) => {
+                let decision = self.dropped(case);
+                (decision, "called off while it was held")
             }
             Some(case) => {
                 let settlement = Box::new(rescinded(case.run.clone(), self.given));
@@ -348,24 +340,29 @@ impl Opening<'_> {
         })
     }
 
-    /// What nobody but the machine noticed is explained in the case's own journal.
-    fn said(&self, run: &Run) -> Option<JournalEntry> {
+    /// A held case ends with its next step, which closes its task.
+    fn dropped(&self, case: &ExistingCase) -> AdmissionDecision {
         let event = &self.recorded.event;
-        let reason = event
-            .reason
-            .as_ref()
-            .filter(|_| event.kind == EventKind::NhiSilent)?;
-        Some(JournalEntry {
-            run: run.id,
-            sequence: 0,
-            place: 0,
-            at: self.given.now,
-            state: run.stage.name().into(),
-            item: None,
-            outcome: OutcomeKey::Found,
-            failure: None,
-            detail: Some(serde_json::json!({ "reason": reason })),
-        })
+        let mut run = case.run.clone();
+        if let RunBody::Case(body) = &mut run.body {
+            body.ruling = Some(Ruling {
+                release: false,
+                by: event.source.clone(),
+                note: format!("called off by revision {}", event.revision),
+            });
+        }
+        if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+            *next_try = Some(self.given.now);
+        }
+        run.step += 1;
+        let row = CaseRow {
+            revision: event.revision,
+            ..case.row.clone()
+        };
+        AdmissionDecision::Reschedule {
+            case: Box::new(row),
+            run: Box::new(run),
+        }
     }
 
     /// A case that was called off before it was heard of: recorded as ended.
@@ -408,6 +405,10 @@ impl Opening<'_> {
                 .as_ref()
                 .err()
                 .map(|error| person("CB-ADMIT-1", &error.to_string()))
+        });
+        let for_person = for_person.or_else(|| {
+            let trust = &self.given.estate.trust;
+            doubt(self.recorded, self.existing, trust, self.given.now)
         });
         let effective: Timestamp = instant.unwrap_or(self.given.now);
         let rank = priority(event.urgency, &event.subject);
@@ -453,6 +454,7 @@ impl Opening<'_> {
                 connectors: event.connectors.clone(),
                 traceparent: self.recorded.origin.traceparent.clone(),
                 for_person,
+                ruling: None,
                 claim: None,
             }),
         };

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Operation;
+use super::doubt::Trust;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
@@ -18,6 +19,8 @@ pub struct Estate {
     /// The definition that rotations run on, and its first state; without one no secret is
     /// replaced by the machine. Set by the engine from the workflow files, not by connectors.
     pub rotation: Option<(DefinitionDigest, StateName)>,
+    /// How far events are trusted. Set by the engine from its settings.
+    pub trust: Trust,
 }
 
 /// What one manifest declares.

@@ -9,6 +9,7 @@ pub mod admit;
 pub mod approval;
 pub mod command;
 pub mod correlation;
+pub mod doubt;
 pub mod estate;
 pub mod event;
 pub mod health;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
+use super::doubt::Ruling;
 use super::event::Urgency;
 use super::health::CareBody;
 use super::id::{
@@ -152,6 +153,9 @@ pub struct CaseBody {
     /// Set where no machine can act on the event: the reason for the person who gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_person: Option<Failure>,
+    /// The answer to the doubt for which it was held; taken in by its next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruling: Option<Ruling>,
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,

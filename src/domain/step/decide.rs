@@ -200,6 +200,9 @@ impl Step<'_> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
             return Err(self.broken(format!("`{state}` is no fallback state")));
         };
+        if let Some(ruling) = self.take_ruling() {
+            return self.ruled(state, &ruling);
+        }
         let tries = self.run().attempts.get(state).copied();
         if claim(&self.run().body).is_some() {
             self.fresh_attempts(state, tries);

@@ -5,6 +5,7 @@
 //! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
 
 mod calling_off;
+mod doubts;
 mod given;
 mod health;
 mod identities;

@@ -118,6 +118,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: event.event.subject.clone(),
             event: event.event.key(),
             recorded: event.recorded,
