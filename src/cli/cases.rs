@@ -12,7 +12,7 @@ use super::exit::{Exit, Stop};
 use super::output::{instant, sheet, table};
 use crate::domain::command::Wish;
 use crate::domain::id::CaseId;
-use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::run::{Run, RunBody, Stage, residual_risk};
 use crate::domain::settlement::JournalEntry;
 use crate::domain::verdict::Verdict;
 use crate::domain::workflow::End;
@@ -222,7 +222,10 @@ fn run_row(run: &Run) -> Vec<String> {
     let stands = match &run.stage {
         Stage::Due { state, due } => format!("{state}, due {}", instant(*due)),
         Stage::Gathering { state } => format!("{state}, waits for its runs"),
-        Stage::WithPerson { .. } => "with a person".to_owned(),
+        Stage::WithPerson { .. } => residual_risk(run).map_or_else(
+            || "with a person".to_owned(),
+            |risk| format!("with a person; {risk}"),
+        ),
         Stage::Ended { end, at } => format!("{} {}", end.as_str(), instant(*at)),
     };
     vec![

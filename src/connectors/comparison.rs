@@ -252,6 +252,7 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         fallback,
         // Part of what was written besides: every change of it widens.
         nhi: _,
+        upstream: _,
         // Of the text; what it says is compared.
         digest: _,
     } = becomes;

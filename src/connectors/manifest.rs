@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
-use crate::domain::estate::{ConnectorFacts, Instructions};
+use crate::domain::estate::{ConnectorFacts, Instructions, Upstream};
 use crate::domain::health::{Bounds, Identities};
 use crate::domain::id::ConnectorName;
 use crate::domain::rotation::Strategy;
@@ -20,6 +20,7 @@ use crate::domain::verdict::{CredentialRole, Expectation};
 
 mod bounds;
 mod identities;
+pub(super) mod upstream;
 
 pub use bounds::{Expect, Limits};
 
@@ -63,6 +64,8 @@ pub struct Manifest {
     pub expect: Expect,
     /// How non-human identities are told, where the target has any.
     pub nhi: Option<Identities>,
+    /// Where access to the target is cut when it will not obey itself.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
     /// SHA-256 of the file's text: names exactly what was written.
@@ -105,6 +108,7 @@ impl Manifest {
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
+            upstream: self.upstream.clone(),
             fallback: self.fallback.clone(),
         }
     }
@@ -157,6 +161,7 @@ impl Manifest {
         let without = read_without(root, &operations);
         let correlation = read_correlation(root);
         let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
+        let upstream = upstream::read(root, name.as_ref());
         let nhi = identities::read(root, &credentials);
         let overlap_seconds = root
             .table("rotation")
@@ -184,6 +189,7 @@ impl Manifest {
             correlation,
             credentials,
             nhi,
+            upstream,
             overlap_seconds,
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::access::Operation;
+use super::access::{Entitlement, Operation};
 use super::doubt::Trust;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
 use super::rotation::Strategy;
@@ -40,8 +40,26 @@ pub struct ConnectorFacts {
     pub rotation: BTreeMap<CredentialRole, Strategy>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
+    /// Where access is cut when the target itself will not obey.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+}
+
+/// What elsewhere gives access to a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The connector of the identity provider, directory or gate.
+    pub connector: ConnectorName,
+    /// The id or the name of the entitlement there.
+    pub entitlement: String,
+}
+
+impl Upstream {
+    /// True for the entitlement that is meant.
+    pub fn is(&self, entitlement: &Entitlement) -> bool {
+        entitlement.id.as_str() == self.entitlement || entitlement.name == self.entitlement
+    }
 }
 
 /// A manifest's fallback.

@@ -177,6 +177,9 @@ pub struct DiscoveryBody {
     /// When `found` was listed.
     #[serde(default)]
     pub found_at: Option<Timestamp>,
+    /// What became of the access upstream, where the target would not obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Containment>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
@@ -205,12 +208,64 @@ pub struct RemovalBody {
     /// What the last look proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_finding: Option<Finding>,
+    /// What became of the access upstream, where the target would not obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Containment>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
     /// A person says it is done; to be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+}
+
+/// What became of the access upstream, where the target itself would not obey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Containment {
+    /// It was taken away there, and a look has shown that; the account in the target stays as it is.
+    Cut {
+        /// Where.
+        connector: ConnectorName,
+        /// What.
+        entitlement: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was not.
+    Failed(Failure),
+}
+
+impl Containment {
+    /// The residual risk in words; access to `target` was to end at `owed_since`.
+    pub fn words(&self, target: Option<&ConnectorName>, owed_since: Timestamp) -> String {
+        let target = target.map_or("the target", ConnectorName::as_str);
+        match self {
+            Self::Cut {
+                connector,
+                entitlement,
+                since,
+            } => format!(
+                "residual risk: contained upstream at {connector} ({entitlement}) since {since}, \
+                 account still active in {target} since {owed_since}"
+            ),
+            Self::Failed(failure) => format!(
+                "not contained upstream either ({} {}: {}), account active in {target} since \
+                 {owed_since}",
+                failure.code, failure.class, failure.message
+            ),
+        }
+    }
+}
+
+/// The residual risk of a run whose access was contained upstream, or was not.
+pub fn residual_risk(run: &Run) -> Option<String> {
+    let (containment, owed_since) = match &run.body {
+        RunBody::Discovery(body) => (body.upstream.as_ref(), body.owed_since),
+        RunBody::Removal(body) => (body.upstream.as_ref(), body.owed_since),
+        RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => return None,
+    };
+    Some(containment?.words(run.connector.as_ref(), owed_since))
 }
 
 /// One entitlement of a removal.

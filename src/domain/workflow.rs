@@ -128,6 +128,8 @@ pub enum Action {
         /// How long.
         seconds: u64,
     },
+    /// Discovery, removal: take away upstream what gives access to the target that will not obey.
+    CutUpstream,
     /// Rotation: one step.
     Rotate(RotationStep),
     /// Rotation: wait for the connector's overlap.
@@ -274,7 +276,7 @@ impl Action {
             | Self::Gather
             | Self::Rotate(_) => &[OutcomeKey::Done],
             Self::FindAccounts | Self::Inspect => &[OutcomeKey::Found, OutcomeKey::Absent],
-            Self::Act(_) | Self::Each { .. } => {
+            Self::Act(_) | Self::Each { .. } | Self::CutUpstream => {
                 &[OutcomeKey::Done, OutcomeKey::Absent, OutcomeKey::NotNeeded]
             }
             Self::Verify { .. } => &[
@@ -296,6 +298,7 @@ impl Action {
                 | Self::Act(_)
                 | Self::Each { .. }
                 | Self::Verify { .. }
+                | Self::CutUpstream
                 | Self::Rotate(_)
         )
     }

@@ -19,6 +19,7 @@ mod sweep;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod worker;
 
 use std::collections::HashMap;

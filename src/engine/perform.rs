@@ -59,6 +59,7 @@ impl Engine {
             Effect::Inspect => self.inspect(run, connector).await,
             Effect::Act { operation } => self.act(run, connector, *operation).await,
             Effect::Observe => self.observe(run, connector).await,
+            Effect::CutUpstream => self.cut_upstream(run, connector).await,
             Effect::Rotate { step } => self.rotate(run, connector, *step).await,
             Effect::Each { .. } => Err(lost("a wave is performed item by item")),
         }
@@ -264,6 +265,6 @@ impl Engine {
     }
 }
 
-fn lost(message: &str) -> Failure {
+pub(super) fn lost(message: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, "CB-ENGINE-8", message)
 }

@@ -6,7 +6,7 @@
 use super::super::doubt::Ruling;
 use super::super::id::StateName;
 use super::super::outcome::{Failure, FailureClass};
-use super::super::run::{RunBody, Stage};
+use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
 use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
 use super::super::time::after;
@@ -249,7 +249,8 @@ impl Step<'_> {
         let failed = failure
             .as_ref()
             .map(|failure| format!("{}: {}", failure.class, failure.message));
-        let words: Vec<_> = [failed, found].into_iter().flatten().collect();
+        let risk = residual_risk(self.run());
+        let words: Vec<_> = [failed, found, risk].into_iter().flatten().collect();
         if words.is_empty() && self.is_case() {
             let failure = Failure::new(
                 FailureClass::Ambiguous,

@@ -48,6 +48,7 @@ pub(super) fn facts() -> ConnectorFacts {
             (CredentialRole::Verifier, Strategy::Add),
         ]),
         overlap_seconds: 60,
+        upstream: None,
         fallback: Instructions {
             desk: "built-in".to_owned(),
             steps: vec!["do it by hand".to_owned()],

@@ -18,6 +18,7 @@ mod secrets;
 mod storm;
 mod target;
 mod tasks;
+mod upstream;
 mod waiting;
 mod ward;
 mod watch;

@@ -201,6 +201,8 @@ pub(super) struct Ward {
     pub(super) engine: Arc<Engine>,
     pub(super) store: Arc<dyn Store>,
     pub(super) target: Arc<Scripted>,
+    /// The target of a second connector, where there is one.
+    pub(super) upstream: Arc<Scripted>,
     pub(super) clock: Arc<Moved>,
     pub(super) worker: WorkerId,
 }
@@ -224,21 +226,32 @@ impl Ward {
 
     /// The same under another manifest.
     pub(super) async fn under(manifest: Manifest) -> Self {
-        let target = Arc::new(Scripted(Mutex::new(Shown {
-            accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
-            completeness: Completeness::WHOLE,
-            fails: None,
-            hangs: false,
-            hanging: 0,
-        })));
+        Self::behind(manifest, None).await
+    }
+
+    /// The same behind the target of another manifest, which shows the same accounts.
+    pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
+        let scripted = || {
+            Arc::new(Scripted(Mutex::new(Shown {
+                accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
+                completeness: Completeness::WHOLE,
+                fails: None,
+                hangs: false,
+                hanging: 0,
+            })))
+        };
+        let (target, gate) = (scripted(), scripted());
         let settings = crate::store::Settings::at("sqlite::memory:");
         let store = crate::store::open(&settings).await.expect("opened");
         store.migrate().await.expect("migrated");
-        let (engine, clock, worker) = engine(manifest, &target, &store).await;
+        let mut parts = vec![(manifest, target.clone())];
+        parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
+        let (engine, clock, worker) = engine(parts, &store).await;
         Self {
             engine,
             store,
             target,
+            upstream: gate,
             clock,
             worker,
         }
@@ -263,8 +276,14 @@ impl Ward {
 
     /// The leaver, whose number is that of account `a-1`, leaves.
     pub(super) async fn leaver_leaves(&self) {
+        self.leaver_leaves_from(&[]).await;
+    }
+
+    /// The same, from these targets alone.
+    pub(super) async fn leaver_leaves_from(&self, connectors: &[&str]) {
         let mut event = given::leaves();
         event.effective = Effective::Immediately;
+        event.connectors = connectors.iter().map(|name| (*name).into()).collect();
         event.subject.identifiers = vec![Identifier {
             kind: "employee_number".to_owned(),
             value: "n-a-1".to_owned(),
@@ -344,17 +363,20 @@ impl Ward {
 }
 
 async fn engine(
-    manifest: Manifest,
-    target: &Arc<Scripted>,
+    parts: Vec<(Manifest, Arc<Scripted>)>,
     store: &Arc<dyn Store>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
     let clock = Moved::new();
     let dyn_clock: Arc<dyn Clock> = clock.clone();
-    let part: Arc<dyn Connector> = Arc::new(target.clone());
+    let parts = parts.into_iter().map(|(manifest, target)| {
+        let part: Arc<dyn Connector> = Arc::new(target);
+        (manifest, part)
+    });
+    let parts = parts.collect();
     let vault = Arc::new(LocalVault::in_memory().expect("a vault"));
     let ports = Ports {
         store: store.clone(),
-        registry: Arc::new(Registry::assemble(vec![(manifest, part)], &dyn_clock)),
+        registry: Arc::new(Registry::assemble(parts, &dyn_clock)),
         secrets: Arc::new(Secrets::new(vault)),
         verification: Arc::new(Verification::new(dyn_clock.clone())),
         library: Arc::new(crate::definitions::built_in().expect("built in")),

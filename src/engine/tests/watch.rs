@@ -191,6 +191,7 @@ fn changed(outcome: &Outcome) -> bool {
         | Outcome::Accounts(_)
         | Outcome::Account(_)
         | Outcome::Observed(_)
+        | Outcome::Cut { .. }
         | Outcome::Rotated(_) => false,
     }
 }

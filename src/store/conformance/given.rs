@@ -278,6 +278,7 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
         expect: None,
+        upstream: None,
         subject: subject("x"),
         owed_since: at(0),
         found: Vec::new(),
@@ -296,6 +297,7 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         account: an_account(account),
         account_as_of: at(0),
         expect: Expectation::AccountGone,
+        upstream: None,
         items: Vec::new(),
         last_write: None,
         last_finding: None,

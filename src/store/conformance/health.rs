@@ -180,6 +180,7 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         privileged: false,
         rotation: BTreeMap::new(),
         overlap_seconds: 60,
+        upstream: None,
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),
