@@ -80,6 +80,11 @@ pub(super) fn write(batch: &mut Batch, opened: &[Opened]) -> Stored<()> {
              SELECT x.* FROM {rows}"
         ),
     );
+    write_names(batch, opened)
+}
+
+/// By these other events find the cases.
+fn write_names(batch: &mut Batch, opened: &[Opened]) -> Stored<()> {
     let named = opened.iter().flat_map(|one| {
         let names = names_of(&one.first.run).into_iter();
         names.map(|name| (name, one.case.id.0))
