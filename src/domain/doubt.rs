@@ -21,6 +21,9 @@ const SHARED: [&str; 5] = ["account", "credential", "email", "id", "phone"];
 /// Kinds of identifiers that change in a person's life, besides those above.
 const CHANGING: [&str; 3] = ["login", "upn", "username"];
 
+/// The codes of the doubts.
+const DOUBTS: [&str; 4] = ["CB-HOLD-1", "CB-HOLD-2", "CB-HOLD-3", "CB-HOLD-4"];
+
 /// How far an event is trusted without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
@@ -67,7 +70,7 @@ pub fn names(subject: &Subject) -> BTreeSet<String> {
 /// True for a case that waits for an answer to a doubt.
 pub fn is_held(body: &CaseBody) -> bool {
     let failure = body.for_person.as_ref();
-    failure.is_some_and(|failure| failure.code.starts_with("CB-HOLD-"))
+    failure.is_some_and(|failure| DOUBTS.contains(&failure.code.as_str()))
 }
 
 /// Why a person has to look before anything is done for the event; `existing` are the cases of its

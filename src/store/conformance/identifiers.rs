@@ -1,4 +1,7 @@
-//! Identifiers of subjects: by them an event finds the cases of other records.
+//! What the identifiers of subjects promise: by them an event finds the cases of other records.
+//!
+//! Owns the look-up, within a batch and across batches, without regard to case. What is doubtful about
+//! it is decided in the domain.
 
 use std::sync::Mutex;
 
