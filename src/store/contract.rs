@@ -31,7 +31,8 @@ use super::{
 /// Result of a store call.
 pub type Stored<T> = Result<T, StoreError>;
 
-/// Decides one event, given the cases of the same tenant and HR case or subject, newest first.
+/// Decides one event, given the cases of the same tenant and HR case or subject, or of one that shares
+/// an identifier with it, newest first.
 pub type AdmitFn<'a> = &'a (dyn Fn(&RecordedEvent, &[ExistingCase]) -> Admission + Send + Sync);
 
 /// Decides one command, given the task and the run that it is about.

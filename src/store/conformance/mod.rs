@@ -10,6 +10,7 @@ pub mod audit;
 pub mod drills;
 pub mod given;
 pub mod health;
+pub mod identifiers;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
@@ -107,6 +108,9 @@ macro_rules! suite {
                 a_wish_leaves_a_woken_run_awake,
                 a_wish_without_a_task_is_answered,
                 a_wish_wakes_a_worker,
+            ]
+            identifiers: [
+                a5_an_event_sees_the_cases_of_others_who_share_an_identifier,
             ]
             outbox: [
                 one_worker_publishes_a_key_and_in_order,
