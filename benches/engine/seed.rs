@@ -154,6 +154,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: recorded.event.subject.clone(),
             event: recorded.event.key(),
             recorded: recorded.recorded,
@@ -162,6 +163,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             connectors: Vec::new(),
             for_person: None,
             claim: None,
+            drill: None,
             traceparent: None,
         }),
     }
@@ -180,6 +182,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         status: ItemStatus::Owed,
     });
     RemovalBody {
+        upstream: None,
         subject_name: "leaver".to_owned(),
         account,
         account_as_of: now,
@@ -190,5 +193,6 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         last_finding: None,
         last_failure: None,
         claim: None,
+        drill: None,
     }
 }

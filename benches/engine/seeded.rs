@@ -3,7 +3,7 @@
 //! Owns the swap of the admission's decision, made inside the store's own transaction like any
 //! other, and a count of what writes. Everything else is handed through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,11 +12,12 @@ use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::command::{Answer, Command};
+use clawback::domain::drill::Drill;
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
-    RunId, SessionId, TaskId, WorkerId,
+    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId, FencingToken,
+    MessageId, RunId, SessionId, TaskId, WorkerId,
 };
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
@@ -27,9 +28,9 @@ use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
-    Claimed, Counts, DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn,
-    Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition,
-    SurveyLease, SurveyWanted, TaskFilter, Users,
+    Claimed, Counts, DeadLetter, Dossier, DrillLease, Drills, Examination, Fenced, IntakeBatch,
+    Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn,
+    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -47,6 +48,61 @@ pub struct Seeded {
 impl Seeded {
     fn committed(&self, any: bool) {
         self.commits.fetch_add(u64::from(any), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Drills for Seeded {
+    async fn begin_drill(&self, drill: &Drill) -> Stored<bool> {
+        self.inner.begin_drill(drill).await
+    }
+
+    async fn take_drills(
+        &self,
+        worker: WorkerId,
+        now: Timestamp,
+        lease_seconds: u64,
+        at_most: u32,
+    ) -> Stored<Vec<DrillLease>> {
+        let taken = self.inner.take_drills(worker, now, lease_seconds, at_most);
+        taken.await
+    }
+
+    async fn keep_drill(&self, lease: &DrillLease, drill: &Drill, due: Timestamp) -> Stored<bool> {
+        self.inner.keep_drill(lease, drill, due).await
+    }
+
+    async fn drill(&self, id: DrillId) -> Stored<Option<Drill>> {
+        self.inner.drill(id).await
+    }
+
+    async fn drills(&self, connector: Option<&ConnectorName>, limit: u32) -> Stored<Vec<Drill>> {
+        self.inner.drills(connector, limit).await
+    }
+
+    async fn drilled(&self, now: Timestamp) -> Stored<BTreeSet<ConnectorName>> {
+        self.inner.drilled(now).await
+    }
+
+    async fn wake_barred(
+        &self,
+        connector: &ConnectorName,
+        codes: &[&str],
+        now: Timestamp,
+    ) -> Stored<u64> {
+        self.inner.wake_barred(connector, codes, now).await
+    }
+
+    async fn note_examination(&self, examination: &Examination) -> Stored<()> {
+        self.inner.note_examination(examination).await
+    }
+
+    async fn examinations(
+        &self,
+        connector: &ConnectorName,
+        limit: u32,
+    ) -> Stored<Vec<Examination>> {
+        self.inner.examinations(connector, limit).await
     }
 }
 

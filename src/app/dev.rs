@@ -414,7 +414,7 @@ fn write_files(folder: &Path, estate: &Estate, broker: &Broker) -> std::io::Resu
         "# Written by `clawback dev`; gone with it.\n\
          [store]\nurl = \"sqlite:clawback.db\"\n\
          [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
-         [connectors]\ndirectory = \"connectors\"\n\
+         [connectors]\ndirectory = \"connectors\"\ndrilled = false\n\
          [kafka]\nbootstrap_servers = \"{}\"\n",
         broker.bootstrap_servers()
     );

@@ -7,6 +7,7 @@ pub mod audit;
 mod chronicle;
 mod console;
 pub mod dev;
+pub mod drilling;
 pub mod evidence;
 pub mod examine;
 mod farewell;

@@ -171,7 +171,8 @@ impl Parts {
         let configured = self.settings.clone();
         let manifests = Manifests::new(self.settings.governed, move || {
             config::manifests(&configured)
-        });
+        })
+        .asking_for_drills(self.settings.drilled);
         Engine::new(ports, settings).following(manifests)
     }
 }

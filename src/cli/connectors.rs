@@ -265,7 +265,9 @@ async fn test(
     }
     let vault = vault::open(settings)?;
     let points = examine::connector(&registry, vault, &name, order).await;
-    examined(context, &points.ok_or_else(|| unknown(name.as_str()))?)
+    let points = points.ok_or_else(|| unknown(name.as_str()))?;
+    approvals::note_examination(context, settings, &name, order, &points).await;
+    examined(context, &points)
 }
 
 /// A time span for people, in its largest whole unit.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub connectors: Folder,
     /// Whether a manifest binds only when two people stand for it.
     pub governed: bool,
+    /// Whether a manifest in force serves events only after a drill.
+    pub drilled: bool,
     /// `[engine]`.
     pub engine: engine::Settings,
     /// `[kafka]`; none means that this process reads and publishes nothing.
@@ -117,7 +119,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     if let KeySource::File(path) = &mut vault.key {
         *path = beside.join(&path);
     }
-    let (connectors, governed) = connectors(root, beside);
+    let (connectors, governed, drilled) = connectors(root, beside);
     let workflows = folder(root, "workflows", beside);
     let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
@@ -134,6 +136,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         console,
         connectors,
         governed,
+        drilled,
         engine,
         kafka,
         workflows,
@@ -144,12 +147,13 @@ fn room<T>(root: &Table<'_>, name: &str, read: impl Fn(&Table<'_>) -> T) -> Opti
     root.table(name).map(|table| read(&table))
 }
 
-/// The folder of the manifests, and whether they need two people.
-fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool) {
-    let (mut named, mut governed) = (None, None);
+/// The folder of the manifests, whether they need two people, and whether they need a drill.
+fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool, bool) {
+    let (mut named, mut governed, mut drilled) = (None, None, None);
     if let Some(table) = root.table("connectors") {
         named = directory(&table, beside);
         governed = table.boolean("governed");
+        drilled = table.boolean("drilled");
         table.finish();
     }
     let usual = || Folder {
@@ -157,7 +161,8 @@ fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool) {
         line: 1,
     };
     let governed = governed.is_none_or(|item| item.value);
-    (named.unwrap_or_else(usual), governed)
+    let drilled = drilled.is_none_or(|item| item.value);
+    (named.unwrap_or_else(usual), governed, drilled)
 }
 
 fn folder(root: &Table<'_>, name: &str, beside: &Path) -> Option<Folder> {
@@ -219,6 +224,9 @@ mod tests {
     fn c4_trials_can_do_without_approvals() {
         let text = "[connectors]\ndirectory = \"c\"\ngoverned = false\n";
         assert!(!read(text).expect("is right").governed);
+        let text = "[connectors]\ndirectory = \"c\"\ndrilled = false\n";
+        let trial = read(text).expect("is right");
+        assert!(trial.governed && !trial.drilled);
     }
 
     #[test]

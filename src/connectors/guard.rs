@@ -18,10 +18,12 @@ use super::contract::{
     Answered, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted, Powers,
     Reading,
 };
+use super::drill::Failing;
 use super::limits::Brakes;
 use super::mandate::Mandate;
 use super::manifest::Manifest;
 use crate::domain::access::Operation;
+use crate::domain::drill::Pass;
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Clock;
@@ -37,6 +39,8 @@ pub struct Guarded {
     brakes: Arc<Brakes>,
     mandate: Mandate,
     clock: Arc<dyn Clock>,
+    /// What is made up is told to nobody.
+    quiet: bool,
 }
 
 impl Guarded {
@@ -49,7 +53,40 @@ impl Guarded {
             connector,
             mandate: Mandate::default(),
             clock,
+            quiet: false,
         }
+    }
+
+    /// The same for the pass of a drill. In the well pass it is the very same connector with its brakes
+    /// and vital signs, which may be asked although no drill was passed. In the failing pass nothing
+    /// gets as far as the connector, and what fails is counted nowhere. Others keep the guard they have.
+    #[must_use]
+    pub fn rehearsing(&self, pass: Pass) -> Self {
+        let mandate = Mandate {
+            undrilled: None,
+            ..self.mandate.clone()
+        };
+        let (manifest, clock) = (self.manifest.clone(), self.clock.clone());
+        match pass {
+            Pass::Failing => Self {
+                quiet: true,
+                ..Self::new(manifest, Arc::new(Failing), clock).under(mandate)
+            },
+            Pass::Well => Self {
+                manifest,
+                connector: self.connector.clone(),
+                vitals: self.vitals.clone(),
+                brakes: self.brakes.clone(),
+                mandate,
+                clock,
+                quiet: false,
+            },
+        }
+    }
+
+    /// What is in force has passed no drill, if that is wanted.
+    pub(super) fn bar_undrilled(&mut self, undrilled: Option<Failure>) {
+        self.mandate.undrilled = undrilled;
     }
 
     /// The same guard under this approval.
@@ -290,9 +327,9 @@ impl Guarded {
     ) -> Result<T, Failure> {
         let operation = judge.purpose.as_str();
         let watch = Stopwatch::start();
-        if let Err(barred) = self.mandate.check(self.clock.now()) {
-            let class = barred.class.as_str();
-            metrics::call(self.name().as_str(), operation, class, watch.seconds());
+        let for_event = judge.purpose.is_of_event();
+        if let Err(barred) = self.mandate.check(self.clock.now(), for_event) {
+            self.tell(operation, Some(barred.class), watch.seconds());
             return Err(barred);
         }
         let _slot = match self.brakes.enter().await {
@@ -300,8 +337,7 @@ impl Guarded {
             Err(turned_away) => {
                 let class = turned_away.class;
                 self.note(judge.purpose, Some(class));
-                let seconds = watch.seconds();
-                metrics::call(self.name().as_str(), operation, class.as_str(), seconds);
+                self.tell(operation, Some(class), watch.seconds());
                 return Err(turned_away);
             }
         };
@@ -322,11 +358,18 @@ impl Guarded {
         let class = result.as_ref().err().map(|failure| failure.class);
         self.brakes.note(class);
         self.note(judge.purpose, class);
-        let name = self.name().as_str();
-        let class = class.map_or("ok", FailureClass::as_str);
-        metrics::call(name, operation, class, watch.seconds());
-        metrics::breaker(name, self.brakes.is_open());
+        self.tell(operation, class, watch.seconds());
+        if !self.quiet {
+            metrics::breaker(self.name().as_str(), self.brakes.is_open());
+        }
         result
+    }
+
+    fn tell(&self, operation: &str, failed: Option<FailureClass>, seconds: f64) {
+        if !self.quiet {
+            let class = failed.map_or("ok", FailureClass::as_str);
+            metrics::call(self.name().as_str(), operation, class, seconds);
+        }
     }
 }
 

@@ -12,13 +12,17 @@ use sha2::{Digest, Sha256};
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
-use crate::domain::estate::{ConnectorFacts, Instructions};
-use crate::domain::health::Bounds;
+use crate::domain::drill::Terms;
+use crate::domain::estate::{ConnectorFacts, Instructions, Upstream};
+use crate::domain::health::{Bounds, Identities};
 use crate::domain::id::ConnectorName;
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
 mod bounds;
+mod drill;
+mod identities;
+pub(super) mod upstream;
 
 pub use bounds::{Expect, Limits};
 
@@ -60,8 +64,14 @@ pub struct Manifest {
     pub limits: Limits,
     /// What a healthy answer looks like.
     pub expect: Expect,
+    /// How non-human identities are told, where the target has any.
+    pub nhi: Option<Identities>,
+    /// Where access to the target is cut when it will not obey itself.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+    /// Whose access drills take away, and when.
+    pub drill: Option<Terms>,
     /// SHA-256 of the file's text: names exactly what was written.
     pub digest: String,
 }
@@ -102,7 +112,9 @@ impl Manifest {
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
+            upstream: self.upstream.clone(),
             fallback: self.fallback.clone(),
+            drill: self.drill.clone(),
         }
     }
 
@@ -114,6 +126,7 @@ impl Manifest {
             max_data_age_seconds: self.expect.max_data_age_seconds,
             change_at_most_percent: self.expect.change_at_most_percent,
             deciding: deciding.map(|pair| pair.attribute.clone()).collect(),
+            nhi: self.nhi.clone(),
             manifest: self.digest.clone(),
         }
     }
@@ -153,6 +166,8 @@ impl Manifest {
         let without = read_without(root, &operations);
         let correlation = read_correlation(root);
         let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
+        let upstream = upstream::read(root, name.as_ref());
+        let nhi = identities::read(root, &credentials);
         let overlap_seconds = root
             .table("rotation")
             .and_then(|table| {
@@ -163,9 +178,11 @@ impl Manifest {
             .unwrap_or(600);
         let after_removal = read_after_removal(root);
         let fallback = read_fallback(root);
+        let name = name.unwrap_or_else(|| "unnamed".into());
+        let drill = drill::read(root, &name, &correlation);
         let written = |item: Option<Item<String>>| item.map_or_else(String::new, |item| item.value);
         Self {
-            name: name.unwrap_or_else(|| "unnamed".into()),
+            name,
             kind: written(kind),
             purpose: written(purpose),
             owner: written(owner),
@@ -178,6 +195,8 @@ impl Manifest {
             without,
             correlation,
             credentials,
+            nhi,
+            upstream,
             overlap_seconds,
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),
@@ -186,6 +205,7 @@ impl Manifest {
                 steps: Vec::new(),
                 deadline_hours: 0,
             }),
+            drill,
             digest: digest(root.text()),
         }
     }

@@ -7,6 +7,7 @@
 mod comparison;
 mod contract;
 mod credentials;
+mod drill;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -31,7 +32,7 @@ pub use comparison::{Difference, Effect, compare, effect, narrowed};
 pub use contract::*;
 pub use governance::{Placed, Roll, Standing};
 pub use guard::{Guarded, Vitals};
-pub use mandate::Mandate;
+pub use mandate::{BARRED, Mandate};
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
 pub use registry::{Registry, drafts};
 pub use written::{Draft, Written, matter, retirement};

@@ -16,16 +16,20 @@ use super::time::Timestamp;
 pub enum MatterKind {
     /// What a connector may do; named by the connector.
     Manifest,
+    /// That a manifest serves events although it has passed no drill; named by the connector, and
+    /// its content has the manifest's digest.
+    DrillOverride,
 }
 
 impl MatterKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Manifest];
+    pub const ALL: [Self; 2] = [Self::Manifest, Self::DrillOverride];
 
     /// The name in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
+            Self::DrillOverride => "drill_override",
         }
     }
 

@@ -48,12 +48,26 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// Answer the doubt for which an event is held.
+    RuleHold {
+        /// The task that holds it.
+        task: TaskId,
+        /// True: it is as the event says. False: nothing is to be done for it.
+        release: bool,
+        /// Why.
+        note: String,
+    },
     /// Replace a connector's secret.
     RotateSecret {
         /// Whose.
         connector: ConnectorName,
         /// Which.
         role: CredentialRole,
+    },
+    /// Rehearse a departure at one connector; the drill has the command's id.
+    Drill {
+        /// Of which.
+        connector: ConnectorName,
     },
 }
 
@@ -63,8 +77,9 @@ impl Wish {
         match self {
             Self::ClaimTask { task }
             | Self::CloseTask { task, .. }
-            | Self::RejectTask { task, .. } => Some(*task),
-            Self::RotateSecret { .. } => None,
+            | Self::RejectTask { task, .. }
+            | Self::RuleHold { task, .. } => Some(*task),
+            Self::RotateSecret { .. } | Self::Drill { .. } => None,
         }
     }
 }

@@ -10,6 +10,8 @@ pub mod approval;
 pub mod audit;
 pub mod command;
 pub mod correlation;
+pub mod doubt;
+pub mod drill;
 pub mod estate;
 pub mod event;
 pub mod health;

@@ -4,6 +4,9 @@
 //! only makes the run due with the claim on it: the machine then looks at the target, as always.
 
 use super::command::{Answer, Command, Wish};
+use super::doubt::{Ruling, is_held};
+use super::drill::Drill;
+use super::id::{ConnectorName, DrillId};
 use super::rotation::Trigger;
 use super::run::{Run, RunBody, Stage};
 use super::settlement::Obedience;
@@ -27,7 +30,11 @@ pub fn obey(
         run: None,
         rotation: None,
         survey: None,
+        drill: None,
     };
+    if let Wish::Drill { connector } = &command.wish {
+        return rehearse(obedience, command, connector, given);
+    }
     if let Wish::RotateSecret { connector, role } = &command.wish {
         let trigger = Trigger::Demand {
             by: command.by.clone(),
@@ -56,6 +63,14 @@ pub fn obey(
     if let TaskState::Closed { by, .. } = &task.state {
         obedience.answer = no("CB-COMMAND-3", &format!("the task was closed by {by}"));
         return obedience;
+    }
+    if let Wish::RuleHold { release, note, .. } = &command.wish {
+        let ruling = Ruling {
+            release: *release,
+            by: command.by.clone(),
+            note: note.clone(),
+        };
+        return ruled(obedience, run.clone(), ruling, given.now);
     }
     let mut task = task.clone();
     let (state, words, claim) = match &command.wish {
@@ -96,7 +111,7 @@ pub fn obey(
                 Some(claim),
             )
         }
-        Wish::RotateSecret { .. } => return obedience,
+        Wish::RotateSecret { .. } | Wish::Drill { .. } | Wish::RuleHold { .. } => return obedience,
     };
     task.state = state;
     task.history.push(TaskNote {
@@ -128,6 +143,52 @@ pub fn obey(
         obedience.run = Some(run);
     }
     obedience.task = Some(task);
+    obedience
+}
+
+fn rehearse(
+    mut obedience: Obedience,
+    command: &Command,
+    connector: &ConnectorName,
+    given: &Given<'_>,
+) -> Obedience {
+    let facts = given.estate.connectors.get(connector);
+    obedience.answer = match facts.map(|facts| facts.drill.is_some()) {
+        None => no("CB-DRILL-2", &format!("there is no connector {connector}")),
+        Some(false) => no(
+            "CB-DRILL-3",
+            &format!("the manifest of {connector} declares no canary"),
+        ),
+        Some(true) => {
+            let id = DrillId(command.id.0);
+            let drill = Drill::new(id, connector.clone(), &command.by, given.now);
+            obedience.drill = Some(drill);
+            yes("the drill is under way unless one already was")
+        }
+    };
+    obedience
+}
+
+/// A held event is let go, or dropped, by the next step of its case.
+fn ruled(mut obedience: Obedience, mut run: Run, ruling: Ruling, now: Timestamp) -> Obedience {
+    if let (RunBody::Case(body), Stage::WithPerson { next_try, .. }) =
+        (&mut run.body, &mut run.stage)
+        && is_held(body)
+    {
+        obedience.answer = yes(if ruling.release {
+            "the event is released"
+        } else {
+            "the event is dropped"
+        });
+        body.ruling = Some(ruling);
+        *next_try = Some(now);
+        obedience.run = Some(run);
+        return obedience;
+    }
+    obedience.answer = no(
+        "CB-HOLD-5",
+        "the task holds no event that could be released or dropped",
+    );
     obedience
 }
 

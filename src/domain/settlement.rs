@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Account;
 use super::command::Answer;
+use super::drill::Drill;
 use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
@@ -34,6 +35,13 @@ pub enum Outcome {
     Items(Vec<(EntitlementId, Result<bool, Failure>)>),
     /// A look with the verifier credential.
     Observed(Observation),
+    /// What was sent upstream was sent from `since` on; one look at each of the subject's accounts there.
+    Cut {
+        /// Only later looks count.
+        since: Timestamp,
+        /// With the upstream's verifier; none where the subject has no account there.
+        looks: Vec<Observation>,
+    },
     /// A rotation step worked.
     Rotated(RotationFacts),
     /// It did not work.
@@ -218,4 +226,6 @@ pub struct Obedience {
     pub rotation: Option<Run>,
     /// A connector to be surveyed at once.
     pub survey: Option<ConnectorName>,
+    /// A drill to begin, unless one of the connector is under way.
+    pub drill: Option<Drill>,
 }

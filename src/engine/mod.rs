@@ -7,17 +7,20 @@
 mod admit;
 mod again;
 mod crew;
+mod drill;
 mod drive;
 mod govern;
 mod perform;
 mod scout;
 mod settings;
 mod settle;
+mod silent;
 mod survey;
 mod sweep;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod worker;
 
 use std::collections::HashMap;
@@ -26,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::connectors::Registry;
 use crate::definitions::{self, Library};
 use crate::domain::approval::Under;
+use crate::domain::doubt::Trust;
 use crate::domain::estate::Estate;
 use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
 use crate::domain::step::Given;
@@ -138,13 +142,14 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library) -> Self {
+    fn of(registry: Arc<Registry>, library: &Library, trust: Trust) -> Self {
         let mut estate = registry.estate();
         let rotation = library.rotation();
         estate.rotation = rotation
             .machines
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
+        estate.trust = trust;
         Self { registry, estate }
     }
 }
@@ -152,7 +157,7 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library);
+        let serving = Serving::of(ports.registry, &ports.library, settings.trust);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -206,7 +211,7 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.library);
+        let serving = Serving::of(Arc::new(registry), &self.library, self.settings.trust);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

@@ -131,6 +131,7 @@ impl Engine {
                 Err(failure) => Err(failure.clone()),
             },
             credentials: self.credential_ages(&connector),
+            undrilled: self.drill_trouble(&connector, lease.standing.first).await?,
         };
         let (expected, _) = advance(&lease.standing, &survey, &bounds);
         connector.vitals().set_distrust(expected.trouble.clone());
@@ -144,6 +145,8 @@ impl Engine {
             };
             self.store.save_inventory(&listed).await?;
         }
+        self.force_silent(&connector, &lease.standing, &expected)
+            .await?;
         let seen = match &expected.recheck {
             Some(recheck) if !expected.state.is_away() => {
                 self.see_again(&connector, recheck).await?
@@ -249,6 +252,7 @@ impl Surveyed<'_> {
         let keeper = Keeper {
             connector: &manifest.name,
             facts: &facts,
+            nhi: manifest.nhi.is_some(),
             owner: &manifest.owner,
             deputy: &manifest.deputy,
             topic,

@@ -9,6 +9,7 @@ pub mod audit;
 pub(crate) mod conformance;
 mod contract;
 mod docket;
+mod drills;
 mod error;
 mod estate;
 mod intake;
@@ -37,6 +38,7 @@ pub(crate) use conformance::given;
 
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
+pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
 pub use settings::Settings;

@@ -62,8 +62,12 @@ struct Metrics {
     connector_read_age: IntGaugeVec,
     connector_write_age: IntGaugeVec,
     connector_accounts: IntGaugeVec,
+    connector_nhis: IntGaugeVec,
+    connector_nhis_silent: IntGaugeVec,
     manifest_waiting: IntGaugeVec,
     manifest_barred: IntGaugeVec,
+    drill_passed: IntGaugeVec,
+    drill_age: IntGaugeVec,
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
@@ -226,6 +230,16 @@ impl Metrics {
                 "Accounts at the last survey that answered",
                 &["connector"],
             ),
+            connector_nhis: r.gauge(
+                "clawback_connector_nhis",
+                "Accounts of non-human identities at the last survey that answered",
+                &["connector"],
+            ),
+            connector_nhis_silent: r.gauge(
+                "clawback_connector_nhis_silent",
+                "Non-human identities whose record stopped updating beyond its interval",
+                &["connector"],
+            ),
             manifest_waiting: r.gauge(
                 "clawback_connector_manifest_waiting",
                 "1 while the connector's file waits for approval",
@@ -233,7 +247,17 @@ impl Metrics {
             ),
             manifest_barred: r.gauge(
                 "clawback_connector_barred",
-                "1 while the connector serves nothing for want of an approval",
+                "1 while the connector serves no events for want of an approval or a drill",
+                &["connector"],
+            ),
+            drill_passed: r.gauge(
+                "clawback_drill_passed",
+                "1 where the last drill passed, 0 where it failed",
+                &["connector"],
+            ),
+            drill_age: r.gauge(
+                "clawback_drill_age_seconds",
+                "Age of the last drill that passed",
                 &["connector"],
             ),
             settle_batch: r.histogram(
@@ -406,10 +430,24 @@ pub fn connector_accounts(connector: &str, accounts: u64) {
     set(&ALL.connector_accounts, &[connector], accounts);
 }
 
+/// How many of them are of non-human identities, and of how many the record stopped updating.
+pub fn connector_nhis(connector: &str, count: u64, silent: u64) {
+    set(&ALL.connector_nhis, &[connector], count);
+    set(&ALL.connector_nhis_silent, &[connector], silent);
+}
+
 /// A connector stands differently: its file waits for approval, or it serves nothing for want of one.
 pub fn manifest(connector: &str, waiting: bool, barred: bool) {
     set(&ALL.manifest_waiting, &[connector], u64::from(waiting));
     set(&ALL.manifest_barred, &[connector], u64::from(barred));
+}
+
+/// How the last drill ended, and how old the last one is that passed.
+pub fn drill(connector: &str, passed: bool, age_seconds: Option<u64>) {
+    set(&ALL.drill_passed, &[connector], u64::from(passed));
+    if let Some(age) = age_seconds {
+        set(&ALL.drill_age, &[connector], age);
+    }
 }
 
 /// Settlements were committed together.

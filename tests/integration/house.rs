@@ -40,6 +40,8 @@ pub struct Plan {
     pub badges: usize,
     /// PostgreSQL and Kafka of its own, to be broken.
     pub own_services: bool,
+    /// Connectors serve events only after a drill.
+    pub drilled: bool,
     /// More lines for `clawback.toml`.
     pub settings: &'static str,
 }
@@ -315,7 +317,7 @@ impl House {
              [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
              [kafka]\nbootstrap_servers = \"{}\"\ntopics = [\"{}\"]\ngroup = \"{}\"\n\
              [kafka.properties]\n\"message.timeout.ms\" = \"240000\"\n\
-             [connectors]\ndirectory = \"connectors\"\n\
+             [connectors]\ndirectory = \"connectors\"\ndrilled = {}\n\
              [workflows]\ndirectory = \"workflows\"\n\
              [console]\nlisten = \"127.0.0.1:{port}\"\n\
              {}\n",
@@ -323,6 +325,7 @@ impl House {
             self.servers,
             self.topic,
             self.topic,
+            self.plan.drilled,
             self.settings()
         );
         std::fs::write(&path, text).expect("written");

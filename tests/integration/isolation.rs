@@ -207,7 +207,7 @@ impl Site {
             "[store]\nurl = \"sqlite:clawback.db\"\n\
              [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
              [kafka]\nbootstrap_servers = \"{}\"\ntopics = [\"lifecycle\"]\ngroup = \"isolation\"\n\
-             [connectors]\ndirectory = \"connectors\"\n[workflows]\ndirectory = \"workflows\"\n\
+             [connectors]\ndirectory = \"connectors\"\ndrilled = false\n[workflows]\ndirectory = \"workflows\"\n\
              [console]\nlisten = \"127.0.0.1:0\"\n[engine]\nstatus_topic = \"lifecycle.status\"\n",
             broker.bootstrap_servers()
         );

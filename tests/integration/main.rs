@@ -7,6 +7,7 @@ mod audit;
 mod chaos;
 mod console;
 mod demonstration;
+mod drills;
 mod estate;
 mod examination;
 mod file;

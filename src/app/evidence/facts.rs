@@ -85,6 +85,7 @@ pub(super) fn verb(action: Option<&Action>) -> &'static str {
         Some(Action::Inspect) => "inspect",
         Some(Action::Fallback(_)) => "hand_to_person",
         Some(Action::Rotate(step)) => step.as_str(),
+        Some(Action::CutUpstream) => "cut_upstream",
         Some(
             Action::AwaitEffective
             | Action::Discover

@@ -18,6 +18,14 @@ pub(super) enum Purpose<'a> {
 }
 
 impl Purpose<'_> {
+    /// True for calls that are part of what an event owes; surveys and rotations are not.
+    pub(super) fn is_of_event(self) -> bool {
+        match self {
+            Self::List | Self::Read(_) | Self::Change(_) => true,
+            Self::Survey | Self::Try | Self::ListSecrets | Self::ChangeSecret => false,
+        }
+    }
+
     /// The name in metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {

@@ -42,6 +42,8 @@ pub enum Effect {
     },
     /// Look with the verifier credential. Answer: `Observed` or `Failed`.
     Observe,
+    /// Take the entitlement away upstream that gives access to the target. Answer: `Cut` or `Failed`.
+    CutUpstream,
     /// One step of a rotation. Answer: `Rotated` or `Failed`.
     Rotate {
         /// Which.
@@ -102,6 +104,7 @@ pub fn decide(
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::CutUpstream
             | Action::Rotate(_)
             | Action::Gather
             | Action::Fallback(_)
@@ -129,7 +132,9 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
     if stage.ended() {
         return Ok(());
     }
-    if let RunBody::Case(body) = &step.run().body {
+    if let RunBody::Case(body) = &step.run().body
+        && body.drill.is_none()
+    {
         let claimed = body.claim.is_some();
         // A case that was with a person for another reason tells now that it was called off.
         let told = step
@@ -157,7 +162,8 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
         let fallback = step.fallback_state()?;
         step.enter(&fallback)
     } else if woken.open_children > 0 {
-        // They are halted as well, and wake this run when the last of them has ended.
+        // They are halted as well, and wake this run when the last of them has ended. A drill's case
+        // needs nobody's review.
         Ok(())
     } else {
         step.end(End::Halted);
@@ -200,6 +206,9 @@ impl Step<'_> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
             return Err(self.broken(format!("`{state}` is no fallback state")));
         };
+        if let Some(ruling) = self.take_ruling() {
+            return self.ruled(state, &ruling);
+        }
         let tries = self.run().attempts.get(state).copied();
         if claim(&self.run().body).is_some() {
             self.fresh_attempts(state, tries);
@@ -250,6 +259,9 @@ fn effect(action: &Action, run: &Run) -> Option<Effect> {
             side_by_side: *side_by_side,
         }),
         (Action::Verify { .. }, RunBody::Removal(_)) => Some(Effect::Observe),
+        (Action::CutUpstream, RunBody::Removal(_) | RunBody::Discovery(_)) => {
+            Some(Effect::CutUpstream)
+        }
         (Action::Rotate(step), RunBody::Rotation(_)) => Some(Effect::Rotate { step: *step }),
         _ => None,
     }

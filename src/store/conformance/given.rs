@@ -118,6 +118,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: event.event.subject.clone(),
             event: event.event.key(),
             recorded: event.recorded,
@@ -127,6 +128,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             traceparent: None,
             for_person: None,
             claim: None,
+            drill: None,
         }),
     };
     let children = targets.iter().map(|name| discovery(&run, name)).collect();
@@ -276,12 +278,15 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 /// A discovery of one target, due now.
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
+        expect: None,
+        upstream: None,
         subject: subject("x"),
         owed_since: at(0),
         found: Vec::new(),
         found_at: None,
         last_failure: None,
         claim: None,
+        drill: None,
     });
     child(parent, RunKind::Discovery, target, target, body)
 }
@@ -294,11 +299,13 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         account: an_account(account),
         account_as_of: at(0),
         expect: Expectation::AccountGone,
+        upstream: None,
         items: Vec::new(),
         last_write: None,
         last_finding: None,
         last_failure: None,
         claim: None,
+        drill: None,
     }));
     let mut run = child(parent, RunKind::Removal, target, account, body);
     run.verdict = Some(Verdict::Requested);
@@ -378,6 +385,7 @@ pub fn a_task(run: &Run) -> FallbackTask {
         connector: run.connector.clone(),
         subject: "Ada".to_owned(),
         account: None,
+        drill: false,
         privileged: false,
         priority: run.priority,
         access: Vec::new(),

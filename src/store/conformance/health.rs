@@ -126,6 +126,7 @@ fn bounds() -> Bounds {
         max_data_age_seconds: 60,
         change_at_most_percent: None,
         deciding: Vec::new(),
+        nhi: None,
         manifest: "m".to_owned(),
     }
 }
@@ -141,6 +142,7 @@ fn failed(standing: &Standing, open: &[Care], second: u64) -> Advance {
             "no answer",
         )),
         credentials: BTreeMap::new(),
+        undrilled: None,
     };
     settled(standing, open, &survey)
 }
@@ -152,6 +154,7 @@ fn settled(before: &Standing, open: &[Care], survey: &Survey) -> Advance {
     let keeper = Keeper {
         connector: &connector,
         facts: &facts,
+        nhi: false,
         owner: "owner",
         deputy: "deputy",
         topic: None,
@@ -178,6 +181,8 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         privileged: false,
         rotation: BTreeMap::new(),
         overlap_seconds: 60,
+        drill: None,
+        upstream: None,
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),
@@ -349,6 +354,7 @@ pub async fn c5_a_task_about_a_connector_is_kept_with_its_survey(home: &Home) {
             &bounds(),
         )),
         credentials: BTreeMap::new(),
+        undrilled: None,
     };
     let decide = |standing: &Standing, open: &[Care]| settled(standing, open, &good);
     let kept = home.store.keep_survey(&lease[0], &decide).await;

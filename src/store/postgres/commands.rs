@@ -20,7 +20,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{audit, gate, health, runs, tasks};
+use super::{audit, drills, gate, health, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
@@ -192,6 +192,9 @@ async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp)
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
+    }
+    if let Some(drill) = &obedience.drill {
+        drills::insert(tx, drill).await?;
     }
     sqlx::query(
         "UPDATE commands SET answer = $1, answered_us = $2 WHERE id = $3 AND answer IS NULL",

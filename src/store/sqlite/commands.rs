@@ -15,7 +15,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{audit, health, tasks};
+use super::{audit, drills, health, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
@@ -136,6 +136,9 @@ async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timest
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
+    }
+    if let Some(drill) = &obedience.drill {
+        drills::insert(tx, drill).await?;
     }
     sqlx::query("UPDATE commands SET answer = ?, answered_us = ? WHERE id = ? AND answer IS NULL")
         .bind(json(&obedience.answer)?)

@@ -9,6 +9,7 @@ mod audit;
 mod cases;
 mod commands;
 mod counts;
+mod drills;
 mod funnel;
 mod health;
 mod intake;
