@@ -30,7 +30,7 @@ use crate::domain::time::{Chance, Clock};
 use crate::engine;
 use crate::intake;
 use crate::kafka::Connection;
-use crate::secrets::{NewSecret, Owner, VaultKey};
+use crate::secrets::{Change, NewSecret, Owner, VaultKey};
 
 const TOPIC: &str = "identity.lifecycle.v1";
 const DEAD_LETTERS: &str = "identity.lifecycle.v1.dlq";
@@ -162,8 +162,10 @@ impl Dev {
                 value: secret.value.clone(),
                 username: None,
                 remote_ref: secret.remote_ref.clone(),
+                expires: None,
             };
-            parts.vault.put(&owner, new, parts.clock.now())?;
+            let at = parts.clock.now();
+            parts.vault.change(&owner, Change::Put { new, at }).await?;
         }
         two_people(&parts, &governed).await?;
         let mut dev = Self {

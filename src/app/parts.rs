@@ -14,7 +14,7 @@ use crate::domain::time::{Chance, Clock};
 use crate::engine::{Engine, EngineError, Manifests, Ports, Settings};
 use crate::intake::IntakeError;
 use crate::publish::PublishError;
-use crate::secrets::{LocalVault, Secrets, VaultError};
+use crate::secrets::{Secrets, Vault, VaultError};
 use crate::store::{self, Store, StoreError};
 use crate::verification::Verification;
 
@@ -76,7 +76,7 @@ pub struct Parts {
     /// Guarded connectors.
     pub registry: Arc<Registry>,
     /// The vault itself.
-    pub vault: Arc<LocalVault>,
+    pub vault: Arc<dyn Vault>,
     /// Workflows.
     pub library: Arc<Library>,
     /// The time.
@@ -98,8 +98,7 @@ impl Parts {
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, AppError> {
-        let key = config.settings.vault_key()?;
-        let vault = Arc::new(LocalVault::open(&config.settings.vault.path, key)?);
+        let vault = super::vault::open(&config.settings, &clock)?;
         let store = store::open(&config.settings.store).await?;
         Ok(Self {
             store,

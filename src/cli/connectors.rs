@@ -233,7 +233,7 @@ async fn check(
     if let Some(name) = &name {
         registry.get(name).ok_or_else(|| unknown(name.as_str()))?;
     }
-    let vault = vault::open(settings)?;
+    let vault = vault::open(settings, &context.clock)?;
     let stands = approvals::stands(context, settings).await;
     let found = probe::connectors(&registry, vault, name.as_ref()).await;
     tried(context, &found, &stands)
@@ -263,7 +263,7 @@ async fn test(
             .into());
         }
     }
-    let vault = vault::open(settings)?;
+    let vault = vault::open(settings, &context.clock)?;
     let points = examine::connector(&registry, vault, &name, order).await;
     examined(context, &points.ok_or_else(|| unknown(name.as_str()))?)
 }

@@ -5,6 +5,7 @@
 //! process) and never printed.
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -41,6 +42,13 @@ pub enum Command {
     },
     /// Draw the vault's key into the configured file; an existing one stays.
     Init,
+    /// Seal the local vault with a new key. Workers that read the key from its file go on with the
+    /// new one; the old key stays beside it as `.old`.
+    Rekey {
+        /// Write the new key to this new file, instead of in the place of the old one.
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// A value for a secret.
@@ -83,7 +91,7 @@ impl From<Role> for CredentialRole {
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::List => list(context),
+        Command::List => list(context).await,
         Command::Set(set) => self::set(context, set).await,
         Command::Rotate {
             connector,
@@ -107,13 +115,20 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .data(&json!({ "key": id }), || format!("the vault's key is {id}"))?;
             Ok(Exit::Done)
         }
+        Command::Rekey { to } => {
+            let id = vault::rekey(&context.settings()?, to.as_deref())?;
+            context.output.data(&json!({ "key": id }), || {
+                format!("the vault's new key is {id}")
+            })?;
+            Ok(Exit::Done)
+        }
     }
 }
 
-fn list(context: &Context) -> anyhow::Result<Exit> {
+async fn list(context: &Context) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let registry = config::connectors(&settings, &context.clock)?;
-    let secrets = vault::list(&settings, &registry, context.clock.now())?;
+    let secrets = vault::list(&settings, &registry, &context.clock).await?;
     context.output.data(&serde_json::to_value(&secrets)?, || {
         let days = |seconds: u64| format!("{} d", seconds / 86_400);
         let rows = secrets.iter().map(|secret| {
@@ -149,10 +164,9 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
 
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
-    let now = context.clock.now();
     let version = if set.of.contains(':') {
         let new = vault::value(value()?, set.username, set.remote_ref);
-        vault::put_platform(&settings, &set.of, new, now)?
+        vault::put_platform(&settings, &set.of, new, &context.clock).await?
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
         let connector = ConnectorName(set.of.clone());
@@ -165,7 +179,7 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
         }
         let new = vault::value(value()?, set.username, set.remote_ref);
         let of = (&connector, set.role.into());
-        let version = vault::put(&settings, &registry, of, new, now).await?;
+        let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
         version.unwrap_or_default()
     };
     context.output.data(&json!({ "version": version }), || {

@@ -20,6 +20,8 @@ pub enum Strategy {
     Add,
     /// We choose the value; the target knows one at a time.
     Choose,
+    /// We choose the value for the one of two sign-in names that rests.
+    DualSlot,
     /// Someone else rotates: read the vault again.
     Delegated,
 }

@@ -36,7 +36,7 @@ impl Engine {
             .collect();
         let connectors = serving.registry.iter();
         let manifests = connectors.map(|connector| connector.manifest());
-        let ages = self.secrets.ages(manifests, &rotating)?;
+        let ages = self.secrets.ages(manifests, &rotating).await?;
         tell::secrets(&ages, now);
         let mut begun = 0;
         for (connector, role, trigger) in rotation::sweep(&ages, now) {
