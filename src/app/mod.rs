@@ -12,6 +12,7 @@ mod parts;
 pub mod plan;
 pub mod post;
 pub mod probe;
+pub mod retire;
 mod serve;
 mod telling;
 mod told;

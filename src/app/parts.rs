@@ -63,6 +63,11 @@ pub enum AppError {
     /// Neither a file nor anything approved has this name.
     #[error("there is no connector `{0}`")]
     NoConnector(ConnectorName),
+    /// Two people have not stood for the connector's retirement.
+    #[error(
+        "CB-APP-5: {0} is not retired: take its file away, propose the retirement, and have it approved"
+    )]
+    StillServes(ConnectorName),
     /// The folder of a demonstration holds something.
     #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
     NotEmpty(std::path::PathBuf),

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::connectors::Registry;
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
 use crate::kafka::Connection;
 use crate::secrets::{
@@ -130,12 +130,17 @@ pub async fn put(
 }
 
 /// A new value as the vault takes it.
-pub fn value(text: String, username: Option<String>, remote_ref: Option<String>) -> NewSecret {
+pub fn value(
+    text: String,
+    username: Option<String>,
+    remote_ref: Option<String>,
+    expires: Option<Timestamp>,
+) -> NewSecret {
     NewSecret {
         value: SecretString::from(text),
         username,
         remote_ref,
-        expires: None,
+        expires,
     }
 }
 

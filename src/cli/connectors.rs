@@ -99,6 +99,12 @@ pub enum Command {
         #[command(flatten)]
         signing: Signing,
     },
+    /// Revoke a retired connector's own access at its target, and see every secret refused. Two
+    /// people must have stood for the retirement (`propose`, `approve`).
+    Retire {
+        /// Its name.
+        name: String,
+    },
     /// Every proposal, approval and change of what is in force.
     History {
         /// Its name.
@@ -129,6 +135,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::List => list_all(context, &settings).await,
         Command::Show { name } => show(context, &settings, &name).await,
         Command::Check { name } => check(context, &settings, name).await,
+        Command::Retire { name } => approvals::retire(context, &settings, name).await,
         Command::Health { name, since } => {
             let watched = watched(context, &settings, name.as_deref())?;
             match name {

@@ -18,6 +18,7 @@ use crate::app::vault;
 use crate::config;
 use crate::domain::command::Wish;
 use crate::domain::id::ConnectorName;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 /// Longer input is no secret but a mistake.
@@ -65,6 +66,9 @@ pub struct Set {
     /// The target's own id of this secret, so that a later rotation can retire it.
     #[arg(long, value_name = "ID")]
     remote_ref: Option<String>,
+    /// When the target stops taking it (`2027-01-31T00:00:00Z`); it is replaced ahead of that.
+    #[arg(long, value_name = "INSTANT")]
+    expires: Option<Timestamp>,
 }
 
 /// A connector's credentials.
@@ -130,6 +134,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     let registry = config::connectors(&settings, &context.clock)?;
     let secrets = vault::list(&settings, &registry, &context.clock).await?;
     context.output.data(&serde_json::to_value(&secrets)?, || {
+        let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%MZ").to_string();
         let days = |seconds: u64| format!("{} d", seconds / 86_400);
         let rows = secrets.iter().map(|secret| {
             let record = secret.record.as_ref();
@@ -141,6 +146,10 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
                 secret.reference.clone(),
                 secret.age_seconds.map_or("missing".to_owned(), days),
                 secret.max_age_seconds.map_or(String::new(), days),
+                secret.expires.map_or(String::new(), day),
+                secret.known_by.join(", "),
+                secret.rotated.map_or(String::new(), day),
+                secret.proved.map_or(String::new(), day),
                 match (pending, previous) {
                     (true, _) => "a new one is pending",
                     (false, true) => "the old one is not yet shown to be refused",
@@ -155,6 +164,10 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
             "reference",
             "age",
             "at most",
+            "expires",
+            "known by",
+            "rotated",
+            "proved",
             "rotation",
         ];
         table(&headings, rows.collect(), "no secrets are declared")
@@ -165,7 +178,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let version = if set.of.contains(':') {
-        let new = vault::value(value()?, set.username, set.remote_ref);
+        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
         vault::put_platform(&settings, &set.of, new, &context.clock).await?
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
@@ -177,7 +190,7 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
             }
             .into());
         }
-        let new = vault::value(value()?, set.username, set.remote_ref);
+        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
         let of = (&connector, set.role.into());
         let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
         version.unwrap_or_default()

@@ -108,6 +108,13 @@ impl Manifest {
                 .iter()
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
                 .collect(),
+            keepers: [&self.owner, &self.deputy].map(Clone::clone).into(),
+            known_by: self
+                .credentials
+                .iter()
+                .filter(|(_, declared)| declared.needs_secret())
+                .map(|(role, declared)| (*role, declared.known_by.clone()))
+                .collect(),
             overlap_seconds: self.overlap_seconds,
             fallback: self.fallback.clone(),
         }

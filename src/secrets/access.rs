@@ -39,6 +39,14 @@ pub struct SecretListing {
     pub max_age_seconds: Option<u64>,
     /// Age of the current value; `None` when the vault has none.
     pub age_seconds: Option<u64>,
+    /// When the target stops taking it, where that is known.
+    pub expires: Option<Timestamp>,
+    /// Who could read it, as the manifest says.
+    pub known_by: Vec<String>,
+    /// When a rotation made the current value; `None` for one that an operator put in.
+    pub rotated: Option<Timestamp>,
+    /// When a replaced value was last seen to be refused.
+    pub proved: Option<Timestamp>,
     /// What the vault keeps under the reference.
     pub record: Option<SecretRecord>,
 }
@@ -130,6 +138,8 @@ impl Secrets {
                     role: *role,
                     created: current.created,
                     max_age_seconds: declared.max_age_seconds,
+                    expires: current.expires,
+                    renew_before_seconds: declared.renew_before_seconds,
                     rotating: rotating.contains(&(manifest.name.clone(), *role)),
                 });
             }
@@ -161,6 +171,10 @@ impl Secrets {
                     age_seconds: current.map(|current| {
                         u64::try_from(now.duration_since(current.created).as_secs()).unwrap_or(0)
                     }),
+                    expires: current.and_then(|current| current.expires),
+                    known_by: declared.known_by.iter().cloned().collect(),
+                    rotated: current.and_then(|one| one.label.is_some().then_some(one.created)),
+                    proved: record.as_ref().and_then(|record| record.proved_at),
                     record,
                 });
             }

@@ -41,16 +41,17 @@ impl LocalVault {
     /// Opens it with the key in a file, and reads that again when another process has changed the
     /// key. A change of keys that broke off is found too: its key lies beside the old one.
     pub fn open_by_file(path: &Path, key_file: &Path) -> Result<Self, VaultError> {
-        let first = VaultKey::from_file(key_file);
-        let kept = Some(key_file.to_owned());
-        match first.and_then(|key| Self::new(path, key, kept.clone())) {
-            Err(VaultError::OtherKey { .. } | VaultError::Key(_))
-                if beside(key_file, "new").exists() =>
-            {
-                Self::new(path, VaultKey::from_file(&beside(key_file, "new"))?, kept)
+        let mut first = None;
+        for place in places_of_key(key_file) {
+            let key = VaultKey::from_file(&place);
+            match key.and_then(|key| Self::new(path, key, Some(key_file.to_owned()))) {
+                Err(error @ (VaultError::OtherKey { .. } | VaultError::Key(_))) => {
+                    first = first.or(Some(error));
+                }
+                result => return result,
             }
-            result => result,
         }
+        Err(first.unwrap_or(VaultError::Crypto))
     }
 
     fn new(path: &Path, key: VaultKey, key_file: Option<PathBuf>) -> Result<Self, VaultError> {
@@ -232,7 +233,7 @@ impl LocalVault {
 
     fn changed_key(&self, known: &VaultKey) -> Option<Arc<VaultKey>> {
         let file = self.inner.key_file.as_ref()?;
-        let places = [file.clone(), beside(file, "new")];
+        let places = places_of_key(file);
         let mut found = places.iter().filter_map(|p| VaultKey::from_file(p).ok());
         found.find(|key| key.id() != known.id()).map(Arc::new)
     }
@@ -277,6 +278,12 @@ impl Vault for LocalVault {
         self.aside(|vault| vault.inner.place.change(|_| Ok(())))
             .await
     }
+}
+
+/// Where the key may be while another process changes it: in its place, beside it, or in its place
+/// again by the time that one has looked beside it.
+fn places_of_key(file: &Path) -> [PathBuf; 3] {
+    [file.to_owned(), beside(file, "new"), file.to_owned()]
 }
 
 fn owner_of(name: &str, entry: &Entry) -> Owner {

@@ -11,13 +11,19 @@ mod minted;
 mod proof;
 mod slot;
 
+pub(super) use chosen::draw;
+pub(super) use proof::still_accepted;
+
 use super::{Change, Owner, SecretRecord, Secrets, Slot};
 use crate::connectors::{Credential, CredentialDeclaration, Guarded};
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::rotation::{RotationBody, RotationFacts, Strategy};
+use crate::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
+
+/// Within this time a refusal of a secret that a rotation made begins no other rotation.
+const REST_SECONDS: i64 = 3600;
 
 /// One rotation at one step.
 pub(super) struct Rotation<'a> {
@@ -38,6 +44,9 @@ enum Answer {
 
 impl Rotation<'_> {
     pub(super) async fn perform(&self, step: RotationStep) -> Result<RotationFacts, Failure> {
+        if self.body.facts.needless {
+            return Ok(self.body.facts.clone());
+        }
         let facts = match (step, self.body.strategy) {
             (RotationStep::Prepare, _) => self.prepare().await,
             (RotationStep::Create, Strategy::Add) => self.create_minted().await,
@@ -78,6 +87,11 @@ impl Rotation<'_> {
             // Taken up again from the start after the new one was promoted.
             return Ok(facts);
         }
+        if self.was_just_replaced(record.as_ref()).await? {
+            facts.needless = true;
+            facts.previous_rejected = true;
+            return Ok(facts);
+        }
         if self.body.strategy != Strategy::Delegated {
             self.clear_leftovers(record.as_ref()).await?;
         }
@@ -92,6 +106,32 @@ impl Rotation<'_> {
             Strategy::DualSlot => self.choose_slot(&mut facts).await?,
         }
         Ok(facts)
+    }
+
+    /// Bounds what refusals can bring about. A secret that a rotation made a short while ago, and
+    /// that is accepted, needs no other: who was refused had held the one before. One that is refused
+    /// again so soon is not cured by a third, so that goes to a person.
+    async fn was_just_replaced(&self, record: Option<&SecretRecord>) -> Result<bool, Failure> {
+        let current = record.and_then(|record| record.current.as_ref());
+        let fresh = current.is_some_and(|current| {
+            let seconds = self.now.duration_since(current.created).as_secs();
+            current.label.is_some() && seconds < REST_SECONDS
+        });
+        if !fresh || self.body.trigger != Trigger::AuthFailure {
+            return Ok(false);
+        }
+        let begun = record.is_some_and(|record| record.pending.is_some());
+        if begun || self.body.strategy == Strategy::Delegated {
+            return Ok(false);
+        }
+        match self.ask(&self.required(Slot::Current).await?).await? {
+            Answer::Accepted => Ok(true),
+            Answer::Refused => Err(Failure::new(
+                FailureClass::Refused,
+                "CB-SECRETS-22",
+                "a secret that was replaced within the last hour is refused again",
+            )),
+        }
     }
 
     /// Does real work with the new secret.

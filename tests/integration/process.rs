@@ -94,7 +94,8 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn python() -> String {
+/// Where the interpreter is.
+pub fn python() -> String {
     let found = Command::new("sh")
         .args(["-c", "command -v python3"])
         .output();

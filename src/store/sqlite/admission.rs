@@ -115,7 +115,7 @@ async fn open(
         rows.extend(born.map(|child| NewRun::born(child, worker)));
     }
     runs::insert(tx, &rows).await?;
-    let rotations = opened.iter().filter_map(|one| one.first.rotation.as_ref());
+    let rotations = opened.iter().flat_map(|one| &one.first.rotations);
     for rotation in rotations {
         start(tx, rotation).await?;
     }
