@@ -123,19 +123,17 @@ pub async fn retire(context: &Context, settings: &Settings, name: String) -> any
     let vault = vault::open(settings, &context.clock)?;
     let name = ConnectorName(name);
     let revoked = retire::retire(&governance, vault, &name, &context.clock).await?;
-    context
-        .output
-        .data(&serde_json::to_value(&revoked)?, || {
-            let rows = revoked.iter().map(|one| {
-                let came_to = match &one.failure {
-                    None if one.proved == 0 => "nothing was kept".to_owned(),
-                    None => format!("{} secrets are refused, and forgotten", one.proved),
-                    Some(failure) => failure.to_string(),
-                };
-                vec![one.role.as_str().to_owned(), came_to]
-            });
-            table(&["role", "its access"], rows.collect(), "it had no access")
-        })?;
+    context.output.data(&serde_json::to_value(&revoked)?, || {
+        let rows = revoked.iter().map(|one| {
+            let came_to = match &one.failure {
+                None if one.proved == 0 => "nothing was kept".to_owned(),
+                None => format!("{} secrets are refused, and forgotten", one.proved),
+                Some(failure) => failure.to_string(),
+            };
+            vec![one.role.as_str().to_owned(), came_to]
+        });
+        table(&["role", "its access"], rows.collect(), "it had no access")
+    })?;
     let stands = revoked.iter().any(|one| one.failure.is_some());
     Ok(if stands { Exit::Failed } else { Exit::Done })
 }

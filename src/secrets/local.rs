@@ -123,6 +123,13 @@ impl LocalVault {
         let name = local_name(&owner.reference)?;
         self.with_key(|key| {
             self.inner.place.change(|contents| {
+                // Changed by another process since it was read: the entry would be lost with the key.
+                if !contents.is_sealed_with(key.id()) {
+                    return Err(VaultError::OtherKey {
+                        reference: owner.reference.clone(),
+                        slot: Slot::Current.as_str(),
+                    });
+                }
                 let mut slots = match contents.entries.get(name) {
                     Some(entry) => {
                         entry.check(owner)?;
@@ -133,6 +140,7 @@ impl LocalVault {
                 let version = slots.apply(owner, change)?;
                 let entry = Entry::seal(owner, &slots, key)?;
                 contents.entries.insert(name.to_owned(), entry);
+                contents.key = Some(key.id().to_owned());
                 Ok(version)
             })
         })
@@ -158,6 +166,7 @@ impl LocalVault {
                     let owner = owner_of(name, entry);
                     *entry = Entry::seal(&owner, &entry.open(&owner, old)?, &new)?;
                 }
+                contents.key = Some(new.id().to_owned());
                 Ok(())
             })
         })?;

@@ -113,7 +113,10 @@ impl Place {
             let before = body.clone();
             for _ in 0..2 {
                 let at = Timestamp::UNIX_EPOCH;
-                let done = self.secrets.perform(step, &before, &self.connector, at).await;
+                let done = self
+                    .secrets
+                    .perform(step, &before, &self.connector, at)
+                    .await;
                 body.facts = done.unwrap_or_else(|failure| panic!("{label}, {step:?}: {failure}"));
             }
         }
@@ -142,7 +145,11 @@ impl Place {
     async fn refuses(&self, old: &str) {
         let role = CredentialRole::Verifier;
         let manifest = self.connector.manifest();
-        let mut credential = self.secrets.credential(manifest, role).await.expect("there");
+        let mut credential = self
+            .secrets
+            .credential(manifest, role)
+            .await
+            .expect("there");
         assert_eq!(self.connector.try_credential(&credential).await, Ok(()));
         credential.secret = SecretString::from(old);
         credential.version += 1000;
@@ -214,7 +221,10 @@ async fn d2_two_roles_of_postgresql_take_turns_and_the_idle_one_opens_nothing() 
         assert!(opens_postgres(&user, &value).await, "before round {round}");
         let (now, new) = place.rotate(&format!("r{round}")).await;
         assert_eq!(now.as_deref(), Some(format!("{name}_{next}").as_str()));
-        assert!(!opens_postgres(&user, &value).await, "round {round}: the old one");
+        assert!(
+            !opens_postgres(&user, &value).await,
+            "round {round}: the old one"
+        );
         place.refuses(&value).await;
         (user, value) = (now.expect("named"), new);
     }
@@ -280,7 +290,10 @@ async fn d2_two_accounts_of_mariadb_take_turns_and_the_idle_one_opens_nothing() 
         assert!(opens_mariadb(&user, &value).await, "before round {round}");
         let (now, new) = place.rotate(&format!("r{round}")).await;
         assert_eq!(now.as_deref(), Some(format!("{name}_{next}").as_str()));
-        assert!(!opens_mariadb(&user, &value).await, "round {round}: the old one");
+        assert!(
+            !opens_mariadb(&user, &value).await,
+            "round {round}: the old one"
+        );
         place.refuses(&value).await;
         (user, value) = (now.expect("named"), new);
     }
@@ -330,7 +343,10 @@ async fn d2_an_entry_of_slapd_has_two_passwords_for_a_while_and_then_the_new_one
     for round in 0..3 {
         let (_, new) = place.rotate(&format!("r{round}")).await;
         place.refuses(&old).await;
-        let found = (bind(service.value("URL"), &new).await, bind(service.value("URL"), &old).await);
+        let found = (
+            bind(service.value("URL"), &new).await,
+            bind(service.value("URL"), &old).await,
+        );
         assert_eq!(found, (true, false), "round {round}");
         old = new;
     }
@@ -366,7 +382,8 @@ impl Iam {
     }
 
     async fn user(&self, name: &str) -> String {
-        self.call(&[("Action", "CreateUser"), ("UserName", name)]).await;
+        self.call(&[("Action", "CreateUser"), ("UserName", name)])
+            .await;
         let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iam:*", "Resource": "*"}]}"#;
         let put = [
             ("Action", "PutUserPolicy"),
@@ -414,7 +431,14 @@ async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
         .replace("local:aws/", "local:own/")
         .replace("name = \"aws\"", "name = \"own\"")
         .replace("/usr/bin/python3", &super::process::python())
-        .replace("/usr/local/lib/clawback/aws_iam.py", &program.display().to_string())
+        .replace(
+            "/usr/local/lib/clawback/aws_iam.py",
+            &program.display().to_string(),
+        )
+        .replace(
+            "[expect]",
+            "[limits]\nrequests_per_second = 10000\n[expect]",
+        )
         .replace("region =", &format!("endpoint = \"{}\"\nregion =", iam.url));
     let place = Place::new(text, Strategy::Add, [&first, &rotator]).await;
     let mut old = first;
@@ -424,8 +448,15 @@ async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
         place.refuses(&old).await;
         let role = CredentialRole::Rotator;
         let manifest = place.connector.manifest();
-        let rotator = place.secrets.credential(manifest, role).await.expect("there");
-        let listed = place.connector.minted(&rotator, CredentialRole::Verifier).await;
+        let rotator = place
+            .secrets
+            .credential(manifest, role)
+            .await
+            .expect("there");
+        let listed = place
+            .connector
+            .minted(&rotator, CredentialRole::Verifier)
+            .await;
         let listed = listed.expect("listed");
         let ids: Vec<_> = listed.iter().map(|key| key.remote_ref.as_str()).collect();
         let kept = new.split(':').next().expect("an id");

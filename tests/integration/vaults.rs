@@ -53,10 +53,7 @@ impl Home {
     }
 
     fn vault(&self) -> LocalVault {
-        let (vault, key) = (
-            self.path("clawback.vault"),
-            self.path("clawback.vault.key"),
-        );
+        let (vault, key) = (self.path("clawback.vault"), self.path("clawback.vault.key"));
         LocalVault::open_by_file(&vault, &key).expect("it opens")
     }
 }
@@ -133,7 +130,10 @@ fn d1_a_change_of_keys_that_broke_off_loses_nothing() {
     let vault = home.vault();
     assert_eq!(vault.records().expect("readable").len(), 2);
     let told = home.run(&["secrets", "rekey", "--to", "clawback.vault.key"], "");
-    assert!(!told.status.success(), "an existing key is never overwritten");
+    assert!(
+        !told.status.success(),
+        "an existing key is never overwritten"
+    );
 }
 
 /// Every file below a folder.
@@ -149,7 +149,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn holds(text: &[u8], canary: &str) -> bool {
-    text.windows(canary.len()).any(|part| part == canary.as_bytes())
+    text.windows(canary.len())
+        .any(|part| part == canary.as_bytes())
 }
 
 /// D1: a whole run with lies, an outage, a refused token and its rotation leaves no value of a
@@ -192,14 +193,21 @@ fn d1_no_output_of_a_run_holds_a_secret() {
         }
     }
     let canaries: Vec<_> = canaries.iter().map(|one| one.trim()).collect();
-    assert!(canaries.len() > 6, "{} secrets were planted", canaries.len());
+    assert!(
+        canaries.len() > 6,
+        "{} secrets were planted",
+        canaries.len()
+    );
     let mut left = Vec::new();
     files(&kept, &mut left);
     assert!(left.len() > 3, "{left:?}");
     for path in left {
         // The key's own file is where the key is.
         if path != kept.join("vault.key") {
-            outputs.push((path.display().to_string(), std::fs::read(&path).expect("readable")));
+            outputs.push((
+                path.display().to_string(),
+                std::fs::read(&path).expect("readable"),
+            ));
         }
     }
     // The search itself finds what is there.

@@ -321,7 +321,10 @@ async fn a_token_is_renewed_in_time_and_replaced_when_it_was_taken_back() {
     let clock = Moved::new();
     let (vault, owner) = (by_approle(&server, &clock, SECRET_ID), owner("kv"));
     vault.change(&owner, put("one")).await.expect("put");
-    let seen = |server: &Server| (server.truth().signed_in, server.truth().renewed);
+    let seen = |server: &Server| {
+        let truth = server.truth();
+        (truth.signed_in, truth.renewed)
+    };
     assert_eq!(seen(&server), (1, 0));
     clock.advance(2399);
     vault.record(&owner).await.expect("readable");

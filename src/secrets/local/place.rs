@@ -26,6 +26,10 @@ pub(super) struct Contents {
     format: String,
     /// Counts the writes.
     generation: u64,
+    /// The id of the key that every entry is sealed with: a writer that holds another one must not
+    /// add to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     pub(super) entries: BTreeMap<String, Entry>,
     #[cfg(test)]
     #[serde(skip)]
@@ -37,10 +41,18 @@ impl Default for Contents {
         Self {
             format: FORMAT.to_owned(),
             generation: 0,
+            key: None,
             entries: BTreeMap::new(),
             #[cfg(test)]
             failing: 0,
         }
+    }
+}
+
+impl Contents {
+    /// True when everything in it is sealed with this key, as far as it says.
+    pub(super) fn is_sealed_with(&self, key: &str) -> bool {
+        self.key.as_ref().is_none_or(|known| known == key)
     }
 }
 
