@@ -68,6 +68,18 @@ pub enum AppError {
         "CB-APP-5: {0} is not retired: take its file away, propose the retirement, and have it approved"
     )]
     StillServes(ConnectorName),
+    /// What is stored about a case is not what the log covers.
+    #[error(
+        "CB-APP-10: the records of case {case} are not as they were written ({count} findings, the first: {first})"
+    )]
+    Tampered {
+        /// Which.
+        case: crate::domain::id::CaseId,
+        /// How many findings.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
     /// The folder of a demonstration holds something.
     #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
     NotEmpty(std::path::PathBuf),
@@ -114,6 +126,11 @@ impl Parts {
             chance,
             settings: Arc::new(config.settings),
         })
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &ConfigSettings {
+        &self.settings
     }
 
     /// The connectors' secrets.

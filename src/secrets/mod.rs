@@ -16,6 +16,7 @@ mod revoke;
 mod rotate;
 mod seal;
 mod settings;
+pub mod signing;
 mod slots;
 mod vault;
 
