@@ -66,8 +66,8 @@ pub async fn signer(
 ) -> Result<Signer, AppError> {
     let last = store.last_checkpoint().await?;
     let expected = last.as_ref().and_then(expected_key);
-    let signer = signing::signer(vault, &owner(settings), expected.as_deref(), now);
-    Ok(signer.await?)
+    let owner = owner(settings);
+    Ok(signing::signer(vault, &owner, expected.as_deref(), now).await?)
 }
 
 /// Makes a checkpoint if links wait for one and the last is old enough (`every` seconds); at drain 0.
