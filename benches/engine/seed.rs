@@ -97,7 +97,7 @@ pub fn open(
         journal: Vec::new(),
         children: children.collect(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended: None,
     };

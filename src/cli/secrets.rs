@@ -5,6 +5,7 @@
 //! process) and never printed.
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -17,6 +18,7 @@ use crate::app::vault;
 use crate::config;
 use crate::domain::command::Wish;
 use crate::domain::id::ConnectorName;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 /// Longer input is no secret but a mistake.
@@ -41,6 +43,13 @@ pub enum Command {
     },
     /// Draw the vault's key into the configured file; an existing one stays.
     Init,
+    /// Seal the local vault with a new key. Workers that read the key from its file go on with the
+    /// new one; the old key stays beside it as `.old`.
+    Rekey {
+        /// Write the new key to this new file, instead of in the place of the old one.
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// A value for a secret.
@@ -57,6 +66,9 @@ pub struct Set {
     /// The target's own id of this secret, so that a later rotation can retire it.
     #[arg(long, value_name = "ID")]
     remote_ref: Option<String>,
+    /// When the target stops taking it (`2027-01-31T00:00:00Z`); it is replaced ahead of that.
+    #[arg(long, value_name = "INSTANT")]
+    expires: Option<Timestamp>,
 }
 
 /// A connector's credentials.
@@ -83,7 +95,7 @@ impl From<Role> for CredentialRole {
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::List => list(context),
+        Command::List => list(context).await,
         Command::Set(set) => self::set(context, set).await,
         Command::Rotate {
             connector,
@@ -107,14 +119,22 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .data(&json!({ "key": id }), || format!("the vault's key is {id}"))?;
             Ok(Exit::Done)
         }
+        Command::Rekey { to } => {
+            let id = vault::rekey(&context.settings()?, to.as_deref())?;
+            context.output.data(&json!({ "key": id }), || {
+                format!("the vault's new key is {id}")
+            })?;
+            Ok(Exit::Done)
+        }
     }
 }
 
-fn list(context: &Context) -> anyhow::Result<Exit> {
+async fn list(context: &Context) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let registry = config::connectors(&settings, &context.clock)?;
-    let secrets = vault::list(&settings, &registry, context.clock.now())?;
+    let secrets = vault::list(&settings, &registry, &context.clock).await?;
     context.output.data(&serde_json::to_value(&secrets)?, || {
+        let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%MZ").to_string();
         let days = |seconds: u64| format!("{} d", seconds / 86_400);
         let rows = secrets.iter().map(|secret| {
             let record = secret.record.as_ref();
@@ -126,6 +146,10 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
                 secret.reference.clone(),
                 secret.age_seconds.map_or("missing".to_owned(), days),
                 secret.max_age_seconds.map_or(String::new(), days),
+                secret.expires.map_or(String::new(), day),
+                secret.known_by.join(", "),
+                secret.rotated.map_or(String::new(), day),
+                secret.proved.map_or(String::new(), day),
                 match (pending, previous) {
                     (true, _) => "a new one is pending",
                     (false, true) => "the old one is not yet shown to be refused",
@@ -140,6 +164,10 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
             "reference",
             "age",
             "at most",
+            "expires",
+            "known by",
+            "rotated",
+            "proved",
             "rotation",
         ];
         table(&headings, rows.collect(), "no secrets are declared")
@@ -149,10 +177,9 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
 
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
-    let now = context.clock.now();
     let version = if set.of.contains(':') {
-        let new = vault::value(value()?, set.username, set.remote_ref);
-        vault::put_platform(&settings, &set.of, new, now)?
+        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
+        vault::put_platform(&settings, &set.of, new, &context.clock).await?
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
         let connector = ConnectorName(set.of.clone());
@@ -163,9 +190,9 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
             }
             .into());
         }
-        let new = vault::value(value()?, set.username, set.remote_ref);
+        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
         let of = (&connector, set.role.into());
-        let version = vault::put(&settings, &registry, of, new, now).await?;
+        let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
         version.unwrap_or_default()
     };
     context.output.data(&json!({ "version": version }), || {

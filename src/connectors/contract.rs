@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use crate::domain::access::{Account, AccountState, Entitlement, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Completeness, CredentialRole};
 
 /// One target, reached by its own protocol.
@@ -232,6 +233,8 @@ pub struct MintOrder {
     pub role: CredentialRole,
     /// Names the rotation at the target, so that an orphan is recognised.
     pub label: String,
+    /// The sign-in name that it is for, where a credential has two that take turns.
+    pub username: Option<String>,
     /// The value, where we choose it.
     pub chosen: Option<SecretString>,
 }
@@ -243,6 +246,8 @@ pub struct Minted {
     pub remote_ref: Option<String>,
     /// The value.
     pub secret: SecretString,
+    /// When it ends by itself, where the target says.
+    pub expires: Option<Timestamp>,
 }
 
 /// One of the connector's own secrets as the target lists it.
@@ -250,7 +255,7 @@ pub struct Minted {
 pub struct KnownSecret {
     /// The target's id.
     pub remote_ref: String,
-    /// The label under which it was made.
+    /// The label under which it was made; empty where the target keeps none.
     pub label: String,
 }
 

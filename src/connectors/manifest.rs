@@ -83,10 +83,17 @@ pub struct CredentialDeclaration {
     pub secret: String,
     /// Sign-in name, where the protocol has one.
     pub username: Option<String>,
+    /// The other sign-in name of two that take turns (`dual_slot`).
+    pub alternate: Option<String>,
     /// Oldest age before a rotation is due; `None` means no limit.
     pub max_age_seconds: Option<u64>,
     /// How it is replaced; `None` means that the machine cannot.
     pub rotation: Option<Strategy>,
+    /// How long before its known end a rotation is due.
+    pub renew_before_seconds: u64,
+    /// Who could read its value: identifiers of people as events name them. When one of them
+    /// leaves, it is replaced.
+    pub known_by: BTreeSet<String>,
 }
 
 impl CredentialDeclaration {
@@ -110,6 +117,13 @@ impl Manifest {
                 .credentials
                 .iter()
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
+                .collect(),
+            keepers: [&self.owner, &self.deputy].map(Clone::clone).into(),
+            known_by: self
+                .credentials
+                .iter()
+                .filter(|(_, declared)| declared.needs_secret())
+                .map(|(role, declared)| (*role, declared.known_by.clone()))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
             upstream: self.upstream.clone(),

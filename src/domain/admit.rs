@@ -124,7 +124,7 @@ fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
         journal: Vec::new(),
         children: Vec::new(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended,
     }
@@ -325,7 +325,7 @@ impl Opening<'_> {
                 journal: Vec::new(),
                 children: Vec::new(),
                 task: None,
-                rotation: None,
+                rotations: Vec::new(),
                 messages: Vec::new(),
                 case_ended: None,
             },

@@ -39,6 +39,10 @@ pub struct ConnectorFacts {
     pub privileged: bool,
     /// How each credential is replaced; a role that is missing cannot be rotated by the machine.
     pub rotation: BTreeMap<CredentialRole, Strategy>,
+    /// Who answers for the connector: its owner and deputy, as people are named.
+    pub keepers: BTreeSet<String>,
+    /// Who could read each secret, as people are named; a role that has none is not listed.
+    pub known_by: BTreeMap<CredentialRole, BTreeSet<String>>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
     /// Where access is cut when the target itself will not obey.

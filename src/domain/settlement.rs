@@ -59,8 +59,8 @@ pub struct Settlement {
     pub children: Vec<Run>,
     /// The task as it stands afterwards, when it changed.
     pub task: Option<FallbackTask>,
-    /// A rotation that should be under way; nothing happens if one already is.
-    pub rotation: Option<Run>,
+    /// Rotations that should be under way; nothing happens for a secret of which one already is.
+    pub rotations: Vec<Run>,
     /// Messages for the outbox.
     pub messages: Vec<OutboxMessage>,
     /// The case's own row, when it ends.

@@ -80,7 +80,8 @@ impl Engine {
             return Ok(seen);
         }
         let manifest = connector.manifest();
-        let Ok(credential) = self.secrets.credential(manifest, CredentialRole::Verifier) else {
+        let role = CredentialRole::Verifier;
+        let Ok(credential) = self.secrets.credential(manifest, role).await else {
             seen.stuck = true;
             seen.finished = false;
             return Ok(seen);

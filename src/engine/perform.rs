@@ -111,7 +111,7 @@ impl Engine {
         subject: &Subject,
     ) -> Result<Vec<Account>, Failure> {
         let at = self.clock.now();
-        let credential = self.credential(connector, CredentialRole::Verifier)?;
+        let credential = self.credential(connector, CredentialRole::Verifier).await?;
         let listing = connector.list(&credential).await?;
         if let Some(gap) = listing.completeness.gap() {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
@@ -179,7 +179,7 @@ impl Engine {
 
     async fn inspect(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are inspected"))?;
-        let credential = self.credential(connector, CredentialRole::Writer)?;
+        let credential = self.credential(connector, CredentialRole::Writer).await?;
         let reading = connector.read(&credential, &body.account.id).await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
@@ -211,7 +211,7 @@ impl Engine {
         entitlement: Option<Entitlement>,
     ) -> Result<Answered, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals write"))?;
-        let credential = self.credential(connector, CredentialRole::Writer)?;
+        let credential = self.credential(connector, CredentialRole::Writer).await?;
         let change = Change {
             operation,
             account: body.account.id.clone(),
@@ -223,7 +223,7 @@ impl Engine {
 
     async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
-        let credential = self.credential(connector, CredentialRole::Verifier)?;
+        let credential = self.credential(connector, CredentialRole::Verifier).await?;
         let not_before = body.last_write.unwrap_or(Timestamp::MIN);
         let observation = self
             .verification
@@ -252,8 +252,12 @@ impl Engine {
         Ok(Outcome::Rotated(facts))
     }
 
-    fn credential(&self, connector: &Guarded, role: CredentialRole) -> Result<Credential, Failure> {
-        self.secrets.credential(connector.manifest(), role)
+    async fn credential(
+        &self,
+        connector: &Guarded,
+        role: CredentialRole,
+    ) -> Result<Credential, Failure> {
+        self.secrets.credential(connector.manifest(), role).await
     }
 
     fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {

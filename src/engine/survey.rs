@@ -130,7 +130,7 @@ impl Engine {
                 )),
                 Err(failure) => Err(failure.clone()),
             },
-            credentials: self.credential_ages(&connector),
+            credentials: self.credential_ages(&connector).await,
             undrilled: self.drill_trouble(&connector, lease.standing.first).await?,
         };
         let (expected, _) = advance(&lease.standing, &survey, &bounds);
@@ -175,14 +175,14 @@ impl Engine {
 
     async fn look_over(&self, connector: &Guarded) -> Result<Listing, Failure> {
         let role = CredentialRole::Verifier;
-        let credential = self.secrets.credential(connector.manifest(), role)?;
+        let credential = self.secrets.credential(connector.manifest(), role).await?;
         connector.survey(&credential).await
     }
 
-    fn credential_ages(&self, connector: &Guarded) -> BTreeMap<CredentialRole, u64> {
+    async fn credential_ages(&self, connector: &Guarded) -> BTreeMap<CredentialRole, u64> {
         let now = self.clock.now();
         let manifest = std::iter::once(connector.manifest());
-        let ages = self.secrets.ages(manifest, &BTreeSet::new());
+        let ages = self.secrets.ages(manifest, &BTreeSet::new()).await;
         let ages = ages.unwrap_or_default().into_iter();
         ages.map(|secret| (secret.role, seconds_between(secret.created, now)))
             .collect()

@@ -49,7 +49,8 @@ impl Engine {
         let manifest = connector.manifest();
         let verifier = self
             .secrets
-            .credential(manifest, CredentialRole::Verifier)?;
+            .credential(manifest, CredentialRole::Verifier)
+            .await?;
         let listing = connector.list(&verifier).await?;
         if let Some(gap) = connector.vitals().believed(listing.completeness).gap() {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
@@ -65,7 +66,10 @@ impl Engine {
                 .into_iter()
                 .flat_map(|read| read.entitlements);
             for entitlement in has.filter(|one| upstream.is(one)) {
-                let writer = self.secrets.credential(manifest, CredentialRole::Writer)?;
+                let writer = self
+                    .secrets
+                    .credential(manifest, CredentialRole::Writer)
+                    .await?;
                 let change = Change {
                     operation: Operation::RevokeEntitlement,
                     account: account.id.clone(),

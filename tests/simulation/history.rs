@@ -185,6 +185,7 @@ fn estate(
             let secret = NewSecret {
                 value: SecretString::from(value.clone()),
                 remote_ref: Some(value),
+                expires: None,
                 username: None,
             };
             vault.put(&owner, secret, clock.now()).expect("kept");

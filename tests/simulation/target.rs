@@ -309,6 +309,7 @@ impl Connector for Target {
         Ok(Minted {
             remote_ref: Some(value.clone()),
             secret: SecretString::from(value),
+            expires: None,
         })
     }
 

@@ -62,8 +62,8 @@ pub enum Written {
 pub struct SetPassword {
     /// The role's name.
     pub role: String,
-    /// What the server keeps instead of the password, which it never sees itself.
-    pub verifier: String,
+    /// What the server keeps in place of the password; `None` leaves the role without one.
+    pub verifier: Option<String>,
 }
 
 impl Client {
@@ -207,7 +207,9 @@ impl Client {
         }
         link.hush().await?;
         let role = order.role.replace('"', "\"\"");
-        let text = format!("ALTER ROLE \"{role}\" PASSWORD '{}'", order.verifier);
+        let verifier = order.verifier.map(|verifier| format!("'{verifier}'"));
+        let verifier = verifier.unwrap_or_else(|| "NULL".to_owned());
+        let text = format!("ALTER ROLE \"{role}\" PASSWORD {verifier}");
         link.run(text, Phase::Statement).await?;
         link.commit().await
     }

@@ -180,7 +180,7 @@ impl Step<'_> {
         let writes_nothing_else = self.out.journal.is_empty()
             && self.out.children.is_empty()
             && self.out.task.is_none()
-            && self.out.rotation.is_none()
+            && self.out.rotations.is_empty()
             && self.out.messages.is_empty();
         if *due > self.given.now || !writes_nothing_else {
             return Ok(Decision::Settle(Box::new(self.finish())));

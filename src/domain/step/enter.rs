@@ -82,13 +82,13 @@ impl Step<'_> {
             return Ok(());
         };
         let cause = format!("{}/{}", self.run().id, self.run().step);
-        self.out.rotation = rotation_run(
+        self.out.rotations.extend(rotation_run(
             self.given,
             &connector,
             role,
             super::super::rotation::Trigger::AuthFailure,
             &cause,
-        );
+        ));
         Ok(())
     }
 

@@ -71,7 +71,7 @@ impl<'a> Step<'a> {
                 journal: Vec::new(),
                 children: Vec::new(),
                 task: None,
-                rotation: None,
+                rotations: Vec::new(),
                 messages: Vec::new(),
                 case_ended: None,
             },

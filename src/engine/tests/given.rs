@@ -3,7 +3,7 @@
 //! Owns values only, each the plainest of its kind; a test changes the one field that it is about.
 //! Plays nothing; that is `play`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::definitions::{self, Library};
@@ -47,6 +47,8 @@ pub(super) fn facts() -> ConnectorFacts {
             (CredentialRole::Writer, Strategy::Add),
             (CredentialRole::Verifier, Strategy::Add),
         ]),
+        keepers: BTreeSet::from(["owner@acme.example".to_owned()]),
+        known_by: BTreeMap::new(),
         overlap_seconds: 60,
         drill: None,
         upstream: None,

@@ -232,7 +232,7 @@ pub fn bare(run: Run) -> Settlement {
         journal: Vec::new(),
         children: Vec::new(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended: None,
     }

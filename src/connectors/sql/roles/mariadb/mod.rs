@@ -222,12 +222,11 @@ impl Connector for MariadbRoles {
 
     async fn retire(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
-        _remote_ref: &str,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
     ) -> Result<(), Failure> {
-        // The old password died when the new one was set.
-        Ok(())
+        password::close(&self.client, call, role, remote_ref).await
     }
 }
 
