@@ -162,7 +162,8 @@ async fn accounts(
     if let Some(gap) = listing.completeness.gap() {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
-    let matched = correlate(&manifest.correlation, &event.subject, &listing.accounts)?;
+    let found = correlate(&manifest.correlation, &event.subject, &listing.accounts);
+    let matched = found.decided()?;
     let mut accounts = Vec::new();
     for account in matched {
         let reading = connector.read(&credential, &account.id).await?;

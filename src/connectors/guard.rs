@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
 use super::contract::{
     Answered, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted, Powers,
@@ -21,6 +22,7 @@ use super::contract::{
 use super::limits::Brakes;
 use super::mandate::Mandate;
 use super::manifest::Manifest;
+use super::probe::{self, Caller, Probe, Prober};
 use crate::domain::access::Operation;
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -33,6 +35,7 @@ use crate::telemetry::{Stopwatch, metrics};
 pub struct Guarded {
     manifest: Manifest,
     connector: Arc<dyn Connector>,
+    prober: Prober,
     vitals: Arc<Vitals>,
     brakes: Arc<Brakes>,
     mandate: Mandate,
@@ -45,6 +48,7 @@ impl Guarded {
         Self {
             brakes: Arc::new(Brakes::new(&manifest.limits, clock.clone())),
             vitals: Arc::new(Vitals::new(clock.clone())),
+            prober: Prober::new(&manifest.probes, &manifest.limits),
             manifest,
             connector,
             mandate: Mandate::default(),
@@ -178,6 +182,34 @@ impl Guarded {
             .await
     }
 
+    /// Tries one of an account's ways in, once. Every request of it is judged and counted as any.
+    pub async fn knock(
+        &self,
+        verifier: &Credential,
+        probe: &Probe,
+        caller: &Caller<'_>,
+    ) -> Result<probe::Answer, Failure> {
+        let judge = self.judge(Purpose::Probe(caller.account));
+        let call = judge.call(verifier);
+        let work = self.prober.knock(&*self.connector, &call, probe, caller);
+        let seconds = self.manifest.limits.timeout_seconds;
+        self.run(&judge, seconds, Box::pin(work)).await
+    }
+
+    /// What must be let in at this moment; says how it was.
+    pub async fn control(
+        &self,
+        verifier: &Credential,
+        probe: &Probe,
+        secret: Option<&SecretString>,
+    ) -> Result<String, Failure> {
+        let judge = self.judge(Purpose::Probe(None));
+        let call = judge.call(verifier);
+        let work = self.prober.control(&*self.connector, &call, probe, secret);
+        let seconds = self.manifest.limits.timeout_seconds;
+        self.run(&judge, seconds, Box::pin(work)).await
+    }
+
     /// Makes a new secret for one of the connector's own credentials.
     pub async fn mint(
         &self,
@@ -226,7 +258,11 @@ impl Guarded {
         match purpose {
             Purpose::List | Purpose::Read(_) => self.vitals.note(false, failed),
             Purpose::Change(_) => self.vitals.note(true, failed),
-            Purpose::Survey | Purpose::Try | Purpose::ListSecrets | Purpose::ChangeSecret => {}
+            Purpose::Survey
+            | Purpose::Try
+            | Purpose::Probe(_)
+            | Purpose::ListSecrets
+            | Purpose::ChangeSecret => {}
         }
     }
 
@@ -320,7 +356,10 @@ impl Guarded {
             )),
         };
         let class = result.as_ref().err().map(|failure| failure.class);
-        self.brakes.note(class);
+        // A probe may go elsewhere than to the target, and a leaver who is turned away is no fault.
+        if !matches!(judge.purpose, Purpose::Probe(_)) {
+            self.brakes.note(class);
+        }
         self.note(judge.purpose, class);
         let name = self.name().as_str();
         let class = class.map_or("ok", FailureClass::as_str);

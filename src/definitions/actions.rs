@@ -8,7 +8,7 @@ use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{Action, Fallback, RotationStep, RunKind};
 
 /// Every name, in the order in which a reader meets them.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 22] = [
     "await_effective",
     "discover",
     "find_accounts",
@@ -20,6 +20,7 @@ pub const NAMES: [&str; 21] = [
     "revoke_entitlements",
     "delete",
     "verify",
+    "probe",
     "reverify",
     "prepare_secret",
     "create_secret",
@@ -59,6 +60,7 @@ pub fn from_name(name: &str) -> Option<Action> {
         "reverify" => Action::Verify {
             rung: Verdict::Reverified,
         },
+        "probe" => Action::Probe,
         "wait" => Action::Wait { seconds: 0 },
         "overlap" => Action::Overlap,
         "gather" => Action::Gather,
@@ -88,6 +90,7 @@ pub fn name(action: &Action) -> &'static str {
             rung: Verdict::Reverified,
         } => "reverify",
         Action::Verify { .. } => "verify",
+        Action::Probe => "probe",
         Action::Wait { .. } => "wait",
         Action::Rotate(step) => step.as_str(),
         Action::Overlap => "overlap",
@@ -102,7 +105,7 @@ pub fn fits(action: &Action, kind: RunKind) -> bool {
     match action {
         Action::AwaitEffective | Action::Discover => kind == RunKind::Case,
         Action::FindAccounts | Action::RemoveAccounts => kind == RunKind::Discovery,
-        Action::Inspect => kind == RunKind::Removal,
+        Action::Inspect | Action::Probe => kind == RunKind::Removal,
         Action::Act(operation) => {
             kind == RunKind::Removal
                 && matches!(

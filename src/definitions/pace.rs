@@ -27,6 +27,7 @@ pub fn divide(workflow: &Workflow, by: u64) -> Workflow {
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::Probe
             | Action::Rotate(_)
             | Action::Overlap
             | Action::Gather

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Operation;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
+use super::probe::ProbeFacts;
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
 
@@ -33,6 +34,10 @@ pub struct ConnectorFacts {
     pub max_data_age_seconds: u64,
     /// A target where access weighs more: contained first, attested by two people.
     pub privileged: bool,
+    /// The tries to get in that must be refused before a removal is verified.
+    pub probes: Vec<ProbeFacts>,
+    /// Who brings accounts back here, as the manifest says: a connector's name, or words.
+    pub fed_by: Option<String>,
     /// How each credential is replaced; a role that is missing cannot be rotated by the machine.
     pub rotation: BTreeMap<CredentialRole, Strategy>,
     /// How long old and new secret live side by side.

@@ -6,11 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::Account;
+use super::correlation::Search;
 use super::command::Answer;
 use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
 use super::outcome::{Failure, FailureClass};
+use super::probe::Probed;
 use super::rotation::RotationFacts;
 use super::run::Run;
 use super::task::FallbackTask;
@@ -25,8 +27,8 @@ pub enum Outcome {
     Done,
     /// The target said that there was nothing to do.
     Absent,
-    /// A complete, fresh listing, reduced to the accounts that match the subject.
-    Accounts(Vec<Account>),
+    /// A complete, fresh listing, reduced to what it says of the subject.
+    Accounts(Search),
     /// The account as read; `None` when the target shows no such account.
     Account(Option<Account>),
     /// Some of the items of a wave, each with its own outcome: done (`true`), not there (`false`)
@@ -34,6 +36,8 @@ pub enum Outcome {
     Items(Vec<(EntitlementId, Result<bool, Failure>)>),
     /// A look with the verifier credential.
     Observed(Observation),
+    /// Tries to get in, each with what it proves.
+    Probed(Vec<Probed>),
     /// A rotation step worked.
     Rotated(RotationFacts),
     /// It did not work.

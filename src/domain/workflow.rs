@@ -123,6 +123,8 @@ pub enum Action {
         /// `ObservedAbsent` or `Reverified`.
         rung: Verdict,
     },
+    /// Removal: try the leaver's ways in, as the manifest declares; all must be refused.
+    Probe,
     /// Wait durably.
     Wait {
         /// How long.
@@ -282,6 +284,13 @@ impl Action {
                 OutcomeKey::Present,
                 OutcomeKey::Inconclusive,
             ],
+            // Absent: refused everywhere. Present: let in. Not needed: nothing is declared or kept.
+            Self::Probe => &[
+                OutcomeKey::Absent,
+                OutcomeKey::Present,
+                OutcomeKey::Inconclusive,
+                OutcomeKey::NotNeeded,
+            ],
             Self::Fallback(_) => &[OutcomeKey::Attested],
             Self::End(_) => &[],
         }
@@ -296,6 +305,7 @@ impl Action {
                 | Self::Act(_)
                 | Self::Each { .. }
                 | Self::Verify { .. }
+                | Self::Probe
                 | Self::Rotate(_)
         )
     }

@@ -254,7 +254,8 @@ async fn look_for_accounts(
 ) -> Result<Finding, Failure> {
     let manifest = connector.manifest();
     let listing = connector.list(credential).await?;
-    let theirs = correlate(&manifest.correlation, subject, &listing.accounts)?;
+    let found = correlate(&manifest.correlation, subject, &listing.accounts);
+    let theirs = found.decided()?;
     let left: Vec<_> = theirs
         .iter()
         .flat_map(|account| residue(account, manifest.after_removal))

@@ -9,6 +9,7 @@ mod again;
 mod crew;
 mod drive;
 mod govern;
+mod look;
 mod perform;
 mod scout;
 mod settings;

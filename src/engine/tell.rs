@@ -77,6 +77,7 @@ pub(super) fn action(effect: &Effect) -> &'static str {
         Effect::Inspect => "inspect",
         Effect::Act { operation } | Effect::Each { operation, .. } => operation.as_str(),
         Effect::Observe => "observe",
+        Effect::Probe { .. } => "probe",
         Effect::Rotate { .. } => "rotate",
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Option<&'static str>)
         Outcome::Account(_) => ("read", None),
         Outcome::Items(_) => ("answered", None),
         Outcome::Observed(_) => ("observed", None),
+        Outcome::Probed(_) => ("probed", None),
         Outcome::Rotated(_) => ("rotated", None),
         Outcome::Failed(failure) => ("failed", Some(failure.class.as_str())),
     }

@@ -13,6 +13,8 @@ pub(super) enum Purpose<'a> {
     Read(&'a AccountId),
     Change(&'a Change),
     Try,
+    /// A try to get in as this account; `None` is its control, which names no account.
+    Probe(Option<&'a AccountId>),
     ListSecrets,
     ChangeSecret,
 }
@@ -26,6 +28,7 @@ impl Purpose<'_> {
             Self::Read(_) => "read",
             Self::Change(change) => change.operation.as_str(),
             Self::Try => "try_credential",
+            Self::Probe(_) => "probe",
             Self::ListSecrets => "list_secrets",
             Self::ChangeSecret => "change_secret",
         }

@@ -4,7 +4,8 @@
 //! Pure: the same run at the same time decides the same.
 
 use super::super::access::{Entitlement, Operation};
-use super::super::run::{Run, RunBody, Stage};
+use super::super::estate::ConnectorFacts;
+use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
 use super::super::task::FallbackTask;
@@ -42,6 +43,11 @@ pub enum Effect {
     },
     /// Look with the verifier credential. Answer: `Observed` or `Failed`.
     Observe,
+    /// Try the leaver's ways in. Answer: `Probed` or `Failed`.
+    Probe {
+        /// The probes that may be tried now, by name.
+        probes: Vec<String>,
+    },
     /// One step of a rotation. Answer: `Rotated` or `Failed`.
     Rotate {
         /// Which.
@@ -102,6 +108,7 @@ pub fn decide(
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::Probe
             | Action::Rotate(_)
             | Action::Gather
             | Action::Fallback(_)
@@ -180,7 +187,7 @@ impl Step<'_> {
             return Ok(Decision::Settle(Box::new(self.finish())));
         }
         let action = &self.state(state)?.action;
-        let Some(effect) = effect(action, &self.out.run) else {
+        let Some(effect) = effect(action, &self.out.run, self.facts()) else {
             return Ok(Decision::Settle(Box::new(self.finish())));
         };
         // `settle` counts the step; deciding is not one.
@@ -226,7 +233,7 @@ impl Step<'_> {
     }
 }
 
-fn effect(action: &Action, run: &Run) -> Option<Effect> {
+fn effect(action: &Action, run: &Run, facts: Option<&ConnectorFacts>) -> Option<Effect> {
     match (action, &run.body) {
         (Action::FindAccounts, RunBody::Discovery(body)) => Some(Effect::Find {
             subject: Box::new(body.subject.clone()),
@@ -250,7 +257,21 @@ fn effect(action: &Action, run: &Run) -> Option<Effect> {
             side_by_side: *side_by_side,
         }),
         (Action::Verify { .. }, RunBody::Removal(_)) => Some(Effect::Observe),
+        (Action::Probe, RunBody::Removal(body)) => Some(Effect::Probe {
+            probes: unspent(body, facts),
+        }),
         (Action::Rotate(step), RunBody::Rotation(_)) => Some(Effect::Rotate { step: *step }),
         _ => None,
     }
+}
+
+/// The declared probes but those of which the one try was made.
+fn unspent(body: &RemovalBody, facts: Option<&ConnectorFacts>) -> Vec<String> {
+    let declared = facts.map_or(&[][..], |facts| &facts.probes);
+    let spent = |name: &str| {
+        let mut tries = body.probed.iter();
+        tries.any(|one| one.probe == name && one.spent)
+    };
+    let left = declared.iter().filter(|one| !spent(&one.name));
+    left.map(|one| one.name.clone()).collect()
 }

@@ -204,7 +204,14 @@ impl Step<'_> {
         let failed = failure
             .as_ref()
             .map(|failure| format!("{}: {}", failure.class, failure.message));
-        let words: Vec<_> = [failed, found].into_iter().flatten().collect();
+        let returned = match &self.run().body {
+            RunBody::Removal(body) => body.returned.last(),
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+                None
+            }
+        };
+        let returned = returned.map(|returned| format!("it came back: {returned}"));
+        let words: Vec<_> = [failed, found, returned].into_iter().flatten().collect();
         if words.is_empty() && self.is_case() {
             let failure = Failure::new(
                 FailureClass::Ambiguous,

@@ -54,7 +54,11 @@ fn place(effect: &Effect) -> Option<usize> {
         Effect::Act { operation } | Effect::Each { operation, .. } => {
             order.iter().position(|other| other == operation)
         }
-        Effect::Find { .. } | Effect::Inspect | Effect::Observe | Effect::Rotate { .. } => None,
+        Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::Rotate { .. } => None,
     }
 }
 

@@ -176,6 +176,8 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         expect: verdict::Expectation::AccountGone,
         max_data_age_seconds: 60,
         privileged: false,
+        probes: Vec::new(),
+        fed_by: None,
         rotation: BTreeMap::new(),
         overlap_seconds: 60,
         fallback: estate::Instructions {
