@@ -24,7 +24,7 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
+    DepartedAccount, Departures, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
     Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
 };
 
@@ -43,6 +43,17 @@ pub struct Seeded {
 impl Seeded {
     fn committed(&self, any: bool) {
         self.commits.fetch_add(u64::from(any), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Departures for Seeded {
+    async fn departed(
+        &self,
+        connector: &ConnectorName,
+        since: Timestamp,
+    ) -> Stored<Vec<DepartedAccount>> {
+        self.inner.departed(connector, since).await
     }
 }
 

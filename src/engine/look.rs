@@ -13,7 +13,7 @@ use crate::domain::run::{RemovalBody, Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::CredentialRole;
+use crate::domain::verdict::{CredentialRole, residue};
 use crate::store::{KnownAccount, Listed};
 use crate::verification::Trial;
 
@@ -48,8 +48,20 @@ impl Engine {
         let mut search = correlate(rule, subject, &listing.accounts);
         self.resolve(connector, &credential, subject, &listing.accounts, &mut search)
             .await?;
+        let manifest = connector.manifest();
+        let left = |one: &Account| !residue(one, manifest.after_removal).is_empty();
+        // What is shown can be acted on however old it is; that nothing is shown proves nothing then.
+        let nothing_left = !search.accounts.iter().any(left);
+        let oldest = manifest.expect.max_data_age_seconds;
+        if nothing_left && listing.data_age_seconds > oldest {
+            let gap = format!(
+                "the data are {} s old, at most {oldest} s count as fresh",
+                listing.data_age_seconds
+            );
+            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+        }
         let believed = connector.vitals().believed(listing.completeness).gap();
-        if let (true, Some(gap)) = (search.accounts.is_empty(), believed) {
+        if let (true, Some(gap)) = (nothing_left, believed) {
             // What it shows is there; that it shows no more proves nothing while it is drifted.
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }

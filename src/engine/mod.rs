@@ -11,6 +11,7 @@ mod drive;
 mod govern;
 mod look;
 mod perform;
+mod returned;
 mod scout;
 mod settings;
 mod settle;

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod conformance;
 mod contract;
+mod departed;
 mod docket;
 mod error;
 mod estate;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use crate::domain;
 
 pub use contract::*;
+pub use departed::{DepartedAccount, Departures};
 pub use error::StoreError;
 pub use estate::*;
 pub use settings::Settings;

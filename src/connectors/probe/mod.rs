@@ -153,7 +153,8 @@ pub struct IntrospectionDoor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenControl {
     /// One that the verifier gets for itself from the token endpoint with this path, by the client
-    /// credentials grant (RFC 6749 §4.4).
+    /// credentials grant (RFC 6749 §4.4). Shows nothing of tokens that the verifier may not see, so
+    /// the owner states that it sees all.
     Own(String),
     /// One that our vault keeps under this reference.
     Kept(String),

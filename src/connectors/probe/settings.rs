@@ -382,7 +382,16 @@ fn read_introspection(table: &Table<'_>) -> Option<IntrospectionDoor> {
     let path = read_path(table, "path");
     let control = table.required_table("control");
     let control = control.and_then(|control| {
+        let sees_all = control.boolean("sees_every_token");
         let read = if control.has("token_path") {
+            if !sees_all.is_some_and(|item| item.value) {
+                control.report(
+                    control.line(),
+                    "a token that the verifier may not see is called dead as well (RFC 7662 §2.2)",
+                    "keep a token of the same client as the leavers' (`secret`), or state with \
+                     `sees_every_token = true` that the server shows the verifier all of them",
+                );
+            }
             read_path(&control, "token_path").map(TokenControl::Own)
         } else {
             let secret = control.required_string("secret");

@@ -271,7 +271,7 @@ name = "tokens"
 kind = "introspection"
 url = "BASE"
 path = "/introspect"
-control = { token_path = "/token" }
+control = { token_path = "/token", sees_every_token = true }
 "#;
 
 #[tokio::test]
@@ -379,7 +379,7 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
         ),
         (
             format!("{http}{form}{wrong}refused = {{ status = [\"403\"] }}"),
-            "`probe.control` is missing",
+            "control` is missing",
         ),
         (
             "kind = \"sql_login\"\nkept = { a = \"local:a\" }".to_owned(),
@@ -390,6 +390,12 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
              refused = [\"49\"]"
                 .to_owned(),
             "a wrong password is refused so at any account",
+        ),
+        (
+            "kind = \"introspection\"\nurl = \"https://x.example\"\npath = \"/introspect\"\n\
+             control = { token_path = \"/token\" }"
+                .to_owned(),
+            "a token that the verifier may not see is called dead as well",
         ),
         (
             "kind = \"telepathy\"".to_owned(),

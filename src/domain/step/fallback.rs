@@ -109,8 +109,9 @@ impl Step<'_> {
     fn looked(&self, check: &StateName) -> bool {
         self.out.journal.iter().any(|entry| {
             let state = self.state(&entry.state);
-            let verifies = |state: &State| matches!(state.action, Action::Verify { .. });
-            entry.state == *check || state.is_ok_and(verifies)
+            let looks =
+                |state: &State| matches!(state.action, Action::Verify { .. } | Action::Probe);
+            entry.state == *check || state.is_ok_and(looks)
         })
     }
 

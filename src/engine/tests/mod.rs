@@ -13,6 +13,7 @@ mod play;
 mod probing;
 mod promise;
 mod proof;
+mod returned;
 mod secrets;
 mod storm;
 mod target;

@@ -83,6 +83,12 @@ impl Target {
         }
     }
 
+    /// Nobody has anything here any more.
+    pub(super) fn empty(mut self) -> Self {
+        self.accounts.clear();
+        self
+    }
+
     /// From now on this fails.
     pub(super) fn fail(&mut self, what: &str, class: FailureClass) {
         self.fails.insert(what.to_owned(), failure(class));

@@ -19,7 +19,9 @@ use crate::domain::access::{Account, Operation};
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::event::RecordedEvent;
 use crate::domain::run::Run;
+use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::subject::Identifier;
 use crate::domain::time::{Chance, Clock, Effective};
 use crate::domain::verdict::{Completeness, CredentialRole};
@@ -41,6 +43,16 @@ pub(super) struct Shown {
     pub(super) hangs: bool,
     /// How many have begun so.
     pub(super) hanging: u64,
+    /// Left out of listings.
+    pub(super) unlisted: Option<AccountId>,
+}
+
+impl Shown {
+    fn listed(&self) -> Vec<Account> {
+        let listed = self.accounts.iter();
+        let listed = listed.filter(|one| Some(&one.id) != self.unlisted.as_ref());
+        listed.cloned().collect()
+    }
 }
 
 #[derive(Debug)]
@@ -69,7 +81,7 @@ impl Connector for Arc<Scripted> {
         self.answer()?;
         let shown = self.shown();
         Ok(Listing {
-            accounts: shown.accounts.clone(),
+            accounts: shown.listed(),
             completeness: shown.completeness,
             data_age_seconds: 0,
             method: "list".to_owned(),
@@ -139,6 +151,7 @@ purpose = "Customer records"
 owner = "owner@acme.example"
 deputy = "deputy@acme.example"
 review_by = "2099-12-31"
+fed_by = "hr-sync"
 privileged = {privileged}
 after_removal = "account_gone"
 operations = ["list", "read", "delete"]
@@ -200,6 +213,7 @@ impl Ward {
             fails: None,
             hangs: false,
             hanging: 0,
+            unlisted: None,
         })));
         let settings = crate::store::Settings::at("sqlite::memory:");
         let store = crate::store::open(&settings).await.expect("opened");
@@ -294,6 +308,27 @@ impl Ward {
             limit: 10,
         };
         self.store.runs_ended(&which).await.expect("read")
+    }
+
+    /// Shows each event that waits, and leaves it waiting no longer.
+    pub(super) async fn waiting(&self, mut show: impl FnMut(&RecordedEvent) + Send) {
+        let shown = Mutex::new(&mut show);
+        let keep = Keep {
+            worker: self.worker,
+            at_most: 0,
+            share: u32::MAX,
+            room: BTreeMap::new(),
+        };
+        let look = |event: &RecordedEvent, _: &[ExistingCase]| {
+            shown.lock().expect("not poisoned")(event);
+            Admission {
+                event: event.event.key(),
+                decision: AdmissionDecision::Ignore,
+                reason: "shown".to_owned(),
+            }
+        };
+        let admitted = self.store.admit(10, self.clock.now(), &keep, &look).await;
+        admitted.expect("admitted");
     }
 
     pub(super) async fn open_tasks(&self) -> Vec<crate::domain::task::FallbackTask> {

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod approvals;
+pub mod departed;
 pub mod given;
 pub mod health;
 pub mod intake;
@@ -109,6 +110,9 @@ macro_rules! suite {
                 definitions_are_kept,
                 counts_add_up,
                 the_schema_is_checked,
+            ]
+            departed: [
+                e3_accounts_whose_removal_ended_are_known_by_the_last_of_them,
             ]
             health: [
                 c5_a_listing_refreshes_and_only_a_whole_one_takes_away,

@@ -9,6 +9,7 @@ mod batch;
 mod cases;
 mod commands;
 mod counts;
+mod departed;
 mod funnel;
 mod gate;
 mod health;

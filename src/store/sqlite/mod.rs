@@ -8,6 +8,7 @@ mod approvals;
 mod cases;
 mod commands;
 mod counts;
+mod departed;
 mod funnel;
 mod health;
 mod intake;
