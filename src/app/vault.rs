@@ -9,7 +9,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::config::Settings;
-use crate::connectors::Registry;
+use crate::connectors::{Guarded, Registry};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Timestamp;
@@ -74,6 +74,29 @@ pub async fn put(
     let secrets = Secrets::new(open(settings)?);
     let version = secrets.put(connector.manifest(), of.1, new, now).await?;
     Ok(Some(version))
+}
+
+/// A secret that a probe of the connector refers to; returns its version.
+///
+/// # Errors
+/// When no probe refers to it, or the vault cannot be written.
+pub async fn keep(
+    settings: &Settings,
+    connector: &Guarded,
+    reference: &str,
+    new: NewSecret,
+    now: Timestamp,
+) -> Result<u64, Failure> {
+    let mut probes = connector.manifest().probes.iter();
+    if !probes.any(|probe| probe.refers_to(reference)) {
+        return Err(Failure::new(
+            FailureClass::Unsupported,
+            "CB-PROBE-6",
+            format!("no probe of {} refers to {reference}", connector.name()),
+        ));
+    }
+    let secrets = Secrets::new(open(settings)?);
+    secrets.keep(connector.name(), reference, new, now).await
 }
 
 /// A new value as the vault takes it.

@@ -51,6 +51,9 @@ pub struct Set {
     /// Which of the connector's secrets.
     #[arg(long, value_enum, default_value_t = Role::Writer)]
     role: Role,
+    /// Instead: a secret of an account or control that a probe of the manifest refers to.
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["role", "username", "remote_ref"])]
+    probe: Option<String>,
     /// Sign-in name that goes with it.
     #[arg(long)]
     username: Option<String>,
@@ -156,17 +159,21 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
         let connector = ConnectorName(set.of.clone());
-        if registry.get(&connector).is_none() {
+        let Some(guarded) = registry.get(&connector) else {
             return Err(Stop::NotFound {
                 what: "connector",
                 name: set.of,
             }
             .into());
-        }
+        };
         let new = vault::value(value()?, set.username, set.remote_ref);
-        let of = (&connector, set.role.into());
-        let version = vault::put(&settings, &registry, of, new, now).await?;
-        version.unwrap_or_default()
+        if let Some(reference) = &set.probe {
+            vault::keep(&settings, &guarded, reference, new, now).await?
+        } else {
+            let of = (&connector, set.role.into());
+            let version = vault::put(&settings, &registry, of, new, now).await?;
+            version.unwrap_or_default()
+        }
     };
     context.output.data(&json!({ "version": version }), || {
         format!("kept as version {version}")

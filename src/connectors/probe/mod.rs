@@ -231,6 +231,15 @@ impl Probe {
         }
     }
 
+    /// True when it tries, or lets in beside, what our vault keeps under this reference.
+    pub fn refers_to(&self, reference: &str) -> bool {
+        let kept = match &self.tries {
+            Tries::Kept(kept) => kept.values().any(|one| one == reference),
+            Tries::Name | Tries::WrongPassword | Tries::Listed => false,
+        };
+        kept || self.control_secret() == Some(reference)
+    }
+
     /// The reference of the control's secret in our vault, where it has one.
     pub fn control_secret(&self) -> Option<&str> {
         match &self.door {

@@ -410,6 +410,19 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
 }
 
 #[test]
+fn h3_the_manifest_in_the_documentation_can_be_loaded() {
+    let page = include_str!("../../../docs/connectors/probes.md");
+    let file = crate::connectors::rehearsal::manifest_in(page);
+    let clock: Arc<dyn Clock> = Moved::new();
+    let registry = crate::connectors::Registry::load(&[file], &clock);
+    let registry = registry.unwrap_or_else(|problems| panic!("{problems}"));
+    let staff = registry.get(&"staff".into()).expect("loaded");
+    let once: Vec<_> = staff.manifest().probes.iter().map(Probe::once).collect();
+    assert_eq!(once, [true, false, false]);
+    assert!(staff.manifest().probes[2].refers_to("local:staff/probe/canary"));
+}
+
+#[test]
 fn e2_a_probe_that_tells_a_disabled_account_from_a_wrong_password_is_taken() {
     let found = told(
         "kind = \"http\"\nurl = \"https://x.example\"\npath = \"/login\"\nmethod = \"POST\"\n\
