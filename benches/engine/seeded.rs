@@ -24,8 +24,9 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    DepartedAccount, Departures, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    DepartedAccount, Departures, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt,
+    RuleFn, RunsEnded, Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
+    TaskFilter,
 };
 
 use crate::seed;

@@ -221,7 +221,11 @@ fn text(table: &Table<'_>, key: &str) -> Option<Item<String>> {
 
 /// The same for one that may be left out.
 fn text_if_there(table: &Table<'_>, key: &str) -> Option<String> {
-    table.has(key).then(|| text(table, key)).flatten().map(|item| item.value)
+    table
+        .has(key)
+        .then(|| text(table, key))
+        .flatten()
+        .map(|item| item.value)
 }
 
 fn number(table: &Table<'_>, key: &str, allowed: std::ops::RangeInclusive<i64>) -> Option<u64> {

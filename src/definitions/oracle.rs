@@ -180,7 +180,8 @@ fn visit(
             wrong.insert(format!("{name} ends {} unearned", end.as_str()));
         }
         let probed = to.1 & (1 << table.states.len()) != 0;
-        if (kind, table.states[to.0].1) == (RunKind::Removal, &Action::End(End::Verified)) && !probed
+        if (kind, table.states[to.0].1) == (RunKind::Removal, &Action::End(End::Verified))
+            && !probed
         {
             wrong.insert(format!("{name} ends verified unprobed"));
         }

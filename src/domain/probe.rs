@@ -119,7 +119,10 @@ impl Probed {
             ProbeFinding::CouldNotTell => "could not tell about",
             ProbeFinding::NothingToTry => "had nothing to try for",
         };
-        format!("probe {} {did} {}: {}", self.probe, self.artefact, self.words)
+        format!(
+            "probe {} {did} {}: {}",
+            self.probe, self.artefact, self.words
+        )
     }
 }
 

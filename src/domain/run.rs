@@ -242,7 +242,10 @@ impl std::fmt::Display for Returned {
             self.absent_at, self.seen_at
         )?;
         match &self.likely_source {
-            Some(source) => write!(f, "; likely brought back by {source}, which feeds the target"),
+            Some(source) => write!(
+                f,
+                "; likely brought back by {source}, which feeds the target"
+            ),
             None => f.write_str("; the manifest names nothing that feeds the target"),
         }
     }

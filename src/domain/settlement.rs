@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::Account;
-use super::correlation::Search;
 use super::command::Answer;
+use super::correlation::Search;
 use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };

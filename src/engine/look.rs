@@ -46,19 +46,21 @@ impl Engine {
         }
         let rule = &connector.manifest().correlation;
         let mut search = correlate(rule, subject, &listing.accounts);
-        self.resolve(connector, &credential, subject, &listing.accounts, &mut search)
-            .await?;
+        self.resolve(
+            connector,
+            &credential,
+            subject,
+            &listing.accounts,
+            &mut search,
+        )
+        .await?;
         let manifest = connector.manifest();
         let left = |one: &Account| !residue(one, manifest.after_removal).is_empty();
         // What is shown can be acted on however old it is; that nothing is shown proves nothing then.
         let nothing_left = !search.accounts.iter().any(left);
         let oldest = manifest.expect.max_data_age_seconds;
         if nothing_left && listing.data_age_seconds > oldest {
-            let gap = format!(
-                "the data are {} s old, at most {oldest} s count as fresh",
-                listing.data_age_seconds
-            );
-            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+            return Err(too_old(listing.data_age_seconds, oldest));
         }
         let believed = connector.vitals().believed(listing.completeness).gap();
         if let (true, Some(gap)) = (nothing_left, believed) {
@@ -85,6 +87,7 @@ impl Engine {
         let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
             return Ok(());
         };
+        let oldest = connector.manifest().expect.max_data_age_seconds;
         let shown = |known: &&KnownAccount| listed.iter().any(|one| one.id == known.account.id);
         let missing = inventory.accounts.iter().filter(|known| !shown(known));
         for known in missing {
@@ -99,6 +102,9 @@ impl Engine {
                 (Some(there), _) => search.accounts.push(there),
                 (None, Some(gap)) => {
                     return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+                }
+                (None, None) if reading.data_age_seconds > oldest => {
+                    return Err(too_old(reading.data_age_seconds, oldest));
                 }
                 (None, None) => search.gone.push(Gone {
                     account: known.account.id.clone(),
@@ -154,11 +160,7 @@ impl Engine {
         body.found = accounts;
     }
 
-    pub(super) async fn observe(
-        &self,
-        run: &Run,
-        connector: &Guarded,
-    ) -> Result<Outcome, Failure> {
+    pub(super) async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
         let credential = self.credential(connector, CredentialRole::Verifier)?;
         let not_before = body.last_write.unwrap_or(Timestamp::MIN);
@@ -196,7 +198,10 @@ impl Engine {
                 kept: match kept {
                     Some(reference) => {
                         let secret = self.secrets.kept(connector.name(), reference)?;
-                        Some((reference.to_owned(), secret.ok_or_else(|| not_kept(reference))?))
+                        Some((
+                            reference.to_owned(),
+                            secret.ok_or_else(|| not_kept(reference))?,
+                        ))
                     }
                     None => None,
                 },
@@ -218,6 +223,11 @@ fn keys(body: &RemovalBody) -> Vec<String> {
     let keys = all.filter(|one| one.kind == EntitlementKind::Credential);
     let keys: std::collections::BTreeSet<_> = keys.map(|one| one.id.to_string()).collect();
     keys.into_iter().collect()
+}
+
+fn too_old(seconds: u64, oldest: u64) -> Failure {
+    let gap = format!("the data are {seconds} s old, at most {oldest} s count as fresh");
+    Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap)
 }
 
 fn not_kept(reference: &str) -> Failure {

@@ -144,7 +144,11 @@ impl Engine {
         Ok(Outcome::Rotated(facts))
     }
 
-    pub(super) fn credential(&self, connector: &Guarded, role: CredentialRole) -> Result<Credential, Failure> {
+    pub(super) fn credential(
+        &self,
+        connector: &Guarded,
+        role: CredentialRole,
+    ) -> Result<Credential, Failure> {
         self.secrets.credential(connector.manifest(), role)
     }
 

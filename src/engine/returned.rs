@@ -58,7 +58,10 @@ impl Engine {
                 seen_at: at,
                 likely_source: connector.manifest().fed_by.clone(),
             };
-            let reason = format!("there again after its removal: {}; {returned}", left.join(", "));
+            let reason = format!(
+                "there again after its removal: {}; {returned}",
+                left.join(", ")
+            );
             // Without the time: however many surveys see it, it comes back once for each removal.
             let event = format!("{}/returned", run.id);
             self.reopen(&run, connector.name(), event, reason).await?;

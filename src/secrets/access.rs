@@ -84,7 +84,9 @@ impl Secrets {
         connector: &ConnectorName,
         reference: &str,
     ) -> Result<Option<SecretString>, Failure> {
-        let revealed = self.vault.reveal(&kept(connector, reference), Slot::Current)?;
+        let revealed = self
+            .vault
+            .reveal(&kept(connector, reference), Slot::Current)?;
         Ok(revealed.map(|revealed| revealed.value))
     }
 

@@ -24,7 +24,9 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
-use super::{AdvanceFn, Departures, Inventory, Listed, RunsEnded, StoreError, SurveyLease, SurveyWanted};
+use super::{
+    AdvanceFn, Departures, Inventory, Listed, RunsEnded, StoreError, SurveyLease, SurveyWanted,
+};
 
 /// Result of a store call.
 pub type Stored<T> = Result<T, StoreError>;

@@ -113,7 +113,9 @@ impl Bench {
             kept: kept.map(|secret| ("local:target/kept".to_owned(), secret.into())),
             control: control.map(Into::into),
         };
-        let tries = self.verification.probe(&self.connector, &self.verifier, &trial);
+        let tries = self
+            .verification
+            .probe(&self.connector, &self.verifier, &trial);
         let mut tries = tries.await;
         assert_eq!(tries.len(), 1, "{tries:?}");
         let one = tries.remove(0);
@@ -172,7 +174,12 @@ async fn e2_slapd_refuses_the_bind_of_an_account_that_is_locked() {
     let tried = bench.tried(&uid, &uid, Some("own-password"), None).await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
     // And of one that is gone.
-    manager.delete(&dn).await.expect("asked").success().expect("gone");
+    manager
+        .delete(&dn)
+        .await
+        .expect("asked")
+        .success()
+        .expect("gone");
     let tried = bench.tried(&uid, &uid, Some("own-password"), None).await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
     // A verifier that is turned away itself leaves everything untold.
@@ -197,7 +204,12 @@ async fn e2_slapd_tells_a_locked_account_without_its_password_where_its_policy_d
     lock(&mut manager, &dn).await;
     let tried = bench.tried(&uid, &uid, None, None).await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
-    manager.delete(&dn).await.expect("asked").success().expect("gone");
+    manager
+        .delete(&dn)
+        .await
+        .expect("asked")
+        .success()
+        .expect("gone");
     // Nobody by that name answers like a wrong password too.
     let tried = bench.tried(&uid, &uid, None, None).await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
@@ -220,22 +232,30 @@ async fn e2_nginx_refuses_a_page_to_a_name_that_left_its_password_file() {
     let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
     let bench = Bench::new(&ldap, &probe, "v", "v");
     let canary = Some("canary-password");
-    let tried = bench.tried("ada", "ada", Some("ada-password"), canary).await;
+    let tried = bench
+        .tried("ada", "ada", Some("ada-password"), canary)
+        .await;
     assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
     let file = site.value("HTPASSWD");
     let kept = std::fs::read_to_string(file).expect("readable");
     let rest = kept.lines().filter(|line| !line.starts_with("ada:"));
     let rest: Vec<_> = rest.map(|line| format!("{line}\n")).collect();
     std::fs::write(file, rest.concat()).expect("writable");
-    let tried = bench.tried("ada", "ada", Some("ada-password"), canary).await;
+    let tried = bench
+        .tried("ada", "ada", Some("ada-password"), canary)
+        .await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
     assert_eq!(tried.method, "GET /private/");
     // Where the control is turned away too, nobody can tell.
     std::fs::write(file, "# nobody\n").expect("writable");
-    let tried = bench.tried("ada", "ada", Some("ada-password"), canary).await;
+    let tried = bench
+        .tried("ada", "ada", Some("ada-password"), canary)
+        .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
     site.ctl("stop");
-    let tried = bench.tried("ada", "ada", Some("ada-password"), canary).await;
+    let tried = bench
+        .tried("ada", "ada", Some("ada-password"), canary)
+        .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
 }
 
@@ -255,11 +275,19 @@ fn sql(url: &str, login: &str) -> (String, String) {
 async fn e2_postgresql_refuses_the_login_and_holds_no_session() {
     let login = format!("probed{}", std::process::id());
     let url = part("CLAWBACK_TEST_POSTGRES");
-    let mut admin = PgConnection::connect(&url).await.expect("the server");
+    let admin_url = part("CLAWBACK_TEST_POSTGRES_ADMIN");
+    let mut admin = PgConnection::connect(&admin_url).await.expect("the server");
     let run = async |admin: &mut PgConnection, text: String| {
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(admin).await.expect("run");
+        sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(admin)
+            .await
+            .expect("run");
     };
-    run(&mut admin, format!("CREATE ROLE {login} LOGIN PASSWORD 'own-password'")).await;
+    run(
+        &mut admin,
+        format!("CREATE ROLE {login} LOGIN PASSWORD 'own-password'"),
+    )
+    .await;
     let reader = format!("CREATE ROLE {login}_v LOGIN PASSWORD 'v' IN ROLE pg_read_all_stats");
     run(&mut admin, reader).await;
     let (_, place) = url.rsplit_once('@').expect("an address with a user");
@@ -299,11 +327,22 @@ async fn e2_mariadb_refuses_the_login_and_holds_no_session() {
     let url = part("CLAWBACK_TEST_MARIADB_ADMIN");
     let mut admin = MySqlConnection::connect(&url).await.expect("the server");
     let run = async |admin: &mut MySqlConnection, text: String| {
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(admin).await.expect("run");
+        sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(admin)
+            .await
+            .expect("run");
     };
     let user = format!("{login}@'%'");
-    run(&mut admin, format!("CREATE USER {user} IDENTIFIED BY 'own-password'")).await;
-    run(&mut admin, format!("CREATE USER {login}_v@'%' IDENTIFIED BY 'v'")).await;
+    run(
+        &mut admin,
+        format!("CREATE USER {user} IDENTIFIED BY 'own-password'"),
+    )
+    .await;
+    run(
+        &mut admin,
+        format!("CREATE USER {login}_v@'%' IDENTIFIED BY 'v'"),
+    )
+    .await;
     run(&mut admin, format!("GRANT PROCESS ON *.* TO {login}_v@'%'")).await;
     let (_, place) = url.rsplit_once('@').expect("an address with a user");
     let (kind, probe) = sql(&format!("mariadb://{place}"), &login);
@@ -331,7 +370,10 @@ async fn e2_mariadb_refuses_the_login_and_holds_no_session() {
 }
 
 async fn token(client: &str) -> String {
-    let secret = part(&format!("CLAWBACK_TEST_CANAILLE_{}_SECRET", client.to_uppercase()));
+    let secret = part(&format!(
+        "CLAWBACK_TEST_CANAILLE_{}_SECRET",
+        client.to_uppercase()
+    ));
     let asked = reqwest::Client::new()
         .post(part("CLAWBACK_TEST_CANAILLE_TOKEN_URL"))
         .basic_auth(client, Some(secret))
@@ -355,7 +397,9 @@ async fn e2_an_oauth_server_calls_a_revoked_token_dead_and_a_kept_one_alive() {
     let secret = part("CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET");
     let bench = Bench::new(&ldap, &probe, "verifier", &secret);
     let (leavers, canary) = (token("verifier").await, token("verifier").await);
-    let tried = bench.tried("ada", "ada", Some(&leavers), Some(&canary)).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&leavers), Some(&canary))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
     let revoked = reqwest::Client::new()
         .post(format!("{base}/oauth/revoke"))
@@ -364,11 +408,15 @@ async fn e2_an_oauth_server_calls_a_revoked_token_dead_and_a_kept_one_alive() {
         .send();
     let revoked = revoked.await.expect("asked");
     assert!(revoked.status().is_success(), "{revoked:?}");
-    let tried = bench.tried("ada", "ada", Some(&leavers), Some(&canary)).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&leavers), Some(&canary))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
     // A control that the verifier may not see is called dead as well: nothing can be told then.
     let strange = token("writer").await;
-    let tried = bench.tried("ada", "ada", Some(&leavers), Some(&strange)).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&leavers), Some(&strange))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
 }
 
@@ -381,10 +429,16 @@ async fn e2_a_scim_server_shows_the_control_and_no_more_the_leaver() {
         let user = serde_json::json!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name
         });
-        let added = client.post(format!("{url}/Users")).bearer_auth(writer).json(&user);
+        let added = client
+            .post(format!("{url}/Users"))
+            .bearer_auth(writer)
+            .json(&user);
         let answer = added.send().await.expect("asked");
         let told: serde_json::Value = answer.json().await.expect("JSON");
-        told["id"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
+        told["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{told}"))
+            .to_owned()
     };
     let (canary, leaver) = (add("canary").await, add("leaver").await);
     let base = url.strip_suffix("/v2").expect("the server");
@@ -397,7 +451,9 @@ async fn e2_a_scim_server_shows_the_control_and_no_more_the_leaver() {
     let bench = Bench::new(&ldap, &probe, "v", server.value("VERIFIER_TOKEN"));
     let tried = bench.tried("leaver", &leaver, None, None).await;
     assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
-    let gone = client.delete(format!("{url}/Users/{leaver}")).bearer_auth(writer);
+    let gone = client
+        .delete(format!("{url}/Users/{leaver}"))
+        .bearer_auth(writer);
     assert!(gone.send().await.expect("asked").status().is_success());
     let tried = bench.tried("leaver", &leaver, None, None).await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");

@@ -130,7 +130,9 @@ async fn the_oracle_notices_a_session_that_outlives_the_proof() {
             ..Plan::default()
         };
         let (_, violations) = play(plan).await;
-        let told = violations.iter().any(|v| v.contains("while a session works"));
+        let told = violations
+            .iter()
+            .any(|v| v.contains("while a session works"));
         noticed += u64::from(told);
     }
     assert!(noticed > 0, "no hidden session was noticed");

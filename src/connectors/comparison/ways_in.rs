@@ -33,7 +33,9 @@ pub(super) fn correlation(was: &Rule, becomes: &Rule, found: &mut Found) {
 
 pub(super) fn probes(was: &[Probe], becomes: &[Probe], found: &mut Found) {
     let told = |probes: &&[Probe]| {
-        let lines = probes.iter().map(|one| format!("{}: {}", one.name, one.method()));
+        let lines = probes
+            .iter()
+            .map(|one| format!("{}: {}", one.name, one.method()));
         lines.collect::<Vec<_>>().join("; ")
     };
     let whose = (

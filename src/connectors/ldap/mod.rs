@@ -25,8 +25,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
-    RenderedRequest, SignIn, unsupported,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
+    Reading, RenderedRequest, SignIn, unsupported,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, AccountState, Operation};

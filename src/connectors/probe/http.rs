@@ -11,7 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::contract::{Call, RenderedRequest};
 use super::super::http::{basic, escape, header_value};
-use super::{Answer, Caller, Control, HttpDoor, OwnSignIn, Pattern, ShownAs, no_answer, not_let_in};
+use super::{
+    Answer, Caller, Control, HttpDoor, OwnSignIn, Pattern, ShownAs, no_answer, not_let_in,
+};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -83,7 +85,9 @@ impl HttpDoor {
             path: in_path(&self.path),
             line: self.line(),
             headers,
-            form: form.map(|(key, text)| (key.clone(), in_form(text))).collect(),
+            form: form
+                .map(|(key, text)| (key.clone(), in_form(text)))
+                .collect(),
         })
     }
 
@@ -208,9 +212,14 @@ pub(super) async fn send(
         request = request.header(name, value);
     }
     if !form.is_empty() {
-        let fields = form.iter().map(|(k, v)| format!("{}={}", escape(k), escape(v)));
+        let fields = form
+            .iter()
+            .map(|(k, v)| format!("{}={}", escape(k), escape(v)));
         request = request
-            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(
+                http::header::CONTENT_TYPE,
+                "application/x-www-form-urlencoded",
+            )
             .body(fields.collect::<Vec<_>>().join("&"));
     }
     let lost = |_| no_answer(&line);

@@ -105,7 +105,9 @@ async fn own_token_from(
     };
     let came = send(client, call, None, outgoing).await?;
     let told: Option<Value> = serde_json::from_str(&came.body).ok();
-    let token = told.as_ref().and_then(|told| told.get("access_token")?.as_str());
+    let token = told
+        .as_ref()
+        .and_then(|told| told.get("access_token")?.as_str());
     token
         .map(SecretString::from)
         .ok_or_else(|| not_let_in(&format!("the token endpoint answered {}", came.status)))

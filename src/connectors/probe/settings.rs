@@ -176,8 +176,7 @@ fn read_http(table: &Table<'_>, kind: &str, tries: &Tries) -> Option<HttpDoor> {
     }
     let control = read_control(table);
     let (path, refused, control) = (path?, refused?, control?);
-    let names =
-        |what: &str| path.contains(what) || form.values().any(|text| text.contains(what));
+    let names = |what: &str| path.contains(what) || form.values().any(|text| text.contains(what));
     let with_secret = shown_as.is_some() || names("{secret}");
     let by_name = names("{login}") || names("{id}");
     check_artefact(table, tries, with_secret, by_name);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::connectors::fixture::{CRM, Moved, credential};
-use crate::connectors::{Credential, Guarded, Manifest, unsupported};
+use crate::connectors::{Credential, Guarded, Manifest, RenderedRequest, unsupported};
 use crate::document::Document;
 use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole;
@@ -61,7 +61,9 @@ fn whole(text: &str) -> bool {
         return false;
     };
     let lines = head.to_ascii_lowercase();
-    let length = lines.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = lines
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
     body.len() >= length.and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
@@ -72,8 +74,11 @@ fn answer(status: u16, body: &str) -> String {
     )
 }
 
-#[derive(Debug)]
-struct Nothing;
+/// A connector that can nothing but sign in, and sends for it what the test says.
+#[derive(Debug, Default)]
+struct Nothing {
+    sends: Option<RenderedRequest>,
+}
 
 #[async_trait::async_trait]
 impl Connector for Nothing {
@@ -96,6 +101,18 @@ impl Connector for Nothing {
     }
     async fn try_credential(&self, _: &Call<'_>) -> Result<(), Failure> {
         Ok(())
+    }
+    async fn sign_in(&self, call: &Call<'_>, _: &SignIn) -> Result<Knock, Failure> {
+        let Some(rendered) = self.sends.clone() else {
+            return Err(unsupported("sign in"));
+        };
+        call.permit(rendered, ()).await?;
+        Ok(Knock {
+            entered: false,
+            code: "28P01".to_owned(),
+            words: "answered 28P01".to_owned(),
+            sessions: None,
+        })
     }
     async fn mint(
         &self,
@@ -131,7 +148,7 @@ fn manifest(probe: &str) -> Result<Manifest, Vec<String>> {
 fn guarded(probe: &str) -> Guarded {
     let clock: Arc<dyn Clock> = Moved::new();
     let manifest = manifest(probe).expect("no problems");
-    Guarded::new(manifest, Arc::new(Nothing), clock)
+    Guarded::new(manifest, Arc::new(Nothing::default()), clock)
 }
 
 fn verifier() -> Credential {
@@ -203,7 +220,10 @@ async fn e2_a_server_that_is_down_proves_nothing() {
     let control = guarded.control(&verifier(), probe, None).await;
     assert_eq!(control.expect_err("no answer").code, "CB-PROBE-3");
     let tried = knock(&guarded, None).await;
-    assert_eq!(tried.expect_err("no answer").class, FailureClass::Unreachable);
+    assert_eq!(
+        tried.expect_err("no answer").class,
+        FailureClass::Unreachable
+    );
 }
 
 #[tokio::test]
@@ -262,7 +282,10 @@ kept = {{ ada = "local:crm/probe/ada" }}
     assert!(!format!("{tried:?}").contains("hunter2"));
     // It went out as `ada:hunter2`, and not with the verifier's own name.
     let sent = server.seen();
-    assert!(sent[1].contains("authorization: Basic YWRhOmh1bnRlcjI="), "{sent:?}");
+    assert!(
+        sent[1].contains("authorization: Basic YWRhOmh1bnRlcjI="),
+        "{sent:?}"
+    );
 }
 
 const INTROSPECTION: &str = r#"
@@ -287,7 +310,10 @@ async fn e2_a_token_must_not_be_active_while_the_verifiers_own_is() {
     let guarded = guarded(&INTROSPECTION.replace("BASE", &server.base));
     let probe = &guarded.manifest().probes[0];
     let control = guarded.control(&verifier(), probe, None).await;
-    assert_eq!(control.expect("active"), "the verifier's own token is active");
+    assert_eq!(
+        control.expect("active"),
+        "the verifier's own token is active"
+    );
     for (token, finding) in [
         ("dead", ProbeFinding::Refused),
         ("alive", ProbeFinding::LetIn),
@@ -320,6 +346,43 @@ async fn e2_an_introspection_without_its_one_member_tells_nothing() {
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell);
 }
 
+#[tokio::test]
+async fn e2_a_probe_is_judged_like_any_request() {
+    let of = |operation, account: Option<&str>, writes: &[&str]| RenderedRequest {
+        operation: Some(operation),
+        account: account.map(Into::into),
+        writes: writes.iter().map(ToString::to_string).collect(),
+        line: "LOGIN".to_owned(),
+    };
+    let read = crate::domain::access::Operation::Read;
+    let disable = crate::domain::access::Operation::Disable;
+    let cases = [
+        (of(read, Some("42"), &[]), None),
+        (of(read, Some("43"), &[]), Some("CB-GUARD-5")),
+        (of(read, None, &[]), Some("CB-GUARD-5")),
+        (of(read, Some("42"), &["active"]), Some("CB-GUARD-4")),
+        (of(disable, Some("42"), &["active"]), Some("CB-GUARD-4")),
+    ];
+    for (rendered, expected) in cases {
+        let mut manifest = manifest("").expect("no problems");
+        manifest.probes = vec![Probe {
+            name: "login".to_owned(),
+            tries: Tries::Kept(BTreeMap::new()),
+            door: Door::SignIn(SignInDoor {
+                kind: "sql_login",
+                name: "{login}".to_owned(),
+                refused: vec!["28P01".to_owned()],
+            }),
+        }];
+        let clock: Arc<dyn Clock> = Moved::new();
+        let sends = Some(rendered.clone());
+        let guarded = Guarded::new(manifest, Arc::new(Nothing { sends }), clock);
+        let tried = knock(&guarded, Some("secret")).await;
+        let code = tried.err().map(|failure| failure.code);
+        assert_eq!(code.as_deref(), expected, "{rendered:?}");
+    }
+}
+
 #[test]
 fn e2_live_sessions_are_a_way_in_whatever_the_login_was_answered() {
     let door = SignInDoor {
@@ -334,17 +397,31 @@ fn e2_live_sessions_are_a_way_in_whatever_the_login_was_answered() {
         sessions,
     };
     let read = |knock, tried| door.read(knock, tried).finding;
-    assert_eq!(read(knock(false, "28P01", Some(0)), true), ProbeFinding::Refused);
-    assert_eq!(read(knock(false, "28P01", Some(1)), true), ProbeFinding::LetIn);
+    assert_eq!(
+        read(knock(false, "28P01", Some(0)), true),
+        ProbeFinding::Refused
+    );
+    assert_eq!(
+        read(knock(false, "28P01", Some(1)), true),
+        ProbeFinding::LetIn
+    );
     assert_eq!(read(knock(true, "0", Some(0)), true), ProbeFinding::LetIn);
-    assert_eq!(read(knock(false, "53300", Some(0)), true), ProbeFinding::CouldNotTell);
-    assert_eq!(read(knock(false, "", Some(0)), false), ProbeFinding::NothingToTry);
+    assert_eq!(
+        read(knock(false, "53300", Some(0)), true),
+        ProbeFinding::CouldNotTell
+    );
+    assert_eq!(
+        read(knock(false, "", Some(0)), false),
+        ProbeFinding::NothingToTry
+    );
     assert_eq!(read(knock(false, "", Some(2)), false), ProbeFinding::LetIn);
 }
 
 /// The problems of a probe table, or none.
 fn told(probe: &str) -> Vec<String> {
-    manifest(&format!("[[probe]]\nname = \"p\"\n{probe}")).err().unwrap_or_default()
+    manifest(&format!("[[probe]]\nname = \"p\"\n{probe}"))
+        .err()
+        .unwrap_or_default()
 }
 
 #[test]

@@ -75,7 +75,9 @@ impl Step<'_> {
     /// Asks for a fresh secret for the credential that `state` signs in with.
     fn wish_rotation(&mut self, state: &StateName) -> Result<(), Inconsistent> {
         let role = match self.state(state)?.action {
-            Action::FindAccounts | Action::Verify { .. } | Action::Probe => CredentialRole::Verifier,
+            Action::FindAccounts | Action::Verify { .. } | Action::Probe => {
+                CredentialRole::Verifier
+            }
             _ => CredentialRole::Writer,
         };
         let Some(connector) = self.run().connector.clone() else {

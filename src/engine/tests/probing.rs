@@ -35,7 +35,10 @@ fn e2_a_refusal_of_every_probe_lifts_the_removal_to_effectively_absent() {
     assert_eq!(run.verdict, Some(Verdict::EffectiveAbsent));
     assert_eq!(play.removal().probed.len(), 2);
     // And each try is in the journal with its method, its time and its finding.
-    let last = play.journal.iter().rfind(|line| line.state.as_str() == "probe");
+    let last = play
+        .journal
+        .iter()
+        .rfind(|line| line.state.as_str() == "probe");
     let detail = last.and_then(|line| line.detail.clone()).expect("told");
     assert_eq!(detail["probes"][0]["finding"], "refused");
     assert_eq!(detail["probes"][0]["method"], "POST /login");
@@ -56,7 +59,10 @@ fn e2_a_session_that_is_still_honoured_keeps_the_removal_open_until_it_is_refuse
     let run = play.run(RunKind::Removal);
     assert_eq!(run.verdict, Some(Verdict::Accepted));
     assert_eq!(run.stage.name(), "disable");
-    assert!(matches!(play.removal().last_finding, Some(Finding::Present(_))));
+    assert!(matches!(
+        play.removal().last_finding,
+        Some(Finding::Present(_))
+    ));
     // When the cache has forgotten it, the removal is proved.
     target.doors.clear();
     play.pass(8000, &mut target);
@@ -86,7 +92,10 @@ fn e2_a_probe_that_cannot_tell_is_tried_again_and_then_handed_over() {
     let mut play = begun(&[("token", false)]);
     play.until(RunKind::Removal, "with_person", &mut target);
     assert_eq!(tries(&play), 9);
-    let best = play.deeds.iter().filter_map(|deed| deed.settlement.run.verdict);
+    let best = play
+        .deeds
+        .iter()
+        .filter_map(|deed| deed.settlement.run.verdict);
     assert_eq!(best.max(), Some(Verdict::ObservedAbsent));
     assert!(play.task(RunKind::Removal).why.contains("could not tell"));
 }
@@ -121,7 +130,10 @@ fn e2_where_there_is_nothing_to_try_the_verdict_stays_what_the_look_proved() {
     play.until(RunKind::Removal, "settle", &mut target);
     let run = play.run(RunKind::Removal);
     assert_eq!(run.verdict, Some(Verdict::ObservedAbsent));
-    let last = play.journal.iter().rfind(|line| line.state.as_str() == "probe");
+    let last = play
+        .journal
+        .iter()
+        .rfind(|line| line.state.as_str() == "probe");
     assert_eq!(last.expect("told").outcome, OutcomeKey::NotNeeded);
 }
 

@@ -103,7 +103,10 @@ async fn e4_an_account_that_only_the_inventory_still_shows_is_resolved_by_a_read
     // Given an inventory with the leaver's account, which somebody has deleted meanwhile.
     let ward = Ward::new("", false).await;
     ward.survey_after(0).await.expect("due");
-    ward.target.shown().accounts.retain(|one| one.id.as_str() != "a-1");
+    ward.target
+        .shown()
+        .accounts
+        .retain(|one| one.id.as_str() != "a-1");
     ward.leaver_leaves().await;
     ward.work(600).await;
     // Then that it is gone is known by a read, and recorded.

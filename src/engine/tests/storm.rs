@@ -168,7 +168,10 @@ impl World for Storm {
                 let unclear = self.dice.percent(10);
                 Outcome::Accounts(Search {
                     accounts: found.map(|id| self.account(id)).collect(),
-                    unclear: unclear.then(|| "an account".to_owned()).into_iter().collect(),
+                    unclear: unclear
+                        .then(|| "an account".to_owned())
+                        .into_iter()
+                        .collect(),
                     gone: Vec::new(),
                 })
             }

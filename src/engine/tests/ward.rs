@@ -16,10 +16,10 @@ use crate::connectors::{
 };
 use crate::document::Document;
 use crate::domain::access::{Account, Operation};
+use crate::domain::event::RecordedEvent;
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::event::RecordedEvent;
 use crate::domain::run::Run;
 use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::subject::Identifier;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::domain::id::ConnectorName;
 use crate::domain::time::Timestamp;
-use crate::store::departed::{DepartedAccount, Departures, Row, last_of_each};
 use crate::store::Stored;
+use crate::store::departed::{DepartedAccount, Departures, Row, last_of_each};
 use crate::store::shape::micros;
 
 use super::PostgresStore;
