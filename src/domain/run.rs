@@ -3,6 +3,9 @@
 //! Owns what is durable about a run. Everything that the next step needs travels with the claim, so
 //! that the step path reads nothing. Leases and fencing tokens belong to the store's row, not here:
 //! the domain decides as if it were alone.
+//!
+//! What changes at a step is declared before what stays: rows are written in this order, and a
+//! database logs of a row's new version only what lies between the common beginning and end.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +29,20 @@ use super::workflow::{End, RunKind};
 /// One durable state machine instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
+    /// Where it stands.
+    pub stage: Stage,
+    /// Settlements so far; the journal's sequence.
+    pub step: u64,
+    /// How far the removal is known; `None` for other kinds.
+    pub verdict: Option<Verdict>,
+    /// Further attempts made, by state, since the last time a person or a timer took it up.
+    pub attempts: BTreeMap<StateName, u32>,
+    /// The event was called off: no further write.
+    pub halted: bool,
+    /// The fallback task that is open for it, if any.
+    pub task: Option<TaskId>,
+    /// What its kind needs.
+    pub body: RunBody,
     /// Its id.
     pub id: RunId,
     /// The case it belongs to; a rotation belongs to none.
@@ -40,20 +57,6 @@ pub struct Run {
     pub connector: Option<ConnectorName>,
     /// Lower is sooner. See [`priority`].
     pub priority: i16,
-    /// Where it stands.
-    pub stage: Stage,
-    /// How far the removal is known; `None` for other kinds.
-    pub verdict: Option<Verdict>,
-    /// Settlements so far; the journal's sequence.
-    pub step: u64,
-    /// The event was called off: no further write.
-    pub halted: bool,
-    /// Further attempts made, by state, since the last time a person or a timer took it up.
-    pub attempts: BTreeMap<StateName, u32>,
-    /// The fallback task that is open for it, if any.
-    pub task: Option<TaskId>,
-    /// What its kind needs.
-    pub body: RunBody,
 }
 
 /// Where a run stands.
@@ -161,16 +164,6 @@ pub struct CaseBody {
 /// One discovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiscoveryBody {
-    /// Whom to look for.
-    pub subject: Subject,
-    /// When the subject's access was to end.
-    pub owed_since: Timestamp,
-    /// What the last complete listing found of the subject, and when; for the person who takes over.
-    #[serde(default)]
-    pub found: Vec<Account>,
-    /// When `found` was listed.
-    #[serde(default)]
-    pub found_at: Option<Timestamp>,
     /// How often removals were begun. From the second search on, only what still gives access counts.
     #[serde(default)]
     pub rounds: u32,
@@ -183,23 +176,21 @@ pub struct DiscoveryBody {
     /// A person says it is done; to be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// What the last complete listing found of the subject, and when; for the person who takes over.
+    #[serde(default)]
+    pub found: Vec<Account>,
+    /// When `found` was listed.
+    #[serde(default)]
+    pub found_at: Option<Timestamp>,
+    /// Whom to look for.
+    pub subject: Subject,
+    /// When the subject's access was to end.
+    pub owed_since: Timestamp,
 }
 
 /// One removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovalBody {
-    /// Who leaves, for people to read.
-    pub subject_name: String,
-    /// When the subject's access was to end.
-    pub owed_since: Timestamp,
-    /// The account with everything it had when it was last read before the first write.
-    pub account: Account,
-    /// When that was.
-    pub account_as_of: Timestamp,
-    /// What must no longer be seen.
-    pub expect: Expectation,
-    /// The entitlements to take away, with where each stands.
-    pub items: Vec<Item>,
     /// When the last write was sent; only later reads count.
     pub last_write: Option<Timestamp>,
     /// The latest try of each probe.
@@ -220,6 +211,18 @@ pub struct RemovalBody {
     /// A person says it is done; to be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// The entitlements to take away, with where each stands.
+    pub items: Vec<Item>,
+    /// Who leaves, for people to read.
+    pub subject_name: String,
+    /// When the subject's access was to end.
+    pub owed_since: Timestamp,
+    /// The account with everything it had when it was last read before the first write.
+    pub account: Account,
+    /// When that was.
+    pub account_as_of: Timestamp,
+    /// What must no longer be seen.
+    pub expect: Expectation,
 }
 
 /// Access that was there again after its absence was proved.
@@ -254,10 +257,10 @@ impl std::fmt::Display for Returned {
 /// One entitlement of a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// What it is.
-    pub entitlement: Entitlement,
     /// Where its removal stands.
     pub status: ItemStatus,
+    /// What it is.
+    pub entitlement: Entitlement,
 }
 
 /// Where the removal of one entitlement stands.
