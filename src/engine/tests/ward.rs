@@ -320,7 +320,8 @@ impl Ward {
             room: BTreeMap::new(),
         };
         let look = |event: &RecordedEvent, _: &[ExistingCase]| {
-            shown.lock().expect("not poisoned")(event);
+            let mut show = shown.lock().expect("not poisoned");
+            (*show)(event);
             Admission {
                 event: event.event.key(),
                 decision: AdmissionDecision::Ignore,
