@@ -7,6 +7,7 @@
 pub mod access;
 pub mod admit;
 pub mod approval;
+pub mod audit;
 pub mod command;
 pub mod correlation;
 pub mod estate;

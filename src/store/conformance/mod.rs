@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod approvals;
+pub mod audit;
 pub mod departed;
 pub mod given;
 pub mod health;
@@ -15,6 +16,7 @@ pub mod outbox;
 pub mod promises;
 pub mod reads;
 pub mod settling;
+pub mod tampering;
 pub mod wishes;
 
 use std::any::Any;
@@ -114,6 +116,12 @@ macro_rules! suite {
             departed: [
                 e3_accounts_whose_removal_ended_are_known_by_the_last_of_them,
             ]
+            audit: [
+                e6_every_transaction_leaves_a_link,
+                e6_a_link_covers_only_what_was_taken,
+                e6_checkpoints_close_windows_one_after_the_other,
+                e6_many_workers_each_have_strands_of_their_own,
+            ]
             health: [
                 c5_a_listing_refreshes_and_only_a_whole_one_takes_away,
                 c5_a_large_listing_is_kept_whole,
@@ -133,6 +141,7 @@ macro_rules! suite {
             async fn $check() {
                 let home = $open(stringify!($check)).await;
                 conformance::$file::$check(&home).await;
+                conformance::audit::clean(&home).await;
                 // The store lets go before what it lies in does.
                 drop(home.store);
                 drop(home.keeps);
