@@ -385,7 +385,7 @@ async fn token(client: &str) -> String {
 }
 
 #[tokio::test]
-async fn e2_an_oauth_server_calls_a_revoked_token_dead_and_a_kept_one_alive() {
+async fn e2_an_oauth_server_that_shows_the_verifier_no_token_cannot_tell() {
     let tokens = part("CLAWBACK_TEST_CANAILLE_TOKEN_URL");
     let base = tokens.strip_suffix("/oauth/token").expect("the server");
     let probe = format!(
@@ -396,28 +396,14 @@ async fn e2_an_oauth_server_calls_a_revoked_token_dead_and_a_kept_one_alive() {
     let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
     let secret = part("CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET");
     let bench = Bench::new(&ldap, &probe, "verifier", &secret);
+    // This server shows a token only to clients of its audience, and calls every other one dead:
+    // the leaver's token, which is alive, would pass for revoked but for the control.
     let (leavers, canary) = (token("verifier").await, token("verifier").await);
     let tried = bench
         .tried("ada", "ada", Some(&leavers), Some(&canary))
         .await;
-    assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
-    let revoked = reqwest::Client::new()
-        .post(format!("{base}/oauth/revoke"))
-        .basic_auth("verifier", Some(&secret))
-        .form(&[("token", &leavers)])
-        .send();
-    let revoked = revoked.await.expect("asked");
-    assert!(revoked.status().is_success(), "{revoked:?}");
-    let tried = bench
-        .tried("ada", "ada", Some(&leavers), Some(&canary))
-        .await;
-    assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
-    // A control that the verifier may not see is called dead as well: nothing can be told then.
-    let strange = token("writer").await;
-    let tried = bench
-        .tried("ada", "ada", Some(&leavers), Some(&strange))
-        .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
+    assert!(tried.words.contains("active is false"), "{tried:?}");
 }
 
 #[tokio::test]
