@@ -164,12 +164,13 @@ async fn accounts(
     if let Some(gap) = listing.completeness.gap() {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
-    let matched = correlate_at(
+    let found = correlate_at(
         &manifest.name,
         &manifest.correlation,
         &event.subject,
         &listing.accounts,
-    )?;
+    );
+    let matched = found.decided()?;
     let mut accounts = Vec::new();
     for account in matched {
         let reading = connector.read(&credential, &account.id).await?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Settings;
-use crate::connectors::Registry;
+use crate::connectors::{Guarded, Registry};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::{Clock, Timestamp};
@@ -127,6 +127,30 @@ pub async fn put(
     let secrets = Secrets::new(open(settings, clock)?);
     let put = secrets.put(connector.manifest(), of.1, new, clock.now());
     Ok(Some(put.await?))
+}
+
+/// A secret that a probe of the connector refers to; returns its version.
+///
+/// # Errors
+/// When no probe refers to it, or the vault cannot be written.
+pub async fn keep(
+    settings: &Settings,
+    connector: &Guarded,
+    reference: &str,
+    new: NewSecret,
+    clock: &Arc<dyn Clock>,
+) -> Result<u64, Failure> {
+    let mut probes = connector.manifest().probes.iter();
+    if !probes.any(|probe| probe.refers_to(reference)) {
+        return Err(Failure::new(
+            FailureClass::Unsupported,
+            "CB-PROBE-6",
+            format!("no probe of {} refers to {reference}", connector.name()),
+        ));
+    }
+    let secrets = Secrets::new(open(settings, clock)?);
+    let kept = secrets.keep(connector.name(), reference, new, clock.now());
+    kept.await
 }
 
 /// A new value as the vault takes it.

@@ -60,6 +60,9 @@ pub struct Set {
     /// Which of the connector's secrets.
     #[arg(long, value_enum, default_value_t = Role::Writer)]
     role: Role,
+    /// Instead: a secret of an account or control that a probe of the manifest refers to.
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["role", "username", "remote_ref"])]
+    probe: Option<String>,
     /// Sign-in name that goes with it.
     #[arg(long)]
     username: Option<String>,
@@ -183,17 +186,21 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
         let connector = ConnectorName(set.of.clone());
-        if registry.get(&connector).is_none() {
+        let Some(guarded) = registry.get(&connector) else {
             return Err(Stop::NotFound {
                 what: "connector",
                 name: set.of,
             }
             .into());
-        }
+        };
         let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
-        let of = (&connector, set.role.into());
-        let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
-        version.unwrap_or_default()
+        if let Some(reference) = &set.probe {
+            vault::keep(&settings, &guarded, reference, new, &context.clock).await?
+        } else {
+            let of = (&connector, set.role.into());
+            let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
+            version.unwrap_or_default()
+        }
     };
     context.output.data(&json!({ "version": version }), || {
         format!("kept as version {version}")

@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::manifest::{Expect, Limits, Manifest};
 use super::written::Written;
 use crate::domain::access::Operation;
-use crate::domain::correlation::Rule;
 use crate::domain::estate::Instructions;
 use crate::domain::verdict::Expectation;
 
@@ -249,6 +248,8 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         correlation,
         credentials,
         overlap_seconds,
+        probes,
+        fed_by,
         limits,
         expect,
         fallback,
@@ -298,7 +299,11 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
     let (one, other) = (one.map(String::as_str), other.map(String::as_str));
     found.members("writes", one, other, permitted, forbidden);
     compare_without(&was.without, without, found);
-    compare_correlation(&was.correlation, correlation, found);
+    ways_in::correlation(&was.correlation, correlation, found);
+    ways_in::probes(&was.probes, probes, found);
+    let fed_by = (&was.fed_by, fed_by);
+    let told = |by: &Option<String>| by.clone().unwrap_or_default();
+    found.value("fed_by", fed_by, told, words);
     credentials::compare(&was.credentials, credentials, found);
     let overlap = (
         "an old secret goes sooner",
@@ -345,22 +350,6 @@ fn compare_without(
             found.value(&what, (before, reason), Clone::clone, words);
         }
     }
-}
-
-fn compare_correlation(was: &Rule, becomes: &Rule, found: &mut Found) {
-    let told = |rule: &Rule| {
-        let Rule { pairs } = rule;
-        let pairs = pairs.iter().map(|pair| {
-            let decides = if pair.decides { "decides" } else { "points" };
-            format!("{} = {} {decides}", pair.identifier, pair.attribute)
-        });
-        pairs.collect::<Vec<_>>().join("; ")
-    };
-    let whose = (
-        Effect::Widening,
-        "other accounts could be taken for a subject's",
-    );
-    found.value("correlation", (was, becomes), told, whose);
 }
 
 fn compare_limits(was: &Limits, becomes: &Limits, found: &mut Found) {
@@ -453,6 +442,8 @@ fn compare_fallback(was: &Instructions, becomes: &Instructions, found: &mut Foun
     let hours = (was.deadline_hours, *deadline_hours);
     found.bound("fallback.deadline_hours", hours, Less::Smaller, sooner);
 }
+
+mod ways_in;
 
 #[cfg(test)]
 mod tests;

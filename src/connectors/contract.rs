@@ -40,6 +40,13 @@ pub trait Connector: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// One try to sign in as somebody, over a connection of its own that is closed again, and the
+    /// live sessions of the account where the target tells. The call's credential is the verifier's.
+    /// `unreachable` and the like only where no answer came: a refusal is an answer.
+    async fn sign_in(&self, _call: &Call<'_>, _order: &SignIn) -> Result<Knock, Failure> {
+        Err(unsupported("try to sign in as somebody"))
+    }
+
     /// Makes a new secret for one of the connector's own credentials, with the rotator's credential.
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure>;
 
@@ -224,6 +231,30 @@ pub struct Powers {
     pub excess: Vec<String>,
     /// How that was found, for an auditor.
     pub method: String,
+}
+
+/// One try to sign in.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// The account that is tried; `None` for the control.
+    pub account: Option<AccountId>,
+    /// The name to sign in with, in the protocol's own form.
+    pub name: String,
+    /// With what; `None` only looks for live sessions.
+    pub secret: Option<SecretString>,
+}
+
+/// What a try to sign in came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knock {
+    /// True when it was let in.
+    pub entered: bool,
+    /// The protocol's own code of the answer (`49`, `28P01`); empty when nothing was tried.
+    pub code: String,
+    /// The answer in words; holds no secret.
+    pub words: String,
+    /// Live sessions of that name, where the target tells.
+    pub sessions: Option<u64>,
 }
 
 /// An order for a new secret.

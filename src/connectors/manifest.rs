@@ -19,6 +19,8 @@ use crate::domain::id::ConnectorName;
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
+use super::probe::Probe;
+
 mod bounds;
 mod drill;
 mod identities;
@@ -60,6 +62,10 @@ pub struct Manifest {
     pub credentials: BTreeMap<CredentialRole, CredentialDeclaration>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
+    /// The leaver's ways in that must be refused before a removal is verified.
+    pub probes: Vec<Probe>,
+    /// Who creates accounts here: a connector's name, or words. The likely source of a return.
+    pub fed_by: Option<String>,
     /// How hard the target may be pressed.
     pub limits: Limits,
     /// What a healthy answer looks like.
@@ -113,6 +119,8 @@ impl Manifest {
             expect: self.after_removal,
             max_data_age_seconds: self.expect.max_data_age_seconds,
             privileged: self.privileged,
+            probes: self.probes.iter().map(Probe::facts).collect(),
+            fed_by: self.fed_by.clone(),
             rotation: self
                 .credentials
                 .iter()
@@ -191,6 +199,8 @@ impl Manifest {
             })
             .unwrap_or(600);
         let after_removal = read_after_removal(root);
+        let spoken = kind.as_ref().map_or("", |kind| kind.value.as_str());
+        let probes = super::probe::read(root, spoken);
         let fallback = read_fallback(root);
         let name = name.unwrap_or_else(|| "unnamed".into());
         let drill = drill::read(root, &name, &correlation);
@@ -212,6 +222,8 @@ impl Manifest {
             nhi,
             upstream,
             overlap_seconds,
+            probes,
+            fed_by: text_if_there(root, "fed_by"),
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),
             fallback: fallback.unwrap_or_else(|| Instructions {
@@ -239,6 +251,15 @@ fn text(table: &Table<'_>, key: &str) -> Option<Item<String>> {
         return None;
     }
     Some(item)
+}
+
+/// The same for one that may be left out.
+fn text_if_there(table: &Table<'_>, key: &str) -> Option<String> {
+    table
+        .has(key)
+        .then(|| text(table, key))
+        .flatten()
+        .map(|item| item.value)
 }
 
 fn number(table: &Table<'_>, key: &str, allowed: std::ops::RangeInclusive<i64>) -> Option<u64> {
@@ -381,6 +402,8 @@ fn read_correlation(root: &Table<'_>) -> Rule {
                 "say true if equality decides, false if it only points to an account",
             );
         }
+        let also = read_forms(&table);
+        let contradicts = table.boolean("contradicts");
         table.finish();
         if let (Some(identifier), Some(attribute), Some(decides)) = (identifier, attribute, decides)
         {
@@ -395,6 +418,8 @@ fn read_correlation(root: &Table<'_>) -> Rule {
                 identifier: identifier.value,
                 attribute: attribute.value,
                 decides: decides.value,
+                also,
+                contradicts: contradicts.is_none_or(|item| item.value),
             });
         }
     }
@@ -406,6 +431,22 @@ fn read_correlation(root: &Table<'_>) -> Rule {
         );
     }
     Rule { pairs }
+}
+
+/// The further forms of a name, by which second, admin and test accounts are found.
+fn read_forms(table: &Table<'_>) -> Vec<String> {
+    let forms = table.strings("also");
+    for form in &forms {
+        let rest = form.value.replacen("{}", "", 1);
+        if rest == form.value || rest.is_empty() || rest.contains(['{', '}']) {
+            table.report(
+                form.line,
+                format!("`also` has the form `{}`", form.value),
+                "write the name with `{}` once for the identifier, such as \"adm-{}\"",
+            );
+        }
+    }
+    forms.into_iter().map(|form| form.value).collect()
 }
 
 fn read_after_removal(root: &Table<'_>) -> Option<Expectation> {

@@ -135,7 +135,13 @@ impl Engine {
         };
         let (expected, _) = advance(&lease.standing, &survey, &bounds);
         connector.vitals().set_distrust(expected.trouble.clone());
+        let mut came_back = 0;
         if let Ok(listing) = listing {
+            // What a listing shows is there, however little it proves about what it does not show.
+            // While it was away, the recheck below sees the same removals one by one.
+            if expected.recheck.is_none() {
+                came_back = self.see_returned(&connector, &listing.accounts, at).await?;
+            }
             let listed = Listed {
                 connector: lease.connector.clone(),
                 at,
@@ -147,12 +153,13 @@ impl Engine {
         }
         self.force_silent(&connector, &lease.standing, &expected)
             .await?;
-        let seen = match &expected.recheck {
+        let mut seen = match &expected.recheck {
             Some(recheck) if !expected.state.is_away() => {
                 self.see_again(&connector, recheck).await?
             }
             Some(_) | None => SeenAgain::default(),
         };
+        seen.came_back += came_back;
         self.tell_calls_of(&connector).await?;
         let surveyed = Surveyed {
             engine: self,

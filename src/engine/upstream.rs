@@ -56,7 +56,8 @@ impl Engine {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
         let rule = &manifest.correlation;
-        let accounts = correlate_at(connector.name(), rule, subject, &listing.accounts)?;
+        let accounts =
+            correlate_at(connector.name(), rule, subject, &listing.accounts).decided()?;
         let since = self.clock.now();
         let mut looks = Vec::with_capacity(accounts.len());
         for account in accounts {

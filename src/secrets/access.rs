@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::rotate::Rotation;
@@ -81,6 +82,41 @@ impl Secrets {
         self.in_slot(&owner, declared, Slot::Current)
             .await?
             .ok_or_else(|| VaultError::missing(&owner.reference, Slot::Current).into())
+    }
+
+    /// A secret that is kept for a probe: of an account that is tried, or of a control. `None` when
+    /// the vault has no such secret.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub async fn kept(
+        &self,
+        connector: &ConnectorName,
+        reference: &str,
+    ) -> Result<Option<SecretString>, Failure> {
+        let revealed = self
+            .vault
+            .reveal(&kept(connector, reference), Slot::Current)
+            .await?;
+        Ok(revealed.map(|revealed| revealed.value))
+    }
+
+    /// Puts a secret in for a probe; returns its version.
+    ///
+    /// # Errors
+    /// When the vault cannot be written.
+    pub async fn keep(
+        &self,
+        connector: &ConnectorName,
+        reference: &str,
+        new: NewSecret,
+        now: Timestamp,
+    ) -> Result<u64, Failure> {
+        let owner = kept(connector, reference);
+        Ok(self
+            .vault
+            .change(&owner, Change::Put { new, at: now })
+            .await?)
     }
 
     /// Carries out one step of a rotation. May be repeated after a crash or a lost answer at any
@@ -212,6 +248,15 @@ fn owner(manifest: &Manifest, role: CredentialRole, declared: &CredentialDeclara
         reference: declared.secret.clone(),
         connector: manifest.name.clone(),
         role,
+    }
+}
+
+/// Only ever used to look, so kept as the verifier's.
+fn kept(connector: &ConnectorName, reference: &str) -> Owner {
+    Owner {
+        reference: reference.to_owned(),
+        connector: connector.clone(),
+        role: CredentialRole::Verifier,
     }
 }
 

@@ -20,6 +20,7 @@ mod ldap;
 mod main_job;
 mod mariadb_roles;
 mod parts;
+mod probes;
 mod process;
 mod rest;
 mod roles;

@@ -341,6 +341,7 @@ index entryUUID,uid,member eq
 limits dn.exact="cn=limited,ou=services,{base}" size.soft=3 size.hard=3 size.prtotal=hard
 overlay ppolicy
 ppolicy_default "cn=default,ou=policies,{base}"
+ppolicy_use_lockout
 access to attrs=userPassword
   by dn.exact="cn=rotator,ou=services,{base}" write
   by anonymous auth

@@ -9,6 +9,7 @@ mod classify;
 mod client;
 mod entry;
 mod groups;
+mod knock;
 mod passwords;
 mod session;
 mod settings;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
-    RenderedRequest,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
+    Reading, RenderedRequest, SignIn,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, AccountState, Operation};
@@ -161,6 +162,10 @@ impl Connector for LdapConnector {
         let permit = call.permit(rendered, page).await?;
         let mut link = self.client.connect(call.credential).await?;
         link.search(permit).await.map(drop)
+    }
+
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        knock::sign_in(&self.client, call, order).await
     }
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {

@@ -6,6 +6,7 @@
 
 mod classify;
 mod client;
+mod knock;
 mod link;
 mod password;
 mod place;
@@ -25,8 +26,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Powers,
-    Reading,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
+    Powers, Reading, SignIn,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, Operation};
@@ -177,6 +178,10 @@ impl Connector for SqlConnector {
     async fn powers(&self, call: &Call<'_>) -> Result<Option<Powers>, Failure> {
         let need = self.settings.need(call.credential.role);
         powers::judge(&self.client, call, &need).await
+    }
+
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        knock::sign_in(&self.client, call, order).await
     }
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {

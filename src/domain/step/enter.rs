@@ -75,7 +75,9 @@ impl Step<'_> {
     /// Asks for a fresh secret for the credential that `state` signs in with.
     fn wish_rotation(&mut self, state: &StateName) -> Result<(), Inconsistent> {
         let role = match self.state(state)?.action {
-            Action::FindAccounts | Action::Verify { .. } => CredentialRole::Verifier,
+            Action::FindAccounts | Action::Verify { .. } | Action::Probe => {
+                CredentialRole::Verifier
+            }
             _ => CredentialRole::Writer,
         };
         let Some(connector) = self.run().connector.clone() else {
@@ -100,7 +102,7 @@ impl Step<'_> {
                 Some(due) => self.rest(name, due),
                 None => self.outcome(name, OutcomeKey::Done, None),
             },
-            Action::Wait { seconds } => self.rest(name, after(now, *seconds)),
+            Action::Wait { seconds } => self.rest(name, after(now, self.wait(*seconds))),
             Action::Overlap => {
                 let seconds = self.facts().map_or(0, |facts| facts.overlap_seconds);
                 self.rest(name, after(now, seconds))
@@ -115,6 +117,7 @@ impl Step<'_> {
             Action::Act(operation) => self.arrive_at_act(name, *operation),
             Action::Each { operation, .. } => self.arrive_at_each(name, *operation),
             Action::CutUpstream => self.arrive_at_upstream(name),
+            Action::Probe => self.arrive_at_probe(name),
             Action::FindAccounts | Action::Inspect | Action::Verify { .. } | Action::Rotate(_) => {
                 self.rest(name, now)
             }
@@ -123,6 +126,18 @@ impl Step<'_> {
                 self.end(*end);
                 Ok(())
             }
+        }
+    }
+
+    /// A search that left something for a person to decide does not keep that person waiting.
+    fn wait(&self, seconds: u64) -> u64 {
+        match &self.run().body {
+            RunBody::Discovery(body) if !body.unclear.is_empty() => 0,
+            RunBody::Discovery(_)
+            | RunBody::Case(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => seconds,
         }
     }
 
@@ -175,7 +190,16 @@ impl Step<'_> {
         }
     }
 
-    fn skip(&mut self, name: &StateName, why: &str) -> Result<(), Inconsistent> {
+    fn arrive_at_probe(&mut self, name: &StateName) -> Result<(), Inconsistent> {
+        let declared = self.facts().is_some_and(|facts| !facts.probes.is_empty());
+        if declared {
+            self.rest(name, self.given.now)
+        } else {
+            self.skip(name, "the manifest declares no probe")
+        }
+    }
+
+    pub(super) fn skip(&mut self, name: &StateName, why: &str) -> Result<(), Inconsistent> {
         self.note(name, None, OutcomeKey::NotNeeded, None, Some(why.into()));
         self.outcome(name, OutcomeKey::NotNeeded, None)
     }

@@ -6,6 +6,7 @@
 
 mod decide;
 mod enter;
+mod evidence;
 mod fallback;
 mod settle;
 mod spawn;

@@ -56,6 +56,9 @@ impl Step<'_> {
             };
             return self.outcome(name, key, None);
         }
+        if let RunBody::Discovery(body) = &mut self.run_mut().body {
+            body.rounds += 1;
+        }
         self.out.children.extend(children);
         self.run_mut().stage = Stage::Gathering {
             state: name.clone(),
@@ -95,6 +98,8 @@ impl Step<'_> {
             upstream: None,
             found: Vec::new(),
             found_at: None,
+            rounds: 0,
+            unclear: Vec::new(),
             last_failure: None,
             claim: None,
             drill: case.drill,
@@ -117,9 +122,9 @@ impl Step<'_> {
         discovery: &DiscoveryBody,
     ) -> Result<Run, Inconsistent> {
         let subject = &discovery.subject;
-        let name = subject.display_name.as_ref().unwrap_or(&subject.id);
+        let who = subject.display_name.as_ref().unwrap_or(&subject.id);
         let body = RunBody::Removal(Box::new(RemovalBody {
-            subject_name: name.clone(),
+            subject_name: who.clone(),
             owed_since: discovery.owed_since,
             account: account.clone(),
             account_as_of: self.given.now,
@@ -130,15 +135,23 @@ impl Step<'_> {
             items: Vec::new(),
             last_write: None,
             upstream: discovery.upstream.clone(),
+            probed: Vec::new(),
+            absent_at: None,
+            returned: Vec::new(),
             last_finding: None,
             last_failure: None,
             claim: None,
             drill: discovery.drill,
         }));
         let ahead = i16::from(account.privileged);
+        // A removal that has ended stays ended: access that is there again gets one of its own.
+        let name = match discovery.rounds {
+            0 => account.id.to_string(),
+            round => format!("{}#{round}", account.id),
+        };
         self.child(
             RunKind::Removal,
-            account.id.as_str(),
+            &name,
             self.run().connector.clone(),
             self.run().priority - ahead,
             body,

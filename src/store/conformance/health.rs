@@ -179,6 +179,8 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         expect: verdict::Expectation::AccountGone,
         max_data_age_seconds: 60,
         privileged: false,
+        probes: Vec::new(),
+        fed_by: None,
         rotation: BTreeMap::new(),
         keepers: BTreeSet::new(),
         known_by: BTreeMap::new(),

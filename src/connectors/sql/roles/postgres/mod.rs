@@ -14,14 +14,15 @@ use async_trait::async_trait;
 
 use super::super::classify;
 use super::super::client::{Client, Written};
+use super::super::knock;
 use super::super::password;
 use super::super::powers;
 use super::super::render::{self, Batch, Row, read_request};
 use super::settings::Roles;
 use super::task::{Task, may_be_gone};
 use crate::connectors::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, MintOrder, Minted, Powers, Reading,
-    RenderedRequest, unsupported,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, MintOrder, Minted, Powers,
+    Reading, RenderedRequest, SignIn, unsupported,
 };
 use crate::domain::access::{Account, Operation};
 use crate::domain::id::AccountId;
@@ -313,6 +314,10 @@ impl Connector for PostgresRoles {
     async fn powers(&self, call: &Call<'_>) -> Result<Option<Powers>, Failure> {
         let need = powers::need_for_roles(call.credential.role);
         powers::judge(&self.client, call, &need).await
+    }
+
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        knock::sign_in(&self.client, call, order).await
     }
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
