@@ -76,8 +76,13 @@ impl Trigger {
     /// does it, and the machine sees the old one refused.
     pub fn wants_a_person(&self) -> bool {
         match self {
-            Self::Silent | Self::Expiry { .. } | Self::Leaver { .. } => true,
-            Self::Age { .. } | Self::AuthFailure | Self::Demand { .. } | Self::Compromised => false,
+            Self::Expiry { .. } | Self::Leaver { .. } => true,
+            // What falls silent and cannot be rotated goes to a person by an event of its own.
+            Self::Age { .. }
+            | Self::AuthFailure
+            | Self::Demand { .. }
+            | Self::Compromised
+            | Self::Silent => false,
         }
     }
 }

@@ -16,6 +16,9 @@ use super::super::verdict::CredentialRole;
 use super::super::workflow::{Action, Next, OutcomeKey};
 use super::{Inconsistent, Step, claim, rotation_run, set_failure, unsupported};
 
+/// The longest wait of a drill, in seconds.
+const LONGEST_DRILLED: u64 = 3600;
+
 impl Step<'_> {
     /// The run's state `state` came to `key`: go where the definition says.
     pub(super) fn outcome(
@@ -129,8 +132,13 @@ impl Step<'_> {
         }
     }
 
-    /// A search that left something for a person to decide does not keep that person waiting.
+    /// A search that left something for a person to decide does not keep that person waiting, and a
+    /// drill sees after an hour what a departure sees after a day: its canary comes back by nobody.
     fn wait(&self, seconds: u64) -> u64 {
+        let seconds = match self.run().drill() {
+            Some(_) => seconds.min(LONGEST_DRILLED),
+            None => seconds,
+        };
         match &self.run().body {
             RunBody::Discovery(body) if !body.unclear.is_empty() => 0,
             RunBody::Discovery(_)

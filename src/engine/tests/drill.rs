@@ -178,7 +178,7 @@ async fn c8_a_drills_fault_never_reaches_another_run() {
         }
         ward.leaver_leaves().await;
         // Nobody leads the drill on, so its fault stays where it is.
-        for _ in 0..120 {
+        for _ in 0..26 * 60 {
             a_minute(&ward, false).await;
         }
         let drilled = story_of(&ward, |run| run.drill() == Some(Pass::Failing)).await;

@@ -1,4 +1,6 @@
 //! Accounts whose removal has ended, each once and by its last removal.
+//!
+//! Owns what both stores must answer about such accounts; who uses the answer is the engine's affair.
 
 use super::Home;
 use super::given::{a_removal, an_account, at, fenced, keep, proved};
