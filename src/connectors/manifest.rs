@@ -172,17 +172,7 @@ impl Manifest {
                 "name a second person, who answers when the owner leaves",
             );
         }
-        let review_by = root.required_string("review_by").and_then(|item| {
-            let date = item.value.parse::<Date>().ok();
-            if date.is_none() {
-                root.report(
-                    item.line,
-                    format!("`review_by` is `{}`", item.value),
-                    "write a date such as 2027-03-31",
-                );
-            }
-            date
-        });
+        let review_by = read_review_by(root);
         let operations = read_operations(root);
         let writes = read_writes(root, &operations);
         let without = read_without(root, &operations);
@@ -241,6 +231,19 @@ fn digest(text: &str) -> String {
     let bytes = Sha256::digest(text);
     let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
     hex.collect()
+}
+
+fn read_review_by(root: &Table<'_>) -> Option<Date> {
+    let item = root.required_string("review_by")?;
+    let date = item.value.parse().ok();
+    if date.is_none() {
+        root.report(
+            item.line,
+            format!("`review_by` is `{}`", item.value),
+            "write a date such as 2027-03-31",
+        );
+    }
+    date
 }
 
 /// A string that must be there and hold something.
