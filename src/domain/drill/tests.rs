@@ -1,4 +1,7 @@
 //! C8: what a drill asks of its passes, and when it is due.
+//!
+//! Owns the judgement on made-up sights of a pass's case. That the real workflow leaves such sights behind
+//! is shown in the engine's tests.
 
 use std::collections::BTreeMap;
 

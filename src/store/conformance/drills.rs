@@ -1,4 +1,7 @@
 //! Drills: one at a time for a connector, led on by one worker at a time, and what they let serve.
+//!
+//! Owns what the store decides about them by itself. How a drill goes on is the domain's; here it is made
+//! up.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Drills and examinations: where they stand, and what they let serve.
+//!
+//! A drill is leased by one worker and kept under its fencing token. Runs that are woken are read and
+//! locked one by one, past those that a worker holds. Decides nothing about what passed.
 
 use std::collections::BTreeSet;
 

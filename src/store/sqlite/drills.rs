@@ -1,4 +1,7 @@
 //! Drills and examinations: where they stand, and what they let serve.
+//!
+//! A drill is leased by one worker and kept under its fencing token. Writing transactions follow each
+//! other, so runs are woken without further locks. Decides nothing about what passed.
 
 use std::collections::BTreeSet;
 
