@@ -154,6 +154,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: recorded.event.subject.clone(),
             event: recorded.event.key(),
             recorded: recorded.recorded,
@@ -181,6 +182,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         status: ItemStatus::Owed,
     });
     RemovalBody {
+        upstream: None,
         subject_name: "leaver".to_owned(),
         account,
         account_as_of: now,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::connectors::{Guarded, Registry};
 use crate::definitions::Library;
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
-use crate::domain::correlation::correlate;
+use crate::domain::correlation::correlate_at;
 use crate::domain::event::LifecycleEvent;
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -162,7 +162,12 @@ async fn accounts(
     if let Some(gap) = listing.completeness.gap() {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
-    let matched = correlate(&manifest.correlation, &event.subject, &listing.accounts)?;
+    let matched = correlate_at(
+        &manifest.name,
+        &manifest.correlation,
+        &event.subject,
+        &listing.accounts,
+    )?;
     let mut accounts = Vec::new();
     for account in matched {
         let reading = connector.read(&credential, &account.id).await?;

@@ -5,6 +5,7 @@
 //! something write a wish, which the engine carries out. Decides nothing itself.
 
 mod approvals;
+mod audit;
 mod cases;
 mod check;
 mod completions;
@@ -13,6 +14,7 @@ mod context;
 mod dead_letters;
 mod dev;
 mod drill;
+mod evidence;
 mod exit;
 mod migrate;
 mod output;
@@ -79,6 +81,12 @@ enum Command {
     /// List, show and replay messages that could not be read.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Verify the tamper-evident log; checkpoints, keys, and the auditors' table.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Export the signed evidence of a case, and check such a file offline.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Bring the database schema up to date.
     Migrate,
     /// Print completions for a shell.
@@ -135,6 +143,8 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
+        Command::Audit(command) => audit::run(context, command).await,
+        Command::Evidence(command) => evidence::run(context, command).await,
         Command::Migrate => migrate::run(context).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }

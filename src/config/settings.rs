@@ -23,6 +23,8 @@ pub struct Settings {
     pub store: store::Settings,
     /// `[vault]`.
     pub vault: secrets::Settings,
+    /// `[audit]`.
+    pub audit: store::AuditSettings,
     /// `[telemetry]`.
     pub telemetry: telemetry::Settings,
     /// `[console]`.
@@ -121,6 +123,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     let workflows = folder(root, "workflows", beside);
     let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
+    let audit = room(root, "audit", store::AuditSettings::read).unwrap_or_default();
     let telemetry = room(root, "telemetry", telemetry::Settings::read).unwrap_or_default();
     let console = room(root, "console", console::Settings::read).unwrap_or_default();
     root.finish();
@@ -128,6 +131,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         file: file.to_owned(),
         store,
         vault,
+        audit,
         telemetry,
         console,
         connectors,

@@ -253,6 +253,9 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         // Whose access is taken away by itself: any change of it is for two people, like all that is
         // compared as text.
         drill: _,
+        // Part of what was written besides: every change of it widens.
+        nhi: _,
+        upstream: _,
         // Of the text; what it says is compared.
         digest: _,
     } = becomes;
@@ -310,6 +313,7 @@ fn told(expectation: Expectation) -> String {
     match expectation {
         Expectation::AccountGone => "account_gone".to_owned(),
         Expectation::AccountPowerless => "account_powerless".to_owned(),
+        Expectation::NoWayIn => "no_way_in".to_owned(),
     }
 }
 

@@ -13,14 +13,16 @@ use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
 use crate::domain::drill::Terms;
-use crate::domain::estate::{ConnectorFacts, Instructions};
-use crate::domain::health::Bounds;
+use crate::domain::estate::{ConnectorFacts, Instructions, Upstream};
+use crate::domain::health::{Bounds, Identities};
 use crate::domain::id::ConnectorName;
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
 mod bounds;
 mod drill;
+mod identities;
+pub(super) mod upstream;
 
 pub use bounds::{Expect, Limits};
 
@@ -62,6 +64,10 @@ pub struct Manifest {
     pub limits: Limits,
     /// What a healthy answer looks like.
     pub expect: Expect,
+    /// How non-human identities are told, where the target has any.
+    pub nhi: Option<Identities>,
+    /// Where access to the target is cut when it will not obey itself.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
     /// Whose access drills take away, and when.
@@ -106,6 +112,7 @@ impl Manifest {
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
+            upstream: self.upstream.clone(),
             fallback: self.fallback.clone(),
             drill: self.drill.clone(),
         }
@@ -119,6 +126,7 @@ impl Manifest {
             max_data_age_seconds: self.expect.max_data_age_seconds,
             change_at_most_percent: self.expect.change_at_most_percent,
             deciding: deciding.map(|pair| pair.attribute.clone()).collect(),
+            nhi: self.nhi.clone(),
             manifest: self.digest.clone(),
         }
     }
@@ -158,6 +166,8 @@ impl Manifest {
         let without = read_without(root, &operations);
         let correlation = read_correlation(root);
         let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
+        let upstream = upstream::read(root, name.as_ref());
+        let nhi = identities::read(root, &credentials);
         let overlap_seconds = root
             .table("rotation")
             .and_then(|table| {
@@ -185,6 +195,8 @@ impl Manifest {
             without,
             correlation,
             credentials,
+            nhi,
+            upstream,
             overlap_seconds,
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),

@@ -8,7 +8,7 @@ use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{Action, Fallback, RotationStep, RunKind};
 
 /// Every name, in the order in which a reader meets them.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 22] = [
     "await_effective",
     "discover",
     "find_accounts",
@@ -21,6 +21,7 @@ pub const NAMES: [&str; 21] = [
     "delete",
     "verify",
     "reverify",
+    "cut_upstream",
     "prepare_secret",
     "create_secret",
     "test_secret",
@@ -59,6 +60,7 @@ pub fn from_name(name: &str) -> Option<Action> {
         "reverify" => Action::Verify {
             rung: Verdict::Reverified,
         },
+        "cut_upstream" => Action::CutUpstream,
         "wait" => Action::Wait { seconds: 0 },
         "overlap" => Action::Overlap,
         "gather" => Action::Gather,
@@ -88,6 +90,7 @@ pub fn name(action: &Action) -> &'static str {
             rung: Verdict::Reverified,
         } => "reverify",
         Action::Verify { .. } => "verify",
+        Action::CutUpstream => "cut_upstream",
         Action::Wait { .. } => "wait",
         Action::Rotate(step) => step.as_str(),
         Action::Overlap => "overlap",
@@ -121,6 +124,7 @@ pub fn fits(action: &Action, kind: RunKind) -> bool {
             kind == RunKind::Removal
                 && matches!(rung, Verdict::ObservedAbsent | Verdict::Reverified)
         }
+        Action::CutUpstream => matches!(kind, RunKind::Discovery | RunKind::Removal),
         Action::Rotate(_) | Action::Overlap => kind == RunKind::Rotation,
         Action::Gather => matches!(kind, RunKind::Case | RunKind::Discovery),
         Action::Wait { .. } | Action::Fallback(_) | Action::End(_) => true,

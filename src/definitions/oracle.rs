@@ -80,7 +80,7 @@ fn possible(action: &Action) -> Vec<OutcomeKey> {
         Action::Fallback(_) => vec![OutcomeKey::Attested],
         Action::Discover => vec![OutcomeKey::Done, OutcomeKey::Absent],
         Action::FindAccounts | Action::Inspect => vec![OutcomeKey::Found, OutcomeKey::Absent],
-        Action::Act(_) | Action::Each { .. } => {
+        Action::Act(_) | Action::Each { .. } | Action::CutUpstream => {
             vec![OutcomeKey::Done, OutcomeKey::Absent, OutcomeKey::NotNeeded]
         }
         Action::Verify { .. } => vec![
@@ -102,6 +102,7 @@ fn possible(action: &Action) -> Vec<OutcomeKey> {
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::CutUpstream
             | Action::Rotate(_)
     );
     if asks_a_target {
@@ -255,6 +256,7 @@ fn mutate(workflow: &mut Workflow, what: u8, at: usize, with: usize, edge: usize
             let actions = [
                 Action::Act(Operation::Delete),
                 Action::Inspect,
+                Action::CutUpstream,
                 Action::FindAccounts,
                 Action::Discover,
                 Action::Gather,

@@ -24,6 +24,7 @@ pub fn divide(workflow: &Workflow, by: u64) -> Workflow {
             | Action::FindAccounts
             | Action::RemoveAccounts
             | Action::Inspect
+            | Action::CutUpstream
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }

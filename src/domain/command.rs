@@ -48,6 +48,15 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// Answer the doubt for which an event is held.
+    RuleHold {
+        /// The task that holds it.
+        task: TaskId,
+        /// True: it is as the event says. False: nothing is to be done for it.
+        release: bool,
+        /// Why.
+        note: String,
+    },
     /// Replace a connector's secret.
     RotateSecret {
         /// Whose.
@@ -68,7 +77,8 @@ impl Wish {
         match self {
             Self::ClaimTask { task }
             | Self::CloseTask { task, .. }
-            | Self::RejectTask { task, .. } => Some(*task),
+            | Self::RejectTask { task, .. }
+            | Self::RuleHold { task, .. } => Some(*task),
             Self::RotateSecret { .. } | Self::Drill { .. } => None,
         }
     }

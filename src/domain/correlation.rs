@@ -7,8 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::Account;
+use super::id::ConnectorName;
 use super::outcome::{Failure, FailureClass};
 use super::subject::Subject;
+
+/// The kind of an identifier that names one account by its target and the target's own id.
+pub const ACCOUNT: &str = "account";
 
 /// One pair of names that should hold the same value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +84,33 @@ pub fn correlate(
         )));
     }
     Ok(matched)
+}
+
+/// As [`correlate`], and first of all the accounts that the subject names by `target` and the
+/// target's own id (identifier [`ACCOUNT`], value `target/id`): these are its own by that alone.
+///
+/// # Errors
+/// As [`correlate`], of the other accounts.
+pub fn correlate_at(
+    target: &ConnectorName,
+    rule: &Rule,
+    subject: &Subject,
+    accounts: &[Account],
+) -> Result<Vec<Account>, Failure> {
+    let named = subject.identifiers.iter().filter(|one| one.kind == ACCOUNT);
+    let ids: Vec<_> = named
+        .filter_map(|one| one.value.split_once('/'))
+        .filter_map(|(at, id)| (at == target.as_str()).then_some(id))
+        .collect();
+    if ids.is_empty() {
+        return correlate(rule, subject, accounts);
+    }
+    let is_named = |account: &&Account| ids.contains(&account.id.as_str());
+    let (mut theirs, others): (Vec<_>, Vec<_>) = accounts.iter().partition(is_named);
+    let others: Vec<_> = others.into_iter().cloned().collect();
+    let more = correlate(rule, subject, &others)?;
+    theirs.extend(&more);
+    Ok(theirs.into_iter().cloned().collect())
 }
 
 pub(super) fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
@@ -172,6 +203,24 @@ mod tests {
         let found = correlate(&by_number, &subject(), &accounts).expect("one");
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].login, "ada-admin");
+    }
+
+    #[test]
+    fn a5_an_account_named_by_its_own_id_is_taken_at_its_target_alone() {
+        let accounts = [
+            account("bot", None, "x@y"),
+            account("bob", Some("E2"), "x@y"),
+        ];
+        let mut bot = subject();
+        bot.identifiers = vec![Identifier {
+            kind: ACCOUNT.to_owned(),
+            value: "crm/bot".to_owned(),
+        }];
+        let at = |target: &str| {
+            let found = correlate_at(&target.into(), &rule(), &bot, &accounts);
+            found.expect("nothing contradicts").len()
+        };
+        assert_eq!((at("crm"), at("erp")), (1, 0));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::access::Operation;
+use super::access::{Entitlement, Operation};
+use super::doubt::Trust;
 use super::drill::Terms;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
 use super::rotation::Strategy;
@@ -19,6 +20,8 @@ pub struct Estate {
     /// The definition that rotations run on, and its first state; without one no secret is
     /// replaced by the machine. Set by the engine from the workflow files, not by connectors.
     pub rotation: Option<(DefinitionDigest, StateName)>,
+    /// How far events are trusted. Set by the engine from its settings.
+    pub trust: Trust,
 }
 
 /// What one manifest declares.
@@ -38,10 +41,28 @@ pub struct ConnectorFacts {
     pub rotation: BTreeMap<CredentialRole, Strategy>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
+    /// Where access is cut when the target itself will not obey.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
     /// What it declares for drills.
     pub drill: Option<Terms>,
+}
+
+/// What elsewhere gives access to a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The connector of the identity provider, directory or gate.
+    pub connector: ConnectorName,
+    /// The id or the name of the entitlement there.
+    pub entitlement: String,
+}
+
+impl Upstream {
+    /// True for the entitlement that is meant.
+    pub fn is(&self, entitlement: &Entitlement) -> bool {
+        entitlement.id.as_str() == self.entitlement || entitlement.name == self.entitlement
+    }
 }
 
 /// A manifest's fallback.

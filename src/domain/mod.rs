@@ -7,8 +7,10 @@
 pub mod access;
 pub mod admit;
 pub mod approval;
+pub mod audit;
 pub mod command;
 pub mod correlation;
+pub mod doubt;
 pub mod drill;
 pub mod estate;
 pub mod event;

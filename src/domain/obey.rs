@@ -4,6 +4,7 @@
 //! only makes the run due with the claim on it: the machine then looks at the target, as always.
 
 use super::command::{Answer, Command, Wish};
+use super::doubt::{Ruling, is_held};
 use super::drill::Drill;
 use super::id::{ConnectorName, DrillId};
 use super::rotation::Trigger;
@@ -63,6 +64,14 @@ pub fn obey(
         obedience.answer = no("CB-COMMAND-3", &format!("the task was closed by {by}"));
         return obedience;
     }
+    if let Wish::RuleHold { release, note, .. } = &command.wish {
+        let ruling = Ruling {
+            release: *release,
+            by: command.by.clone(),
+            note: note.clone(),
+        };
+        return ruled(obedience, run.clone(), ruling, given.now);
+    }
     let mut task = task.clone();
     let (state, words, claim) = match &command.wish {
         Wish::ClaimTask { .. } => {
@@ -102,7 +111,7 @@ pub fn obey(
                 Some(claim),
             )
         }
-        Wish::RotateSecret { .. } | Wish::Drill { .. } => return obedience,
+        Wish::RotateSecret { .. } | Wish::Drill { .. } | Wish::RuleHold { .. } => return obedience,
     };
     task.state = state;
     task.history.push(TaskNote {
@@ -157,6 +166,29 @@ fn rehearse(
             yes("the drill is under way unless one already was")
         }
     };
+    obedience
+}
+
+/// A held event is let go, or dropped, by the next step of its case.
+fn ruled(mut obedience: Obedience, mut run: Run, ruling: Ruling, now: Timestamp) -> Obedience {
+    if let (RunBody::Case(body), Stage::WithPerson { next_try, .. }) =
+        (&mut run.body, &mut run.stage)
+        && is_held(body)
+    {
+        obedience.answer = yes(if ruling.release {
+            "the event is released"
+        } else {
+            "the event is dropped"
+        });
+        body.ruling = Some(ruling);
+        *next_try = Some(now);
+        obedience.run = Some(run);
+        return obedience;
+    }
+    obedience.answer = no(
+        "CB-HOLD-5",
+        "the task holds no event that could be released or dropped",
+    );
     obedience
 }
 

@@ -42,6 +42,8 @@ pub enum Trigger {
     },
     /// An event says that others know it.
     Compromised,
+    /// The record of the identity that signs in with it has stopped updating.
+    Silent,
 }
 
 impl Trigger {
@@ -52,6 +54,7 @@ impl Trigger {
             Self::AuthFailure => "auth_failure",
             Self::Demand { .. } => "demand",
             Self::Compromised => "compromised",
+            Self::Silent => "silent",
         }
     }
 }

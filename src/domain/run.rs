@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
+use super::doubt::Ruling;
 use super::drill::Pass;
 use super::event::Urgency;
 use super::health::CareBody;
@@ -156,6 +157,9 @@ pub struct CaseBody {
     /// Set where no machine can act on the event: the reason for the person who gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_person: Option<Failure>,
+    /// The answer to the doubt for which it was held; taken in by its next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruling: Option<Ruling>,
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
@@ -167,6 +171,9 @@ pub struct CaseBody {
 /// One discovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiscoveryBody {
+    /// What became of the access upstream, where the target would not obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Containment>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
@@ -186,6 +193,9 @@ pub struct DiscoveryBody {
     /// The pass of the drill that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Pass>,
+    /// What must no longer be seen of its accounts; `None`: what the target's manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
 }
 
 /// One removal.
@@ -196,6 +206,9 @@ pub struct RemovalBody {
     /// What the last look proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_finding: Option<Finding>,
+    /// What became of the access upstream, where the target would not obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Containment>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
@@ -217,6 +230,55 @@ pub struct RemovalBody {
     /// The pass of the drill that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Pass>,
+}
+
+/// What became of the access upstream, where the target itself would not obey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Containment {
+    /// It was taken away there, and a look has shown that; the account in the target stays as it is.
+    Cut {
+        /// Where.
+        connector: ConnectorName,
+        /// What.
+        entitlement: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was not.
+    Failed(Failure),
+}
+
+impl Containment {
+    /// The residual risk in words; access to `target` was to end at `owed_since`.
+    pub fn words(&self, target: Option<&ConnectorName>, owed_since: Timestamp) -> String {
+        let target = target.map_or("the target", ConnectorName::as_str);
+        match self {
+            Self::Cut {
+                connector,
+                entitlement,
+                since,
+            } => format!(
+                "residual risk: contained upstream at {connector} ({entitlement}) since {since}, \
+                 account still active in {target} since {owed_since}"
+            ),
+            Self::Failed(failure) => format!(
+                "not contained upstream either ({} {}: {}), account active in {target} since \
+                 {owed_since}",
+                failure.code, failure.class, failure.message
+            ),
+        }
+    }
+}
+
+/// The residual risk of a run whose access was contained upstream, or was not.
+pub fn residual_risk(run: &Run) -> Option<String> {
+    let (containment, owed_since) = match &run.body {
+        RunBody::Discovery(body) => (body.upstream.as_ref(), body.owed_since),
+        RunBody::Removal(body) => (body.upstream.as_ref(), body.owed_since),
+        RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => return None,
+    };
+    Some(containment?.words(run.connector.as_ref(), owed_since))
 }
 
 /// One entitlement of a removal.

@@ -35,6 +35,13 @@ pub enum Outcome {
     Items(Vec<(EntitlementId, Result<bool, Failure>)>),
     /// A look with the verifier credential.
     Observed(Observation),
+    /// What was sent upstream was sent from `since` on; one look at each of the subject's accounts there.
+    Cut {
+        /// Only later looks count.
+        since: Timestamp,
+        /// With the upstream's verifier; none where the subject has no account there.
+        looks: Vec<Observation>,
+    },
     /// A rotation step worked.
     Rotated(RotationFacts),
     /// It did not work.

@@ -107,6 +107,8 @@ pub enum Closure {
     ProvedByMachine,
     /// A person's signed word; the target could not be read. Never reported as verified.
     Attested,
+    /// A person answered what was asked; nothing was to be done at a target.
+    Answered,
     /// The case was halted; its own review task carries on what this one asked for.
     Superseded,
 }
@@ -118,6 +120,7 @@ impl Closure {
             Self::Proved => "proved",
             Self::ProvedByMachine => "proved_by_machine",
             Self::Attested => "attested",
+            Self::Answered => "answered",
             Self::Superseded => "superseded",
         }
     }

@@ -13,7 +13,7 @@ use super::event::EventKind;
 use super::id::{DefinitionDigest, StateName, WorkflowName};
 use super::outcome::FailureClass;
 use super::retry::RetryPolicy;
-use super::verdict::Verdict;
+use super::verdict::{Expectation, Verdict};
 
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,6 +128,8 @@ pub enum Action {
         /// How long.
         seconds: u64,
     },
+    /// Discovery, removal: take away upstream what gives access to the target that will not obey.
+    CutUpstream,
     /// Rotation: one step.
     Rotate(RotationStep),
     /// Rotation: wait for the connector's overlap.
@@ -274,7 +276,7 @@ impl Action {
             | Self::Gather
             | Self::Rotate(_) => &[OutcomeKey::Done],
             Self::FindAccounts | Self::Inspect => &[OutcomeKey::Found, OutcomeKey::Absent],
-            Self::Act(_) | Self::Each { .. } => {
+            Self::Act(_) | Self::Each { .. } | Self::CutUpstream => {
                 &[OutcomeKey::Done, OutcomeKey::Absent, OutcomeKey::NotNeeded]
             }
             Self::Verify { .. } => &[
@@ -296,6 +298,7 @@ impl Action {
                 | Self::Act(_)
                 | Self::Each { .. }
                 | Self::Verify { .. }
+                | Self::CutUpstream
                 | Self::Rotate(_)
         )
     }
@@ -350,6 +353,9 @@ pub struct Machine {
     pub start: StateName,
     /// By name.
     pub states: BTreeMap<StateName, State>,
+    /// Removal: what must no longer be seen after it; `None`: what the target's manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
 }
 
 /// One workflow file, proved.

@@ -5,15 +5,15 @@
 //! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
-use crate::domain::correlation::correlate;
+use crate::domain::correlation::correlate_at;
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::health::{Recheck, Sample, Standing};
 use crate::domain::id::{ConnectorName, RunId};
 use crate::domain::outcome::Failure;
-use crate::domain::run::{CaseBody, RemovalBody, Run, RunBody, Stage};
+use crate::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::time::{Effective, Timestamp};
-use crate::domain::verdict::{CredentialRole, Finding, judge, residue};
+use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge, residue};
 use crate::domain::workflow::RunKind;
 use crate::store::{CaseFilter, IntakeBatch, RunsEnded};
 
@@ -124,9 +124,7 @@ impl Engine {
                 self.look_at_account(connector, credential, body, recheck)
                     .await
             }
-            RunBody::Discovery(body) => {
-                look_for_accounts(connector, credential, &body.subject).await
-            }
+            RunBody::Discovery(body) => look_for_accounts(connector, credential, body).await,
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => Ok(Finding::Absent),
         }
     }
@@ -174,10 +172,7 @@ impl Engine {
         let event = LifecycleEvent {
             source: SOURCE.to_owned(),
             id: format!("{}/{}", run.id, recheck.until),
-            kind: match body.subject.kind {
-                SubjectKind::Person => EventKind::WorkerTerminated,
-                SubjectKind::Nhi | SubjectKind::Application => EventKind::NhiRetired,
-            },
+            kind: kind_of(run, &body.subject),
             occurred: None,
             subject: body.subject,
             hr_case: format!("seen-again/{}", run.id),
@@ -251,18 +246,38 @@ impl Engine {
     }
 }
 
+/// The event that takes away again what the run had taken away, and no more.
+fn kind_of(run: &Run, subject: &Subject) -> EventKind {
+    let expect = match &run.body {
+        RunBody::Removal(body) => Some(body.expect),
+        RunBody::Discovery(body) => body.expect,
+        RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
+    };
+    match (subject.kind, expect) {
+        (SubjectKind::Nhi, Some(Expectation::NoWayIn)) => EventKind::NhiSilent,
+        (SubjectKind::Person, _) => EventKind::WorkerTerminated,
+        (SubjectKind::Nhi | SubjectKind::Application, _) => EventKind::NhiRetired,
+    }
+}
+
 /// A person said that the subject has nothing here; the target could not be asked then.
 async fn look_for_accounts(
     connector: &Guarded,
     credential: &Credential,
-    subject: &Subject,
+    body: &DiscoveryBody,
 ) -> Result<Finding, Failure> {
     let manifest = connector.manifest();
     let listing = connector.list(credential).await?;
-    let theirs = correlate(&manifest.correlation, subject, &listing.accounts)?;
+    let theirs = correlate_at(
+        &manifest.name,
+        &manifest.correlation,
+        &body.subject,
+        &listing.accounts,
+    )?;
+    let expect = body.expect.unwrap_or(manifest.after_removal);
     let left: Vec<_> = theirs
         .iter()
-        .flat_map(|account| residue(account, manifest.after_removal))
+        .flat_map(|account| residue(account, expect))
         .collect();
     if !left.is_empty() {
         return Ok(Finding::Present(left));

@@ -14,11 +14,13 @@ mod perform;
 mod scout;
 mod settings;
 mod settle;
+mod silent;
 mod survey;
 mod sweep;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod worker;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::connectors::Registry;
 use crate::definitions::{self, Library};
 use crate::domain::approval::Under;
+use crate::domain::doubt::Trust;
 use crate::domain::estate::Estate;
 use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
 use crate::domain::step::Given;
@@ -139,13 +142,14 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library) -> Self {
+    fn of(registry: Arc<Registry>, library: &Library, trust: Trust) -> Self {
         let mut estate = registry.estate();
         let rotation = library.rotation();
         estate.rotation = rotation
             .machines
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
+        estate.trust = trust;
         Self { registry, estate }
     }
 }
@@ -153,7 +157,7 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library);
+        let serving = Serving::of(ports.registry, &ports.library, settings.trust);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -207,7 +211,7 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.library);
+        let serving = Serving::of(Arc::new(registry), &self.library, self.settings.trust);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::connectors::{Answered, Change, Credential, Guarded};
 use crate::domain::access::{Account, Entitlement, Operation};
 use crate::domain::approval::Under;
-use crate::domain::correlation::correlate;
+use crate::domain::correlation::correlate_at;
 use crate::domain::id::{ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::{Run, RunBody};
@@ -59,6 +59,7 @@ impl Engine {
             Effect::Inspect => self.inspect(run, connector).await,
             Effect::Act { operation } => self.act(run, connector, *operation).await,
             Effect::Observe => self.observe(run, connector).await,
+            Effect::CutUpstream => self.cut_upstream(run, connector).await,
             Effect::Rotate { step } => self.rotate(run, connector, *step).await,
             Effect::Each { .. } => Err(lost("a wave is performed item by item")),
         }
@@ -115,7 +116,8 @@ impl Engine {
         if let Some(gap) = listing.completeness.gap() {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
-        let matched = correlate(
+        let matched = correlate_at(
+            connector.name(),
             &connector.manifest().correlation,
             subject,
             &listing.accounts,
@@ -167,7 +169,7 @@ impl Engine {
         let rule = &connector.manifest().correlation;
         let known = inventory.accounts.iter();
         let accounts: Vec<_> = known.map(|known| known.account.clone()).collect();
-        if let Ok(accounts) = correlate(rule, subject, &accounts) {
+        if let Ok(accounts) = correlate_at(connector.name(), rule, subject, &accounts) {
             let theirs = |known: &&KnownAccount| accounts.iter().any(|a| a.id == known.account.id);
             let oldest = inventory.accounts.iter().filter(theirs);
             body.found_at = oldest.map(|known| known.seen).min().or(inventory.whole_at);
@@ -272,6 +274,6 @@ impl Engine {
     }
 }
 
-fn lost(message: &str) -> Failure {
+pub(super) fn lost(message: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, "CB-ENGINE-8", message)
 }

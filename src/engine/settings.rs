@@ -4,6 +4,7 @@
 //! shorten the intervals. Units are in the names.
 
 use crate::document::Table;
+use crate::domain::doubt::Trust;
 
 /// Limits and intervals of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub drill_days: u64,
     /// Settlements in one commit at most.
     pub settlements_per_commit: usize,
+    /// How far events are trusted without a person.
+    pub trust: Trust,
     /// Where status events go; `None` writes none.
     pub status_topic: Option<String>,
 }
@@ -43,6 +46,7 @@ impl Default for Settings {
             survey_milliseconds: 2000,
             drill_days: 30,
             settlements_per_commit: 512,
+            trust: Trust::default(),
             status_topic: Some("clawback.status.v1".to_owned()),
         }
     }
@@ -73,6 +77,7 @@ impl Settings {
             ),
             drill_days: number("drill_days", 1, 366, default.drill_days),
             settlements_per_commit: per_commit as usize,
+            trust: read_trust(table),
             status_topic: match table.string("status_topic") {
                 Some(topic) if topic.value.is_empty() => None,
                 Some(topic) => Some(topic.value),
@@ -81,5 +86,19 @@ impl Settings {
         };
         table.finish();
         settings
+    }
+}
+
+/// The bounds beyond which an event is held for a person.
+fn read_trust(table: &Table<'_>) -> Trust {
+    let days = |key: &str| {
+        let item = table.integer(key, 1..=36_500);
+        item.map(|item| item.value.unsigned_abs())
+    };
+    let default = Trust::default();
+    Trust {
+        past_days: days("effective_past_days").unwrap_or(default.past_days),
+        ahead_days: days("effective_ahead_days").unwrap_or(default.ahead_days),
+        event_age_days: days("event_age_days").or(default.event_age_days),
     }
 }

@@ -145,6 +145,8 @@ impl Engine {
             };
             self.store.save_inventory(&listed).await?;
         }
+        self.force_silent(&connector, &lease.standing, &expected)
+            .await?;
         let seen = match &expected.recheck {
             Some(recheck) if !expected.state.is_away() => {
                 self.see_again(&connector, recheck).await?
@@ -250,6 +252,7 @@ impl Surveyed<'_> {
         let keeper = Keeper {
             connector: &manifest.name,
             facts: &facts,
+            nhi: manifest.nhi.is_some(),
             owner: &manifest.owner,
             deputy: &manifest.deputy,
             topic,

@@ -83,6 +83,7 @@ pub(super) fn action(effect: &Effect) -> &'static str {
         Effect::Inspect => "inspect",
         Effect::Act { operation } | Effect::Each { operation, .. } => operation.as_str(),
         Effect::Observe => "observe",
+        Effect::CutUpstream => "cut_upstream",
         Effect::Rotate { .. } => "rotate",
     }
 }
@@ -96,6 +97,7 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Option<&'static str>)
         Outcome::Account(_) => ("read", None),
         Outcome::Items(_) => ("answered", None),
         Outcome::Observed(_) => ("observed", None),
+        Outcome::Cut { .. } => ("cut", None),
         Outcome::Rotated(_) => ("rotated", None),
         Outcome::Failed(failure) => ("failed", Some(failure.class.as_str())),
     }
@@ -198,6 +200,9 @@ pub(super) fn health(connector: &ConnectorName, standing: &Standing, state: Stat
     );
     if let Some(accounts) = standing.accounts {
         metrics::connector_accounts(name, accounts);
+    }
+    if let Some(nhis) = standing.nhis {
+        metrics::connector_nhis(name, nhis, standing.silent());
     }
 }
 

@@ -62,6 +62,8 @@ struct Metrics {
     connector_read_age: IntGaugeVec,
     connector_write_age: IntGaugeVec,
     connector_accounts: IntGaugeVec,
+    connector_nhis: IntGaugeVec,
+    connector_nhis_silent: IntGaugeVec,
     manifest_waiting: IntGaugeVec,
     manifest_barred: IntGaugeVec,
     drill_passed: IntGaugeVec,
@@ -226,6 +228,16 @@ impl Metrics {
             connector_accounts: r.gauge(
                 "clawback_connector_accounts",
                 "Accounts at the last survey that answered",
+                &["connector"],
+            ),
+            connector_nhis: r.gauge(
+                "clawback_connector_nhis",
+                "Accounts of non-human identities at the last survey that answered",
+                &["connector"],
+            ),
+            connector_nhis_silent: r.gauge(
+                "clawback_connector_nhis_silent",
+                "Non-human identities whose record stopped updating beyond its interval",
                 &["connector"],
             ),
             manifest_waiting: r.gauge(
@@ -416,6 +428,12 @@ pub fn connector_ages(connector: &str, survey: Option<u64>, read: Option<u64>, w
 /// Accounts that a target showed.
 pub fn connector_accounts(connector: &str, accounts: u64) {
     set(&ALL.connector_accounts, &[connector], accounts);
+}
+
+/// How many of them are of non-human identities, and of how many the record stopped updating.
+pub fn connector_nhis(connector: &str, count: u64, silent: u64) {
+    set(&ALL.connector_nhis, &[connector], count);
+    set(&ALL.connector_nhis_silent, &[connector], silent);
 }
 
 /// A connector stands differently: its file waits for approval, or it serves nothing for want of one.

@@ -18,8 +18,8 @@ use super::super::workflow::{End, RunKind};
 use super::{Standing, State};
 
 /// Where a target weighs more, its connector's trouble does as well.
-const PRIVILEGED_DEADLINE_SECONDS: u64 = 3600;
-const PRIVILEGED_PRIORITY: i16 = 0;
+const AT_ONCE_DEADLINE_SECONDS: u64 = 3600;
+const AT_ONCE_PRIORITY: i16 = 0;
 const PRIORITY: i16 = 20;
 
 /// The run that holds such a task.
@@ -50,6 +50,8 @@ pub struct Keeper<'a> {
     pub connector: &'a ConnectorName,
     /// What its manifest declares.
     pub facts: &'a ConnectorFacts,
+    /// Its manifest tells non-human identities.
+    pub nhi: bool,
     /// Who answers for it.
     pub owner: &'a str,
     /// Who answers when the owner does not.
@@ -113,8 +115,8 @@ impl Keeper<'_> {
     fn opened(&self, standing: &Standing) -> Care {
         let state = standing.state;
         let id = RunId::care(self.connector, state.as_str(), self.now);
-        let (priority, seconds) = if self.facts.privileged {
-            (PRIVILEGED_PRIORITY, PRIVILEGED_DEADLINE_SECONDS)
+        let (priority, seconds) = if self.weighs(standing) {
+            (AT_ONCE_PRIORITY, AT_ONCE_DEADLINE_SECONDS)
         } else {
             (
                 PRIORITY,
@@ -161,7 +163,7 @@ impl Keeper<'_> {
             class: Some(class(state)),
             code: code(state).to_owned(),
             why: format!("{state}: {}", standing.reason),
-            steps: self.steps(state),
+            steps: self.steps(state, standing),
             desk: self.facts.fallback.desk.clone(),
             opened: self.now,
             deadline: after(self.now, seconds),
@@ -171,7 +173,13 @@ impl Keeper<'_> {
         Care { run, task }
     }
 
-    fn steps(&self, state: State) -> Vec<String> {
+    /// Privileged, or with non-human identities, which nobody misses when they go astray. Where nobody
+    /// knows yet whether there are any, there are.
+    fn weighs(&self, standing: &Standing) -> bool {
+        self.facts.privileged || (self.nhi && standing.nhis != Some(0))
+    }
+
+    fn steps(&self, state: State, standing: &Standing) -> Vec<String> {
         let name = self.connector;
         let mut steps = vec![
             format!(
@@ -186,6 +194,11 @@ impl Keeper<'_> {
             steps.push(format!(
                 "See to it that the canary has its account, then `clawback drill {name}`; without a canary, \
                  two people may do without (`clawback drill override {name}`)"
+            ));
+        }
+        if let (true, Some(count @ 1..)) = (self.nhi, standing.nhis) {
+            steps.push(format!(
+                "{count} non-human identities are out of sight: see that their keys are rotated or revoked"
             ));
         }
         if state == State::Drifted {

@@ -7,6 +7,7 @@
 mod advance;
 mod answer;
 mod care;
+mod identities;
 mod orphan;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use super::verdict::{Completeness, CredentialRole};
 pub use advance::{Survey, advance, next_survey};
 pub use answer::Answer;
 pub use care::{Care, CareBody, Keeper, care};
+pub use identities::{CREDENTIAL, Identities, Pulse, Silence, Silences, Which, fallen};
 pub use orphan::{Orphan, orphans};
 
 /// How a connector is.
@@ -97,6 +99,8 @@ pub struct Bounds {
     pub change_at_most_percent: Option<u64>,
     /// Attributes of accounts that decide whose they are.
     pub deciding: Vec<String>,
+    /// How non-human identities are told, where the target has any.
+    pub nhi: Option<Identities>,
     /// Names the manifest's content: what was known under another one is learned anew.
     pub manifest: String,
 }
@@ -123,6 +127,10 @@ pub struct Standing {
     pub write_failed: Option<(Timestamp, FailureClass)>,
     /// Accounts at the last survey that answered.
     pub accounts: Option<u64>,
+    /// Accounts of non-human identities among them.
+    pub nhis: Option<u64>,
+    /// Identities whose records tell no update, or none for too long.
+    pub silent: Silences,
     /// What was wrong with the last survey.
     pub trouble: Option<Trouble>,
     /// What is wrong with its drills, as of the last survey.
@@ -295,6 +303,12 @@ pub struct Sample {
     pub write: Option<Timestamp>,
     /// Accounts shown; `None` without an answer.
     pub accounts: Option<u64>,
+    /// Accounts of non-human identities among them.
+    #[serde(default)]
+    pub nhis: Option<u64>,
+    /// Of these, those whose record had stopped updating.
+    #[serde(default)]
+    pub silent: u64,
     /// Against the last good survey before.
     pub change: Option<i64>,
     /// Whether it was everything.
@@ -333,6 +347,12 @@ pub struct Advance {
 }
 
 impl Standing {
+    /// How many non-human identities have stopped updating.
+    pub fn silent(&self) -> u64 {
+        let silent = self.silent.values();
+        silent.filter(|one| one.forced.is_some()).count() as u64
+    }
+
     /// Takes in what a worker saw.
     pub fn note(&mut self, tally: &Tally) {
         self.read = self.read.max(tally.read);

@@ -42,6 +42,8 @@ pub enum Effect {
     },
     /// Look with the verifier credential. Answer: `Observed` or `Failed`.
     Observe,
+    /// Take the entitlement away upstream that gives access to the target. Answer: `Cut` or `Failed`.
+    CutUpstream,
     /// One step of a rotation. Answer: `Rotated` or `Failed`.
     Rotate {
         /// Which.
@@ -102,6 +104,7 @@ pub fn decide(
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::CutUpstream
             | Action::Rotate(_)
             | Action::Gather
             | Action::Fallback(_)
@@ -203,6 +206,9 @@ impl Step<'_> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
             return Err(self.broken(format!("`{state}` is no fallback state")));
         };
+        if let Some(ruling) = self.take_ruling() {
+            return self.ruled(state, &ruling);
+        }
         let tries = self.run().attempts.get(state).copied();
         if claim(&self.run().body).is_some() {
             self.fresh_attempts(state, tries);
@@ -253,6 +259,9 @@ fn effect(action: &Action, run: &Run) -> Option<Effect> {
             side_by_side: *side_by_side,
         }),
         (Action::Verify { .. }, RunBody::Removal(_)) => Some(Effect::Observe),
+        (Action::CutUpstream, RunBody::Removal(_) | RunBody::Discovery(_)) => {
+            Some(Effect::CutUpstream)
+        }
         (Action::Rotate(step), RunBody::Rotation(_)) => Some(Effect::Rotate { step: *step }),
         _ => None,
     }

@@ -114,6 +114,7 @@ impl Step<'_> {
             }
             Action::Act(operation) => self.arrive_at_act(name, *operation),
             Action::Each { operation, .. } => self.arrive_at_each(name, *operation),
+            Action::CutUpstream => self.arrive_at_upstream(name),
             Action::FindAccounts | Action::Inspect | Action::Verify { .. } | Action::Rotate(_) => {
                 self.rest(name, now)
             }
@@ -126,7 +127,7 @@ impl Step<'_> {
     }
 
     #[allow(clippy::unnecessary_wraps)] // One arm among others that can fail.
-    fn rest(&mut self, name: &StateName, due: Timestamp) -> Result<(), Inconsistent> {
+    pub(super) fn rest(&mut self, name: &StateName, due: Timestamp) -> Result<(), Inconsistent> {
         self.run_mut().stage = Stage::Due {
             state: name.clone(),
             due,

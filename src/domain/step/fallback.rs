@@ -3,9 +3,10 @@
 //! Owns how a run opens its one task, what the task says, how a person's claim is sent back or
 //! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
 
+use super::super::doubt::Ruling;
 use super::super::id::StateName;
 use super::super::outcome::{Failure, FailureClass};
-use super::super::run::{RunBody, Stage};
+use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
 use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
 use super::super::time::after;
@@ -97,6 +98,49 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// The answer to the doubt for which the case is held, once.
+    pub(super) fn take_ruling(&mut self) -> Option<Ruling> {
+        match &mut self.run_mut().body {
+            RunBody::Case(body) => body.ruling.take(),
+            RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => None,
+        }
+    }
+
+    /// A held case goes its way from the beginning, or ends with nothing done.
+    pub(super) fn ruled(&mut self, name: &StateName, ruling: &Ruling) -> Result<(), Inconsistent> {
+        let detail = serde_json::to_value(ruling).ok();
+        self.note(name, None, OutcomeKey::Done, None, detail);
+        if let Some(mut task) = self.task.take() {
+            let words = if ruling.release {
+                "released"
+            } else {
+                "dropped"
+            };
+            self.remember(&mut task, &ruling.by, format!("{words}: {}", ruling.note));
+            task.state = TaskState::Closed {
+                how: Closure::Answered,
+                by: ruling.by.clone(),
+                at: self.given.now,
+            };
+            self.out.task = Some(task);
+        }
+        self.run_mut().task = None;
+        if !ruling.release {
+            self.end(End::Rescinded);
+            return Ok(());
+        }
+        if let RunBody::Case(body) = &mut self.run_mut().body {
+            body.for_person = None;
+        }
+        let machine = self.given.workflow.machines.get(&self.run().kind);
+        let start = machine.map(|machine| machine.start.clone());
+        let start = start.ok_or_else(|| self.broken("its workflow has no machine".to_owned()))?;
+        self.enter(&start)
+    }
+
     /// Looks whether a person's claim is true. What was seen before it was made does not count.
     pub(super) fn check_claim(&mut self, check: &StateName) -> Result<(), Inconsistent> {
         if let RunBody::Removal(body) = &mut self.run_mut().body {
@@ -135,6 +179,7 @@ impl Step<'_> {
             Closure::Proved | Closure::ProvedByMachine => "absence is proved",
             Closure::Attested => "closed on a person's word",
             Closure::Superseded if task.drill => "the drill is done with it",
+            Closure::Answered => "a person answered",
             Closure::Superseded => "the case was halted; its review task goes on",
         };
         self.remember(&mut task, "clawback", text.to_owned());
@@ -205,7 +250,8 @@ impl Step<'_> {
         let failed = failure
             .as_ref()
             .map(|failure| format!("{}: {}", failure.class, failure.message));
-        let words: Vec<_> = [failed, found].into_iter().flatten().collect();
+        let risk = residual_risk(self.run());
+        let words: Vec<_> = [failed, found, risk].into_iter().flatten().collect();
         if words.is_empty() && self.is_case() {
             let failure = Failure::new(
                 FailureClass::Ambiguous,

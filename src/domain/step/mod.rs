@@ -9,6 +9,7 @@ mod enter;
 mod fallback;
 mod settle;
 mod spawn;
+mod upstream;
 
 pub use decide::{Decision, Effect, Woken, decide};
 pub use settle::settle;

@@ -54,6 +54,8 @@ pub fn settle(
         (Action::Verify { rung }, Outcome::Observed(observation)) => {
             step.observed(&state, *rung, &observation)?;
         }
+        (Action::CutUpstream, Outcome::Cut { since, looks }) => step.cut(&state, since, &looks)?,
+        (Action::CutUpstream, Outcome::Failed(failure)) => step.not_cut(&state, failure)?,
         (Action::Rotate(which), Outcome::Rotated(facts)) => {
             step.rotated(&state, *which, facts)?;
         }
@@ -66,7 +68,7 @@ pub fn settle(
 }
 
 impl Step<'_> {
-    fn go(&mut self, state: &StateName, key: OutcomeKey) -> Result<(), Inconsistent> {
+    pub(super) fn go(&mut self, state: &StateName, key: OutcomeKey) -> Result<(), Inconsistent> {
         let detail = self.under(None);
         self.note(state, None, key, None, detail);
         self.outcome(state, key, None)

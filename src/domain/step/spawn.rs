@@ -54,9 +54,12 @@ impl Step<'_> {
 
     fn discovery(&self, connector: &ConnectorName, case: &CaseBody) -> Result<Run, Inconsistent> {
         let effective = case.effective.instant(case.recorded);
+        let removal = self.given.workflow.machines.get(&RunKind::Removal);
         let body = RunBody::Discovery(DiscoveryBody {
             subject: case.subject.clone(),
             owed_since: effective.unwrap_or(case.recorded),
+            expect: removal.and_then(|machine| machine.expect),
+            upstream: None,
             found: Vec::new(),
             found_at: None,
             last_failure: None,
@@ -87,11 +90,13 @@ impl Step<'_> {
             owed_since: discovery.owed_since,
             account: account.clone(),
             account_as_of: self.given.now,
-            expect: self
-                .facts()
-                .map_or(Expectation::AccountGone, |facts| facts.expect),
+            expect: discovery
+                .expect
+                .or(self.facts().map(|facts| facts.expect))
+                .unwrap_or(Expectation::AccountGone),
             items: Vec::new(),
             last_write: None,
+            upstream: discovery.upstream.clone(),
             last_finding: None,
             last_failure: None,
             claim: None,

@@ -49,6 +49,7 @@ pub(super) fn facts() -> ConnectorFacts {
         ]),
         overlap_seconds: 60,
         drill: None,
+        upstream: None,
         fallback: Instructions {
             desk: "built-in".to_owned(),
             steps: vec!["do it by hand".to_owned()],
@@ -67,6 +68,7 @@ pub(super) fn estate(connectors: &[(&str, ConnectorFacts)]) -> Estate {
             .map(|(name, facts)| ((*name).into(), facts.clone()))
             .collect(),
         rotation: Some((rotation.digest.clone(), machine.start.clone())),
+        ..Estate::default()
     }
 }
 
@@ -102,6 +104,15 @@ pub(super) fn news(kind: EventKind, revision: u64, effective: Effective) -> Life
 /// The leaver leaves at once.
 pub(super) fn leaves() -> LifecycleEvent {
     news(EventKind::WorkerTerminated, 1, Effective::Immediately)
+}
+
+/// Somebody else leaves at once, under another HR case.
+pub(super) fn leaves_of(id: &str, number: u64) -> LifecycleEvent {
+    let mut event = leaves();
+    event.id = format!("leaves/{number}");
+    event.hr_case = format!("hr-{number}");
+    event.subject.id = id.to_owned();
+    event
 }
 
 /// The departure is called off.

@@ -5,9 +5,11 @@
 //! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
 
 mod calling_off;
+mod doubts;
 mod drill;
 mod given;
 mod health;
+mod identities;
 mod never_grants;
 mod order;
 mod play;
@@ -17,6 +19,7 @@ mod secrets;
 mod storm;
 mod target;
 mod tasks;
+mod upstream;
 mod waiting;
 mod ward;
 mod watch;

@@ -211,6 +211,7 @@ pub(super) fn name(effect: &Effect) -> &'static str {
         Effect::Inspect => "inspect",
         Effect::Act { operation } | Effect::Each { operation, .. } => operation.as_str(),
         Effect::Observe => "observe",
+        Effect::CutUpstream => "cut_upstream",
         Effect::Rotate { step } => step.as_str(),
     }
 }

@@ -15,7 +15,7 @@ use crate::connectors::{
     Registry, unsupported,
 };
 use crate::document::Document;
-use crate::domain::access::{Account, Operation};
+use crate::domain::access::{Account, AccountState, Operation};
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -93,6 +93,10 @@ impl Connector for Arc<Scripted> {
         if change.operation == Operation::Delete {
             shown.accounts.retain(|one| one.id != change.account);
         }
+        let mut accounts = shown.accounts.iter_mut();
+        if let Some(account) = accounts.find(|one| one.id == change.account) {
+            taken_away(account, change);
+        }
         Ok(Answered::Accepted)
     }
 
@@ -110,6 +114,18 @@ impl Connector for Arc<Scripted> {
 
     async fn retire(&self, _: &Call<'_>, _: CredentialRole, _: &str) -> Result<(), Failure> {
         Err(unsupported("retire secrets"))
+    }
+}
+
+fn taken_away(account: &mut Account, change: &Change) {
+    match change.operation {
+        Operation::Disable => account.state = AccountState::Disabled,
+        Operation::EndSessions => account.sessions = Some(0),
+        Operation::RevokeEntitlement | Operation::RevokeCredential => {
+            let gone = change.entitlement.as_ref().map(|one| &one.id);
+            account.entitlements.retain(|one| Some(&one.id) != gone);
+        }
+        Operation::List | Operation::Read | Operation::Delete => {}
     }
 }
 
@@ -131,7 +147,12 @@ impl Chance for Counted {
 
 /// A manifest that expects a survey in every 60 s; `more` goes to its `[expect]`.
 pub(super) fn manifest(more: &str, privileged: bool) -> Manifest {
-    let text = format!(
+    approved(&text(more, privileged))
+}
+
+/// The same as its owner wrote it.
+pub(super) fn text(more: &str, privileged: bool) -> String {
+    format!(
         r#"
 name = "crm"
 kind = "rest"
@@ -163,8 +184,12 @@ refresh_seconds = 60
 deadline_hours = 48
 steps = ["by hand"]
 "#
-    );
-    let document = Document::parse("crm.toml", &text).expect("syntax");
+    )
+}
+
+/// What this text says.
+pub(super) fn approved(text: &str) -> Manifest {
+    let document = Document::parse("crm.toml", text).expect("syntax");
     let manifest = Manifest::read(&document.root());
     let problems = document.take_problems();
     assert!(problems.is_empty(), "{problems:?}");
@@ -176,6 +201,8 @@ pub(super) struct Ward {
     pub(super) engine: Arc<Engine>,
     pub(super) store: Arc<dyn Store>,
     pub(super) target: Arc<Scripted>,
+    /// The target of a second connector, where there is one.
+    pub(super) upstream: Arc<Scripted>,
     pub(super) clock: Arc<Moved>,
     pub(super) worker: WorkerId,
 }
@@ -194,21 +221,37 @@ pub(super) fn numbered(ids: &[&str]) -> Vec<Account> {
 impl Ward {
     /// Over a target with the leaver's account `a-1` and four of others.
     pub(super) async fn new(more: &str, privileged: bool) -> Self {
-        let target = Arc::new(Scripted(Mutex::new(Shown {
-            accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
-            completeness: Completeness::WHOLE,
-            fails: None,
-            hangs: false,
-            hanging: 0,
-        })));
+        Self::under(manifest(more, privileged)).await
+    }
+
+    /// The same under another manifest.
+    pub(super) async fn under(manifest: Manifest) -> Self {
+        Self::behind(manifest, None).await
+    }
+
+    /// The same behind the target of another manifest, which shows the same accounts.
+    pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
+        let scripted = || {
+            Arc::new(Scripted(Mutex::new(Shown {
+                accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
+                completeness: Completeness::WHOLE,
+                fails: None,
+                hangs: false,
+                hanging: 0,
+            })))
+        };
+        let (target, gate) = (scripted(), scripted());
         let settings = crate::store::Settings::at("sqlite::memory:");
         let store = crate::store::open(&settings).await.expect("opened");
         store.migrate().await.expect("migrated");
-        let (engine, clock, worker) = engine(manifest(more, privileged), &target, &store).await;
+        let mut parts = vec![(manifest, target.clone())];
+        parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
+        let (engine, clock, worker) = engine(parts, &store).await;
         Self {
             engine,
             store,
             target,
+            upstream: gate,
             clock,
             worker,
         }
@@ -233,8 +276,14 @@ impl Ward {
 
     /// The leaver, whose number is that of account `a-1`, leaves.
     pub(super) async fn leaver_leaves(&self) {
+        self.leaver_leaves_from(&[]).await;
+    }
+
+    /// The same, from these targets alone.
+    pub(super) async fn leaver_leaves_from(&self, connectors: &[&str]) {
         let mut event = given::leaves();
         event.effective = Effective::Immediately;
+        event.connectors = connectors.iter().map(|name| (*name).into()).collect();
         event.subject.identifiers = vec![Identifier {
             kind: "employee_number".to_owned(),
             value: "n-a-1".to_owned(),
@@ -244,6 +293,17 @@ impl Ward {
             ..IntakeBatch::default()
         };
         self.store.record(&batch).await.expect("recorded");
+    }
+
+    /// What is recorded is admitted, and nothing else happens.
+    pub(super) async fn admit(&self) {
+        let keep = Keep {
+            worker: self.worker,
+            at_most: 0,
+            share: u32::MAX,
+            room: BTreeMap::new(),
+        };
+        self.engine.admit(&keep).await.expect("admitted");
     }
 
     /// Everything that is due within these seconds, looked for once a minute.
@@ -303,17 +363,20 @@ impl Ward {
 }
 
 async fn engine(
-    manifest: Manifest,
-    target: &Arc<Scripted>,
+    parts: Vec<(Manifest, Arc<Scripted>)>,
     store: &Arc<dyn Store>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
     let clock = Moved::new();
     let dyn_clock: Arc<dyn Clock> = clock.clone();
-    let part: Arc<dyn Connector> = Arc::new(target.clone());
+    let parts = parts.into_iter().map(|(manifest, target)| {
+        let part: Arc<dyn Connector> = Arc::new(target);
+        (manifest, part)
+    });
+    let parts = parts.collect();
     let vault = Arc::new(LocalVault::in_memory().expect("a vault"));
     let ports = Ports {
         store: store.clone(),
-        registry: Arc::new(Registry::assemble(vec![(manifest, part)], &dyn_clock)),
+        registry: Arc::new(Registry::assemble(parts, &dyn_clock)),
         secrets: Arc::new(Secrets::new(vault)),
         verification: Arc::new(Verification::new(dyn_clock.clone())),
         library: Arc::new(crate::definitions::built_in().expect("built in")),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::play::{Deed, Play};
-use crate::domain::access::AccountState;
+use crate::domain::access::{AccountState, Entitlement, EntitlementKind};
 use crate::domain::id::RunId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::{Run, RunBody, Stage};
@@ -166,9 +166,12 @@ fn shows_nothing(look: &Observation, expect: Expectation) -> bool {
     match (&look.sighting, expect) {
         (Sighting::NotThere, _) => true,
         (Sighting::There(_), Expectation::AccountGone) => false,
-        (Sighting::There(account), Expectation::AccountPowerless) => {
+        (Sighting::There(account), Expectation::AccountPowerless | Expectation::NoWayIn) => {
+            let counts = |one: &&Entitlement| {
+                expect == Expectation::AccountPowerless || one.kind == EntitlementKind::Credential
+            };
             account.state == AccountState::Disabled
-                && account.entitlements.is_empty()
+                && !account.entitlements.iter().any(|one| counts(&one))
                 && account.sessions.unwrap_or(0) == 0
         }
     }
@@ -188,6 +191,7 @@ fn changed(outcome: &Outcome) -> bool {
         | Outcome::Accounts(_)
         | Outcome::Account(_)
         | Outcome::Observed(_)
+        | Outcome::Cut { .. }
         | Outcome::Rotated(_) => false,
     }
 }

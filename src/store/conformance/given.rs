@@ -118,6 +118,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: event.event.subject.clone(),
             event: event.event.key(),
             recorded: event.recorded,
@@ -277,6 +278,8 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 /// A discovery of one target, due now.
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
+        expect: None,
+        upstream: None,
         subject: subject("x"),
         owed_since: at(0),
         found: Vec::new(),
@@ -296,6 +299,7 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         account: an_account(account),
         account_as_of: at(0),
         expect: Expectation::AccountGone,
+        upstream: None,
         items: Vec::new(),
         last_write: None,
         last_finding: None,

@@ -126,6 +126,7 @@ fn bounds() -> Bounds {
         max_data_age_seconds: 60,
         change_at_most_percent: None,
         deciding: Vec::new(),
+        nhi: None,
         manifest: "m".to_owned(),
     }
 }
@@ -153,6 +154,7 @@ fn settled(before: &Standing, open: &[Care], survey: &Survey) -> Advance {
     let keeper = Keeper {
         connector: &connector,
         facts: &facts,
+        nhi: false,
         owner: "owner",
         deputy: "deputy",
         topic: None,
@@ -180,6 +182,7 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         rotation: BTreeMap::new(),
         overlap_seconds: 60,
         drill: None,
+        upstream: None,
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),

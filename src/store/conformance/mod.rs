@@ -6,15 +6,18 @@
 
 pub mod admission;
 pub mod approvals;
+pub mod audit;
 pub mod drills;
 pub mod given;
 pub mod health;
+pub mod identifiers;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
 pub mod promises;
 pub mod reads;
 pub mod settling;
+pub mod tampering;
 pub mod wishes;
 
 use std::any::Any;
@@ -106,6 +109,9 @@ macro_rules! suite {
                 a_wish_without_a_task_is_answered,
                 a_wish_wakes_a_worker,
             ]
+            identifiers: [
+                a5_an_event_sees_the_cases_of_others_who_share_an_identifier,
+            ]
             outbox: [
                 one_worker_publishes_a_key_and_in_order,
                 messages_of_a_dead_worker_are_taken_by_another,
@@ -118,6 +124,12 @@ macro_rules! suite {
                 definitions_are_kept,
                 counts_add_up,
                 the_schema_is_checked,
+            ]
+            audit: [
+                e6_every_transaction_leaves_a_link,
+                e6_a_link_covers_only_what_was_taken,
+                e6_checkpoints_close_windows_one_after_the_other,
+                e6_many_workers_each_have_strands_of_their_own,
             ]
             health: [
                 c5_a_listing_refreshes_and_only_a_whole_one_takes_away,
@@ -138,6 +150,7 @@ macro_rules! suite {
             async fn $check() {
                 let home = $open(stringify!($check)).await;
                 conformance::$file::$check(&home).await;
+                conformance::audit::clean(&home).await;
                 // The store lets go before what it lies in does.
                 drop(home.store);
                 drop(home.keeps);

@@ -13,11 +13,12 @@ use crate::domain::drill::Drill;
 use crate::domain::id::{ConnectorName, ContentDigest, DrillId, FencingToken, WorkerId};
 use crate::domain::run::Stage;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, Strands, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{DrillLease, Drills, Examination, Stored};
 
-use super::{PostgresStore, health, runs};
+use super::{PostgresStore, audit, health, runs};
 
 /// What has passed a drill, or does without: the newest binding, or one that it follows without an
 /// approval of its own.
@@ -151,7 +152,7 @@ impl Drills for PostgresStore {
         let mut tries = 0;
         loop {
             let mut lane = self.funnel.lane("wake_barred").await?;
-            let woken = try_wake(&mut lane, connector, codes, now).await;
+            let woken = try_wake(&mut lane, &self.funnel.strands, connector, codes, now).await;
             if let Some(woken) = lane.done(woken, &mut tries) {
                 return woken;
             }
@@ -194,6 +195,7 @@ impl Drills for PostgresStore {
 /// Each run is read and locked again: the list was made without a lock.
 async fn try_wake(
     connection: &mut PgConnection,
+    strands: &Strands,
     connector: &ConnectorName,
     codes: &[&str],
     now: Timestamp,
@@ -207,7 +209,7 @@ async fn try_wake(
     .bind(codes)
     .fetch_all(&mut *tx)
     .await?;
-    let mut woken = 0;
+    let mut woken = Vec::new();
     for id in listed {
         let row = sqlx::query_as::<_, RunRow>(
             "SELECT id, body FROM runs WHERE id = $1 AND stage = 'with_person' \
@@ -224,7 +226,7 @@ async fn try_wake(
         }
         let columns = RunColumns::of(&run, &[])?;
         runs::overrule(&mut tx, &columns, columns.due_us).await?;
-        woken += 1;
+        woken.push(id);
     }
     // Its owner is not asked any longer for what has come.
     sqlx::query(
@@ -234,6 +236,10 @@ async fn try_wake(
     .bind(connector.as_str())
     .execute(&mut *tx)
     .await?;
+    let mut notes = Notes::default();
+    notes.add(&audit::rows(&mut tx, &tables::RUNS, "id", &woken).await?);
+    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
-    Ok(woken)
+    strands.give(tip);
+    Ok(woken.len() as u64)
 }

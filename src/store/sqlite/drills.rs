@@ -12,11 +12,12 @@ use crate::domain::drill::Drill;
 use crate::domain::id::{ConnectorName, ContentDigest, DrillId, FencingToken, WorkerId};
 use crate::domain::run::Stage;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{DrillLease, Drills, Examination, Stored};
 
-use super::{SqliteStore, health, runs};
+use super::{SqliteStore, audit, health, runs};
 
 /// What has passed a drill, or does without: the newest binding, or one that it follows without an
 /// approval of its own.
@@ -175,9 +176,10 @@ impl Drills for SqliteStore {
         .bind(micros(now))
         .fetch_all(&mut *tx)
         .await?;
-        let woken = rows.len() as u64;
+        let mut woken = Vec::new();
         for row in rows {
             let mut run = row.run()?;
+            woken.push(run.id.0);
             if let Stage::WithPerson { next_try, .. } = &mut run.stage {
                 *next_try = Some(now);
             }
@@ -192,8 +194,12 @@ impl Drills for SqliteStore {
         .bind(connector.as_str())
         .execute(&mut *tx)
         .await?;
+        let mut notes = Notes::default();
+        notes.add(&audit::rows(&mut tx, &tables::RUNS, "id", &woken).await?);
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
         tx.commit().await?;
-        Ok(woken)
+        self.funnel.strands.give(tip);
+        Ok(woken.len() as u64)
     }
 
     async fn note_examination(&self, examination: &Examination) -> Stored<()> {
