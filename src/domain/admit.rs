@@ -416,11 +416,7 @@ impl Opening<'_> {
         let row = CaseRow {
             id,
             subject_key: event.subject.key(),
-            subject_name: event
-                .subject
-                .display_name
-                .clone()
-                .unwrap_or_else(|| event.subject.id.clone()),
+            subject_name: event.subject.name().to_owned(),
             event: event.key(),
             hr_case: event.hr_case.clone(),
             revision: event.revision,
