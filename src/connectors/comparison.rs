@@ -253,10 +253,8 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         limits,
         expect,
         fallback,
-        // Whose access is taken away by itself: any change of it is for two people, like all that is
-        // compared as text.
-        drill: _,
         // Part of what was written besides: every change of it widens.
+        drill: _,
         nhi: _,
         upstream: _,
         // Of the text; what it says is compared.

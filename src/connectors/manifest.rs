@@ -180,14 +180,7 @@ impl Manifest {
         let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
         let upstream = upstream::read(root, name.as_ref());
         let nhi = identities::read(root, &credentials);
-        let overlap_seconds = root
-            .table("rotation")
-            .and_then(|table| {
-                let seconds = number(&table, "overlap_seconds", 0..=30 * 86_400);
-                table.finish();
-                seconds
-            })
-            .unwrap_or(600);
+        let overlap_seconds = read_overlap(root);
         let after_removal = read_after_removal(root);
         let spoken = kind.as_ref().map_or("", |kind| kind.value.as_str());
         let probes = super::probe::read(root, spoken);
@@ -225,6 +218,16 @@ impl Manifest {
             digest: digest(root.text()),
         }
     }
+}
+
+fn read_overlap(root: &Table<'_>) -> u64 {
+    let table = root.table("rotation");
+    let seconds = table.and_then(|table| {
+        let seconds = number(&table, "overlap_seconds", 0..=30 * 86_400);
+        table.finish();
+        seconds
+    });
+    seconds.unwrap_or(600)
 }
 
 fn digest(text: &str) -> String {

@@ -413,11 +413,10 @@ impl Opening<'_> {
         });
         let effective: Timestamp = instant.unwrap_or(self.given.now);
         let rank = priority(event.urgency, &event.subject);
-        let named = event.subject.display_name.as_ref();
         let row = CaseRow {
             id,
             subject_key: event.subject.key(),
-            subject_name: named.unwrap_or(&event.subject.id).clone(),
+            subject_name: event.subject.name().to_owned(),
             event: event.key(),
             hr_case: event.hr_case.clone(),
             revision: event.revision,
