@@ -169,6 +169,18 @@ fetch_axe() {
     fail "axe-core could not be installed from npm"
 }
 
+# moto stands for AWS IAM; from PyPI, apart as well.
+fetch_moto() {
+  local want=$ROOT/tests/services/moto.txt venv=$TOOLS/moto
+  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/moto_server" ] && return 0
+  say "installing moto into target/tools/moto"
+  rm -rf "$venv"
+  python3 -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$want" </dev/null >&2 ||
+    fail "moto could not be installed from PyPI"
+  cp "$want" "$venv/requirements.txt"
+}
+
 # Apache Kafka comes from Maven Central as jars. Returns 1 with the reason on standard output where
 # it cannot be had: the caller decides whether the embedded broker may stand in.
 fetch_kafka() {

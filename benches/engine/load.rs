@@ -314,6 +314,7 @@ async fn assemble(
                 value: SecretString::from("none"),
                 username: None,
                 remote_ref: None,
+                expires: None,
             };
             let put = secrets.put(connector.manifest(), role, secret, clock.now());
             put.await.map_err(|failure| failure.to_string())?;

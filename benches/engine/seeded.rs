@@ -28,9 +28,10 @@ use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
-    Claimed, Counts, DeadLetter, Dossier, DrillLease, Drills, Examination, Fenced, IntakeBatch,
-    Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
+    Claimed, Counts, DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills,
+    Examination, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded,
+    Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
+    TaskFilter, Users,
 };
 
 use crate::seed;
@@ -103,6 +104,17 @@ impl Drills for Seeded {
         limit: u32,
     ) -> Stored<Vec<Examination>> {
         self.inner.examinations(connector, limit).await
+    }
+}
+
+#[async_trait]
+impl Departures for Seeded {
+    async fn departed(
+        &self,
+        connector: &ConnectorName,
+        since: Timestamp,
+    ) -> Stored<Vec<DepartedAccount>> {
+        self.inner.departed(connector, since).await
     }
 }
 

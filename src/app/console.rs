@@ -30,12 +30,12 @@ struct Backstage {
 ///
 /// # Errors
 /// When an identity provider is configured and its secret is not in the vault.
-pub(super) fn office(parts: &Parts, closing: CancellationToken) -> Result<Shared, AppError> {
+pub(super) async fn office(parts: &Parts, closing: CancellationToken) -> Result<Shared, AppError> {
     let settings = parts.settings().console.clone();
     let provider = match (&settings.oidc, &settings.public_url) {
         (Some(oidc), Some(public_url)) => {
             let secret = match &oidc.client_secret {
-                Some(reference) => Some(vault::platform_secret(&parts.vault, reference)?),
+                Some(reference) => Some(vault::platform_secret(&parts.vault, reference).await?),
                 None => None,
             };
             Some(Provider::new(oidc.clone(), secret, public_url)?)
@@ -207,7 +207,8 @@ impl Backing for Backstage {
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble> {
         let parts = &self.parts;
         let manifests = parts.registry.iter().map(|connector| connector.manifest());
-        let listed = parts.secrets().list(manifests, parts.clock.now());
+        let secrets = parts.secrets();
+        let listed = secrets.list(manifests, parts.clock.now()).await;
         let listed = listed.map_err(|failure| Trouble {
             kind: TroubleKind::Failed,
             code: Some(failure.code.clone()),

@@ -231,6 +231,7 @@ mod tests {
                 run: None,
                 rotation: None,
                 survey: None,
+                drill: None,
             }
         };
         let obeyed = store.obey(10, given::at(6), &answer).await;

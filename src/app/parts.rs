@@ -16,7 +16,7 @@ use crate::domain::time::{Chance, Clock};
 use crate::engine::{Engine, EngineError, Manifests, Ports, Settings};
 use crate::intake::IntakeError;
 use crate::publish::PublishError;
-use crate::secrets::{LocalVault, Secrets, VaultError};
+use crate::secrets::{Secrets, Vault, VaultError};
 use crate::store::{self, Store, StoreError};
 use crate::verification::Verification;
 
@@ -86,6 +86,11 @@ pub enum AppError {
     /// A secret of the platform is not in the vault.
     #[error("{0}")]
     Secret(Failure),
+    /// Two people have not stood for the connector's retirement.
+    #[error(
+        "CB-APP-5: {0} is not retired: take its file away, propose the retirement, and have it approved"
+    )]
+    StillServes(ConnectorName),
     /// What is stored about a case is not what the log covers.
     #[error(
         "CB-APP-10: the records of case {case} are not as they were written ({count} findings, the first: {first})"
@@ -111,7 +116,7 @@ pub struct Parts {
     /// Guarded connectors.
     pub registry: Arc<Registry>,
     /// The vault itself.
-    pub vault: Arc<LocalVault>,
+    pub vault: Arc<dyn Vault>,
     /// Workflows.
     pub library: Arc<Library>,
     /// The time.
@@ -133,8 +138,7 @@ impl Parts {
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, AppError> {
-        let key = config.settings.vault_key()?;
-        let vault = Arc::new(LocalVault::open(&config.settings.vault.path, key)?);
+        let vault = super::vault::open(&config.settings, &clock)?;
         let store = store::open(&config.settings.store).await?;
         Ok(Self {
             store,

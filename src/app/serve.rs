@@ -81,7 +81,7 @@ pub async fn serve(
             intake.as_ref().map(Intake::health),
             relay.as_ref().map(|(_, delivered)| delivered.clone()),
         );
-        let office = office(parts, stop.clone())?;
+        let office = office(parts, stop.clone()).await?;
         answering.spawn(console::serve(
             listener,
             console::router(checks, Some(&office)),

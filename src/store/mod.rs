@@ -8,6 +8,7 @@ pub mod audit;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod contract;
+mod departed;
 mod docket;
 mod drills;
 mod error;
@@ -38,6 +39,7 @@ pub(crate) use conformance::given;
 
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
+pub use departed::{DepartedAccount, Departures};
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;

@@ -179,6 +179,8 @@ impl ActRow {
 /// The subject of a case's run.
 pub(super) fn leaver(row: &RunRow) -> Stored<Option<Subject>> {
     Ok(match row.run()?.body {
+        // Nobody leaves in a drill, and of what a person still has to decide nobody knows.
+        RunBody::Case(body) if body.drill.is_some() || body.for_person.is_some() => None,
         RunBody::Case(body) => Some(body.subject),
         RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
             None

@@ -5,11 +5,13 @@
 //! accounts. A call costs a hash of its labels and an atomic addition; nothing is allocated for a
 //! series that is known.
 
+mod drills;
+
 use std::sync::LazyLock;
 
-use prometheus::{
-    Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder, histogram_opts, opts,
-};
+use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+
+pub use drills::drill;
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [
@@ -66,8 +68,6 @@ struct Metrics {
     connector_nhis_silent: IntGaugeVec,
     manifest_waiting: IntGaugeVec,
     manifest_barred: IntGaugeVec,
-    drill_passed: IntGaugeVec,
-    drill_age: IntGaugeVec,
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
@@ -78,46 +78,10 @@ struct Metrics {
     spans: IntCounterVec,
 }
 
-/// Registers families; the names are constants of this file, so that a refusal is a fault of it.
-struct Registrar(Registry);
-
-impl Registrar {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        made: prometheus::Result<C>,
-    ) -> C {
-        let collector = made.expect("names and labels are constants, checked by a test");
-        self.0
-            .register(Box::new(collector.clone()))
-            .expect("no name is used twice, checked by a test");
-        collector
-    }
-
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        let counter = self.add(IntCounterVec::new(opts!(name, help), labels));
-        if labels.is_empty() {
-            // On the page before anything is counted, so that a rate sees the first one.
-            counter.with_label_values::<&str>(&[]);
-        }
-        counter
-    }
-
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(opts!(name, help), labels))
-    }
-
-    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.add(HistogramVec::new(
-            histogram_opts!(name, help, buckets.to_vec()),
-            labels,
-        ))
-    }
-}
-
 impl Metrics {
     #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
     fn new() -> Self {
-        let r = Registrar(Registry::new());
+        let r = Registrar::default();
         Self {
             events: r.counter(
                 "clawback_events_total",
@@ -248,16 +212,6 @@ impl Metrics {
             manifest_barred: r.gauge(
                 "clawback_connector_barred",
                 "1 while the connector serves no events for want of an approval or a drill",
-                &["connector"],
-            ),
-            drill_passed: r.gauge(
-                "clawback_drill_passed",
-                "1 where the last drill passed, 0 where it failed",
-                &["connector"],
-            ),
-            drill_age: r.gauge(
-                "clawback_drill_age_seconds",
-                "Age of the last drill that passed",
                 &["connector"],
             ),
             settle_batch: r.histogram(
@@ -442,14 +396,6 @@ pub fn manifest(connector: &str, waiting: bool, barred: bool) {
     set(&ALL.manifest_barred, &[connector], u64::from(barred));
 }
 
-/// How the last drill ended, and how old the last one is that passed.
-pub fn drill(connector: &str, passed: bool, age_seconds: Option<u64>) {
-    set(&ALL.drill_passed, &[connector], u64::from(passed));
-    if let Some(age) = age_seconds {
-        set(&ALL.drill_age, &[connector], age);
-    }
-}
-
 /// Settlements were committed together.
 pub fn settled(size: usize, seconds: f64) {
     ALL.settle_batch
@@ -502,5 +448,8 @@ fn set(gauge: &IntGaugeVec, labels: &[&str], value: u64) {
         .set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
+mod registrar;
 #[cfg(test)]
 mod tests;
+
+use registrar::Registrar;

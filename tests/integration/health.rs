@@ -103,6 +103,7 @@ impl Scene {
             let new = NewSecret {
                 value: crm.value(key).to_owned().into(),
                 remote_ref: None,
+                expires: None,
                 username: None,
             };
             let put = secrets.put(connector.manifest(), role, new, clock.now());

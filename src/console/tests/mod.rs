@@ -74,6 +74,7 @@ impl Backing for Still {
                 refresh_seconds: 60,
                 max_data_age_seconds: 60,
                 change_at_most_percent: None,
+                nhi: None,
                 deciding: Vec::new(),
                 manifest: "m".to_owned(),
             },

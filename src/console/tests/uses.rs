@@ -79,6 +79,7 @@ impl House {
                         run: None,
                         rotation: None,
                         survey: None,
+                        drill: None,
                     }
                 });
                 obeyed.await.expect("obeyed");

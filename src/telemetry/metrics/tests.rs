@@ -27,6 +27,7 @@ fn touch() {
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);
     connector_nhis("crm", 4, 1);
+    drill("crm", true, Some(60));
     settled(17, 0.004);
     settlements_refused(1);
     run_failed();
