@@ -325,7 +325,7 @@ async fn assemble(
         registry,
         secrets: Arc::new(secrets),
         verification: Arc::new(Verification::new(clock.clone())),
-        library: Arc::new(library),
+        workflows: Arc::new(library),
         clock,
         chance: wall::chance(),
     };
