@@ -118,7 +118,7 @@ pub struct Parts {
     /// The vault itself.
     pub vault: Arc<dyn Vault>,
     /// Workflows.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -144,7 +144,7 @@ impl Parts {
             store,
             registry: Arc::new(config.connectors),
             vault,
-            library: Arc::new(config.workflows),
+            workflows: Arc::new(config.workflows),
             clock,
             chance,
             settings: Arc::new(config.settings),
@@ -168,7 +168,7 @@ impl Parts {
             registry: self.registry.clone(),
             secrets: Arc::new(self.secrets()),
             verification: Arc::new(Verification::new(self.clock.clone())),
-            library: self.library.clone(),
+            workflows: self.workflows.clone(),
             clock: self.clock.clone(),
             chance: self.chance.clone(),
         };

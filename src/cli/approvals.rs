@@ -132,7 +132,9 @@ pub async fn retire(context: &Context, settings: &Settings, name: String) -> any
     context.output.data(&serde_json::to_value(&revoked)?, || {
         let rows = revoked.iter().map(|one| {
             let came_to = match &one.failure {
-                None if one.proved == 0 => "nothing was kept".to_owned(),
+                None if one.proved == 0 => {
+                    "nothing is kept, so nothing was seen refused".to_owned()
+                }
                 None => format!("{} secrets are refused, and forgotten", one.proved),
                 Some(failure) => failure.to_string(),
             };

@@ -110,7 +110,7 @@ pub struct Engine {
     /// Looks with the verifier credential.
     pub verification: Arc<Verification>,
     /// Workflow files as checked.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -136,7 +136,7 @@ pub struct Ports {
     /// Looks with the verifier credential.
     pub verification: Arc<Verification>,
     /// Workflow files as checked.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -159,12 +159,12 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library, settings.trust);
+        let serving = Serving::of(ports.registry, &ports.workflows, settings.trust);
         Self {
             store: ports.store,
             secrets: ports.secrets,
             verification: ports.verification,
-            library: ports.library,
+            workflows: ports.workflows,
             clock: ports.clock,
             chance: ports.chance,
             settings,
@@ -187,7 +187,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn save_definitions(&self) -> Result<(), EngineError> {
-        for workflow in self.library.all() {
+        for workflow in self.workflows.all() {
             let definition = StoredDefinition {
                 digest: workflow.digest.clone(),
                 name: workflow.name.to_string(),
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.library, self.settings.trust);
+        let serving = Serving::of(Arc::new(registry), &self.workflows, self.settings.trust);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }
@@ -239,7 +239,7 @@ impl Engine {
         &self,
         digest: &DefinitionDigest,
     ) -> Result<Arc<Workflow>, EngineError> {
-        if let Some(workflow) = self.library.get(digest) {
+        if let Some(workflow) = self.workflows.get(digest) {
             return Ok(workflow.clone());
         }
         if let Some(workflow) = self.remembered(digest, None) {

@@ -36,11 +36,16 @@ impl Engine {
             return Ok(0);
         }
         let mut came_back = 0;
+        let usual = connector.manifest().after_removal;
         for (gone, account) in back(&departed, listed, at) {
+            // Accounts that stay without access are most of what is listed: nothing is read of them.
+            if residue(account, usual).is_empty() {
+                continue;
+            }
             let Some((run, _)) = self.store.run(gone.removal).await? else {
                 continue;
             };
-            // What that removal was to leave: of a silent identity the account stays.
+            // That removal may have been to leave more: of a silent identity the account stays.
             let RunBody::Removal(removal) = &run.body else {
                 continue;
             };

@@ -20,7 +20,7 @@ impl Engine {
         let serving = self.serving();
         let given = Given {
             now,
-            ..self.given(self.library.rotation(), &serving, None)
+            ..self.given(self.workflows.rotation(), &serving, None)
         };
         let open = self.store.rotations(None).await?;
         let rotating = open

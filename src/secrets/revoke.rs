@@ -108,18 +108,21 @@ impl Ending<'_> {
         Ok(true)
     }
 
-    /// A target that refuses everybody proves nothing: the rotator is still let in. For the
-    /// rotator itself, which goes last, there is nobody left to compare with.
+    /// A target that refuses everybody proves nothing: one that goes later, the rotator if there is
+    /// one, is still let in. For the last there is nobody left to compare with.
     async fn a_refusal_means_something(&self) -> Result<(), Failure> {
-        if self.owner.role == CredentialRole::Rotator {
+        let later = match self.owner.role {
+            CredentialRole::Writer => &[CredentialRole::Rotator, CredentialRole::Verifier][..],
+            CredentialRole::Verifier => &[CredentialRole::Rotator],
+            CredentialRole::Rotator => &[],
+        };
+        let manifest = self.connector.manifest();
+        let declared = |role: &&CredentialRole| manifest.credentials.contains_key(role);
+        let Some(role) = later.iter().find(declared) else {
             return Ok(());
-        }
-        match self.rotator().await {
-            Ok(rotator) => self.connector.try_credential(&rotator).await,
-            // There is none: the refusal stands for itself.
-            Err(failure) if failure.class == FailureClass::Unsupported => Ok(()),
-            Err(failure) => Err(failure),
-        }
+        };
+        let other = self.secrets.credential(manifest, *role).await?;
+        self.connector.try_credential(&other).await
     }
 
     async fn take_away(&self, held: &[Credential]) -> Result<(), Failure> {

@@ -117,7 +117,7 @@ impl Scene {
             registry,
             secrets: Arc::new(secrets),
             verification: Arc::new(Verification::new(dyn_clock.clone())),
-            library: Arc::new(clawback::definitions::built_in().expect("built in")),
+            workflows: Arc::new(clawback::definitions::built_in().expect("built in")),
             clock: dyn_clock,
             chance: wall::chance(),
         };

@@ -255,7 +255,9 @@ impl History {
             registry,
             secrets,
             verification: Arc::new(Verification::new(dyn_clock.clone())),
-            library: Arc::new(clawback::definitions::built_in().expect("built-in files are right")),
+            workflows: Arc::new(
+                clawback::definitions::built_in().expect("built-in files are right"),
+            ),
             clock: dyn_clock,
             chance: dice.clone() as Arc<dyn Chance>,
         };

@@ -352,8 +352,9 @@ impl SignInDoor {
         let refused = self.refused.contains(&knock.code);
         let finding = match (knock.entered, knock.sessions) {
             (true, _) | (_, Some(1..)) => ProbeFinding::LetIn,
-            (false, _) if !tried => ProbeFinding::NothingToTry,
-            (false, _) if refused => ProbeFinding::Refused,
+            (false, Some(_)) if !tried => ProbeFinding::NothingToTry,
+            (false, _) if tried && refused => ProbeFinding::Refused,
+            // Neither was anybody tried nor were sessions counted: that is no empty count.
             (false, _) => ProbeFinding::CouldNotTell,
         };
         let words = match knock.sessions {

@@ -417,4 +417,8 @@ fn e2_live_sessions_are_a_way_in_whatever_the_login_was_answered() {
         ProbeFinding::NothingToTry
     );
     assert_eq!(read(knock(false, "", Some(2)), false), ProbeFinding::LetIn);
+    assert_eq!(
+        read(knock(false, "53300", None), false),
+        ProbeFinding::CouldNotTell
+    );
 }

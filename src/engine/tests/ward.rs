@@ -415,7 +415,7 @@ async fn engine(
         registry: Arc::new(Registry::assemble(parts, &dyn_clock)),
         secrets: Arc::new(Secrets::new(vault)),
         verification: Arc::new(Verification::new(dyn_clock.clone())),
-        library: Arc::new(crate::definitions::built_in().expect("built in")),
+        workflows: Arc::new(crate::definitions::built_in().expect("built in")),
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };
