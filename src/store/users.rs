@@ -111,7 +111,7 @@ pub(super) const LOCKED_TOKEN: &str =
     "SELECT digest AS key, body FROM api_tokens WHERE id = $1 FOR UPDATE";
 pub(super) const SAVE_TOKEN: &str = "UPDATE api_tokens SET body = $2 WHERE id = $1";
 pub(super) const ADD_ACT: &str = "INSERT INTO acts (at_us, who, origin, what, about, came_to) \
-     VALUES ($1, $2, $3, $4, $5, $6)";
+     VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq";
 pub(super) const ACTS: &str = "SELECT seq, at_us, who, origin, what, about, came_to FROM acts \
      WHERE seq < $1 AND ($3 = '' OR who = $3) AND ($4 = '' OR about = $4) \
      ORDER BY seq DESC LIMIT $2";

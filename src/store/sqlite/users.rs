@@ -10,22 +10,33 @@ use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use crate::store::Stored;
+use crate::store::audit::Notes;
 use crate::store::row::RunRow;
 use crate::store::shape::{json, micros};
 use crate::store::users::{self, ActFilter, ActRow, ChangeFn, KeptRow, OwnedRow, Users};
 
-use super::SqliteStore;
+use super::{SqliteStore, audit};
 
 #[async_trait]
 impl Users for SqliteStore {
     async fn add_user(&self, user: &User) -> Stored<bool> {
         let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("add_user").await?;
+        let body = json(user)?;
         let done = sqlx::query(users::ADD_USER)
             .bind(&user.name)
-            .bind(json(user)?)
-            .execute(writer.alone())
+            .bind(&body)
+            .execute(&mut *tx)
             .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let mut notes = Notes::default();
+        notes.user(&user.name, &body);
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
+        Ok(true)
     }
 
     async fn users(&self) -> Stored<Vec<User>> {
@@ -56,14 +67,20 @@ impl Users for SqliteStore {
             return Ok(None);
         };
         let mut user: User = row.kept("users")?;
-        if change(&mut user) {
-            sqlx::query(users::SAVE_USER)
-                .bind(name)
-                .bind(json(&user)?)
-                .execute(&mut *tx)
-                .await?;
+        if !change(&mut user) {
+            return Ok(Some(user));
         }
+        let body = json(&user)?;
+        sqlx::query(users::SAVE_USER)
+            .bind(name)
+            .bind(&body)
+            .execute(&mut *tx)
+            .await?;
+        let mut notes = Notes::default();
+        notes.user(name, &body);
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
         tx.commit().await?;
+        self.funnel.strands.give(tip);
         Ok(Some(user))
     }
 
@@ -185,15 +202,21 @@ impl Users for SqliteStore {
 
     async fn note_act(&self, act: &Act) -> Stored<()> {
         let mut writer = self.funnel.writer().await;
-        sqlx::query(users::ADD_ACT)
+        let mut tx = writer.begin("note_act").await?;
+        let number: i64 = sqlx::query_scalar(users::ADD_ACT)
             .bind(micros(act.at))
             .bind(&act.by)
             .bind(&act.from)
             .bind(&act.what)
             .bind(&act.about)
             .bind(&act.came_to)
-            .execute(writer.alone())
+            .fetch_one(&mut *tx)
             .await?;
+        let mut notes = Notes::default();
+        notes.act(number, act);
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
         Ok(())
     }
 
