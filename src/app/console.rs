@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::governance::{Chosen, Done, Governance, Stands};
-use super::{AppError, Parts, post, vault};
+use super::{AppError, Parts, audit, evidence, post, report, vault};
 use crate::connectors::Standing;
 use crate::console::{
-    Backing, Change, ConnectorFact, Governed, Office, Proposed, Provider, SecretFact, Shared,
-    Trouble, TroubleKind,
+    Backing, Change, ConnectorFact, EvidenceFile, Governed, LogVerdict, Office, Proposed, Provider,
+    ReportTable, SecretFact, Shared, Trouble, TroubleKind,
 };
 use crate::domain::access::Operation;
 use crate::domain::approval::{Past, Signed};
-use crate::domain::id::{ConnectorName, DeadLetterId, MessageId};
+use crate::domain::id::{CaseId, ConnectorName, DeadLetterId, MessageId};
+use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 /// Other rooms, as the console asks them.
@@ -59,7 +60,7 @@ impl From<AppError> for Trouble {
     fn from(error: AppError) -> Self {
         let kind = match &error {
             AppError::NoConnector(_) => TroubleKind::NotFound,
-            AppError::Disapproved(_) => TroubleKind::Refused,
+            AppError::Disapproved(_) | AppError::Tampered { .. } => TroubleKind::Refused,
             AppError::Store(StoreError::Unavailable(_)) => TroubleKind::Unavailable,
             _ => TroubleKind::Failed,
         };
@@ -236,6 +237,45 @@ impl Backing for Backstage {
             }
         });
         Ok(facts.collect())
+    }
+
+    async fn evidence(&self, case: CaseId) -> Result<Option<EvidenceFile>, Trouble> {
+        let parts = &self.parts;
+        let (store, vault) = (parts.store.as_ref(), parts.vault.as_ref());
+        let clock = parts.clock.as_ref();
+        let exported = evidence::export(store, vault, parts.settings(), clock, case).await?;
+        let Some(envelope) = exported else {
+            return Ok(None);
+        };
+        let says = envelope.says().map_err(|error| Trouble {
+            kind: TroubleKind::Failed,
+            code: None,
+            words: error.to_string(),
+        })?;
+        let signers = envelope.signatures.iter().map(|one| one.keyid.clone());
+        Ok(Some(EvidenceFile {
+            file: envelope.text(),
+            page: evidence::page(&says),
+            key: signers.collect::<Vec<_>>().join(", "),
+        }))
+    }
+
+    async fn verify_log(&self) -> Result<LogVerdict, Trouble> {
+        let verified = audit::verify(self.parts.store.as_ref(), None, None).await?;
+        Ok(LogVerdict {
+            whole: verified.findings.is_empty(),
+            words: verified.words(),
+            findings: verified.findings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    async fn report(&self, from: Timestamp, to: Timestamp) -> Result<ReportTable, Trouble> {
+        let rows = report::rows(self.parts.store.as_ref(), from, to).await?;
+        Ok(ReportTable {
+            columns: report::COLUMNS.map(str::to_owned).to_vec(),
+            csv: report::csv(&rows),
+            rows: rows.into_iter().map(|row| row.cells.to_vec()).collect(),
+        })
     }
 
     async fn replay(&self, letter: DeadLetterId) -> Result<Option<MessageId>, Trouble> {

@@ -135,7 +135,7 @@ mod tests {
     use crate::domain::settlement::Obedience;
     use crate::domain::task::FallbackTask;
     use crate::domain::user::{Role, SecretDigest, Session};
-    use crate::store::conformance::given;
+    use crate::store::given;
     use crate::store::{self, ActFilter};
 
     async fn a_store() -> Arc<dyn Store> {

@@ -1,4 +1,4 @@
-//! `clawback users`: add, list, roles, password, disable, enable, revoke, token.
+//! `clawback users`: add, list, roles, password, disable, enable, revoke, token, acts.
 //!
 //! Owns how the people are told who may sign in to the console. The first user is made here. A
 //! password is read from standard input or asked for with the echo off; a new token is printed once.
@@ -14,6 +14,7 @@ use super::output::{instant, table};
 use super::secrets;
 use crate::app::users::{self, Desk, NewUser};
 use crate::domain::user::{Role, User};
+use crate::store::ActFilter;
 
 /// What to do with users.
 #[derive(Debug, Subcommand)]
@@ -75,6 +76,21 @@ pub enum Command {
         days: u64,
         #[command(flatten)]
         acting: Acting,
+    },
+    /// Who did what through console, API and command line, newest first.
+    Acts {
+        /// Only of this person.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// Only about this: the id of a task or case, the name of a connector or user.
+        #[arg(long, value_name = "WHAT")]
+        about: Option<String>,
+        /// Only those written before this number.
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<u64>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
 }
 
@@ -145,6 +161,20 @@ async fn desk(context: &Context, by: &str) -> anyhow::Result<Desk> {
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let user = match command {
         Command::List => return list(context).await,
+        Command::Acts {
+            by,
+            about,
+            before,
+            limit,
+        } => {
+            let filter = ActFilter {
+                by,
+                about,
+                before,
+                limit,
+            };
+            return acts(context, &filter).await;
+        }
         Command::Token {
             name,
             label,
@@ -215,6 +245,26 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     context.output.data(&data, || {
         let headings = ["name", "roles", "signs in", "state"];
         table(&headings, users.iter().map(row).collect(), "no users")
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn acts(context: &Context, filter: &ActFilter) -> anyhow::Result<Exit> {
+    let acts = context.store().await?.acts(filter).await?;
+    let data = acts.iter().map(|(number, act)| {
+        json!({
+            "number": number, "at": act.at, "by": act.by, "from": act.from,
+            "what": act.what, "about": act.about, "came_to": act.came_to,
+        })
+    });
+    context.output.data(&data.collect(), || {
+        let rows = acts.iter().map(|(number, act)| {
+            let mut row = vec![number.to_string(), instant(act.at)];
+            row.extend([&act.by, &act.what, &act.about, &act.came_to, &act.from].map(Clone::clone));
+            row
+        });
+        let headings = ["no.", "at", "by", "what", "about", "came to", "from"];
+        table(&headings, rows.collect(), "nothing like that was done")
     })?;
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use super::deeds::{Approve, Close, Outcome, Reason};
 use super::office::{Shared, Who};
 use super::openapi;
 use super::problem::Problem;
-use super::view::{self, ActsAsked, CasesAsked, List, TasksAsked};
+use super::view::{self, ActsAsked, CasesAsked, List, ReportAsked, TasksAsked};
 use crate::domain::id::{CaseId, DeadLetterId, TaskId};
 
 type Answer = Result<Response, Problem>;
@@ -183,6 +183,38 @@ pub(super) async fn rotate(
     Path((connector, role)): Path<(String, String)>,
 ) -> Answer {
     done(office.rotate(&who, &connector, &role).await)
+}
+
+pub(super) async fn drill(
+    State(office): State<Shared>,
+    Extension(who): Extension<Who>,
+    Path(name): Path<String>,
+) -> Answer {
+    done(office.drill(&who, &name).await)
+}
+
+pub(super) async fn evidence(
+    State(office): State<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<CaseId>,
+) -> Answer {
+    json(&office.evidence(&who, id).await?)
+}
+
+pub(super) async fn audit(State(office): State<Shared>) -> Answer {
+    json(&view::audit(&office).await?)
+}
+
+pub(super) async fn verify(State(office): State<Shared>, Extension(who): Extension<Who>) -> Answer {
+    done(office.verify_log(&who).await)
+}
+
+pub(super) async fn report(
+    State(office): State<Shared>,
+    Extension(who): Extension<Who>,
+    Query(asked): Query<ReportAsked>,
+) -> Answer {
+    json(&office.report(&who, &asked).await?)
 }
 
 pub(super) async fn acts(State(office): State<Shared>, Query(asked): Query<ActsAsked>) -> Answer {

@@ -1,7 +1,7 @@
 //! What the console needs of rooms that it may not name, as plain data behind one trait.
 //!
 //! Owns the shapes: connectors as their manifests declare them, how these stand to what was approved,
-//! the ages of secrets. `app` carries it out, by the same calls as the command line. Decides nothing.
+//! the ages of secrets, signed evidence, what the log's verification came to. `app` carries it out, by the same calls as the command line. Decides nothing.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::domain::approval::{Past, Signed};
 use crate::domain::health::Bounds;
-use crate::domain::id::{DeadLetterId, MessageId};
+use crate::domain::id::{CaseId, DeadLetterId, MessageId};
 use crate::domain::time::Timestamp;
 
 /// One connector as its manifest declares it.
@@ -111,6 +111,39 @@ pub struct SecretFact {
     pub under_way: String,
 }
 
+/// The signed evidence of one case.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct EvidenceFile {
+    /// The file, exactly as it was signed; `clawback evidence verify` checks it offline.
+    pub file: String,
+    /// The same for people: a page of HTML that needs nothing else.
+    pub page: String,
+    /// The name of the key that signed it.
+    pub key: String,
+}
+
+/// What reading the whole log came to.
+#[derive(Debug, Clone)]
+pub struct LogVerdict {
+    /// True when everything is as it was written.
+    pub whole: bool,
+    /// In one line.
+    pub words: String,
+    /// What is not, and where.
+    pub findings: Vec<String>,
+}
+
+/// Who left when, contained when, removed when, how proved.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReportTable {
+    /// The names of the columns, in order.
+    pub columns: Vec<String>,
+    /// One row for each account, or for each target in which nobody could look.
+    pub rows: Vec<Vec<String>>,
+    /// The same as CSV (RFC 4180).
+    pub csv: String,
+}
+
 /// Why something was not done.
 #[derive(Debug, Clone)]
 pub struct Trouble {
@@ -159,6 +192,12 @@ pub trait Backing: Send + Sync + fmt::Debug {
     async fn reject(&self, connector: &str, signed: &Signed) -> Result<String, Trouble>;
     /// Every declared secret with its age.
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble>;
+    /// The signed evidence of a case; `None` when there is no such case.
+    async fn evidence(&self, case: CaseId) -> Result<Option<EvidenceFile>, Trouble>;
+    /// Reads the whole log and every recorded row.
+    async fn verify_log(&self) -> Result<LogVerdict, Trouble>;
+    /// The report over cases whose access was to end from `from` on and before `to`.
+    async fn report(&self, from: Timestamp, to: Timestamp) -> Result<ReportTable, Trouble>;
     /// Puts a dead letter into the outbox again; none where there is no such letter.
     async fn replay(&self, letter: DeadLetterId) -> Result<Option<MessageId>, Trouble>;
 }

@@ -23,7 +23,7 @@ const LONGEST: usize = 500;
 /// What a deed came to.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Outcome {
-    /// `done`; `sent_back` where the target contradicts a close; `waiting` where no worker has
+    /// `done`; `whole` or `not_whole` where the log was read; `sent_back` where the target contradicts a close; `waiting` where no worker has
     /// answered yet and the wish stays in line.
     pub came_to: String,
     /// In words.
@@ -275,6 +275,18 @@ impl Office {
         };
         self.wished(who, ("rotate_secret", &about, None), wish)
             .await
+    }
+
+    /// Rehearses a departure at a connector.
+    pub(super) async fn drill(&self, who: &Who, connector: &str) -> Result<Outcome, Problem> {
+        let facts = self.backing.connectors();
+        if facts.iter().all(|fact| fact.name != connector) {
+            return Err(Problem::missing("connector"));
+        }
+        let wish = Wish::Drill {
+            connector: ConnectorName(connector.to_owned()),
+        };
+        self.wished(who, ("drill", connector, None), wish).await
     }
 
     /// Sends a dead letter to its topic again.

@@ -7,6 +7,7 @@
 mod account;
 mod api;
 mod assets;
+mod audit;
 mod backing;
 mod cookies;
 mod deeds;
@@ -34,7 +35,8 @@ mod view;
 mod words;
 
 pub use backing::{
-    Backing, Change, ConnectorFact, Governed, Proposed, SecretFact, Trouble, TroubleKind,
+    Backing, Change, ConnectorFact, EvidenceFile, Governed, LogVerdict, Proposed, ReportTable,
+    SecretFact, Trouble, TroubleKind,
 };
 pub use health::{Check, Parts, StorePing};
 pub use office::{Office, Shared};

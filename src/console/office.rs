@@ -49,6 +49,8 @@ pub struct Office {
     /// Ends streams when the console closes.
     pub closing: CancellationToken,
     pub(super) hashing: Semaphore,
+    /// One request at a time reads the whole log.
+    pub(super) reading: Semaphore,
     pub(super) throttle: Throttle,
 }
 
@@ -115,6 +117,7 @@ impl Office {
             provider,
             closing: CancellationToken::new(),
             hashing: Semaphore::new(HASHED_AT_ONCE),
+            reading: Semaphore::new(1),
             throttle: Throttle::default(),
         }
     }

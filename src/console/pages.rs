@@ -238,6 +238,15 @@ pub(super) async fn replay(
     came_to(&format!("/dead-letters/{id}"), replayed)
 }
 
+pub(super) async fn drill(
+    State(office): State<Shared>,
+    Extension(who): Extension<Who>,
+    Path(name): Path<String>,
+) -> Answer {
+    let path = format!("/connectors/{}", page::escape(&name));
+    came_to(&path, office.drill(&who, &name).await)
+}
+
 pub(super) async fn rotate(
     State(office): State<Shared>,
     Extension(who): Extension<Who>,

@@ -143,6 +143,19 @@ pub(super) const fn read(
     }
 }
 
+/// As `act`, with an answer of its own shape.
+pub(super) const fn hand(
+    path: &'static str,
+    need: Need,
+    (what, gives): (&'static str, Shape),
+    serve: fn() -> MethodRouter<Shared>,
+) -> Route {
+    Route {
+        verb: Verb::Post,
+        ..read(path, need, (what, gives, None), serve)
+    }
+}
+
 pub(super) const fn act(
     path: &'static str,
     need: Need,

@@ -8,17 +8,18 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
-use super::backing::Governed;
+use super::backing::{EvidenceFile, Governed, ReportTable};
 use super::deeds::{Approve, Close, Reason};
 use super::gate::{LONGEST_BODY, dress, gate};
 use super::office::Shared;
 use super::problem::Problem;
-use super::route::{Need, Route, act, anything, form, inline, page, read, shape, stream};
+use super::route::{Need, Route, act, anything, form, hand, inline, page, read, shape, stream};
 use super::view::{
-    ActLine, ActsAsked, ApprovalView, CaseLine, CaseView, CasesAsked, ConnectorLine, ConnectorView,
-    LetterLine, LetterView, List, OverviewView, SecretLine, TaskLine, TaskView, TasksAsked,
+    ActLine, ActsAsked, ApprovalView, AuditView, CaseLine, CaseView, CasesAsked, ConnectorLine,
+    ConnectorView, LetterLine, LetterView, List, OverviewView, ReportAsked, SecretLine, TaskLine,
+    TaskView, TasksAsked,
 };
-use super::{account, api, assets, doors, live, oidc, pages};
+use super::{account, api, assets, audit, doors, live, oidc, pages};
 use crate::domain::user::Role;
 
 /// One entry of the navigation.
@@ -51,6 +52,7 @@ pub(super) const NAVIGATION: &[Entry] = &[
     entry("/dead-letters", "Dead letters", Role::Viewer, "d"),
     entry("/secrets", "Secrets", Role::Viewer, "s"),
     entry("/acts", "Record", Role::Auditor, "r"),
+    entry("/audit", "Log", Role::Auditor, "l"),
 ];
 
 const VIEWER: Need = Need::Role(Role::Viewer);
@@ -75,6 +77,8 @@ static PAGES: &[Route] = &[
     page("/dead-letters/{letter}", VIEWER, || get(pages::letter)),
     page("/secrets", VIEWER, || get(pages::secrets)),
     page("/acts", AUDITOR, || get(pages::acts)),
+    page("/audit", AUDITOR, || get(audit::show)),
+    page("/audit/report", AUDITOR, || get(audit::report)),
     page("/account", Need::Somebody, || get(account::page)),
     page("/sign-in", Need::Nobody, || get(doors::open)),
     page("/oidc/begin", Need::Nobody, || get(oidc::begin)),
@@ -115,6 +119,11 @@ static FORMS: &[Route] = &[
     form("/secrets/{connector}/{role}/rotate", OPERATOR, || {
         post(pages::rotate)
     }),
+    form("/connectors/{connector}/drill", OPERATOR, || {
+        post(pages::drill)
+    }),
+    form("/cases/{case}/evidence", AUDITOR, || post(audit::evidence)),
+    form("/audit/verify", AUDITOR, || post(audit::verify)),
 ];
 
 static API: &[Route] = &[
@@ -305,6 +314,50 @@ static API: &[Route] = &[
         OPERATOR,
         ("Replace a connector's secret now", None),
         || post(api::rotate),
+    ),
+    act(
+        "/api/v1/connectors/{connector}/drill",
+        OPERATOR,
+        ("Rehearse a departure at a connector", None),
+        || post(api::drill),
+    ),
+    hand(
+        "/api/v1/cases/{case}/evidence",
+        AUDITOR,
+        (
+            "The signed evidence of a case, and a page of it",
+            shape::<EvidenceFile>,
+        ),
+        || post(api::evidence),
+    ),
+    read(
+        "/api/v1/audit",
+        AUDITOR,
+        (
+            "The log: signed checkpoints, keys, what the last look at all of it came to",
+            shape::<AuditView>,
+            None,
+        ),
+        || get(api::audit),
+    ),
+    act(
+        "/api/v1/audit/verify",
+        AUDITOR,
+        (
+            "Read the whole log and say what is not as it was written",
+            None,
+        ),
+        || post(api::verify),
+    ),
+    read(
+        "/api/v1/audit/report",
+        AUDITOR,
+        (
+            "Who left when and how it is proved, for the last thirty days unless asked otherwise",
+            shape::<ReportTable>,
+            Some(inline::<ReportAsked>),
+        ),
+        || get(api::report),
     ),
     read(
         "/api/v1/acts",

@@ -3,6 +3,8 @@
 //! Owns words only: no markup, no clock. Times are UTC, because an estate has many zones and a record
 //! has one.
 
+use jiff::SignedDuration;
+
 use crate::domain::time::Timestamp;
 
 /// An instant to the second.
@@ -56,6 +58,18 @@ pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
     } else {
         format!("{} ago", age(seconds.unsigned_abs()))
     }
+}
+
+/// So many days earlier.
+pub(super) fn days_before(at: Timestamp, days: i64) -> Timestamp {
+    at.saturating_sub(SignedDuration::from_hours(days * 24))
+        .unwrap_or(Timestamp::MIN)
+}
+
+/// So many days later.
+pub(super) fn days_after(at: Timestamp, days: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_hours(days * 24))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// A name with underscores, as words.

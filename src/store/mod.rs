@@ -6,7 +6,7 @@
 
 pub mod audit;
 #[cfg(test)]
-pub(crate) mod conformance;
+mod conformance;
 mod contract;
 mod departed;
 mod docket;

@@ -10,8 +10,9 @@ use super::super::office::Who;
 use super::super::view::{AccountView, CaseView, StepView};
 use super::super::{picture, words};
 use super::cases::name;
-use super::{Page, frame, parts};
+use super::{Page, form_token, frame, parts};
 use crate::domain::time::Timestamp;
+use crate::domain::user::Role;
 
 /// The page.
 pub(in super::super) fn case(
@@ -57,6 +58,7 @@ pub(in super::super) fn case(
             }
         }
         (timeline(view))
+        (evidence(who, view))
         (origin(view))
     };
     frame(who, &page, &main)
@@ -111,10 +113,49 @@ fn account_row(account: &AccountView) -> Markup {
                 @if let Some(task) = account.task { " " a href=(format!("/tasks/{task}")) { "Open the task" } }
             }
             @if let Some(last) = &account.last { p class="why" { (last) } }
+            (probes(account))
             @if !account.items.is_empty() {
                 details {
                     summary { (words::count(account.items.len() as u64, "entitlement", "entitlements")) }
                     ul { @for item in &account.items { li { (item) } } }
+                }
+            }
+        }
+    }
+}
+
+/// What the tries to get in came to; each with its control, or it would prove nothing.
+fn probes(account: &AccountView) -> Markup {
+    html! {
+        @if !account.probes.is_empty() {
+            details {
+                summary { (words::count(account.probes.len() as u64, "try to get in", "tries to get in")) }
+                ul class="plain" {
+                    @for one in &account.probes {
+                        li {
+                            (parts::state(&words::spaced(&one.finding)))
+                            " " (one.probe) " with " (one.artefact) ", " code { (one.method) } ": " (one.words)
+                            br;
+                            span class="quiet" { (words::instant(one.at)) "; control: " (one.control) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The signed file and the page of it, for auditors.
+fn evidence(who: &Who, view: &CaseView) -> Markup {
+    html! {
+        @if who.may(Role::Auditor) {
+            section aria-labelledby="evidence" {
+                h2 id="evidence" { "Evidence" }
+                p class="quiet" { "Signed, with what was seen, when, how and by whom; " code { "clawback evidence verify" } " checks the file offline." }
+                form method="post" action=(format!("/cases/{}/evidence", view.line.id)) class="row" {
+                    (form_token(who))
+                    button type="submit" name="as" value="file" { "Download the signed file" }
+                    button type="submit" name="as" value="page" { "Download it as a page" }
                 }
             }
         }

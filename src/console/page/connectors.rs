@@ -11,6 +11,7 @@ use super::super::view::{ConnectorLine, ConnectorView};
 use super::super::{picture, words};
 use super::{Page, frame, parts};
 use crate::domain::time::Timestamp;
+use crate::domain::user::Role;
 
 /// Surveys in the table; the plots show more.
 const ROWS: usize = 24;
@@ -41,6 +42,7 @@ pub(in super::super) fn connectors(
                         th scope="col" { "Accounts" }
                         th scope="col" { "Surveyed" }
                         th scope="col" { "Last write" }
+                        th scope="col" { "Last drill" }
                         th scope="col" { "Owner" }
                     }
                 }
@@ -65,6 +67,12 @@ fn row(one: &ConnectorLine, now: Timestamp) -> Markup {
             }
             td data-label="Surveyed" { (parts::ago(one.surveyed, now)) }
             td data-label="Last write" { (parts::ago(one.write, now)) }
+            td data-label="Last drill" {
+                @match &one.drilled {
+                    Some(drill) => { (parts::state(&drill.state)) " " (parts::time(drill.ended.unwrap_or(drill.begun), now)) }
+                    None => { span class="quiet" { "never" } }
+                }
+            }
             td data-label="Owner" { (one.owner) }
         }
     }
@@ -99,6 +107,7 @@ pub(in super::super) fn connector(
                 (samples(view))
             }
         }
+        (drills(who, view, now))
         (declared(view, now))
         p {
             a href=(format!("/approvals/{}", line.name)) { "What two people approved of it" }
@@ -107,6 +116,33 @@ pub(in super::super) fn connector(
         }
     };
     frame(who, &page, &main)
+}
+
+/// Rehearsals of a departure, and the button that begins one.
+fn drills(who: &Who, view: &ConnectorView, now: Timestamp) -> Markup {
+    let path = format!("/connectors/{}/drill", view.line.name);
+    let under_way = view.drills.iter().any(|drill| drill.ended.is_none());
+    html! {
+        section aria-labelledby="drills" {
+            h2 id="drills" { "Drills" }
+            p class="quiet" { "A canary's departure, once with the connector made to fail and once for real: does the right task come, and does the access go?" }
+            @if view.drills.is_empty() { (parts::nothing("Never drilled.")) }
+            ol class="timeline" {
+                @for drill in &view.drills {
+                    li class=(match drill.state.as_str() { "passed" => "proof", "failed" => "failed", _ => "step" }) {
+                        span class="at" { (parts::time(drill.begun, now)) }
+                        span class="where" { "by " (drill.by) }
+                        span class="did" {
+                            (parts::state(&drill.state))
+                            @if drill.words != drill.state { " " (drill.words) }
+                            @if !drill.accounts.is_empty() { " " span class="quiet" { (drill.accounts.join(", ")) } }
+                        }
+                    }
+                }
+            }
+            @if who.may(Role::Operator) && !under_way { (parts::press(who, &path, "Drill it now", "")) }
+        }
+    }
 }
 
 fn declared(view: &ConnectorView, now: Timestamp) -> Markup {

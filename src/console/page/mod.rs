@@ -5,6 +5,7 @@
 
 mod account;
 mod approvals;
+mod audit;
 mod case;
 mod cases;
 mod connectors;
@@ -24,6 +25,7 @@ use super::routes::NAVIGATION;
 
 pub(super) use account::{MadeToken, account};
 pub(super) use approvals::{approval, approvals};
+pub(super) use audit::audit;
 pub(super) use case::case;
 pub(super) use cases::cases;
 pub(super) use connectors::{connector, connectors};

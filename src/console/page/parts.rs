@@ -23,17 +23,21 @@ fn tone(state: &str) -> &'static str {
         | "observed_absent"
         | "effective_absent"
         | "closed"
+        | "passed"
+        | "whole"
         | "done"
         | "narrowing"
         | "narrower file binds" => "good",
-        "failing" | "drifted" | "overdue" | "too old" | "missing" | "refused" | "widening"
-        | "not approved" | "approval expired" => "bad",
+        "failing" | "failed" | "not whole" | "let in" | "drifted" | "overdue" | "too old"
+        | "missing" | "refused" | "widening" | "not approved" | "approval expired" => "bad",
         "stale"
         | "open"
         | "claimed"
         | "checking"
         | "attested"
         | "due soon"
+        | "under way"
+        | "never read"
         | "with a person"
         | "waiting for approval"
         | "in force, its file is missing" => "warn",

@@ -4,6 +4,7 @@
 //! as a stand-in. Routes come from the table, so a new one is attacked by existing.
 
 mod attacks;
+mod audits;
 mod doors;
 mod uses;
 
@@ -23,7 +24,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::approval::{Past, Signed};
 use crate::domain::health::Bounds;
-use crate::domain::id::{DeadLetterId, MessageId, TokenId};
+use crate::domain::id::{CaseId, DeadLetterId, MessageId, TokenId};
 use crate::domain::time::{Chance, Clock, Timestamp, after};
 use crate::domain::user::{ApiToken, Role, SecretDigest, User};
 use crate::store::{self, Store};
@@ -129,6 +130,30 @@ impl Backing for Still {
 
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble> {
         Ok(Vec::new())
+    }
+
+    async fn evidence(&self, case: CaseId) -> Result<Option<EvidenceFile>, Trouble> {
+        Ok((!case.0.is_max()).then(|| EvidenceFile {
+            file: format!("{{\"payload\":\"{case}\"}}"),
+            page: format!("<p>{case}"),
+            key: "k".to_owned(),
+        }))
+    }
+
+    async fn verify_log(&self) -> Result<LogVerdict, Trouble> {
+        Ok(LogVerdict {
+            whole: false,
+            words: "NOT WHOLE, 1 finding".to_owned(),
+            findings: vec![format!("changed: acts 7: {SCRIPT}")],
+        })
+    }
+
+    async fn report(&self, from: Timestamp, to: Timestamp) -> Result<ReportTable, Trouble> {
+        Ok(ReportTable {
+            columns: vec!["from".to_owned(), "to".to_owned()],
+            rows: vec![vec![from.to_string(), to.to_string()]],
+            csv: format!("from,to\r\n{from},{to}\r\n"),
+        })
     }
 
     async fn replay(&self, _: DeadLetterId) -> Result<Option<MessageId>, Trouble> {

@@ -9,7 +9,7 @@ use crate::domain::command::Answer;
 use crate::domain::event::Origin;
 use crate::domain::settlement::Obedience;
 use crate::domain::task::TaskState;
-use crate::store::conformance::given;
+use crate::store::given;
 use crate::store::{ActFilter, DeadLetter, IntakeBatch};
 
 impl House {

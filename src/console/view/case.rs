@@ -12,6 +12,7 @@ use super::super::words;
 use super::{List, TaskLine};
 use crate::domain::id::CaseId;
 use crate::domain::outcome::Failure;
+use crate::domain::probe::Probed;
 use crate::domain::run::{ItemStatus, RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
@@ -99,6 +100,26 @@ pub(in super::super) struct AccountView {
     pub last: Option<String>,
     /// Entitlements, each with where it stands.
     pub items: Vec<String>,
+    /// What the latest tries to get in came to.
+    pub probes: Vec<ProbeView>,
+}
+
+/// One try to get in with what was the leaver's.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct ProbeView {
+    /// Its name in the manifest.
+    pub probe: String,
+    /// What was tried, in words.
+    pub artefact: String,
+    pub at: Timestamp,
+    /// How, as a protocol's words.
+    pub method: String,
+    /// What was let in at the same time, or why it was not.
+    pub control: String,
+    /// `refused`, `let_in`, `could_not_tell` or `nothing_to_try`.
+    pub finding: String,
+    /// What the target answered.
+    pub words: String,
 }
 
 /// One rung of the ladder.
@@ -297,7 +318,20 @@ fn account(story: &CaseStory, run: &Run, now: Timestamp) -> Option<AccountView> 
                 format!("{}: {status}", item.entitlement.name)
             })
             .collect(),
+        probes: body.probed.iter().map(probe).collect(),
     })
+}
+
+fn probe(tried: &Probed) -> ProbeView {
+    ProbeView {
+        probe: tried.probe.clone(),
+        artefact: tried.artefact.clone(),
+        at: tried.at,
+        method: tried.method.clone(),
+        control: tried.control.clone(),
+        finding: tried.finding.as_str().to_owned(),
+        words: tried.words.clone(),
+    }
 }
 
 fn last(body: &RemovalBody) -> Option<String> {
@@ -314,8 +348,9 @@ fn last(body: &RemovalBody) -> Option<String> {
 /// count for it.
 fn rungs(story: &CaseStory, run: &Run, body: &RemovalBody) -> Vec<Rung> {
     let entries = || story.journal.iter().filter(|entry| entry.run == run.id);
-    let proofs: Vec<_> = entries().filter(|entry| proves(entry)).collect();
-    let probe = entries().find(|entry| entry.state.as_str().contains("probe"));
+    let looks = entries().filter(|entry| proves(entry) && tries(entry).is_none());
+    let proofs: Vec<_> = looks.collect();
+    let probe = entries().find(|entry| proves(entry) && tries(entry).is_some());
     let first_write = entries().find(|entry| {
         entry.outcome == OutcomeKey::Done
             && entry
@@ -358,6 +393,12 @@ fn proves(entry: &JournalEntry) -> bool {
     finding.is_some_and(|finding| finding == "absent")
 }
 
+/// The tries to get in of which the entry tells; `None` where it is about something else.
+fn tries(entry: &JournalEntry) -> Option<Vec<Probed>> {
+    let told = entry.detail.as_ref()?.get("probes")?;
+    serde_json::from_value(told.clone()).ok()
+}
+
 fn step(story: &CaseStory, entry: &JournalEntry) -> StepView {
     let run = story.runs.iter().find(|run| run.id == entry.run);
     let login = run.and_then(|run| match &run.body {
@@ -383,6 +424,10 @@ fn told(entry: &JournalEntry) -> String {
     if let Some(Failure { code, message, .. }) = &entry.failure {
         return format!("{code} {message}");
     }
+    if let Some(tries) = tries(entry) {
+        let told: Vec<_> = tries.iter().map(Probed::told).collect();
+        return told.join("; ");
+    }
     let detail = entry.detail.as_ref();
     let finding = detail.map(|detail| &detail["finding"]);
     let listed = |value: &serde_json::Value| {
@@ -406,5 +451,42 @@ fn told(entry: &JournalEntry) -> String {
             Some(accounts) if !accounts.is_empty() => format!("found {accounts}"),
             Some(_) | None => words::outcome(entry.outcome.as_str()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{RunId, StateName};
+
+    fn entry(detail: serde_json::Value) -> JournalEntry {
+        JournalEntry {
+            run: RunId(uuid::Uuid::nil()),
+            sequence: 1,
+            place: 0,
+            at: Timestamp::UNIX_EPOCH,
+            state: StateName("try".to_owned()),
+            item: None,
+            outcome: OutcomeKey::Absent,
+            failure: None,
+            detail: Some(detail),
+        }
+    }
+
+    #[test]
+    fn h1_a_try_to_get_in_is_told_as_what_was_tried() {
+        let tried = serde_json::json!({
+            "finding": "absent",
+            "probes": [{
+                "probe": "login", "artefact": "the name ada", "at": "1970-01-01T00:00:00Z",
+                "method": "POST /login", "control": "the canary was let in",
+                "finding": "refused", "words": "401",
+            }],
+        });
+        let words = told(&entry(tried.clone()));
+        assert_eq!(words, "probe login refused the name ada: 401");
+        assert!(proves(&entry(tried.clone())) && tries(&entry(tried)).is_some());
+        let look = serde_json::json!({ "finding": "absent" });
+        assert!(tries(&entry(look)).is_none());
     }
 }

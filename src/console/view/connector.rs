@@ -12,12 +12,17 @@ use super::super::backing::ConnectorFact;
 use super::super::office::Office;
 use super::super::problem::Problem;
 use super::List;
+use crate::domain::drill::Drill;
 use crate::domain::health::{Sample, Standing};
 use crate::domain::id::ConnectorName;
 use crate::domain::time::Timestamp;
 
 /// Samples that a page plots.
 const PLOTTED: u32 = 240;
+/// Drills among which the last of each connector is looked for.
+const DRILLS: u32 = 1000;
+/// Drills that a connector's page tells.
+const TOLD: u32 = 10;
 
 /// One connector.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -39,6 +44,25 @@ pub(in super::super) struct ConnectorLine {
     pub write: Option<Timestamp>,
     pub accounts: Option<u64>,
     pub refresh_seconds: u64,
+    /// The newest drill; absent where there was none.
+    pub drilled: Option<DrillLine>,
+}
+
+/// One rehearsal of a departure.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct DrillLine {
+    pub id: uuid::Uuid,
+    pub begun: Timestamp,
+    /// Who wished it; `clawback` for the schedule.
+    pub by: String,
+    /// Absent while it is under way.
+    pub ended: Option<Timestamp>,
+    /// `under way`, `passed` or `failed`.
+    pub state: String,
+    /// What it does now, or what was found, in words.
+    pub words: String,
+    /// Logins of the canary's accounts.
+    pub accounts: Vec<String>,
 }
 
 /// One connector with its past.
@@ -52,6 +76,8 @@ pub(in super::super) struct ConnectorView {
     pub fields: BTreeMap<String, u64>,
     /// Surveys, newest first.
     pub samples: Vec<SampleView>,
+    /// Drills, newest first.
+    pub drills: Vec<DrillLine>,
 }
 
 /// What one survey showed.
@@ -69,7 +95,29 @@ pub(in super::super) struct SampleView {
     pub failures: u64,
 }
 
-fn line(fact: &ConnectorFact, standing: &Standing, now: Timestamp) -> ConnectorLine {
+fn drill(drill: &Drill) -> DrillLine {
+    let ended = drill.ended();
+    DrillLine {
+        id: drill.id.0,
+        begun: drill.begun,
+        by: drill.by.clone(),
+        ended: ended.map(|(at, _)| at),
+        state: match ended {
+            None => "under way",
+            Some((_, true)) => "passed",
+            Some((_, false)) => "failed",
+        }
+        .to_owned(),
+        words: drill.words(),
+        accounts: drill.accounts.clone(),
+    }
+}
+
+fn line(
+    fact: &ConnectorFact,
+    (standing, drilled): (&Standing, Option<&Drill>),
+    now: Timestamp,
+) -> ConnectorLine {
     let (state, reason) = standing.judged(&fact.bounds, now);
     ConnectorLine {
         name: fact.name.clone(),
@@ -87,6 +135,7 @@ fn line(fact: &ConnectorFact, standing: &Standing, now: Timestamp) -> ConnectorL
         write: standing.write,
         accounts: standing.accounts,
         refresh_seconds: fact.bounds.refresh_seconds,
+        drilled: drilled.map(drill),
     }
 }
 
@@ -94,10 +143,13 @@ fn line(fact: &ConnectorFact, standing: &Standing, now: Timestamp) -> ConnectorL
 pub(in super::super) async fn connectors(office: &Office) -> Result<List<ConnectorLine>, Problem> {
     let standings = office.store.standings().await?;
     let (unknown, now) = (Standing::default(), office.now());
+    let drills = office.store.drills(None, DRILLS).await?;
     let facts = office.backing.connectors();
     let items = facts.iter().map(|fact| {
-        let standing = standings.get(&ConnectorName(fact.name.clone()));
-        line(fact, standing.unwrap_or(&unknown), now)
+        let name = ConnectorName(fact.name.clone());
+        let standing = standings.get(&name).unwrap_or(&unknown);
+        let drilled = drills.iter().find(|drill| drill.connector == name);
+        line(fact, (standing, drilled), now)
     });
     Ok(List {
         items: items.collect(),
@@ -116,9 +168,11 @@ pub(in super::super) async fn one_connector(
     let standing = office.store.standings().await?.remove(&name);
     let since = Timestamp::UNIX_EPOCH;
     let samples = office.store.samples(&name, since, PLOTTED).await?;
+    let drills = office.store.drills(Some(&name), TOLD).await?;
+    let standing = standing.unwrap_or_default();
     let fields = samples.iter().find(|sample| !sample.fields.is_empty());
     Ok(ConnectorView {
-        line: line(fact, &standing.unwrap_or_default(), office.now()),
+        line: line(fact, (&standing, drills.first()), office.now()),
         operations: fact
             .operations
             .iter()
@@ -128,6 +182,7 @@ pub(in super::super) async fn one_connector(
             .map(|sample| sample.fields.clone())
             .unwrap_or_default(),
         samples: samples.iter().map(sample).collect(),
+        drills: drills.iter().map(drill).collect(),
     })
 }
 

@@ -3,12 +3,14 @@
 //! Owns the choice of what is shown of cases, tasks, connectors and the rest, and its JSON. Holds no
 //! markup, changes nothing, and has no secret to show.
 
+mod audit;
 mod case;
 mod connector;
 mod overview;
 mod paper;
 mod task;
 
+pub(super) use audit::{AuditView, LOG, ReportAsked, WHOLE, audit, report, verified};
 pub(super) use case::{
     AccountView, CaseLine, CaseView, CasesAsked, Rung, StepView, cases, one_case,
 };

@@ -1,7 +1,7 @@
 //! What needs a person now, first; and the figures behind it.
 //!
 //! Owns the order of urgency: overdue tasks, then open ones, proposals that wait, connectors that are
-//! not well, secrets past their age, letters nobody has looked at. A part that does not answer is told
+//! not well, secrets past their age, letters nobody has looked at, a log that is not whole. A part that does not answer is told
 //! as such and does not hide the others.
 
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::super::office::Office;
 use super::super::problem::Problem;
 use super::super::words;
-use super::{TasksAsked, connectors, letters, secrets, tasks};
+use super::{TasksAsked, connectors, letters, secrets, tasks, verified};
 use crate::domain::time::Timestamp;
 
 /// Lines of each kind; the rest is on the kind's own page.
@@ -34,7 +34,7 @@ pub(in super::super) struct OverviewView {
 /// One thing that needs a person.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(in super::super) struct Urgent {
-    /// `overdue task`, `task`, `approval`, `connector`, `secret` or `dead letter`.
+    /// `overdue task`, `task`, `approval`, `connector`, `secret`, `dead letter` or `log`.
     pub kind: String,
     /// What it is, in words.
     pub what: String,
@@ -76,6 +76,7 @@ pub(in super::super) async fn overview(office: &Office) -> Result<OverviewView, 
         of_connectors(office).await,
         of_secrets(office).await,
         of_letters(office).await,
+        of_log(office).await,
     ];
     for part in parts {
         match part {
@@ -183,6 +184,19 @@ async fn of_secrets(office: &Office) -> Result<Vec<Urgent>, Problem> {
             late: false,
         })
         .collect())
+}
+
+async fn of_log(office: &Office) -> Result<Vec<Urgent>, Problem> {
+    let broken = verified(office).await?.filter(|last| !last.whole);
+    let broken = broken.into_iter().map(|last| Urgent {
+        kind: "log".to_owned(),
+        what: "the log is not whole".to_owned(),
+        why: last.words,
+        path: "/audit".to_owned(),
+        at: Some(last.at),
+        late: true,
+    });
+    Ok(broken.collect())
 }
 
 async fn of_letters(office: &Office) -> Result<Vec<Urgent>, Problem> {
