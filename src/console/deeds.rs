@@ -141,7 +141,9 @@ impl Office {
             code,
             message,
         } = answer;
-        let came_to = if accepted {
+        let came_to = if accepted && message == "done" {
+            message.clone()
+        } else if accepted {
             format!("done: {message}")
         } else {
             format!("refused: {} {message}", code.as_deref().unwrap_or_default())

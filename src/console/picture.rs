@@ -168,7 +168,9 @@ fn line(series: &Series<'_>) -> Markup {
     let told = format!("now {newest}{unit}, between {least}{unit} and {most}{unit}");
     // A line that hardly moves is to look like one: never less than a tenth of its height.
     let span = (most - least).max(most.abs() / 10.0).max(1.0);
-    let floor = (least - span * 0.1).max(0.0).min(least);
+    // What does not move at all lies in the middle.
+    let room = (span - (most - least)) / 2.0;
+    let floor = (least - span * 0.1 - room).max(0.0).min(least);
     let scale = |value: f64| HEIGHT - 4.0 - (value - floor) / (span * 1.2) * (HEIGHT - 8.0);
     let step = WIDTH / (values.len().max(2) - 1) as f64;
     let mut path = String::new();

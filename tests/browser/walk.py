@@ -89,6 +89,7 @@ class Walk:
         self.approve(demo)
         self.replay(demo)
         self.plot(demo)
+        self.audit(demo)
         self.rest(demo)
         self.keys(demo)
 
@@ -203,6 +204,21 @@ class Walk:
             time.sleep(1)
         self.look(page, "connector")
         self.say("the plot shows " + page.run("document.querySelector('svg.plot').getAttribute('aria-label')"))
+
+    def audit(self, page):
+        """The log is whole, and the case's evidence is a signed file."""
+        self.goto(page, "/audit")
+        page.click("form[action='/audit/verify'] button")
+        self.told(page, "whole", True)
+        self.look(page, "audit")
+        self.goto(page, self.found)
+        page.run("document.querySelector('#evidence').scrollIntoView()")
+        signed = page.run("fetch(document.querySelector('form[action$=\"/evidence\"]').action, {method: 'POST', body: "
+                          "new URLSearchParams({csrf: document.querySelector('[name=csrf]').value, as: 'file'})})"
+                          ".then((answer) => answer.json()).then((all) => all.signatures.length)")
+        if signed != 1:
+            raise Failure(f"the evidence is not signed: {signed}")
+        self.say("the log is whole, and the evidence is signed")
 
     def rest(self, page):
         for path in ("/secrets", "/acts", "/account", "/nowhere"):

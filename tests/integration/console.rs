@@ -219,11 +219,16 @@ fn run(folder: &Path, arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// A port that nobody listens on at this moment.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
 impl Provided {
     async fn begin() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = port.local_addr().expect("bound").port();
+        let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         let back = format!("redirect_uri={url}/oidc/callback");
         let users = [

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{AccountView, CaseView, StepView};
+use super::super::view::{AccountView, CaseView};
 use super::super::{picture, words};
 use super::cases::name;
 use super::{Page, form_token, frame, parts};
@@ -30,6 +30,7 @@ pub(in super::super) fn case(
     };
     let main = html! {
         p class="lead" { (parts::state(&view.line.state)) " " (sum(view)) }
+        @if view.line.ended.is_none() { p { "Now: " (view.stands) } }
         section aria-labelledby="accounts" {
             h2 id="accounts" { "Accounts" }
             @if view.accounts.is_empty() {
@@ -57,7 +58,7 @@ pub(in super::super) fn case(
                 (super::tasks::table(&view.tasks, now))
             }
         }
-        (timeline(view))
+        (super::timeline::timeline(&view.steps))
         (evidence(who, view))
         (origin(view))
     };
@@ -110,7 +111,9 @@ fn account_row(account: &AccountView) -> Markup {
                 (parts::state(account.end.as_deref().unwrap_or(if with_person { "with a person" } else { verdict })))
                 " " (words::rung(verdict))
                 @if account.end.is_none() { "; " (account.stands) }
-                @if let Some(task) = account.task { " " a href=(format!("/tasks/{task}")) { "Open the task" } }
+                @if let Some(task) = account.task {
+                    " " a href=(format!("/tasks/{task}")) { @if account.end.is_none() { "Open the task" } @else { "Its task" } }
+                }
             }
             @if let Some(last) = &account.last { p class="why" { (last) } }
             (probes(account))
@@ -157,56 +160,6 @@ fn evidence(who: &Who, view: &CaseView) -> Markup {
                     button type="submit" name="as" value="file" { "Download the signed file" }
                     button type="submit" name="as" value="page" { "Download it as a page" }
                 }
-            }
-        }
-    }
-}
-
-fn timeline(view: &CaseView) -> Markup {
-    html! {
-        section aria-labelledby="happened" {
-            h2 id="happened" { "What happened" }
-            @if view.steps.is_empty() {
-                (parts::nothing("Nothing has happened yet."))
-            }
-            ol class="timeline" {
-                @for (at, step) in view.steps.iter().enumerate() {
-                    (entry(step, at.checked_sub(1).map(|before| view.steps[before].at)))
-                }
-            }
-        }
-    }
-}
-
-fn entry(step: &StepView, before: Option<Timestamp>) -> Markup {
-    let class = match (step.proof, step.failed) {
-        (true, _) => "proof",
-        (false, true) => "failed",
-        (false, false) => "step",
-    };
-    let seconds = before.map_or(0, |before| {
-        (step.at.as_second() - before.as_second()).unsigned_abs()
-    });
-    let day = before.is_none_or(|before| words::day(before) != words::day(step.at));
-    html! {
-        li class=(class) {
-            span class="at" {
-                time datetime=(step.at.to_string()) {
-                    @if day { (words::day(step.at)) " " }
-                    (words::second(step.at))
-                }
-                @if seconds > 1 { span class="quiet" { " +" (words::age(seconds)) } }
-            }
-            span class="where" {
-                (step.connector.as_deref().unwrap_or("the case"))
-                @if let Some(login) = &step.login { " · " (login) }
-            }
-            span class="did" {
-                strong { (words::spaced(&step.state)) }
-                @if let Some(item) = &step.item { " " (item) }
-                @if step.proof { " " span class="state good" { "proof" } }
-                @if step.failed { " " span class="state bad" { (words::spaced(&step.outcome)) } }
-                @if step.proof || step.failed { br; (step.words) } @else { ": " (step.words) }
             }
         }
     }

@@ -14,6 +14,7 @@ mod overview;
 mod parts;
 mod records;
 mod tasks;
+mod timeline;
 
 use maud::{DOCTYPE, Markup, html};
 

@@ -64,6 +64,22 @@ fn secret(who: &Who, one: &SecretLine) -> Markup {
     }
 }
 
+/// What an act was about, with the way there where it has a page.
+fn about_link(act: &ActLine) -> Markup {
+    let under = match act.what.as_str() {
+        "claim_task" | "close_task" | "reject_task" | "attest_task" => "tasks",
+        "export_evidence" => "cases",
+        "replay_dead_letter" => "dead-letters",
+        "propose_manifest" | "approve_manifest" | "reject_manifest" => "approvals",
+        "drill" => "connectors",
+        _ => "",
+    };
+    html! {
+        @if under.is_empty() || act.came_to.starts_with("refused") { span class="clip" { (act.about) } }
+        @else { a class="clip" href=(format!("/{under}/{}", escape(&act.about))) { (act.about) } }
+    }
+}
+
 /// Who did what.
 pub(in super::super) fn acts(
     who: &Who,
@@ -114,7 +130,7 @@ pub(in super::super) fn acts(
                             th scope="row" { (parts::moment(act.at)) br; span class="quiet" { "no. " (act.number) } }
                             td data-label="Who" { (act.by) }
                             td data-label="What" { (words::spaced(&act.what)) }
-                            td data-label="About" { span class="clip" { (act.about) } }
+                            td data-label="About" { (about_link(act)) }
                             td data-label="Came to" { (act.came_to) }
                             td data-label="From" { (act.from) }
                         }

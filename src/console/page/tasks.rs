@@ -73,8 +73,11 @@ pub(super) fn table(tasks: &[TaskLine], now: Timestamp) -> Markup {
                         }
                         td data-label="Target" { (task.connector.as_deref().unwrap_or("none")) }
                         td data-label="Due" {
-                            @if task.overdue { (parts::state("overdue")) " " }
-                            (parts::time(task.deadline, now))
+                            @if task.state == "closed" { span class="quiet" { "done" } }
+                            @else {
+                                @if task.overdue { (parts::state("overdue")) " " }
+                                (parts::time(task.deadline, now))
+                            }
                         }
                         td data-label="Why" { span class="clip" { (task.why) } " " span class="quiet" { (task.code) } }
                     }
@@ -216,7 +219,7 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
                     label for="note" { "What was done" }
                     input id="note" name="note" required maxlength="500" autocomplete="off";
                     (statements(who, view))
-                    button type="submit" class="main" { "Say it is done" }
+                    button type="submit" class=(if line.state == "claimed" { "main" } else { "" }) { "Say it is done" }
                 }
             }
             @if line.state != "open" {

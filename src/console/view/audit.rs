@@ -3,6 +3,8 @@
 //! Owns their shape. Whether the log is whole is found by reading all of it, which somebody asks for;
 //! what that came to stands in the record, and is read from there.
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -103,21 +105,24 @@ pub(in super::super) async fn verified(office: &Office) -> Result<Option<Verifie
 /// Which time a report is about.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub(in super::super) struct ReportAsked {
-    /// From this day or instant on (UTC), for example 2026-10-01.
+    /// From this day on (UTC), for example 2026-10-01.
     #[schemars(extend("format" = "date"))]
     pub from: Option<String>,
-    /// Before this day or instant (UTC).
+    /// Before this day (UTC).
     #[schemars(extend("format" = "date"))]
     pub to: Option<String>,
 }
 
-/// An instant, or the beginning of a day in UTC.
+/// The beginning of a day in UTC (RFC 3339, `full-date`).
 fn day(text: &str) -> Result<Timestamp, Problem> {
-    let midnight = format!("{text}T00:00:00Z");
-    let read = text.parse().or_else(|_| midnight.parse());
-    read.map_err(|_| {
-        Problem::unreadable("`from` and `to` are days (2026-10-01) or instants of UTC")
-    })
+    let day = text.parse::<Date>().ok();
+    let day = day.filter(|day| day.to_string() == text);
+    let day = day.ok_or_else(|| {
+        Problem::unreadable("`from` and `to` are days of UTC, for example 2026-10-01")
+    })?;
+    // The last day that can be written begins after the last instant that can.
+    let midnight = day.to_zoned(TimeZone::UTC).map(|at| at.timestamp());
+    Ok(midnight.unwrap_or(Timestamp::MAX))
 }
 
 /// Who left when and how it is proved, for the last thirty days unless asked otherwise.
@@ -125,8 +130,9 @@ pub(in super::super) async fn report(
     office: &Office,
     asked: &ReportAsked,
 ) -> Result<ReportTable, Problem> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let to = given(&asked.to).map_or_else(|| Ok(office.now()), |text| day(&text))?;
-    let from = given(&asked.from).map_or_else(|| Ok(words::days_before(to, 30)), |text| day(&text));
-    Ok(office.backing.report(from?, to).await?)
+    let to = asked.to.as_deref().map(day).transpose()?;
+    let to = to.unwrap_or_else(|| office.now());
+    let from = asked.from.as_deref().map(day).transpose()?;
+    let from = from.unwrap_or_else(|| words::days_before(to, 30));
+    Ok(office.backing.report(from, to).await?)
 }

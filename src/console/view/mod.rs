@@ -8,18 +8,18 @@ mod case;
 mod connector;
 mod overview;
 mod paper;
+mod step;
 mod task;
 
 pub(super) use audit::{AuditView, LOG, ReportAsked, WHOLE, audit, report, verified};
-pub(super) use case::{
-    AccountView, CaseLine, CaseView, CasesAsked, Rung, StepView, cases, one_case,
-};
+pub(super) use case::{AccountView, CaseLine, CaseView, CasesAsked, Rung, cases, one_case};
 pub(super) use connector::{ConnectorLine, ConnectorView, SampleView, connectors, one_connector};
 pub(super) use overview::{Figures, OverviewView, Urgent, overview};
 pub(super) use paper::{
     ActLine, ActsAsked, ApprovalView, LetterLine, LetterView, SecretLine, acts, approval, letter,
     letters, secrets,
 };
+pub(super) use step::StepView;
 pub(super) use task::{STATES, TaskLine, TaskView, TasksAsked, one_task, tasks};
 
 use schemars::JsonSchema;
