@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::deeds::{Approve, Close, Outcome, Reason};
+use super::deeds::{Approve, Close, Outcome, Reason, Rule};
 use super::office::{Shared, Who};
 use super::openapi;
 use super::problem::Problem;
@@ -102,6 +102,15 @@ pub(super) async fn reject(
     body: Body<Reason>,
 ) -> Answer {
     done(office.reject_task(&who, id, &read(body)?).await)
+}
+
+pub(super) async fn rule(
+    State(office): State<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<TaskId>,
+    body: Body<Rule>,
+) -> Answer {
+    done(office.rule(&who, id, &read(body)?).await)
 }
 
 pub(super) async fn attest(

@@ -41,6 +41,17 @@ pub(super) struct Reason {
     pub reason: String,
 }
 
+/// The answer to the doubt for which an event is held.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    /// True: it is as the event says. False: nothing is to be done for it.
+    pub release: bool,
+    /// Why, in one's own words.
+    #[schemars(length(min = 1, max = 500), regex(pattern = r"\S"))]
+    pub note: String,
+}
+
 /// A claim that a task is done.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +188,29 @@ impl Office {
         let told = Some("the task is back in the queue");
         self.wished(who, ("reject_task", &id.to_string(), told), wish)
             .await
+    }
+
+    /// Answers the doubt for which an event is held.
+    pub(super) async fn rule(
+        &self,
+        who: &Who,
+        id: TaskId,
+        given: &Rule,
+    ) -> Result<Outcome, Problem> {
+        self.task(id).await?;
+        let note = typed("the reason", &given.note)?;
+        let release = given.release;
+        let what = if release {
+            "release_event"
+        } else {
+            "drop_event"
+        };
+        let wish = Wish::RuleHold {
+            task: id,
+            release,
+            note,
+        };
+        self.wished(who, (what, &id.to_string(), None), wish).await
     }
 
     /// States something about a task; a close may rest on it.

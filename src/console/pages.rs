@@ -7,7 +7,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::cookies::{self, TOLD, Told};
-use super::deeds::{Approve, Close, Outcome, Reason};
+use super::deeds::{Approve, Close, Outcome, Reason, Rule};
 use super::gate::{Fields, Flash};
 use super::office::{Shared, Who};
 use super::page;
@@ -184,6 +184,18 @@ pub(super) async fn reject(
 ) -> Answer {
     let rejected = office.reject_task(&who, id, &reason(&fields)).await;
     came_to(&format!("/tasks/{id}"), rejected)
+}
+
+pub(super) async fn rule(
+    State(office): State<Shared>,
+    (who, fields): Sent,
+    Path(id): Path<TaskId>,
+) -> Answer {
+    let rule = Rule {
+        release: fields.get("ruling") == "release",
+        note: fields.get("reason").to_owned(),
+    };
+    came_to(&format!("/tasks/{id}"), office.rule(&who, id, &rule).await)
 }
 
 pub(super) async fn attest(

@@ -9,7 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use super::backing::{EvidenceFile, Governed, ReportTable};
-use super::deeds::{Approve, Close, Reason};
+use super::deeds::{Approve, Close, Reason, Rule};
 use super::gate::{LONGEST_BODY, dress, gate};
 use super::office::Shared;
 use super::problem::Problem;
@@ -103,6 +103,7 @@ static FORMS: &[Route] = &[
     form("/tasks/{task}/claim", OPERATOR, || post(pages::claim)),
     form("/tasks/{task}/close", OPERATOR, || post(pages::close)),
     form("/tasks/{task}/reject", OPERATOR, || post(pages::reject)),
+    form("/tasks/{task}/rule", OPERATOR, || post(pages::rule)),
     form("/tasks/{task}/attest", OPERATOR, || post(pages::attest)),
     form("/approvals/{connector}/propose", OPERATOR, || {
         post(pages::propose)
@@ -203,6 +204,15 @@ static API: &[Route] = &[
         OPERATOR,
         ("Give a task back to the queue", Some(shape::<Reason>)),
         || post(api::reject),
+    ),
+    act(
+        "/api/v1/tasks/{task}/rule",
+        OPERATOR,
+        (
+            "Answer the doubt for which an event is held",
+            Some(shape::<Rule>),
+        ),
+        || post(api::rule),
     ),
     act(
         "/api/v1/tasks/{task}/attest",

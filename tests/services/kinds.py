@@ -558,7 +558,7 @@ ACTIVE_JWKS = [{{ {key} }}]
         if name == "user":
             login, password, group = value.split(":")
             run([program, "create", "user", "--quiet", "--user-name", login, "--password", password, "--family-name",
-                 login.title(), "--formatted-name", f"{login.title()} by Provider", "--emails", f"{login}@acme.example"],
+                 login.title(), "--display-name", login, "--formatted-name", f"{login.title()} by Provider", "--emails", f"{login}@acme.example"],
                 None, home, env=environ)
             groups.setdefault(group, []).append(login)
     for group, members in groups.items():
@@ -566,7 +566,9 @@ ACTIVE_JWKS = [{{ {key} }}]
         run([program, "create", "group", "--quiet", "--display-name", group, *named], None, home, env=environ)
     run([program, "create", "client", "--quiet", "--client-name", "clawback", "--client-id", "clawback", "--client-secret", secret,
          "--token-endpoint-auth-method", "client_secret_basic", "--grant-types", "authorization_code", "--response-types", "code",
-         "--redirect-uris", given["redirect_uri"], "--scope", "openid profile email groups"], None, home, env=environ)
+         "--redirect-uris", given["redirect_uri"], *[part for scope in ("openid", "profile", "email", "groups") for part in ("--scope", scope)]], None, home, env=environ)
+    # Its ID tokens are for whoever is in its audience, and that is nobody unless it is said.
+    run([program, "set", "client", "--quiet", "clawback", "--audience", "clawback"], None, home, env=environ)
     return {"argv": [program, "run", "--bind", f"127.0.0.1:{number}"], "cwd": home, "environ": {"CANAILLE_CONFIG": config}, "env": {
         "HOST": "127.0.0.1", "PORT": number, "URL": url, "ISSUER": url, "CLIENT_SECRET": secret,
     }}

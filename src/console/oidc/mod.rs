@@ -168,6 +168,9 @@ impl Office {
         if claims.roles.is_empty() {
             return refused("the provider gives you no role here").await;
         }
+        if name.is_none() {
+            return refused("the provider gives you no name that could stand in the record").await;
+        }
         let users = self.store.users().await?;
         let bound = users
             .iter()

@@ -67,7 +67,8 @@ fn secret(who: &Who, one: &SecretLine) -> Markup {
 /// What an act was about, with the way there where it has a page.
 fn about_link(act: &ActLine) -> Markup {
     let under = match act.what.as_str() {
-        "claim_task" | "close_task" | "reject_task" | "attest_task" => "tasks",
+        "claim_task" | "close_task" | "reject_task" | "attest_task" | "release_event"
+        | "drop_event" => "tasks",
         "export_evidence" => "cases",
         "replay_dead_letter" => "dead-letters",
         "propose_manifest" | "approve_manifest" | "reject_manifest" => "approvals",

@@ -211,7 +211,8 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
             @if line.state == "checking" {
                 p role="status" { "The machine is looking at the target." }
             }
-            @if line.state == "claimed" || line.state == "open" {
+            @if line.code.starts_with("CB-HOLD-") { (ruling(who, &at("rule"))) }
+            @else if line.state == "claimed" || line.state == "open" {
                 h2 { "It is done" }
                 p class="quiet" { "The machine looks at the target. If the access is still there, the task comes back with what was found." }
                 form method="post" action=(at("close")) class="stack" {
@@ -236,6 +237,21 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
                 }
                 (parts::say(who, &at("attest"), ("What you state", "State it")))
             }
+        }
+    }
+}
+
+/// An event that is held for a doubt: only a person can say which way it goes.
+fn ruling(who: &Who, action: &str) -> Markup {
+    html! {
+        h2 { "Is it as the event says?" }
+        p class="quiet" { "The event is held for this doubt. Nothing is removed before somebody has answered it." }
+        form method="post" action=(action) class="stack" {
+            (form_token(who))
+            label for="ruling-reason" { "Why" }
+            input id="ruling-reason" name="reason" required maxlength="500" autocomplete="off";
+            button type="submit" name="ruling" value="release" { "It is: let it go on" }
+            button type="submit" name="ruling" value="drop" { "It is not: do nothing for it" }
         }
     }
 }
