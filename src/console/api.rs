@@ -18,20 +18,20 @@ use super::view::{self, ActsAsked, CasesAsked, List, ReportAsked, TasksAsked};
 use crate::domain::id::{CaseId, DeadLetterId, TaskId};
 
 type Answer = Result<Response, Problem>;
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
 // Every handler ends with it, and they can fail.
 #[allow(clippy::unnecessary_wraps)]
-fn json<T: Serialize>(value: &T) -> Answer {
+pub(super) fn json<T: Serialize>(value: &T) -> Answer {
     Ok(Json(value).into_response())
 }
 
-fn done(outcome: Result<Outcome, Problem>) -> Answer {
+pub(super) fn done(outcome: Result<Outcome, Problem>) -> Answer {
     json(&outcome?)
 }
 
 /// The body, or what is wrong with it and where.
-fn read<T: DeserializeOwned>(body: Body<T>) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: Body<T>) -> Result<T, Problem> {
     body.map(|Json(value)| value).map_err(|rejection| {
         let status = match &rejection {
             JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -336,7 +336,7 @@ impl Office {
         Ok(done("in the outbox; a worker sends it to its topic again"))
     }
 
-    fn signed(&self, who: &Who, reason: &str) -> Result<Signed, Problem> {
+    pub(super) fn signed(&self, who: &Who, reason: &str) -> Result<Signed, Problem> {
         Ok(Signed {
             by: who.name.clone(),
             at: self.now(),
@@ -344,19 +344,19 @@ impl Office {
         })
     }
 
-    /// Notes what came of a decision about a manifest.
-    async fn decided(
+    /// Notes what came of a decision that takes two people.
+    pub(super) async fn decided(
         &self,
         who: &Who,
         what: &str,
-        connector: &str,
+        about: &str,
         came_to: Result<String, super::backing::Trouble>,
     ) -> Result<Outcome, Problem> {
         let words = match &came_to {
             Ok(words) => format!("done: {words}"),
             Err(trouble) => format!("refused: {}", trouble.words),
         };
-        self.note(who, what, connector, &words).await?;
+        self.note(who, what, about, &words).await?;
         Ok(done(came_to?))
     }
 

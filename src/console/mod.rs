@@ -15,6 +15,7 @@ mod doors;
 mod gate;
 mod health;
 mod live;
+mod matters;
 mod office;
 mod oidc;
 mod openapi;

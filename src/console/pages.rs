@@ -108,7 +108,9 @@ pub(super) async fn connector(
 
 pub(super) async fn approvals(State(office): State<Shared>, (who, flash): Here) -> Answer {
     let all = office.backing.governed().await?;
-    Ok(page::approvals(&who, flash.0.0.as_ref(), &all).into_response())
+    let matters = view::matters(&office).await?;
+    let shown = (all.as_slice(), matters.as_slice());
+    Ok(page::approvals(&who, flash.0.0.as_ref(), shown, office.now()).into_response())
 }
 
 pub(super) async fn approval(
@@ -150,7 +152,7 @@ pub(super) async fn acts(
 
 type Sent = (Extension<Who>, Extension<Fields>);
 
-fn reason(fields: &Fields) -> Reason {
+pub(super) fn reason(fields: &Fields) -> Reason {
     Reason {
         reason: fields.get("reason").to_owned(),
     }

@@ -16,10 +16,10 @@ use super::problem::Problem;
 use super::route::{Need, Route, act, anything, form, hand, inline, page, read, shape, stream};
 use super::view::{
     ActLine, ActsAsked, ApprovalView, AuditView, CaseLine, CaseView, CasesAsked, ConnectorLine,
-    ConnectorView, LetterLine, LetterView, List, OverviewView, ReportAsked, SecretLine, TaskLine,
-    TaskView, TasksAsked,
+    ConnectorView, LetterLine, LetterView, List, MatterView, OverviewView, ReportAsked, SecretLine,
+    TaskLine, TaskView, TasksAsked,
 };
-use super::{account, api, assets, audit, doors, live, oidc, pages};
+use super::{account, api, assets, audit, doors, live, matters, oidc, pages};
 use crate::domain::user::Role;
 
 /// One entry of the navigation.
@@ -113,6 +113,12 @@ static FORMS: &[Route] = &[
     }),
     form("/approvals/{connector}/reject", APPROVER, || {
         post(pages::turn_down)
+    }),
+    form("/matters/{proposal}/approve", APPROVER, || {
+        post(matters::approve_form)
+    }),
+    form("/matters/{proposal}/reject", APPROVER, || {
+        post(matters::reject_form)
     }),
     form("/dead-letters/{letter}/replay", OPERATOR, || {
         post(pages::replay)
@@ -286,6 +292,34 @@ static API: &[Route] = &[
             Some(shape::<Reason>),
         ),
         || post(api::turn_down),
+    ),
+    read(
+        "/api/v1/matters",
+        VIEWER,
+        (
+            "What else takes two people: what waits, then what is in force",
+            shape::<List<MatterView>>,
+            None,
+        ),
+        || get(matters::list),
+    ),
+    act(
+        "/api/v1/matters/{proposal}/approve",
+        APPROVER,
+        (
+            "Approve exactly what somebody else proposed",
+            Some(shape::<Approve>),
+        ),
+        || post(matters::approve),
+    ),
+    act(
+        "/api/v1/matters/{proposal}/reject",
+        APPROVER,
+        (
+            "Turn a proposal down, or take one's own back",
+            Some(shape::<Reason>),
+        ),
+        || post(matters::reject),
     ),
     read(
         "/api/v1/dead-letters",

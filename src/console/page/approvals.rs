@@ -8,14 +8,19 @@ use maud::{Markup, html};
 use super::super::backing::{Change, Governed, Proposed};
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::ApprovalView;
+use super::super::view::{ApprovalView, MatterView};
 use super::super::words;
 use super::{Page, form_token, frame, parts};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Role;
 
 /// The list.
-pub(in super::super) fn approvals(who: &Who, told: Option<&Told>, all: &[Governed]) -> Markup {
+pub(in super::super) fn approvals(
+    who: &Who,
+    told: Option<&Told>,
+    (all, matters): (&[Governed], &[MatterView]),
+    now: Timestamp,
+) -> Markup {
     let page = Page {
         title: "Approvals",
         under: "/approvals",
@@ -24,17 +29,19 @@ pub(in super::super) fn approvals(who: &Who, told: Option<&Told>, all: &[Governe
     };
     let (waiting, rest): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.wants_person);
     let main = html! {
-        p class="quiet" { "What a connector may do binds when one person has proposed it and another has approved it." }
-        @if waiting.is_empty() {
+        p class="quiet" { "What a connector may do, and every exception, binds when one person has proposed it and another has approved it." }
+        @if waiting.is_empty() && matters.iter().all(|one| one.proposal.is_none()) {
             (parts::nothing("Nothing waits for a decision."))
         } @else {
             h2 { "Waiting" }
-            (table(&waiting))
+            @if !waiting.is_empty() { (table(&waiting)) }
+            (super::matters::waiting(who, matters, now))
         }
         @if !rest.is_empty() {
-            h2 { "In order" }
+            h2 { "Manifests in order" }
             (table(&rest))
         }
+        (super::matters::in_force(matters))
     };
     frame(who, &page, &main)
 }

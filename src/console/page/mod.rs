@@ -10,6 +10,7 @@ mod case;
 mod cases;
 mod connectors;
 mod letters;
+mod matters;
 mod overview;
 mod parts;
 mod records;

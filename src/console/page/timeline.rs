@@ -70,20 +70,24 @@ fn milestones(steps: &[StepView]) -> Vec<Milestone<'_>> {
         if !counts {
             continue;
         }
-        let before = found
+        // Round after round of the same, until something is proved.
+        let here = found
             .iter_mut()
             .rev()
-            .find(|one| place(one.step) == place(step));
-        match before {
-            Some(one) if (&one.step.state, &one.step.outcome) == (&step.state, &step.outcome) => {
-                one.last = step;
-                one.times += 1;
-            }
-            Some(_) | None => found.push(Milestone {
+            .filter(|one| place(one.step) == place(step));
+        let mut round = here.take_while(|one| !one.step.proof);
+        let same = |one: &&mut Milestone<'_>| {
+            (&one.step.state, &one.step.outcome) == (&step.state, &step.outcome)
+        };
+        if let Some(one) = round.find(same) {
+            one.last = step;
+            one.times += 1;
+        } else {
+            found.push(Milestone {
                 step,
                 last: step,
                 times: 1,
-            }),
+            });
         }
     }
     found
@@ -153,7 +157,7 @@ mod tests {
             step(1, "disable", "done"),
             step(2, "end_sessions", "done"),
             step(3, "verify", "present"),
-            step(4, "disable", "done"),
+            step(4, "with_person", "attested"),
             step(5, "verify", "present"),
             step(6, "verify", "absent"),
             step(7, "reverify", "absent"),
@@ -162,7 +166,10 @@ mod tests {
             .iter()
             .map(|one| (one.step.at.as_second(), one.last.at.as_second(), one.times))
             .collect();
-        assert_eq!(told, [(1, 1, 1), (3, 5, 2), (6, 6, 1), (7, 7, 1)]);
+        assert_eq!(
+            told,
+            [(1, 1, 1), (3, 5, 2), (4, 4, 1), (6, 6, 1), (7, 7, 1)]
+        );
         let page = timeline(&steps).into_string();
         assert!(
             page.contains("at 5") && page.contains("2 times, last 00:00:05"),

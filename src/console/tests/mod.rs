@@ -6,6 +6,7 @@
 mod attacks;
 mod audits;
 mod doors;
+mod matters;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -370,6 +371,7 @@ fn somewhere(route: &Route) -> String {
         .path
         .replace("{case}", "00000000-0000-8000-8000-000000000000")
         .replace("{task}", "00000000-0000-8000-8000-000000000000")
+        .replace("{proposal}", "00000000-0000-8000-8000-000000000000")
         .replace("{letter}", "00000000-0000-8000-8000-000000000000")
         .replace("{token}", "00000000-0000-8000-8000-000000000000")
         .replace("{connector}", "crm")

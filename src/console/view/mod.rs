@@ -6,6 +6,7 @@
 mod audit;
 mod case;
 mod connector;
+mod matter;
 mod overview;
 mod paper;
 mod step;
@@ -14,6 +15,7 @@ mod task;
 pub(super) use audit::{AuditView, LOG, ReportAsked, WHOLE, audit, report, verified};
 pub(super) use case::{AccountView, CaseLine, CaseView, CasesAsked, Rung, cases, one_case};
 pub(super) use connector::{ConnectorLine, ConnectorView, SampleView, connectors, one_connector};
+pub(super) use matter::{MatterView, matters, proposal};
 pub(super) use overview::{Figures, OverviewView, Urgent, overview};
 pub(super) use paper::{
     ActLine, ActsAsked, ApprovalView, LetterLine, LetterView, SecretLine, acts, approval, letter,

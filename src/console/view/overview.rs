@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::super::office::Office;
 use super::super::problem::Problem;
 use super::super::words;
-use super::{TasksAsked, connectors, letters, secrets, tasks, verified};
+use super::{TasksAsked, connectors, letters, matters, secrets, tasks, verified};
 use crate::domain::time::Timestamp;
 
 /// Lines of each kind; the rest is on the kind's own page.
@@ -138,6 +138,16 @@ async fn of_tasks(office: &Office) -> Result<Vec<Urgent>, Problem> {
 async fn of_approvals(office: &Office) -> Result<Vec<Urgent>, Problem> {
     let governed = office.backing.governed().await?.into_iter();
     let waiting = governed.filter(|one| one.wants_person);
+    let matters = matters(office).await?.into_iter();
+    let matters = matters.filter(|one| one.proposal.is_some());
+    let matters = matters.map(|one| Urgent {
+        kind: "approval".to_owned(),
+        what: format!("{} {}", words::spaced(&one.kind), one.name),
+        why: format!("{} proposes: {}", one.by, one.reason),
+        path: "/approvals".to_owned(),
+        at: Some(one.at),
+        late: false,
+    });
     Ok(waiting
         .map(|one| Urgent {
             kind: "approval".to_owned(),
@@ -150,6 +160,7 @@ async fn of_approvals(office: &Office) -> Result<Vec<Urgent>, Problem> {
             at: one.proposal.map(|proposal| proposal.at),
             late: false,
         })
+        .chain(matters)
         .collect())
 }
 
