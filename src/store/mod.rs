@@ -8,6 +8,7 @@ pub mod audit;
 #[cfg(test)]
 mod conformance;
 mod contract;
+mod desks;
 mod docket;
 mod drills;
 mod error;
@@ -37,6 +38,7 @@ pub(crate) use conformance::given;
 
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
+pub use desks::*;
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;

@@ -9,6 +9,7 @@ mod audit;
 mod cases;
 mod commands;
 mod counts;
+mod desks;
 mod drills;
 mod funnel;
 mod health;
