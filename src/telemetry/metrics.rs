@@ -5,11 +5,17 @@
 //! accounts. A call costs a hash of its labels and an atomic addition; nothing is allocated for a
 //! series that is known.
 
+mod desks;
+mod drills;
+
 use std::sync::LazyLock;
 
 use prometheus::{
     Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder, histogram_opts, opts,
 };
+
+pub use desks::{desk_call, desk_copies};
+pub use drills::drill;
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [
@@ -66,8 +72,6 @@ struct Metrics {
     connector_nhis_silent: IntGaugeVec,
     manifest_waiting: IntGaugeVec,
     manifest_barred: IntGaugeVec,
-    drill_passed: IntGaugeVec,
-    drill_age: IntGaugeVec,
     settle_batch: HistogramVec,
     commit_duration: HistogramVec,
     leases_lost: IntCounterVec,
@@ -250,16 +254,6 @@ impl Metrics {
                 "1 while the connector serves no events for want of an approval or a drill",
                 &["connector"],
             ),
-            drill_passed: r.gauge(
-                "clawback_drill_passed",
-                "1 where the last drill passed, 0 where it failed",
-                &["connector"],
-            ),
-            drill_age: r.gauge(
-                "clawback_drill_age_seconds",
-                "Age of the last drill that passed",
-                &["connector"],
-            ),
             settle_batch: r.histogram(
                 "clawback_settle_batch_size",
                 "Settlements in one commit",
@@ -440,14 +434,6 @@ pub fn connector_nhis(connector: &str, count: u64, silent: u64) {
 pub fn manifest(connector: &str, waiting: bool, barred: bool) {
     set(&ALL.manifest_waiting, &[connector], u64::from(waiting));
     set(&ALL.manifest_barred, &[connector], u64::from(barred));
-}
-
-/// How the last drill ended, and how old the last one is that passed.
-pub fn drill(connector: &str, passed: bool, age_seconds: Option<u64>) {
-    set(&ALL.drill_passed, &[connector], u64::from(passed));
-    if let Some(age) = age_seconds {
-        set(&ALL.drill_age, &[connector], age);
-    }
 }
 
 /// Settlements were committed together.

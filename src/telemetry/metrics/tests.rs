@@ -26,6 +26,8 @@ fn touch() {
     connector_state("crm", "healthy", true);
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);
+    desk_call("servicedesk", "create", "ok");
+    desk_copies("servicedesk", 3, 1, 60);
     connector_nhis("crm", 4, 1);
     settled(17, 0.004);
     settlements_refused(1);
