@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod chronicle;
+pub mod desks;
 pub mod dev;
 pub mod drilling;
 pub mod evidence;

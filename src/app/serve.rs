@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Parts, audit, health};
+use super::{AppError, Parts, audit, desks, health};
 use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
@@ -81,7 +81,7 @@ pub async fn serve(
         );
         answering.spawn(console::serve(
             listener,
-            console::router(checks),
+            console::router(checks).merge(desks::router(parts)),
             closing.clone(),
         ));
     }

@@ -123,6 +123,25 @@ pub fn resolve(connection: &mut Connection, settings: &Settings) -> Result<(), F
     Ok(())
 }
 
+/// The value of one secret of the platform.
+///
+/// # Errors
+/// When it is not in the vault.
+#[allow(clippy::unused_async)] // A vault may be a server; callers wait for either.
+pub async fn platform_secret(
+    settings: &Settings,
+    reference: &str,
+) -> Result<SecretString, Failure> {
+    match open(settings)?.reveal(&platform(reference), Slot::Current)? {
+        Some(revealed) => Ok(revealed.value),
+        None => Err(Failure::new(
+            FailureClass::AuthFailure,
+            "CB-SECRETS-1",
+            format!("the vault has no `{reference}`: put it there with `clawback secrets set`"),
+        )),
+    }
+}
+
 fn platform(reference: &str) -> Owner {
     Owner {
         reference: reference.to_owned(),

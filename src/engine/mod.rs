@@ -6,6 +6,7 @@
 
 mod admit;
 mod again;
+mod courier;
 mod crew;
 mod drill;
 mod drive;
@@ -40,6 +41,7 @@ use crate::store::{Store, StoreError, StoredDefinition};
 use crate::verification::Verification;
 use tokio::sync::broadcast;
 
+pub use courier::{Desks, Keyring};
 pub use crew::Crew;
 pub use govern::Manifests;
 pub use settings::Settings;
@@ -119,6 +121,7 @@ pub struct Engine {
     pub cases_ended: broadcast::Sender<CaseId>,
     serving: RwLock<Arc<Serving>>,
     manifests: Option<Manifests>,
+    desks: Option<Desks>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
 
@@ -169,6 +172,7 @@ impl Engine {
             cases_ended: broadcast::channel(4096).0,
             serving: RwLock::new(Arc::new(serving)),
             manifests: None,
+            desks: None,
             definitions: Mutex::default(),
         }
     }
@@ -177,6 +181,13 @@ impl Engine {
     #[must_use]
     pub fn following(mut self, manifests: Manifests) -> Self {
         self.manifests = Some(manifests);
+        self
+    }
+
+    /// Brings copies of fallback tasks to these desks.
+    #[must_use]
+    pub fn with_desks(mut self, desks: Desks) -> Self {
+        self.desks = Some(desks);
         self
     }
 
