@@ -39,6 +39,7 @@ fn task(state: TaskState, history: &[TaskNote]) -> FallbackTask {
         why: "planted".to_owned(),
         steps: Vec::new(),
         desk: "servicedesk".to_owned(),
+        drill: false,
         opened: at(0),
         deadline: at(86_400),
         state,

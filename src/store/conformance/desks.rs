@@ -118,6 +118,21 @@ pub async fn f2_a_task_for_a_desk_gets_one_copy_in_one_hand(home: &Home) {
     );
 }
 
+pub async fn f2_the_task_of_a_drill_goes_to_no_desk(home: &Home) {
+    let store = &home.store;
+    enlist(store, 2).await;
+    let removal = a_removal(store, "c").await;
+    let mut settlement = handed_over(&removal.run);
+    settlement.task = Some(FallbackTask {
+        drill: true,
+        ..at_desk(&settlement.run)
+    });
+    let batch = [fenced(&removal, settlement)];
+    let settled = store.settle(at(0), &keep(1, 1), &batch).await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    assert!(taken(store, 2, 1).await.is_empty());
+}
+
 pub async fn f2_a_copy_of_a_worker_that_is_gone_is_taken_over(home: &Home) {
     let store = &home.store;
     enlist(store, 2).await;
@@ -225,6 +240,7 @@ async fn changed(
                     run: None,
                     rotation: None,
                     survey: None,
+                    drill: None,
                 }
             },
         )

@@ -120,6 +120,7 @@ macro_rules! suite {
             ]
             desks: [
                 f2_a_task_for_a_desk_gets_one_copy_in_one_hand,
+                f2_the_task_of_a_drill_goes_to_no_desk,
                 f2_a_copy_of_a_worker_that_is_gone_is_taken_over,
                 f2_a_change_of_the_task_makes_its_copy_due_unless_the_desk_is_down,
                 f2_what_a_desk_says_is_kept_while_its_copy_is_in_hand,
