@@ -15,6 +15,7 @@ use crate::domain::desk::{DeskCopy, Heard, Seen, Stands};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::Clock as _;
+use crate::domain::workflow::RunKind;
 use crate::engine::Desks;
 
 /// A whole engine whose one connector's tasks go to a desk.
@@ -95,7 +96,9 @@ impl Scene {
             ..Default::default()
         };
         let tasks = self.ward.store.tasks(&filter).await.expect("read");
-        tasks.into_iter().next().expect("one task")
+        let mut tasks = tasks.into_iter();
+        let ours = tasks.find(|task| task.kind == RunKind::Discovery);
+        ours.expect("the discovery's task")
     }
 
     async fn copy(&self) -> DeskCopy {

@@ -23,6 +23,7 @@ fn touch() {
     call("crm", "disable", "ok", 0.01);
     breaker("crm", true);
     manifest("crm", true, false);
+    drill("crm", true, Some(3));
     connector_state("crm", "healthy", true);
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);
