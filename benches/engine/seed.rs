@@ -97,7 +97,7 @@ pub fn open(
         journal: Vec::new(),
         children: children.collect(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended: None,
     };
@@ -190,6 +190,9 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         expect: Expectation::AccountPowerless,
         items: items.collect(),
         last_write: None,
+        probed: Vec::new(),
+        absent_at: None,
+        returned: Vec::new(),
         last_finding: None,
         last_failure: None,
         claim: None,

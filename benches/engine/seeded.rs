@@ -27,9 +27,10 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, CopiesWanted,
-    CopyLease, Counts, DeadLetter, DeskFigures, Desks, Dossier, DrillLease, Drills, Examination,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
-    SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures, Desks, Dossier,
+    DrillLease, Drills, Examination, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt,
+    RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter,
 };
 
 use crate::seed;
@@ -102,6 +103,17 @@ impl Drills for Seeded {
         limit: u32,
     ) -> Stored<Vec<Examination>> {
         self.inner.examinations(connector, limit).await
+    }
+}
+
+#[async_trait]
+impl Departures for Seeded {
+    async fn departed(
+        &self,
+        connector: &ConnectorName,
+        since: Timestamp,
+    ) -> Stored<Vec<DepartedAccount>> {
+        self.inner.departed(connector, since).await
     }
 }
 

@@ -22,6 +22,7 @@ use crate::domain::id::DeskName;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
 use crate::engine::{Desks, Keyring};
+use crate::secrets::Vault;
 use crate::telemetry::metrics;
 
 /// A callback is a few lines.
@@ -61,14 +62,15 @@ pub fn list(settings: &Settings) -> Vec<DeskFact> {
 pub async fn check(
     settings: &Settings,
     name: &str,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Option<String>, Failure> {
     let Some(desk) = settings.desks.get(&DeskName::from(name)) else {
         return Ok(None);
     };
-    let secret = vault::platform_secret(settings, &desk.secret).await?;
+    let vault = vault::open(settings, clock)?;
+    let secret = vault::platform_secret(vault.as_ref(), &desk.secret).await?;
     if let Some(reference) = &desk.callback_secret {
-        vault::platform_secret(settings, reference).await?;
+        vault::platform_secret(vault.as_ref(), reference).await?;
     }
     let call = Call {
         secret: &secret,
@@ -78,19 +80,19 @@ pub async fn check(
 }
 
 /// What the engine brings copies with; `None` without desks.
-pub fn served(settings: &Arc<Settings>) -> Option<Desks> {
+pub fn served(settings: &Settings, vault: &Arc<dyn Vault>) -> Option<Desks> {
     settings.desks.iter().next()?;
     Some(Desks {
         settings: settings.desks.clone(),
-        keyring: keyring(settings),
+        keyring: keyring(vault),
     })
 }
 
-fn keyring(settings: &Arc<Settings>) -> Keyring {
-    let settings = settings.clone();
+fn keyring(vault: &Arc<dyn Vault>) -> Keyring {
+    let vault = vault.clone();
     Arc::new(move |reference: &str| {
-        let (settings, reference) = (settings.clone(), reference.to_owned());
-        async move { vault::platform_secret(&settings, &reference).await }.boxed()
+        let (vault, reference) = (vault.clone(), reference.to_owned());
+        async move { vault::platform_secret(vault.as_ref(), &reference).await }.boxed()
     })
 }
 
@@ -121,7 +123,7 @@ async fn callback(
 async fn heard(parts: &Parts, desk: &DeskEntry, headers: &HeaderMap, body: &[u8]) -> StatusCode {
     let secret = match &desk.callback_secret {
         None => return StatusCode::UNAUTHORIZED,
-        Some(reference) => vault::platform_secret(parts.settings(), reference).await,
+        Some(reference) => vault::platform_secret(parts.vault.as_ref(), reference).await,
     };
     let secret: SecretString = match secret {
         Ok(secret) => secret,

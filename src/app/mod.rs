@@ -17,6 +17,7 @@ pub mod plan;
 pub mod post;
 pub mod probe;
 pub mod report;
+pub mod retire;
 mod serve;
 mod telling;
 mod told;

@@ -70,7 +70,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
 
 async fn check(context: &Context, name: String) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
-    let found = desks::check(&settings, &name, context.clock.as_ref()).await;
+    let found = desks::check(&settings, &name, &context.clock).await;
     match found {
         Ok(None) => Err(Stop::NotFound { what: "desk", name }.into()),
         Ok(Some(found)) => {

@@ -7,6 +7,7 @@
 mod desks;
 mod directory;
 mod environment;
+mod prompt;
 mod settings;
 
 use std::path::Path;

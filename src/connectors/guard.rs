@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
 use super::contract::{
     Answered, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted, Powers,
@@ -22,6 +23,7 @@ use super::drill::Failing;
 use super::limits::Brakes;
 use super::mandate::Mandate;
 use super::manifest::Manifest;
+use super::probe::{self, Caller, Probe, Prober};
 use crate::domain::access::Operation;
 use crate::domain::drill::Pass;
 use crate::domain::id::{AccountId, ConnectorName};
@@ -35,6 +37,7 @@ use crate::telemetry::{Stopwatch, metrics};
 pub struct Guarded {
     manifest: Manifest,
     connector: Arc<dyn Connector>,
+    prober: Arc<Prober>,
     vitals: Arc<Vitals>,
     brakes: Arc<Brakes>,
     mandate: Mandate,
@@ -49,6 +52,7 @@ impl Guarded {
         Self {
             brakes: Arc::new(Brakes::new(&manifest.limits, clock.clone())),
             vitals: Arc::new(Vitals::new(clock.clone())),
+            prober: Arc::new(Prober::new(&manifest.probes, &manifest.limits)),
             manifest,
             connector,
             mandate: Mandate::default(),
@@ -75,6 +79,7 @@ impl Guarded {
             Pass::Well => Self {
                 manifest,
                 connector: self.connector.clone(),
+                prober: self.prober.clone(),
                 vitals: self.vitals.clone(),
                 brakes: self.brakes.clone(),
                 mandate,
@@ -215,6 +220,34 @@ impl Guarded {
             .await
     }
 
+    /// Tries one of an account's ways in, once. Every request of it is judged and counted as any.
+    pub async fn knock(
+        &self,
+        verifier: &Credential,
+        probe: &Probe,
+        caller: &Caller<'_>,
+    ) -> Result<probe::Answer, Failure> {
+        let judge = self.judge(Purpose::Probe(caller.account));
+        let call = judge.call(verifier);
+        let work = self.prober.knock(&*self.connector, &call, probe, caller);
+        let seconds = self.manifest.limits.timeout_seconds;
+        self.run(&judge, seconds, Box::pin(work)).await
+    }
+
+    /// What must be let in at this moment; says how it was.
+    pub async fn control(
+        &self,
+        verifier: &Credential,
+        probe: &Probe,
+        secret: Option<&SecretString>,
+    ) -> Result<String, Failure> {
+        let judge = self.judge(Purpose::Probe(None));
+        let call = judge.call(verifier);
+        let work = self.prober.control(&*self.connector, &call, probe, secret);
+        let seconds = self.manifest.limits.timeout_seconds;
+        self.run(&judge, seconds, Box::pin(work)).await
+    }
+
     /// Makes a new secret for one of the connector's own credentials.
     pub async fn mint(
         &self,
@@ -263,7 +296,11 @@ impl Guarded {
         match purpose {
             Purpose::List | Purpose::Read(_) => self.vitals.note(false, failed),
             Purpose::Change(_) => self.vitals.note(true, failed),
-            Purpose::Survey | Purpose::Try | Purpose::ListSecrets | Purpose::ChangeSecret => {}
+            Purpose::Survey
+            | Purpose::Try
+            | Purpose::Probe(_)
+            | Purpose::ListSecrets
+            | Purpose::ChangeSecret => {}
         }
     }
 
@@ -356,7 +393,10 @@ impl Guarded {
             )),
         };
         let class = result.as_ref().err().map(|failure| failure.class);
-        self.brakes.note(class);
+        // A probe may go elsewhere than to the target, and a leaver who is turned away is no fault.
+        if !matches!(judge.purpose, Purpose::Probe(_)) {
+            self.brakes.note(class);
+        }
         self.note(judge.purpose, class);
         self.tell(operation, class, watch.seconds());
         if !self.quiet {

@@ -19,6 +19,7 @@ mod ldap;
 mod limits;
 mod mandate;
 mod manifest;
+mod probe;
 mod process;
 mod registry;
 #[cfg(test)]
@@ -34,5 +35,6 @@ pub use governance::{Placed, Roll, Standing};
 pub use guard::{Guarded, Vitals};
 pub use mandate::{BARRED, Mandate};
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
+pub use probe::{Caller, Probe, Tries, WRONG_PASSWORD};
 pub use registry::{Registry, drafts};
 pub use written::{Draft, Written, matter, retirement};

@@ -8,7 +8,7 @@ use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{Action, Fallback, RotationStep, RunKind};
 
 /// Every name, in the order in which a reader meets them.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 23] = [
     "await_effective",
     "discover",
     "find_accounts",
@@ -20,6 +20,7 @@ pub const NAMES: [&str; 22] = [
     "revoke_entitlements",
     "delete",
     "verify",
+    "probe",
     "reverify",
     "cut_upstream",
     "prepare_secret",
@@ -61,6 +62,7 @@ pub fn from_name(name: &str) -> Option<Action> {
             rung: Verdict::Reverified,
         },
         "cut_upstream" => Action::CutUpstream,
+        "probe" => Action::Probe,
         "wait" => Action::Wait { seconds: 0 },
         "overlap" => Action::Overlap,
         "gather" => Action::Gather,
@@ -91,6 +93,7 @@ pub fn name(action: &Action) -> &'static str {
         } => "reverify",
         Action::Verify { .. } => "verify",
         Action::CutUpstream => "cut_upstream",
+        Action::Probe => "probe",
         Action::Wait { .. } => "wait",
         Action::Rotate(step) => step.as_str(),
         Action::Overlap => "overlap",
@@ -105,7 +108,7 @@ pub fn fits(action: &Action, kind: RunKind) -> bool {
     match action {
         Action::AwaitEffective | Action::Discover => kind == RunKind::Case,
         Action::FindAccounts | Action::RemoveAccounts => kind == RunKind::Discovery,
-        Action::Inspect => kind == RunKind::Removal,
+        Action::Inspect | Action::Probe => kind == RunKind::Removal,
         Action::Act(operation) => {
             kind == RunKind::Removal
                 && matches!(

@@ -41,6 +41,15 @@ fn refusal(old: &str, new: &str) -> Vec<String> {
     told.into_iter().map(|(_, message)| message).collect()
 }
 
+/// A file of one's own has to keep up with the proofs; the benchmark's is one.
+#[test]
+fn the_benchmarks_own_leaver_is_proved() {
+    let text = include_str!("../../benches/engine/leaver.toml");
+    let loaded = load(&[("leaver.toml".to_owned(), text.to_owned())]);
+    let library = loaded.expect("is proved");
+    assert!(library.by_event(EventKind::WorkerTerminated).is_some());
+}
+
 #[test]
 fn what_is_built_in_is_proved_and_opens_on_every_event() {
     let library = built_in().expect("is proved");

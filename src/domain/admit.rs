@@ -124,7 +124,7 @@ fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
         journal: Vec::new(),
         children: Vec::new(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended,
     }
@@ -325,7 +325,7 @@ impl Opening<'_> {
                 journal: Vec::new(),
                 children: Vec::new(),
                 task: None,
-                rotation: None,
+                rotations: Vec::new(),
                 messages: Vec::new(),
                 case_ended: None,
             },
@@ -416,11 +416,7 @@ impl Opening<'_> {
         let row = CaseRow {
             id,
             subject_key: event.subject.key(),
-            subject_name: event
-                .subject
-                .display_name
-                .clone()
-                .unwrap_or_else(|| event.subject.id.clone()),
+            subject_name: event.subject.name().to_owned(),
             event: event.key(),
             hr_case: event.hr_case.clone(),
             revision: event.revision,

@@ -9,6 +9,7 @@ use super::access::{Entitlement, Operation};
 use super::doubt::Trust;
 use super::drill::Terms;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
+use super::probe::ProbeFacts;
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
 
@@ -37,8 +38,16 @@ pub struct ConnectorFacts {
     pub max_data_age_seconds: u64,
     /// A target where access weighs more: contained first, attested by two people.
     pub privileged: bool,
+    /// The tries to get in that must be refused before a removal is verified.
+    pub probes: Vec<ProbeFacts>,
+    /// Who brings accounts back here, as the manifest says: a connector's name, or words.
+    pub fed_by: Option<String>,
     /// How each credential is replaced; a role that is missing cannot be rotated by the machine.
     pub rotation: BTreeMap<CredentialRole, Strategy>,
+    /// Who answers for the connector: its owner and deputy, as people are named.
+    pub keepers: BTreeSet<String>,
+    /// Who could read each secret, as people are named; a role that has none is not listed.
+    pub known_by: BTreeMap<CredentialRole, BTreeSet<String>>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
     /// Where access is cut when the target itself will not obey.

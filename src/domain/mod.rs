@@ -19,6 +19,7 @@ pub mod health;
 pub mod id;
 pub mod obey;
 pub mod outcome;
+pub mod probe;
 pub mod retry;
 pub mod rotation;
 pub mod run;

@@ -20,6 +20,7 @@ use super::id::{
     CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
 };
 use super::outcome::Failure;
+use super::probe::Probed;
 use super::rotation::RotationBody;
 use super::subject::Subject;
 use super::task::CloseClaim;
@@ -174,6 +175,12 @@ pub struct DiscoveryBody {
     /// What became of the access upstream, where the target would not obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Containment>,
+    /// How often removals were begun. From the second search on, only what still gives access counts.
+    #[serde(default)]
+    pub rounds: u32,
+    /// Accounts that may be the subject's and that no rule decides about, in words for a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclear: Vec<String>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
@@ -203,6 +210,15 @@ pub struct DiscoveryBody {
 pub struct RemovalBody {
     /// When the last write was sent; only later reads count.
     pub last_write: Option<Timestamp>,
+    /// The latest try of each probe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probed: Vec<Probed>,
+    /// When a look last proved absence; `None` while access is known to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_at: Option<Timestamp>,
+    /// Every time that access was there again after its absence was proved, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<Returned>,
     /// What the last look proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_finding: Option<Finding>,
@@ -279,6 +295,35 @@ pub fn residual_risk(run: &Run) -> Option<String> {
         RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => return None,
     };
     Some(containment?.words(run.connector.as_ref(), owed_since))
+}
+
+/// Access that was there again after its absence was proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The last look that proved absence.
+    pub absent_at: Timestamp,
+    /// The first look that saw access again.
+    pub seen_at: Timestamp,
+    /// Who feeds the target, as its manifest says: the likely source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely_source: Option<String>,
+}
+
+impl std::fmt::Display for Returned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "last seen absent at {}, there again at {}",
+            self.absent_at, self.seen_at
+        )?;
+        match &self.likely_source {
+            Some(source) => write!(
+                f,
+                "; likely brought back by {source}, which feeds the target"
+            ),
+            None => f.write_str("; the manifest names nothing that feeds the target"),
+        }
+    }
 }
 
 /// One entitlement of a removal.

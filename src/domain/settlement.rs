@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Account;
 use super::command::Answer;
+use super::correlation::Search;
 use super::drill::Drill;
 use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
 use super::outcome::{Failure, FailureClass};
+use super::probe::Probed;
 use super::rotation::RotationFacts;
 use super::run::Run;
 use super::task::FallbackTask;
@@ -26,8 +28,8 @@ pub enum Outcome {
     Done,
     /// The target said that there was nothing to do.
     Absent,
-    /// A complete, fresh listing, reduced to the accounts that match the subject.
-    Accounts(Vec<Account>),
+    /// A complete, fresh listing, reduced to what it says of the subject.
+    Accounts(Search),
     /// The account as read; `None` when the target shows no such account.
     Account(Option<Account>),
     /// Some of the items of a wave, each with its own outcome: done (`true`), not there (`false`)
@@ -42,6 +44,8 @@ pub enum Outcome {
         /// With the upstream's verifier; none where the subject has no account there.
         looks: Vec<Observation>,
     },
+    /// Tries to get in, each with what it proves.
+    Probed(Vec<Probed>),
     /// A rotation step worked.
     Rotated(RotationFacts),
     /// It did not work.
@@ -59,8 +63,8 @@ pub struct Settlement {
     pub children: Vec<Run>,
     /// The task as it stands afterwards, when it changed.
     pub task: Option<FallbackTask>,
-    /// A rotation that should be under way; nothing happens if one already is.
-    pub rotation: Option<Run>,
+    /// Rotations that should be under way; nothing happens for a secret of which one already is.
+    pub rotations: Vec<Run>,
     /// Messages for the outbox.
     pub messages: Vec<OutboxMessage>,
     /// The case's own row, when it ends.

@@ -123,6 +123,8 @@ pub enum Action {
         /// `ObservedAbsent` or `Reverified`.
         rung: Verdict,
     },
+    /// Removal: try the leaver's ways in, as the manifest declares; all must be refused.
+    Probe,
     /// Wait durably.
     Wait {
         /// How long.
@@ -284,6 +286,13 @@ impl Action {
                 OutcomeKey::Present,
                 OutcomeKey::Inconclusive,
             ],
+            // Absent: refused everywhere. Present: let in. Not needed: nothing is declared or kept.
+            Self::Probe => &[
+                OutcomeKey::Absent,
+                OutcomeKey::Present,
+                OutcomeKey::Inconclusive,
+                OutcomeKey::NotNeeded,
+            ],
             Self::Fallback(_) => &[OutcomeKey::Attested],
             Self::End(_) => &[],
         }
@@ -299,6 +308,7 @@ impl Action {
                 | Self::Each { .. }
                 | Self::Verify { .. }
                 | Self::CutUpstream
+                | Self::Probe
                 | Self::Rotate(_)
         )
     }

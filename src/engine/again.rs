@@ -36,7 +36,7 @@ pub(super) struct SeenAgain {
     /// A look proved nothing: the rest waits for a later survey.
     pub(super) stuck: bool,
     count: u64,
-    came_back: u64,
+    pub(super) came_back: u64,
 }
 
 impl SeenAgain {
@@ -80,7 +80,8 @@ impl Engine {
             return Ok(seen);
         }
         let manifest = connector.manifest();
-        let Ok(credential) = self.secrets.credential(manifest, CredentialRole::Verifier) else {
+        let role = CredentialRole::Verifier;
+        let Ok(credential) = self.secrets.credential(manifest, role).await else {
             seen.stuck = true;
             seen.finished = false;
             return Ok(seen);
@@ -97,7 +98,13 @@ impl Engine {
             match self.look_again(connector, &credential, run, recheck).await {
                 Ok(Finding::Absent) => {}
                 Ok(Finding::Present(left)) => {
-                    self.reopen(run, connector.name(), recheck, &left).await?;
+                    let event = format!("{}/{}", run.id, recheck.until);
+                    let reason = format!(
+                        "settled while {} was away, and there again: {}",
+                        connector.name(),
+                        left.join(", ")
+                    );
+                    self.reopen(run, connector.name(), event, reason).await?;
                     seen.came_back += 1;
                 }
                 Ok(Finding::Inconclusive(_)) | Err(_) => {
@@ -153,12 +160,12 @@ impl Engine {
 
     /// Records that the subject's access is back, as an event; told twice, it is recorded once.
     /// Where a person already decides about the subject's return, that person has it in hand.
-    async fn reopen(
+    pub(super) async fn reopen(
         &self,
         run: &Run,
         connector: &ConnectorName,
-        recheck: &Recheck,
-        left: &[String],
+        event: String,
+        reason: String,
     ) -> Result<(), EngineError> {
         let Some(body) = self.case_of(run).await? else {
             return Ok(());
@@ -171,7 +178,7 @@ impl Engine {
         let now = self.clock.now();
         let event = LifecycleEvent {
             source: SOURCE.to_owned(),
-            id: format!("{}/{}", run.id, recheck.until),
+            id: event,
             kind: kind_of(run, &body.subject),
             occurred: None,
             subject: body.subject,
@@ -179,10 +186,7 @@ impl Engine {
             revision: 1,
             effective: Effective::Immediately,
             urgency: body.urgency,
-            reason: Some(format!(
-                "settled while {connector} was away, and there again: {}",
-                left.join(", ")
-            )),
+            reason: Some(reason),
             connectors: vec![connector.clone()],
         };
         let recorded = RecordedEvent {
@@ -205,7 +209,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn case_of(&self, run: &Run) -> Result<Option<CaseBody>, EngineError> {
+    pub(super) async fn case_of(&self, run: &Run) -> Result<Option<CaseBody>, EngineError> {
         let Some(case) = run.case else {
             return Ok(None);
         };
@@ -268,12 +272,13 @@ async fn look_for_accounts(
 ) -> Result<Finding, Failure> {
     let manifest = connector.manifest();
     let listing = connector.list(credential).await?;
-    let theirs = correlate_at(
+    let found = correlate_at(
         &manifest.name,
         &manifest.correlation,
         &body.subject,
         &listing.accounts,
-    )?;
+    );
+    let theirs = found.decided()?;
     let expect = body.expect.unwrap_or(manifest.after_removal);
     let left: Vec<_> = theirs
         .iter()

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::connectors::Guarded;
+use crate::domain::correlation::Search;
 use crate::domain::drill::{Drill, Ground, Move, Pass, Sight, Stage, begins, trouble};
 use crate::domain::event::RecordedEvent;
 use crate::domain::health::seconds_between;
@@ -158,7 +159,8 @@ impl Engine {
         match drill.stage {
             Stage::Looking => {
                 let well = connector.rehearsing(Pass::Well);
-                let found = self.list(&well, &terms.canary).await;
+                let search = self.search(&well, &terms.canary, None).await;
+                let found = search.and_then(Search::decided);
                 Ok(drill.looked(found, &ground(self.clock.now())))
             }
             Stage::Passing { pass, .. } | Stage::Closing { pass, .. } => {

@@ -11,7 +11,9 @@ mod crew;
 mod drill;
 mod drive;
 mod govern;
+mod look;
 mod perform;
+mod returned;
 mod scout;
 mod settings;
 mod settle;
@@ -110,7 +112,7 @@ pub struct Engine {
     /// Looks with the verifier credential.
     pub verification: Arc<Verification>,
     /// Workflow files as checked.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -137,7 +139,7 @@ pub struct Ports {
     /// Looks with the verifier credential.
     pub verification: Arc<Verification>,
     /// Workflow files as checked.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -160,12 +162,12 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library, settings.trust);
+        let serving = Serving::of(ports.registry, &ports.workflows, settings.trust);
         Self {
             store: ports.store,
             secrets: ports.secrets,
             verification: ports.verification,
-            library: ports.library,
+            workflows: ports.workflows,
             clock: ports.clock,
             chance: ports.chance,
             settings,
@@ -196,7 +198,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn save_definitions(&self) -> Result<(), EngineError> {
-        for workflow in self.library.all() {
+        for workflow in self.workflows.all() {
             let definition = StoredDefinition {
                 digest: workflow.digest.clone(),
                 name: workflow.name.to_string(),
@@ -222,7 +224,7 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.library, self.settings.trust);
+        let serving = Serving::of(Arc::new(registry), &self.workflows, self.settings.trust);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }
@@ -248,7 +250,7 @@ impl Engine {
         &self,
         digest: &DefinitionDigest,
     ) -> Result<Arc<Workflow>, EngineError> {
-        if let Some(workflow) = self.library.get(digest) {
+        if let Some(workflow) = self.workflows.get(digest) {
             return Ok(workflow.clone());
         }
         if let Some(workflow) = self.remembered(digest, None) {

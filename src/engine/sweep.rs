@@ -1,6 +1,6 @@
 //! Sweep: what becomes due without anyone asking.
 //!
-//! Owns the search for secrets past their age and for dead workers. What it finds becomes an
+//! Owns the search for secrets past their age or near their end, and for dead workers. What it finds becomes an
 //! ordinary run on the ordinary path. Does not rotate anything itself.
 
 use crate::domain::id::WorkerId;
@@ -11,7 +11,7 @@ use crate::domain::step::{Given, rotation_run};
 use super::{Engine, EngineError, tell};
 
 impl Engine {
-    /// Starts a rotation for each secret that is past its age; returns how many began.
+    /// Starts a rotation for each secret that is past its age or ends soon; returns how many began.
     ///
     /// # Errors
     /// When the store or the vault fails.
@@ -20,7 +20,7 @@ impl Engine {
         let serving = self.serving();
         let given = Given {
             now,
-            ..self.given(self.library.rotation(), &serving, None)
+            ..self.given(self.workflows.rotation(), &serving, None)
         };
         let open = self.store.rotations(None).await?;
         let rotating = open
@@ -36,11 +36,12 @@ impl Engine {
             .collect();
         let connectors = serving.registry.iter();
         let manifests = connectors.map(|connector| connector.manifest());
-        let ages = self.secrets.ages(manifests, &rotating)?;
+        let ages = self.secrets.ages(manifests, &rotating).await?;
         tell::secrets(&ages, now);
         let mut begun = 0;
         for (connector, role, trigger) in rotation::sweep(&ages, now) {
-            let cause = format!("age/{now}");
+            let why = trigger.as_str();
+            let cause = format!("{why}/{now}");
             let Some(run) = rotation_run(&given, &connector, role, trigger, &cause) else {
                 continue;
             };
@@ -48,7 +49,8 @@ impl Engine {
                 tracing::info!(
                     connector = connector.as_str(),
                     role = role.as_str(),
-                    "a secret is past its age"
+                    why,
+                    "a secret is due to be replaced"
                 );
                 begun += 1;
             }

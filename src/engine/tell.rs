@@ -84,6 +84,7 @@ pub(super) fn action(effect: &Effect) -> &'static str {
         Effect::Act { operation } | Effect::Each { operation, .. } => operation.as_str(),
         Effect::Observe => "observe",
         Effect::CutUpstream => "cut_upstream",
+        Effect::Probe { .. } => "probe",
         Effect::Rotate { .. } => "rotate",
     }
 }
@@ -98,6 +99,7 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Option<&'static str>)
         Outcome::Items(_) => ("answered", None),
         Outcome::Observed(_) => ("observed", None),
         Outcome::Cut { .. } => ("cut", None),
+        Outcome::Probed(_) => ("probed", None),
         Outcome::Rotated(_) => ("rotated", None),
         Outcome::Failed(failure) => ("failed", Some(failure.class.as_str())),
     }

@@ -49,13 +49,15 @@ impl Engine {
         let manifest = connector.manifest();
         let verifier = self
             .secrets
-            .credential(manifest, CredentialRole::Verifier)?;
+            .credential(manifest, CredentialRole::Verifier)
+            .await?;
         let listing = connector.list(&verifier).await?;
         if let Some(gap) = connector.vitals().believed(listing.completeness).gap() {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
         let rule = &manifest.correlation;
-        let accounts = correlate_at(connector.name(), rule, subject, &listing.accounts)?;
+        let accounts =
+            correlate_at(connector.name(), rule, subject, &listing.accounts).decided()?;
         let since = self.clock.now();
         let mut looks = Vec::with_capacity(accounts.len());
         for account in accounts {
@@ -65,7 +67,10 @@ impl Engine {
                 .into_iter()
                 .flat_map(|read| read.entitlements);
             for entitlement in has.filter(|one| upstream.is(one)) {
-                let writer = self.secrets.credential(manifest, CredentialRole::Writer)?;
+                let writer = self
+                    .secrets
+                    .credential(manifest, CredentialRole::Writer)
+                    .await?;
                 let change = Change {
                     operation: Operation::RevokeEntitlement,
                     account: account.id.clone(),

@@ -25,8 +25,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Desks, Drills, Inventory, Listed, RunsEnded, StoreError, SurveyLease,
-    SurveyWanted,
+    AdvanceFn, Audit, Departures, Desks, Drills, Inventory, Listed, RunsEnded, StoreError,
+    SurveyLease, SurveyWanted,
 };
 
 /// Result of a store call.
@@ -45,7 +45,7 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 
 /// Durable state.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + Audit + Desks + Drills {
+pub trait Store: Send + Sync + std::fmt::Debug + Audit + Departures + Desks + Drills {
     // --- the database itself ---
 
     /// Brings the schema up to date; returns the names of the migrations applied.

@@ -8,6 +8,7 @@ pub mod audit;
 #[cfg(test)]
 mod conformance;
 mod contract;
+mod departed;
 mod desks;
 mod docket;
 mod drills;
@@ -38,6 +39,7 @@ pub(crate) use conformance::given;
 
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
+pub use departed::{DepartedAccount, Departures};
 pub use desks::*;
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;

@@ -10,9 +10,7 @@ mod drills;
 
 use std::sync::LazyLock;
 
-use prometheus::{
-    Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder, histogram_opts, opts,
-};
+use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
@@ -82,46 +80,10 @@ struct Metrics {
     spans: IntCounterVec,
 }
 
-/// Registers families; the names are constants of this file, so that a refusal is a fault of it.
-struct Registrar(Registry);
-
-impl Registrar {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        made: prometheus::Result<C>,
-    ) -> C {
-        let collector = made.expect("names and labels are constants, checked by a test");
-        self.0
-            .register(Box::new(collector.clone()))
-            .expect("no name is used twice, checked by a test");
-        collector
-    }
-
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        let counter = self.add(IntCounterVec::new(opts!(name, help), labels));
-        if labels.is_empty() {
-            // On the page before anything is counted, so that a rate sees the first one.
-            counter.with_label_values::<&str>(&[]);
-        }
-        counter
-    }
-
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(opts!(name, help), labels))
-    }
-
-    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.add(HistogramVec::new(
-            histogram_opts!(name, help, buckets.to_vec()),
-            labels,
-        ))
-    }
-}
-
 impl Metrics {
     #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
     fn new() -> Self {
-        let r = Registrar(Registry::new());
+        let r = Registrar::default();
         Self {
             events: r.counter(
                 "clawback_events_total",
@@ -488,5 +450,8 @@ fn set(gauge: &IntGaugeVec, labels: &[&str], value: u64) {
         .set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
+mod registrar;
 #[cfg(test)]
 mod tests;
+
+use registrar::Registrar;

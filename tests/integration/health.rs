@@ -103,6 +103,7 @@ impl Scene {
             let new = NewSecret {
                 value: crm.value(key).to_owned().into(),
                 remote_ref: None,
+                expires: None,
                 username: None,
             };
             let put = secrets.put(connector.manifest(), role, new, clock.now());
@@ -116,7 +117,7 @@ impl Scene {
             registry,
             secrets: Arc::new(secrets),
             verification: Arc::new(Verification::new(dyn_clock.clone())),
-            library: Arc::new(clawback::definitions::built_in().expect("built in")),
+            workflows: Arc::new(clawback::definitions::built_in().expect("built in")),
             clock: dyn_clock,
             chance: wall::chance(),
         };

@@ -196,6 +196,7 @@ impl Site {
         }
         let leaver = include_str!("../../workflows/leaver.toml")
             .replace("wait_seconds = 3600", "wait_seconds = 1")
+            .replace("wait_seconds = 82800", "wait_seconds = 1")
             .replace("first_seconds = 30", "first_seconds = 1")
             .replace("first_seconds = 5", "first_seconds = 1")
             .replace("first_seconds = 2", "first_seconds = 1")

@@ -101,7 +101,10 @@ mod tests {
         let declared = CredentialDeclaration {
             secret: "local:crm/writer".to_owned(),
             username: Some("svc-clawback".to_owned()),
+            alternate: None,
             max_age_seconds: None,
+            renew_before_seconds: 0,
+            known_by: std::collections::BTreeSet::new(),
             rotation: None,
         };
         let credentials = BTreeMap::from([(CredentialRole::Writer, declared)]);

@@ -1,4 +1,7 @@
 //! C8: what a drill asks of its passes, and when it is due.
+//!
+//! Owns the rules of a drill as they are told in decision 11, one test for each; the engine's own tests
+//! carry drills out.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,8 @@
 //! Pure: the same run at the same time decides the same.
 
 use super::super::access::{Entitlement, Operation};
-use super::super::run::{Run, RunBody, Stage};
+use super::super::estate::ConnectorFacts;
+use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
 use super::super::task::FallbackTask;
@@ -44,6 +45,11 @@ pub enum Effect {
     Observe,
     /// Take the entitlement away upstream that gives access to the target. Answer: `Cut` or `Failed`.
     CutUpstream,
+    /// Try the leaver's ways in. Answer: `Probed` or `Failed`.
+    Probe {
+        /// The probes that may be tried now, by name.
+        probes: Vec<String>,
+    },
     /// One step of a rotation. Answer: `Rotated` or `Failed`.
     Rotate {
         /// Which.
@@ -105,6 +111,7 @@ pub fn decide(
             | Action::Each { .. }
             | Action::Verify { .. }
             | Action::CutUpstream
+            | Action::Probe
             | Action::Rotate(_)
             | Action::Gather
             | Action::Fallback(_)
@@ -180,13 +187,13 @@ impl Step<'_> {
         let writes_nothing_else = self.out.journal.is_empty()
             && self.out.children.is_empty()
             && self.out.task.is_none()
-            && self.out.rotation.is_none()
+            && self.out.rotations.is_empty()
             && self.out.messages.is_empty();
         if *due > self.given.now || !writes_nothing_else {
             return Ok(Decision::Settle(Box::new(self.finish())));
         }
         let action = &self.state(state)?.action;
-        let Some(effect) = effect(action, &self.out.run) else {
+        let Some(effect) = effect(action, &self.out.run, self.facts()) else {
             return Ok(Decision::Settle(Box::new(self.finish())));
         };
         // `settle` counts the step; deciding is not one.
@@ -235,7 +242,7 @@ impl Step<'_> {
     }
 }
 
-fn effect(action: &Action, run: &Run) -> Option<Effect> {
+fn effect(action: &Action, run: &Run, facts: Option<&ConnectorFacts>) -> Option<Effect> {
     match (action, &run.body) {
         (Action::FindAccounts, RunBody::Discovery(body)) => Some(Effect::Find {
             subject: Box::new(body.subject.clone()),
@@ -262,7 +269,21 @@ fn effect(action: &Action, run: &Run) -> Option<Effect> {
         (Action::CutUpstream, RunBody::Removal(_) | RunBody::Discovery(_)) => {
             Some(Effect::CutUpstream)
         }
+        (Action::Probe, RunBody::Removal(body)) => Some(Effect::Probe {
+            probes: unspent(body, facts),
+        }),
         (Action::Rotate(step), RunBody::Rotation(_)) => Some(Effect::Rotate { step: *step }),
         _ => None,
     }
+}
+
+/// The declared probes but those of which the one try was made.
+fn unspent(body: &RemovalBody, facts: Option<&ConnectorFacts>) -> Vec<String> {
+    let declared = facts.map_or(&[][..], |facts| &facts.probes);
+    let spent = |name: &str| {
+        let mut tries = body.probed.iter();
+        tries.any(|one| one.probe == name && one.spent)
+    };
+    let left = declared.iter().filter(|one| !spent(&one.name));
+    left.map(|one| one.name.clone()).collect()
 }

@@ -153,8 +153,9 @@ impl Step<'_> {
     fn looked(&self, check: &StateName) -> bool {
         self.out.journal.iter().any(|entry| {
             let state = self.state(&entry.state);
-            let verifies = |state: &State| matches!(state.action, Action::Verify { .. });
-            entry.state == *check || state.is_ok_and(verifies)
+            let looks =
+                |state: &State| matches!(state.action, Action::Verify { .. } | Action::Probe);
+            entry.state == *check || state.is_ok_and(looks)
         })
     }
 
@@ -250,8 +251,18 @@ impl Step<'_> {
         let failed = failure
             .as_ref()
             .map(|failure| format!("{}: {}", failure.class, failure.message));
+        let returned = match &self.run().body {
+            RunBody::Removal(body) => body.returned.last(),
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+                None
+            }
+        };
+        let returned = returned.map(|returned| format!("it came back: {returned}"));
         let risk = residual_risk(self.run());
-        let words: Vec<_> = [failed, found, risk].into_iter().flatten().collect();
+        let words: Vec<_> = [failed, found, returned, risk]
+            .into_iter()
+            .flatten()
+            .collect();
         if words.is_empty() && self.is_case() {
             let failure = Failure::new(
                 FailureClass::Ambiguous,

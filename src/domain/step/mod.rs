@@ -6,6 +6,7 @@
 
 mod decide;
 mod enter;
+mod evidence;
 mod fallback;
 mod settle;
 mod spawn;
@@ -71,7 +72,7 @@ impl<'a> Step<'a> {
                 journal: Vec::new(),
                 children: Vec::new(),
                 task: None,
-                rotation: None,
+                rotations: Vec::new(),
                 messages: Vec::new(),
                 case_ended: None,
             },

@@ -12,9 +12,11 @@ use super::super::workflow::OutcomeKey;
 use super::{Inconsistent, Step};
 
 impl Step<'_> {
-    /// Nothing is to be done where no upstream is named, or where it is cut already.
+    /// Nothing is to be done where no upstream is named, or where it is cut already. A drill keeps to its
+    /// one connector: what it makes fail must not cost the canary real access elsewhere.
     pub(super) fn arrive_at_upstream(&mut self, name: &StateName) -> Result<(), Inconsistent> {
         let named = self.facts().is_some_and(|facts| facts.upstream.is_some());
+        let named = named && self.run().drill().is_none();
         if !named || matches!(self.containment(), Some(Containment::Cut { .. })) {
             return self.outcome(name, OutcomeKey::NotNeeded, None);
         }

@@ -91,7 +91,7 @@ async fn bench_of(governed: bool, drilled: bool) -> Bench {
             LocalVault::in_memory().expect("a vault"),
         ))),
         verification: Arc::new(Verification::new(clock.clone())),
-        library: Arc::new(definitions::built_in().expect("built-in files are right")),
+        workflows: Arc::new(definitions::built_in().expect("built-in files are right")),
         clock: clock.clone(),
         chance: Arc::new(Same),
     };

@@ -133,7 +133,7 @@ fn a5_a_person_releases_what_was_held_and_it_goes_its_way() {
         TaskState::Closed { how: Closure::Answered, by, .. } if by == "ann"
     );
     assert!(closed, "{task:?}");
-    play.pass(6 * 3600, &mut target);
+    play.pass(2 * 86_400, &mut target);
     assert_eq!(play.end(RunKind::Case), Some(End::Verified));
     assert_ne!(target.access(), before);
 }
@@ -159,7 +159,7 @@ fn a5_a_source_that_corrects_itself_needs_no_answer() {
     play.rest(&mut target);
     assert!(play.tasks_open().is_empty());
     assert_eq!(play.end(RunKind::Case), None, "it waits for its day");
-    play.pass(2 * 86_400, &mut target);
+    play.pass(3 * 86_400, &mut target);
     assert_eq!(play.end(RunKind::Case), Some(End::Verified));
 }
 

@@ -178,7 +178,7 @@ async fn c8_a_drills_fault_never_reaches_another_run() {
         }
         ward.leaver_leaves().await;
         // Nobody leads the drill on, so its fault stays where it is.
-        for _ in 0..120 {
+        for _ in 0..26 * 60 {
             a_minute(&ward, false).await;
         }
         let drilled = story_of(&ward, |run| run.drill() == Some(Pass::Failing)).await;
@@ -191,6 +191,28 @@ async fn c8_a_drills_fault_never_reaches_another_run() {
         assert!(failures.all(|failure| failure.class != FailureClass::Unreachable));
         assert!(!there(&ward, "a-1") && there(&ward, "a-2"));
     }
+}
+
+#[tokio::test]
+async fn c8_a_drill_cuts_nothing_upstream() {
+    let upstream = "[upstream]\nconnector = \"sso\"\nentitlement = \"crm\"\n";
+    let ward = Ward::new(&format!("{upstream}{DRILL}"), false).await;
+    let id = wished(&ward).await;
+    let drill = ended(&ward, id).await;
+    assert!(matches!(drill.ended(), Some((_, true))), "{drill:?}");
+    for story in stories(&ward).await {
+        let mut states = story.journal.iter().map(|one| one.state.as_str());
+        assert!(states.all(|state| state != "cut_upstream"));
+    }
+    // What is real is cut where it comes from: here there is no such connector to do it.
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.leaver_leaves().await;
+    for _ in 0..60 {
+        a_minute(&ward, false).await;
+    }
+    let real = story_of(&ward, |run| run.drill().is_none()).await;
+    let mut states = real.journal.iter().map(|one| one.state.as_str());
+    assert!(states.any(|state| state == "cut_upstream"));
 }
 
 #[tokio::test]

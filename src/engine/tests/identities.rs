@@ -18,7 +18,7 @@ use crate::store::{CaseFilter, CaseStory};
 const PULSE: &str = "[nhi]\nattribute = \"login\"\npatterns = [\"svc-*\"]\nupdated = \"lastUsed\"\n\
      refresh_seconds = 3600\nforce_at_most = 2\n";
 /// A revocation has come to its end by then, settle times included.
-const A_LONG_TIME: u64 = 6 * 3600;
+const A_LONG_TIME: u64 = 30 * 3600;
 
 /// When the ward's clock begins.
 fn start() -> Timestamp {

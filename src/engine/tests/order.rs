@@ -58,6 +58,7 @@ fn place(effect: &Effect) -> Option<usize> {
         Effect::Find { .. }
         | Effect::Inspect
         | Effect::Observe
+        | Effect::Probe { .. }
         | Effect::CutUpstream
         | Effect::Rotate { .. } => None,
     }

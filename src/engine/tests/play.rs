@@ -324,7 +324,7 @@ impl Play {
         if let Some(task) = &settlement.task {
             self.tasks.insert(task.id, task.clone());
         }
-        if let Some(rotation) = &settlement.rotation {
+        for rotation in &settlement.rotations {
             self.start(rotation);
         }
         if let Some((case, end, _)) = settlement.case_ended {

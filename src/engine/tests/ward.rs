@@ -16,10 +16,12 @@ use crate::connectors::{
 };
 use crate::document::Document;
 use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::event::RecordedEvent;
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::Run;
+use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::subject::Identifier;
 use crate::domain::time::{Chance, Clock, Effective};
 use crate::domain::verdict::{Completeness, CredentialRole};
@@ -41,6 +43,16 @@ pub(super) struct Shown {
     pub(super) hangs: bool,
     /// How many have begun so.
     pub(super) hanging: u64,
+    /// Left out of listings.
+    pub(super) unlisted: Option<AccountId>,
+}
+
+impl Shown {
+    fn listed(&self) -> Vec<Account> {
+        let listed = self.accounts.iter();
+        let listed = listed.filter(|one| Some(&one.id) != self.unlisted.as_ref());
+        listed.cloned().collect()
+    }
 }
 
 #[derive(Debug)]
@@ -69,7 +81,7 @@ impl Connector for Arc<Scripted> {
         self.answer()?;
         let shown = self.shown();
         Ok(Listing {
-            accounts: shown.accounts.clone(),
+            accounts: shown.listed(),
             completeness: shown.completeness,
             data_age_seconds: 0,
             method: "list".to_owned(),
@@ -160,6 +172,7 @@ purpose = "Customer records"
 owner = "owner@acme.example"
 deputy = "deputy@acme.example"
 review_by = "2099-12-31"
+fed_by = "hr-sync"
 privileged = {privileged}
 after_removal = "account_gone"
 operations = ["list", "read", "delete"]
@@ -249,6 +262,7 @@ impl Ward {
                 fails: None,
                 hangs: false,
                 hanging: 0,
+                unlisted: None,
             })))
         };
         let (target, gate) = (scripted(), scripted());
@@ -367,6 +381,28 @@ impl Ward {
         self.store.runs_ended(&which).await.expect("read")
     }
 
+    /// Shows each event that waits, and leaves it waiting no longer.
+    pub(super) async fn waiting(&self, mut show: impl FnMut(&RecordedEvent) + Send) {
+        let shown = Mutex::new(&mut show);
+        let keep = Keep {
+            worker: self.worker,
+            at_most: 0,
+            share: u32::MAX,
+            room: BTreeMap::new(),
+        };
+        let look = |event: &RecordedEvent, _: &[ExistingCase]| {
+            let mut show = shown.lock().expect("not poisoned");
+            (*show)(event);
+            Admission {
+                event: event.event.key(),
+                decision: AdmissionDecision::Ignore,
+                reason: "shown".to_owned(),
+            }
+        };
+        let admitted = self.store.admit(10, self.clock.now(), &keep, &look).await;
+        admitted.expect("admitted");
+    }
+
     pub(super) async fn open_tasks(&self) -> Vec<crate::domain::task::FallbackTask> {
         let filter = TaskFilter::default();
         self.store.tasks(&filter).await.expect("read")
@@ -391,7 +427,7 @@ async fn engine(
         registry: Arc::new(Registry::assemble(parts, &dyn_clock)),
         secrets: Arc::new(Secrets::new(vault)),
         verification: Arc::new(Verification::new(dyn_clock.clone())),
-        library: Arc::new(crate::definitions::built_in().expect("built in")),
+        workflows: Arc::new(crate::definitions::built_in().expect("built in")),
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };

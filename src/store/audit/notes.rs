@@ -233,7 +233,7 @@ impl Touched {
         use crate::store::docket::Change;
         let mut touched = Self::default();
         let firsts = rulings.opened.iter();
-        let rotations = firsts.filter_map(|one| one.first.rotation.as_ref());
+        let rotations = firsts.flat_map(|one| &one.first.rotations);
         touched.runs.extend(rotations.map(|run| run.id.0));
         for change in &rulings.changes {
             match change {

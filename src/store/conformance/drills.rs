@@ -1,4 +1,6 @@
 //! Drills: one at a time for a connector, led on by one worker at a time, and what they let serve.
+//!
+//! Owns what both stores must hold of drills; what a drill asks of its passes is `domain::drill`.
 
 use std::sync::Arc;
 

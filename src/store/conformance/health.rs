@@ -2,7 +2,7 @@
 //!
 //! What a survey means is the domain's; here it is only committed, whole, once and by who may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     Inventory, KnownAccount, Listed, RunsEnded, SAMPLES_KEPT, SurveyLease, SurveyWanted, TaskFilter,
@@ -179,7 +179,11 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         expect: verdict::Expectation::AccountGone,
         max_data_age_seconds: 60,
         privileged: false,
+        probes: Vec::new(),
+        fed_by: None,
         rotation: BTreeMap::new(),
+        keepers: BTreeSet::new(),
+        known_by: BTreeMap::new(),
         overlap_seconds: 60,
         drill: None,
         upstream: None,

@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod approvals;
 pub mod audit;
+pub mod departed;
 pub mod desks;
 pub mod drills;
 pub mod given;
@@ -133,6 +134,9 @@ macro_rules! suite {
                 definitions_are_kept,
                 counts_add_up,
                 the_schema_is_checked,
+            ]
+            departed: [
+                e3_accounts_whose_removal_ended_are_known_by_the_last_of_them,
             ]
             audit: [
                 e6_every_transaction_leaves_a_link,

@@ -135,7 +135,7 @@ async fn open(
     let mut rotations = Vec::new();
     for one in opened {
         openings.push(Opening::of(&one.first, now, share)?);
-        if let Some(rotation) = &one.first.rotation {
+        for rotation in &one.first.rotations {
             rotations.push(RunColumns::of(rotation, &[])?);
         }
     }

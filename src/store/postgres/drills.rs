@@ -1,4 +1,7 @@
 //! Drills and examinations: where they stand, and what they let serve.
+//!
+//! Owns the statements; whether a drill passed is decided in `domain::drill`. A drill is led on under a
+//! lease and a token, like a run.
 
 use std::collections::BTreeSet;
 

@@ -126,7 +126,7 @@ async fn open(
     }
     runs::insert(tx, &rows).await?;
     notes.opened(rulings, &openings, micros(now))?;
-    let rotations = opened.iter().filter_map(|one| one.first.rotation.as_ref());
+    let rotations = opened.iter().flat_map(|one| &one.first.rotations);
     for rotation in rotations {
         start(tx, rotation).await?;
     }

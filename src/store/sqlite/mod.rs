@@ -9,6 +9,7 @@ mod audit;
 mod cases;
 mod commands;
 mod counts;
+mod departed;
 mod desks;
 mod drills;
 mod funnel;

@@ -30,6 +30,7 @@ fn touch() {
     desk_call("servicedesk", "create", "ok");
     desk_copies("servicedesk", 3, 1, 60);
     connector_nhis("crm", 4, 1);
+    drill("crm", true, Some(60));
     settled(17, 0.004);
     settlements_refused(1);
     run_failed();
