@@ -1,9 +1,10 @@
 -- Copies of fallback tasks at desks besides the built-in queue. The task is the truth: a copy is made and
 -- brought up to date by comparing, so that a desk that is down delays its copies and nothing else.
 
--- Which desk gets a copy, as the task itself says; the task of a drill is nobody's work.
+-- Which desk gets a copy, as the task itself says; the task of a drill is nobody's work. None for a row that somebody
+-- has tampered with: it is the log that tells of it, and nothing here may get in the way.
 ALTER TABLE tasks ADD COLUMN desk TEXT GENERATED ALWAYS AS
-    (CASE WHEN body ->> '$.drill' THEN 'built-in' ELSE body ->> '$.desk' END) VIRTUAL;
+    (CASE WHEN NOT json_valid(body) THEN NULL WHEN body ->> '$.drill' THEN 'built-in' ELSE body ->> '$.desk' END) VIRTUAL;
 CREATE INDEX tasks_at_desks ON tasks (desk, id) WHERE desk <> 'built-in' AND state <> 'closed';
 
 CREATE TABLE desk_copies (

@@ -25,6 +25,9 @@ pub struct Callback<'a> {
     pub body: &'a [u8],
 }
 
+/// Longest `webhook-id`.
+const LONGEST_ID: usize = 200;
+
 /// Why a callback is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unheard {
@@ -68,6 +71,9 @@ impl Callback<'_> {
             Ok(at) => at,
             Err(Untrue::Time | Untrue::Signature) => return Err(Unheard::Unsigned),
         };
+        if self.id.is_empty() || self.id.len() > LONGEST_ID {
+            return Err(Unheard::Unreadable);
+        }
         let body: Body = serde_json::from_slice(self.body).map_err(|_| Unheard::Unreadable)?;
         let seen = match (asked, body.state) {
             (true, _) => None,
@@ -84,6 +90,7 @@ impl Callback<'_> {
             message: self.id.to_owned(),
             at,
             seen,
+            before: Vec::new(),
         };
         Ok((body.task, heard))
     }

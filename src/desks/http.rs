@@ -129,7 +129,8 @@ impl Client {
             .ok_or_else(|| unusable(&line))?;
         let mut built = self.client.request(request.method, url);
         built = built.header(http::header::ACCEPT, "application/json");
-        if let Some(value) = self.signed(call)? {
+        let authorization = self.signed(call)?;
+        if let Some(value) = &authorization {
             built = built.header(AUTHORIZATION, value);
         }
         if let Some(body) = request.body {
@@ -155,11 +156,9 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         let text = String::from_utf8_lossy(&body);
-        // Some systems repeat what they were sent.
-        let text = text.replace(call.secret.expose_secret(), "[redacted]");
         Ok(Answer {
             status,
-            text,
+            text: without(&text, call, authorization.as_ref()),
             line,
             changes,
             retry_after,
@@ -261,6 +260,20 @@ impl Answer {
     }
 }
 
+/// `text` without the secret, as it is and as it was sent: some systems repeat what they got.
+fn without(text: &str, call: Call<'_>, authorization: Option<&HeaderValue>) -> String {
+    let sent = authorization.and_then(|value| value.to_str().ok()?.split_once(' '));
+    let sent = sent.map(|(_, credentials)| credentials);
+    let secrets = [Some(call.secret.expose_secret()), sent];
+    let mut text = text.to_owned();
+    for secret in secrets.into_iter().flatten().filter(|one| !one.is_empty()) {
+        if text.contains(secret) {
+            text = text.replace(secret, "[redacted]");
+        }
+    }
+    text
+}
+
 /// `text` with everything escaped that is not unreserved (RFC 3986 §2.3).
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -315,3 +328,6 @@ fn lost(error: &reqwest::Error, changes: bool, line: &str) -> Failure {
         format!("{line} was sent and its answer lost: {words}"),
     )
 }
+
+#[cfg(test)]
+mod tests;

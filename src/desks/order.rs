@@ -4,7 +4,7 @@
 //! name and the account that the work is about; no secret can be in it, for tasks hold none. Each
 //! desk renders the sections in its own markup.
 
-use crate::domain::desk::{crop, told_line};
+use crate::domain::desk::{crop, one_line, told_line, within};
 use crate::domain::id::TaskId;
 use crate::domain::task::FallbackTask;
 
@@ -12,6 +12,8 @@ use crate::domain::task::FallbackTask;
 const NAMED: usize = 50;
 /// Lines of history that a new ticket begins with.
 const LINES: usize = 20;
+/// Characters of one section: with all of them a text stays within what the smallest desk takes.
+const CHARACTERS: usize = 4000;
 
 /// What a ticket is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,18 +48,18 @@ pub fn work_order(task: &FallbackTask) -> WorkOrder {
     let mut sections = vec![
         section("Who", vec![task.subject.clone()]),
         section("Where", vec![target.to_owned(), account]),
-        section("Access as last known", access(task)),
         section("Why a person", vec![format!("{} {}", task.code, task.why)]),
         section("What to do", task.steps.clone()),
         section("Done by", vec![instant(task.deadline)]),
-        section("What happened", history(task)),
         section("How to close", how_to_close(task)),
+        section("Access as last known", access(task)),
+        section("What happened", history(task)),
     ];
     sections.retain(|section| !section.lines.is_empty());
     let place = if target.is_empty() { "a case" } else { target };
     WorkOrder {
         task: task.id,
-        title: crop(&one_line(&format!("Access to take back: {place}")), 200),
+        title: crop(&one_line(&format!("Access to take back: {place}")), 120),
         sections,
         target: target.to_owned(),
         privileged: task.privileged,
@@ -79,11 +81,15 @@ impl WorkOrder {
 }
 
 fn section(heading: &'static str, lines: Vec<String>) -> Section {
-    let lines = lines.iter().map(|line| crop(&one_line(line), 2000));
-    Section {
-        heading,
-        lines: lines.filter(|line| !line.is_empty()).collect(),
+    let lines = lines.iter().map(|line| crop(&one_line(line), 1000));
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let all = lines.len();
+    let mut lines = within(lines.into_iter(), CHARACTERS);
+    if lines.len() < all {
+        let more = all - lines.len();
+        lines.push(format!("({more} more lines are shown in Clawback)"));
     }
+    Section { heading, lines }
 }
 
 fn access(task: &FallbackTask) -> Vec<String> {
@@ -101,8 +107,10 @@ fn access(task: &FallbackTask) -> Vec<String> {
 }
 
 fn history(task: &FallbackTask) -> Vec<String> {
-    let lines: Vec<_> = task.history.iter().skip(1).map(told_line).collect();
-    lines[lines.len().saturating_sub(LINES)..].to_vec()
+    let newest = task.history.iter().skip(1).rev().map(told_line);
+    let mut lines = within(newest.take(LINES), CHARACTERS);
+    lines.reverse();
+    lines
 }
 
 fn how_to_close(task: &FallbackTask) -> Vec<String> {
@@ -120,12 +128,4 @@ fn how_to_close(task: &FallbackTask) -> Vec<String> {
 
 fn instant(at: crate::domain::time::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// A text that came from elsewhere, without line ends and other control characters: it may stand in
-/// a subject line, which becomes a mail's header.
-pub(super) fn one_line(text: &str) -> String {
-    let words = text.split(|c: char| c.is_control() || c == ' ');
-    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    words.join(" ")
 }

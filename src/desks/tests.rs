@@ -287,6 +287,6 @@ fn f2_the_documented_configuration_is_right() {
 
 #[test]
 fn f2_no_line_end_of_a_target_reaches_a_subject() {
-    let one = super::order::one_line("crm\r\nBcc: all@acme.example\t x");
+    let one = crate::domain::desk::one_line("crm\r\nBcc: all@acme.example\t x");
     assert_eq!(one, "crm Bcc: all@acme.example x");
 }

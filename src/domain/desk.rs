@@ -21,6 +21,10 @@ const MACHINE: &str = "clawback";
 
 /// Lines of history in one note.
 const LINES: usize = 20;
+/// Characters of history in one note: what the smallest desk takes.
+const CHARACTERS: usize = 3000;
+/// Messages of a desk that are remembered, so that a repeat is known.
+const REMEMBERED: usize = 64;
 
 /// How soon a ticket is looked at again whose closing is being checked.
 const CLAIM_SECONDS: u64 = 5;
@@ -126,6 +130,9 @@ pub struct Heard {
     pub at: Timestamp,
     /// What it says; `None` only asks to be looked at.
     pub seen: Option<Seen>,
+    /// The messages before it, newest first: they are known when they come again.
+    #[serde(default)]
+    pub before: Vec<String>,
 }
 
 /// The last line of a task's history that a desk was told.
@@ -163,6 +170,8 @@ pub enum Move {
     Withdraw,
     /// The ticket is gone: find or make another.
     Forget,
+    /// The ticket was never seen since it was made: another would fare alike.
+    Hidden,
     /// Nothing until the next look.
     Wait,
     /// Nothing ever again.
@@ -204,6 +213,7 @@ impl DeskCopy {
             (true, Stands::Open | Stands::Unknown) => {
                 Move::Close(self.note("closed", task, Some(closing(&task.state))))
             }
+            (false, Stands::Gone) if self.stands == Stands::Unknown => Move::Hidden,
             (false, Stands::Gone) => Move::Forget,
             (false, Stands::Closed) => self.closed_there(task, seen, answer, now),
             (false, Stands::Open | Stands::Unknown) if self.claim.is_some() => Move::Withdraw,
@@ -251,7 +261,7 @@ impl DeskCopy {
         let shown = self.ticket.as_ref().map_or("", |ticket| &ticket.shown);
         let mut note = format!("{shown} was closed at {}", self.desk);
         if !seen.words.is_empty() {
-            note = format!("{note}: {}", crop(&seen.words, 500));
+            note = format!("{note}: {}", crop(&one_line(&seen.words), 500));
         }
         Command {
             id: CommandId::of_desk(self.task, &self.desk, self.claims),
@@ -267,7 +277,8 @@ impl DeskCopy {
 
     /// How a person at the desk is named here.
     fn person(&self, name: &str) -> String {
-        let name = if name.is_empty() { "someone" } else { name };
+        let name = one_line(name);
+        let name = if name.is_empty() { "someone" } else { &name };
         format!("{}/{}", self.desk, crop(name, 100))
     }
 
@@ -285,12 +296,15 @@ impl DeskCopy {
 
     fn note(&self, kind: &str, task: &FallbackTask, first: Option<String>) -> Note {
         let untold = self.untold(task);
-        let skipped = untold.len().saturating_sub(LINES);
+        let newest = untold.iter().rev().map(|line| told_line(line)).take(LINES);
+        let mut kept = within(newest, CHARACTERS);
+        kept.reverse();
         let mut lines: Vec<String> = first.into_iter().collect();
-        if skipped > 0 {
+        if kept.len() < untold.len() {
+            let skipped = untold.len() - kept.len();
             lines.push(format!("({skipped} earlier lines are left out)"));
         }
-        lines.extend(untold.iter().skip(skipped).map(|line| told_line(line)));
+        lines.extend(kept);
         let told = cursor(task);
         let at = told.as_ref().map_or(task.opened, |told| told.at);
         Note {
@@ -339,7 +353,7 @@ impl DeskCopy {
     pub fn adopt(&mut self, ticket: Ticket, told: Option<Cursor>) {
         self.ticket = Some(ticket);
         self.begun = None;
-        self.stands = Stands::Open;
+        self.stands = Stands::Unknown;
         self.told = told;
     }
 
@@ -387,9 +401,20 @@ impl DeskCopy {
     }
 }
 
-/// False when what a desk says is a repeat, or older than what it said last.
-pub fn is_news(known: Option<&Heard>, heard: &Heard) -> bool {
-    known.is_none_or(|known| known.message != heard.message && known.at <= heard.at)
+/// What is kept of what a desk says; none when it is a repeat, or older than what it said last.
+pub fn news(known: Option<&Heard>, heard: &Heard) -> Option<Heard> {
+    let Some(known) = known else {
+        return Some(heard.clone());
+    };
+    let mut before: Vec<_> = [&known.message].into_iter().chain(&known.before).collect();
+    if before.contains(&&heard.message) || heard.at < known.at {
+        return None;
+    }
+    before.truncate(REMEMBERED);
+    Some(Heard {
+        before: before.into_iter().cloned().collect(),
+        ..heard.clone()
+    })
 }
 
 /// The last line of a task's history; none when nothing happened since it was opened.
@@ -412,6 +437,26 @@ fn closing(state: &TaskState) -> String {
         return String::new();
     };
     format!("done: {}, closed by {by}", how.as_str().replace('_', " "))
+}
+
+/// As many of these lines as have room in so many characters.
+pub fn within(lines: impl Iterator<Item = String>, characters: usize) -> Vec<String> {
+    let mut left = characters;
+    let fits = |line: &String| {
+        let length = line.chars().count();
+        let fits = length <= left;
+        left = left.saturating_sub(length);
+        fits
+    };
+    lines.take_while(fits).collect()
+}
+
+/// A text that came from elsewhere, without line ends and other control characters: it may stand in
+/// a subject line, which becomes a mail's header, and on a terminal.
+pub fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_control() || c == ' ');
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
 }
 
 /// The beginning of a text, of at most so many characters.

@@ -30,6 +30,10 @@ use super::{Crew, Engine, EngineError};
 const AT_ONCE: u32 = 4;
 /// Changes of one visit at most.
 const MOVES: usize = 8;
+/// How long a desk is left alone that fails for all copies alike.
+const REST_SECONDS: u64 = 5;
+/// The longest that a desk may ask to be left alone.
+const LONGEST_REST_SECONDS: u64 = 900;
 
 /// Looks up the secret that a reference names.
 pub type Keyring =
@@ -142,10 +146,16 @@ impl Round {
             let visits = leases
                 .into_iter()
                 .map(|lease| self.engine.visit(&self.desk, lease));
+            let mut rest = None;
             for visited in join_all(visits).await {
-                if warned(visited).is_none() {
-                    tokio::time::sleep(pause).await;
+                match warned(visited) {
+                    Some(until) => rest = rest.max(until),
+                    None => tokio::time::sleep(pause).await,
                 }
+            }
+            if let Some(until) = rest {
+                let left = until.duration_since(self.engine.clock.now());
+                tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
             }
         }
     }
@@ -171,14 +181,21 @@ impl Engine {
         Ok(self.store.take_copies(&want).await?)
     }
 
-    /// Brings one copy up to date and commits what came of it.
+    /// Brings one copy up to date and commits what came of it. Returns until when the desk is better left
+    /// alone, where what failed would fail for every copy: a thousand of them would each knock at a
+    /// locked door.
     ///
     /// # Errors
     /// When the store fails: then the lease runs out, and what was sent is looked for.
-    pub async fn visit(&self, desk: &DeskEntry, mut lease: CopyLease) -> Result<(), EngineError> {
+    pub async fn visit(
+        &self,
+        desk: &DeskEntry,
+        mut lease: CopyLease,
+    ) -> Result<Option<Timestamp>, EngineError> {
         let mut copy = lease.copy.clone();
         let worked = self.work(desk, &mut lease, &mut copy).await;
         let now = self.clock.now();
+        let mut rest = None;
         let next = match worked {
             Ok(()) => NextVisit {
                 due: copy.agree(now, desk.poll_seconds),
@@ -197,16 +214,17 @@ impl Engine {
                         "a copy is held up: {failure}"
                     );
                 }
+                rest = resting(&failure, now);
                 NextVisit {
                     due: copy.fail(failure, now, self.chance.fraction()),
                     troubled: Some(now),
                 }
             }
             Err(Setback::Store(error)) => return Err(error.into()),
-            Err(Setback::Lost) => return Ok(()),
+            Err(Setback::Lost) => return Ok(None),
         };
         self.store.keep_copy(&lease, &copy, Some(next)).await?;
-        Ok(())
+        Ok(rest)
     }
 
     async fn work(
@@ -355,10 +373,7 @@ impl Visit<'_> {
         ticket: &Ticket,
     ) -> Result<Move, Setback> {
         let seen = match self.told("look", self.desk.desk.look(self.call(), ticket).await)? {
-            Some(seen) => {
-                copy.stands = seen.stands;
-                seen
-            }
+            Some(seen) => seen,
             None => copy.by_its_word(),
         };
         // The answer first: what was accepted shows at a task that is read after it.
@@ -370,7 +385,11 @@ impl Visit<'_> {
             lease.task = task;
         }
         let now = self.engine.clock.now();
-        Ok(copy.next(&lease.task, &seen, answer.as_ref(), now))
+        let next = copy.next(&lease.task, &seen, answer.as_ref(), now);
+        if next != Move::Hidden {
+            copy.stands = seen.stands;
+        }
+        Ok(next)
     }
 
     /// Makes one move; false when the visit is over.
@@ -407,6 +426,7 @@ impl Visit<'_> {
                 copy.forget();
                 return Err(Setback::NotBefore(self.engine.clock.now()));
             }
+            Move::Hidden => return Err(hidden(ticket).into()),
             Move::Wait => return Ok(false),
             Move::Finish => {
                 copy.finished = true;
@@ -458,6 +478,16 @@ fn not_done(class: FailureClass) -> bool {
     )
 }
 
+/// Until when no copy needs to go to this desk, since each would fare alike.
+fn resting(failure: &Failure, now: Timestamp) -> Option<Timestamp> {
+    let shared = matches!(
+        failure.class,
+        FailureClass::AuthFailure | FailureClass::RateLimited | FailureClass::Unreachable
+    );
+    let asked = failure.retry_after_seconds.unwrap_or(REST_SECONDS);
+    shared.then(|| after(now, asked.min(LONGEST_REST_SECONDS)))
+}
+
 fn name(next: &Move) -> &'static str {
     match next {
         Move::Say(_) => "note",
@@ -466,9 +496,19 @@ fn name(next: &Move) -> &'static str {
         Move::Claim(_) => "claim",
         Move::Withdraw => "withdraw",
         Move::Forget => "forget",
+        Move::Hidden => "hidden",
         Move::Wait => "wait",
         Move::Finish => "finish",
     }
+}
+
+/// Another ticket would be made and not be seen either, again and again.
+fn hidden(ticket: &Ticket) -> Failure {
+    Failure::new(
+        FailureClass::AuthFailure,
+        "CB-DESK-11",
+        format!("the desk made {} and does not show it", ticket.shown),
+    )
 }
 
 /// The desk said yes, and the next look shows that nothing changed.

@@ -32,3 +32,4 @@ mod sql;
 mod store;
 mod telemetry;
 mod vaults;
+mod webhook;

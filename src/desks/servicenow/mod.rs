@@ -18,13 +18,16 @@ use super::http::{Answer, Client, Request, escape};
 use super::order::WorkOrder;
 use super::settings::Common;
 use crate::document::Table;
-use crate::domain::desk::{Note, Seen, Stands, Ticket};
+use crate::domain::desk::{Note, Seen, Stands, Ticket, crop};
 use crate::domain::id::TaskId;
 use crate::domain::outcome::{Failure, FailureClass};
 use settings::Records;
 
 /// As in `kind = "…"`.
 pub(super) const KIND: &str = "servicenow";
+
+/// Longest `description`; what is longer would be cut without a word.
+const LONGEST: usize = 4000;
 
 /// One table of an instance.
 #[derive(Debug)]
@@ -87,7 +90,10 @@ impl Desk for ServiceNow {
         let key = key(order.task);
         let mut body = self.fields.clone();
         body.insert("short_description".to_owned(), order.title.clone().into());
-        body.insert("description".to_owned(), order.plain().into());
+        body.insert(
+            "description".to_owned(),
+            crop(&order.plain(), LONGEST).into(),
+        );
         body.insert("correlation_id".to_owned(), key.clone().into());
         body.insert("correlation_display".to_owned(), "Clawback".into());
         let body = Value::Object(body).to_string();

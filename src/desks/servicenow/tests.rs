@@ -24,6 +24,8 @@ pub(crate) struct Instance {
     blind: AtomicBool,
     /// A business rule drops `correlation_id`.
     drops_key: AtomicBool,
+    /// An access rule hides all records.
+    pub(crate) hides: AtomicBool,
 }
 
 impl Fake for Instance {
@@ -55,15 +57,17 @@ impl Fake for Instance {
             records.push(record.clone());
             return (201, json!({ "result": shown(&record, asked) }));
         }
+        let hides = self.hides.load(Ordering::Relaxed);
         if id.is_empty() {
             let found: Vec<_> = records
                 .iter()
-                .filter(|record| self.fits(record, asked))
+                .filter(|record| !hides && self.fits(record, asked))
                 .map(|record| shown(record, asked))
                 .collect();
             return (200, json!({ "result": found }));
         }
-        let Some(record) = records.iter_mut().find(|record| record["sys_id"] == id) else {
+        let mut shown_ones = records.iter_mut().filter(|_| !hides);
+        let Some(record) = shown_ones.find(|record| record["sys_id"] == id) else {
             let error = json!({ "error": { "message": "No Record found", "detail":
                 "Record doesn't exist or ACL restricts the record retrieval" }, "status": "failure" });
             return (404, error);

@@ -107,16 +107,17 @@ async fn f2_webhook_trouble_has_its_class() {
 fn f2_a_callback_says_what_it_may_and_no_more() {
     let ours = secret();
     let now = Timestamp::from_second(1_800_000_000).expect("an instant");
-    let hear = |body: &str, asked: bool| {
-        let signature = super::super::signature::sign(&ours, "m", now, body.as_bytes());
+    let named = |id: &str, body: &str, asked: bool| {
+        let signature = super::super::signature::sign(&ours, id, now, body.as_bytes());
         let callback = Callback {
-            id: "m",
+            id,
             timestamp: "1800000000",
             signature: &signature,
             body: body.as_bytes(),
         };
         callback.hear(&ours, asked, now)
     };
+    let hear = |body: &str, asked: bool| named("m", body, asked);
     let task = "00000000-0000-0000-0000-000000000007";
     let closed = format!("{{\"task\":\"{task}\",\"state\":\"closed\",\"by\":\"Jane\"}}");
     let (_, heard) = hear(&closed, false).expect("heard");
@@ -124,6 +125,10 @@ fn f2_a_callback_says_what_it_may_and_no_more() {
     // A desk that can be asked is asked, whatever its callback says.
     let (_, heard) = hear(&closed, true).expect("heard");
     assert_eq!(heard.seen, None);
+    // A message without a name could be repeated unnoticed.
+    for id in ["", &"m".repeat(201)] {
+        assert_eq!(named(id, &closed, false), Err(Unheard::Unreadable));
+    }
     for wrong in [
         format!("{{\"task\":\"{task}\"}}"),
         format!("{{\"task\":\"{task}\",\"state\":\"gone\"}}"),

@@ -55,6 +55,7 @@ fn copy() -> DeskCopy {
         keyed: true,
     };
     copy.adopt(ticket, None);
+    copy.stands = Stands::Open;
     copy
 }
 
@@ -115,6 +116,39 @@ fn f2_each_line_is_told_once_and_never_back_to_who_said_it() {
         told.next(&again, &seen(Stands::Open), None, at(91)),
         Move::Wait
     );
+}
+
+#[test]
+fn f2_a_note_is_of_a_size_that_every_desk_takes_and_keeps_what_is_newest() {
+    let long = "x".repeat(900);
+    let lines: Vec<_> = (1..=30)
+        .map(|number| line(number, "ann", &format!("{number}: {long}")))
+        .collect();
+    let open = task(TaskState::Open, &lines);
+    let Move::Say(note) = copy().next(&open, &seen(Stands::Open), None, at(40)) else {
+        panic!("there is something to say");
+    };
+    assert!(note.text.chars().count() < 3500, "{}", note.text.len());
+    assert!(note.text.contains("ann: 30: ") && note.text.contains("ann: 28: "));
+    assert!(note.text.starts_with("(27 earlier lines are left out)"));
+}
+
+#[test]
+fn f2_what_a_desk_names_stays_on_one_line() {
+    let (copy, open) = (copy(), task(TaskState::Open, &[]));
+    let odd = Seen {
+        stands: Stands::Closed,
+        by: "Jane\r\n\u{1b}[31mroot".to_owned(),
+        words: "done\nclosed by: ann".to_owned(),
+    };
+    let Move::Claim(claim) = copy.next(&open, &odd, None, at(5)) else {
+        panic!("a closed ticket is a claim");
+    };
+    assert_eq!(claim.by, "servicedesk/Jane [31mroot");
+    let Wish::CloseTask { note, .. } = &claim.wish else {
+        panic!("{:?}", claim.wish);
+    };
+    assert_eq!(note, "INC1 was closed at servicedesk: done closed by: ann");
 }
 
 #[test]
@@ -217,6 +251,10 @@ fn f2_what_is_closed_on_either_side_ends_on_both() {
     copy.finished = false;
     let next = copy.next(&open, &seen(Stands::Gone), None, at(11));
     assert_eq!(next, Move::Forget, "a deleted ticket is made anew");
+    copy.stands = Stands::Unknown;
+    let next = copy.next(&open, &seen(Stands::Gone), None, at(11));
+    assert_eq!(next, Move::Hidden, "one that was never seen is not");
+    copy.stands = Stands::Open;
     copy.claim = Some(CommandId::of_desk(copy.task, &copy.desk, 0));
     let next = copy.next(&open, &seen(Stands::Open), None, at(11));
     assert_eq!(next, Move::Withdraw, "they opened it again themselves");
@@ -251,14 +289,25 @@ fn f2_what_a_desk_says_by_itself_is_acted_on_once() {
         message: message.to_owned(),
         at: at(seconds),
         seen: Some(seen(stands)),
+        before: Vec::new(),
     };
     let first = heard("m-1", 1, Stands::Closed);
-    assert!(is_news(None, &first));
-    assert!(!is_news(Some(&first), &first), "a repeat");
-    assert!(
-        !is_news(Some(&first), &heard("m-0", 0, Stands::Open)),
-        "older"
-    );
+    assert_eq!(news(None, &first), Some(first.clone()));
+    assert_eq!(news(Some(&first), &first), None, "a repeat");
+    let older = heard("m-0", 0, Stands::Open);
+    assert_eq!(news(Some(&first), &older), None, "older");
+    // One that came between does not make a repeat new, neither in the same second nor signed again.
+    let between = news(Some(&first), &heard("m-2", 1, Stands::Open)).expect("news");
+    assert_eq!(between.before, ["m-1"]);
+    assert_eq!(news(Some(&between), &first), None, "a repeat");
+    let again = heard("m-1", 3, Stands::Closed);
+    assert_eq!(news(Some(&between), &again), None, "signed again");
+    let mut last = between;
+    for number in 3..200 {
+        let next = heard(&format!("m-{number}"), number, Stands::Open);
+        last = news(Some(&last), &next).expect("news");
+    }
+    assert_eq!(last.before.len(), REMEMBERED);
     copy.heard = Some(first);
     assert_eq!(copy.by_its_word().stands, Stands::Closed);
     // Opened again by us: what was said before counts no more.

@@ -121,6 +121,7 @@ impl Scene {
                 by: "Jane Doe".to_owned(),
                 words: "removed by hand".to_owned(),
             }),
+            before: Vec::new(),
         };
         let (name, task) = (&self.counter.entry.name, self.task().await.id);
         let said = self.ward.store.desk_said(name, task, &heard).await;
@@ -359,6 +360,49 @@ async fn f2_a_desk_that_is_down_delays_the_copy_and_nothing_else() {
         let figures = scene.ward.store.desk_figures().await.expect("read");
         assert!(figures.is_empty(), "{figures:?}");
     }
+}
+
+#[tokio::test]
+async fn f2_a_ticket_that_is_hidden_from_its_maker_is_not_made_again_and_again() {
+    let instance = Arc::new(servicenow::tests::Instance::default());
+    let scene = Scene::begun(instance.clone()).await;
+    instance.hides.store(true, Ordering::Relaxed);
+    scene.bring().await;
+    scene.later(3600).await;
+    assert_eq!(scene.counter.fake.tickets(), 1);
+    let trouble = scene.copy().await.trouble.expect("told");
+    assert_eq!(trouble.code, "CB-DESK-11", "{trouble}");
+    instance.hides.store(false, Ordering::Relaxed);
+    scene.later(3600).await;
+    assert_eq!(scene.copy().await.trouble, None);
+    // One that was seen, and is not any more, is taken for deleted: once, not again and again.
+    instance.hides.store(true, Ordering::Relaxed);
+    scene.later(3600).await;
+    scene.later(3600).await;
+    assert_eq!(scene.counter.fake.tickets(), 2);
+}
+
+#[tokio::test]
+async fn f2_a_desk_that_fails_for_all_copies_is_left_alone_by_all() {
+    let [servicenow, ..] = fakes();
+    let scene = Scene::begun(servicenow).await;
+    let (engine, entry) = (&scene.ward.engine, &scene.counter.entry);
+    let visit = async || {
+        let taken = engine.take_copies(entry, scene.ward.worker).await;
+        let lease = taken.expect("taken").remove(0);
+        let rest = engine.visit(entry, lease).await.expect("kept");
+        rest.map(|until| until.duration_since(scene.ward.clock.now()).as_secs())
+    };
+    scene.counter.trouble().locked = true;
+    assert_eq!(visit().await, Some(5));
+    scene.counter.trouble().locked = false;
+    scene.counter.trouble().busy = Some(120);
+    scene.ward.clock.advance(60);
+    assert_eq!(visit().await, Some(120));
+    scene.counter.trouble().busy = None;
+    scene.ward.clock.advance(180);
+    assert_eq!(visit().await, None);
+    assert_eq!(scene.counter.fake.tickets(), 1);
 }
 
 #[tokio::test]

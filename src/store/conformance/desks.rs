@@ -260,6 +260,7 @@ pub async fn f2_what_a_desk_says_is_kept_while_its_copy_is_in_hand(home: &Home) 
             stands: Stands::Closed,
             ..Seen::default()
         }),
+        before: Vec::new(),
     };
     let desk = "servicedesk".into();
     let said = |heard: Heard| async move {
@@ -282,6 +283,9 @@ pub async fn f2_what_a_desk_says_is_kept_while_its_copy_is_in_hand(home: &Home) 
     let again = taken(store, 2, 6).await.remove(0);
     assert_eq!(again.copy.heard, Some(heard("m-1", 5)));
     assert_eq!(again.copy.ticket, copy.ticket);
+    // One that came between does not make a repeat new.
+    assert_eq!(said(heard("m-2", 5)).await, Some(true));
+    assert_eq!(said(heard("m-1", 5)).await, Some(false), "a repeat");
     let nobody = TaskId(uuid::Uuid::from_u128(5));
     let lost = store.desk_said(&desk, nobody, &heard("m-2", 6)).await;
     assert_eq!(lost.expect("asked"), None);

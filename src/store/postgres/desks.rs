@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::desk::{DeskCopy, Heard, is_news};
+use crate::domain::desk::{DeskCopy, Heard, news};
 use crate::domain::id::{DeskName, FencingToken, TaskId};
 use crate::store::shape::{instant, json, micros, parsed};
 use crate::store::{CopiesWanted, CopyLease, DeskFigures, Desks, NextVisit, Stored};
@@ -103,16 +103,16 @@ impl Desks for PostgresStore {
             return Ok(None);
         };
         let known = heard_of(task.0, known.as_deref())?;
-        if !is_news(known.as_ref(), heard) {
+        let Some(heard) = news(known.as_ref(), heard) else {
             return Ok(Some(false));
-        }
+        };
         sqlx::query(
             "UPDATE desk_copies SET heard = $3, due_us = 0, hold_us = 0 \
              WHERE task_id = $1 AND desk = $2",
         )
         .bind(task.0)
         .bind(desk.as_str())
-        .bind(json(heard)?)
+        .bind(json(&heard)?)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use crate::domain::desk::{DeskCopy, Heard, is_news};
+use crate::domain::desk::{DeskCopy, Heard, news};
 use crate::domain::id::{DeskName, FencingToken, TaskId};
 use crate::store::shape::{instant, json, micros, parsed};
 use crate::store::{CopiesWanted, CopyLease, DeskFigures, Desks, NextVisit, Stored};
@@ -121,13 +121,13 @@ impl Desks for SqliteStore {
             return Ok(None);
         };
         let known = heard_of(task.0, known.as_deref())?;
-        if !is_news(known.as_ref(), heard) {
+        let Some(heard) = news(known.as_ref(), heard) else {
             return Ok(Some(false));
-        }
+        };
         sqlx::query(
             "UPDATE desk_copies SET heard = ?, due_us = 0, hold_us = 0 WHERE task_id = ? AND desk = ?",
         )
-        .bind(json(heard)?)
+        .bind(json(&heard)?)
         .bind(task.0)
         .bind(desk.as_str())
         .execute(&mut *tx)
