@@ -68,9 +68,9 @@ pub async fn check(
         return Ok(None);
     };
     let vault = vault::open(settings, clock)?;
-    let secret = vault::platform_secret(vault.as_ref(), &desk.secret).await?;
+    let secret = vault::desk_secret(vault.as_ref(), &desk.secret).await?;
     if let Some(reference) = &desk.callback_secret {
-        vault::platform_secret(vault.as_ref(), reference).await?;
+        vault::desk_secret(vault.as_ref(), reference).await?;
     }
     let call = Call {
         secret: &secret,
@@ -92,7 +92,7 @@ fn keyring(vault: &Arc<dyn Vault>) -> Keyring {
     let vault = vault.clone();
     Arc::new(move |reference: &str| {
         let (vault, reference) = (vault.clone(), reference.to_owned());
-        async move { vault::platform_secret(vault.as_ref(), &reference).await }.boxed()
+        async move { vault::desk_secret(vault.as_ref(), &reference).await }.boxed()
     })
 }
 
@@ -123,7 +123,7 @@ async fn callback(
 async fn heard(parts: &Parts, desk: &DeskEntry, headers: &HeaderMap, body: &[u8]) -> StatusCode {
     let secret = match &desk.callback_secret {
         None => return StatusCode::UNAUTHORIZED,
-        Some(reference) => vault::platform_secret(parts.vault.as_ref(), reference).await,
+        Some(reference) => vault::desk_secret(parts.vault.as_ref(), reference).await,
     };
     let secret: SecretString = match secret {
         Ok(secret) => secret,

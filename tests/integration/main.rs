@@ -6,6 +6,7 @@
 
 mod audit;
 mod chaos;
+mod console;
 mod demonstration;
 mod desks;
 mod drills;

@@ -238,7 +238,12 @@ async fn f3_a_claim_is_checked_by_a_listing_that_began_after_it() {
         .accounts
         .retain(|one| one.id != body.account.id);
     ward.target.shown().accounts.push(anew);
-    let connector = ward.engine.registry.get(&"crm".into()).expect("is there");
+    let connector = ward
+        .engine
+        .serving()
+        .registry
+        .get(&"crm".into())
+        .expect("is there");
     let look = async |run: &Run| match ward.engine.observe(run, &connector).await {
         Ok(Outcome::Observed(observation)) => observation.sighting,
         other => panic!("{other:?}"),

@@ -25,6 +25,7 @@ mod outbox;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 
