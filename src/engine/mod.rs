@@ -24,6 +24,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod visit;
 mod worker;
 
 use std::collections::HashMap;
