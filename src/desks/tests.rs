@@ -131,8 +131,11 @@ impl Counter {
     }
 }
 
+/// A fake and the trouble that a test makes there.
+type Served = (Arc<dyn Fake>, Arc<Mutex<Trouble>>);
+
 async fn serve(
-    State((fake, trouble)): State<(Arc<dyn Fake>, Arc<Mutex<Trouble>>)>,
+    State((fake, trouble)): State<Served>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,

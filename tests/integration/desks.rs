@@ -82,7 +82,7 @@ impl Tracker {
         let found = self.get(&path).await;
         let items = found["items"].as_array().expect("a list");
         let texts = items.iter().filter_map(|item| item["Content"].as_str());
-        texts.map(|text| format!("{text}\n")).collect()
+        texts.collect::<Vec<_>>().join("\n")
     }
 
     fn entry(&self, more: &str) -> Arc<DeskEntry> {

@@ -244,10 +244,14 @@ async fn what_is_not_signed_or_not_now_does_nothing(shop: &Workshop, worker: &Wo
         ("another's key", 401, with(&|m| m.key = OUT)),
         ("too old", 401, with(&|m| m.timestamp = now(-3600))),
         ("from the future", 401, with(&|m| m.timestamp = now(3600))),
-        ("no time", 401, with(&|m| m.timestamp = "soon".to_owned())),
+        (
+            "no time",
+            401,
+            with(&|m| "soon".clone_into(&mut m.timestamp)),
+        ),
         ("no such desk", 401, with(&|m| m.desk = "nowhere")),
         ("no name", 400, with(&|m| m.id = String::new())),
-        ("not readable", 400, with(&|m| m.body = "{}".to_owned())),
+        ("not readable", 400, with(&|m| "{}".clone_into(&mut m.body))),
         (
             "more than it may say",
             400,

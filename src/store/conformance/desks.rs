@@ -66,11 +66,11 @@ fn with_ticket(copy: &DeskCopy) -> DeskCopy {
     copy
 }
 
-fn next(seconds: u64) -> Option<NextVisit> {
-    Some(NextVisit {
+fn next(seconds: u64) -> NextVisit {
+    NextVisit {
         due: at(seconds),
         troubled: None,
-    })
+    }
 }
 
 pub async fn f2_a_task_for_a_desk_gets_one_copy_in_one_hand(home: &Home) {
@@ -92,11 +92,11 @@ pub async fn f2_a_task_for_a_desk_gets_one_copy_in_one_hand(home: &Home) {
     );
     assert!(taken(store, 3, 2).await.is_empty(), "still one hand");
     let read = store.copies_of(task).await.expect("read");
-    assert_eq!(read, [copy.clone()]);
+    assert_eq!(read, std::slice::from_ref(&copy));
     // Done, it is due again at its time, and not before.
     assert!(
         store
-            .keep_copy(&leases[0], &copy, next(60))
+            .keep_copy(&leases[0], &copy, Some(next(60)))
             .await
             .expect("kept")
     );
@@ -104,7 +104,9 @@ pub async fn f2_a_task_for_a_desk_gets_one_copy_in_one_hand(home: &Home) {
     let again = taken(store, 3, 60).await;
     assert_eq!(again[0].copy, copy);
     // The first lease counts for nothing any more.
-    let late = store.keep_copy(&leases[0], &leases[0].copy, next(0)).await;
+    let late = store
+        .keep_copy(&leases[0], &leases[0].copy, Some(next(0)))
+        .await;
     assert!(!late.expect("asked"));
     assert!(
         store
@@ -143,7 +145,9 @@ pub async fn f2_a_copy_of_a_worker_that_is_gone_is_taken_over(home: &Home) {
     assert_eq!(taken(store, 3, 2).await.len(), 1, "its worker is gone");
     assert!(taken(store, 3, 101).await.is_empty());
     assert_eq!(taken(store, 3, 103).await.len(), 1, "its time is over");
-    let late = store.keep_copy(&first[0], &first[0].copy, next(0)).await;
+    let late = store
+        .keep_copy(&first[0], &first[0].copy, Some(next(0)))
+        .await;
     assert!(!late.expect("asked"));
 }
 
@@ -155,7 +159,7 @@ pub async fn f2_a_change_of_the_task_makes_its_copy_due_unless_the_desk_is_down(
     let copy = with_ticket(&lease.copy);
     assert!(
         store
-            .keep_copy(&lease, &copy, next(900))
+            .keep_copy(&lease, &copy, Some(next(900)))
             .await
             .expect("kept")
     );
@@ -189,7 +193,7 @@ pub async fn f2_a_change_of_the_task_makes_its_copy_due_unless_the_desk_is_down(
     };
     assert!(
         store
-            .keep_copy(&lease, &finished, next(501))
+            .keep_copy(&lease, &finished, Some(next(501)))
             .await
             .expect("kept")
     );
@@ -276,7 +280,7 @@ pub async fn f2_what_a_desk_says_is_kept_while_its_copy_is_in_hand(home: &Home) 
     let copy = with_ticket(&lease.copy);
     assert!(
         store
-            .keep_copy(&lease, &copy, next(900))
+            .keep_copy(&lease, &copy, Some(next(900)))
             .await
             .expect("kept")
     );
