@@ -17,6 +17,7 @@ use clawback::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
     RunId, TaskId, WorkerId,
 };
+use clawback::domain::pause::Pauses;
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
 use clawback::domain::task::FallbackTask;
@@ -24,8 +25,9 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    EscalateFn, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt,
+    RuleFn, RunsEnded, Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
+    TaskFilter,
 };
 
 use crate::seed;
@@ -141,4 +143,32 @@ store! {
     fn dead_letters(limit: u32) -> Stored<Vec<DeadLetter>>;
     fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
     fn counts(now: Timestamp) -> Stored<Counts>;
+}
+
+#[async_trait]
+impl People for Seeded {
+    async fn escalate(
+        &self,
+        limit: u32,
+        now: Timestamp,
+        decide: EscalateFn<'_>,
+    ) -> Stored<Vec<FallbackTask>> {
+        self.inner.escalate(limit, now, decide).await
+    }
+
+    async fn pauses(&self) -> Stored<Pauses> {
+        self.inner.pauses().await
+    }
+
+    async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
+        self.inner.know_pauses(worker, up_to).await
+    }
+
+    async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64> {
+        self.inner.unaware_of(pause, now).await
+    }
+
+    async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>> {
+        self.inner.due_at(connectors, now).await
+    }
 }

@@ -13,6 +13,7 @@ use crate::app::governance::{Chosen, Diff, Done, Governance, Stands};
 use crate::config::Settings;
 use crate::domain::approval::{Past, Signed};
 use crate::domain::id::ConnectorName;
+use crate::domain::pause::Pauses;
 
 /// Digits of a digest that people are shown; enough to name it with `--digest`.
 const SHOWN: usize = 12;
@@ -146,6 +147,12 @@ pub async fn stands(context: &Context, settings: &Settings) -> Vec<Stands> {
             Vec::new()
         }
     }
+}
+
+/// The pauses in force; none where the store does not answer, which is told with the standings.
+pub async fn pauses(context: &Context) -> Pauses {
+    let asked = async { anyhow::Ok(context.store().await?.pauses().await?) };
+    asked.await.unwrap_or_default()
 }
 
 /// One connector's standing among them, in words and as data.

@@ -15,6 +15,7 @@ mod dev;
 mod exit;
 mod migrate;
 mod output;
+mod pause;
 mod plan;
 mod run;
 mod secrets;
@@ -61,7 +62,7 @@ enum Command {
     /// List and show cases.
     #[command(subcommand)]
     Cases(cases::Command),
-    /// List, show, claim, close and reject fallback tasks.
+    /// List, show, claim, close, confirm and reject fallback tasks.
     #[command(subcommand)]
     Tasks(tasks::Command),
     /// List, show, check and approve connectors.
@@ -73,6 +74,10 @@ enum Command {
     /// List, set and rotate the connectors' own secrets; make the vault's key.
     #[command(subcommand)]
     Secrets(secrets::Command),
+    /// Stop all work at one connector, or at all of them, until it is resumed.
+    Pause(pause::Arguments),
+    /// End a pause.
+    Resume(pause::Arguments),
     /// List, show and replay messages that could not be read.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -130,6 +135,8 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Connectors(command) => connectors::run(context, command).await,
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
+        Command::Pause(arguments) => pause::pause(context, arguments).await,
+        Command::Resume(arguments) => pause::resume(context, arguments).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
         Command::Migrate => migrate::run(context).await,
         Command::Completions(arguments) => completions::run(&arguments),

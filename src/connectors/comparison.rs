@@ -14,7 +14,6 @@ use super::manifest::{CredentialDeclaration, Expect, Limits, Manifest};
 use super::written::Written;
 use crate::domain::access::Operation;
 use crate::domain::correlation::Rule;
-use crate::domain::estate::Instructions;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
 /// What a change does to what is permitted.
@@ -300,7 +299,7 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
     found.bound("rotation.overlap_seconds", seconds, Less::Smaller, overlap);
     compare_limits(&was.limits, limits, found);
     compare_expect(&was.expect, expect, found);
-    compare_fallback(&was.fallback, fallback, found);
+    fallback::compare(&was.fallback, fallback, found);
 }
 
 fn told(expectation: Expectation) -> String {
@@ -476,20 +475,7 @@ fn compare_expect(was: &Expect, becomes: &Expect, found: &mut Found) {
     );
 }
 
-fn compare_fallback(was: &Instructions, becomes: &Instructions, found: &mut Found) {
-    let Instructions {
-        desk,
-        steps,
-        deadline_hours,
-    } = becomes;
-    let untold = (Effect::Widening, UNTOLD);
-    found.value("fallback.desk", (&was.desk, desk), Clone::clone, untold);
-    let joined = |steps: &Vec<String>| steps.join("; ");
-    found.value("fallback.steps", (&was.steps, steps), joined, untold);
-    let sooner = ("a person has to act sooner", "a person could act later");
-    let hours = (was.deadline_hours, *deadline_hours);
-    found.bound("fallback.deadline_hours", hours, Less::Smaller, sooner);
-}
+mod fallback;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::domain::correlation::{Pair, Rule};
 use crate::domain::estate::{ConnectorFacts, Instructions};
 use crate::domain::health::Bounds;
 use crate::domain::id::ConnectorName;
+use crate::domain::instructions::{NAMES, unknown_names};
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
@@ -102,6 +103,8 @@ impl Manifest {
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
+            owner: self.owner.clone(),
+            deputy: self.deputy.clone(),
             fallback: self.fallback.clone(),
         }
     }
@@ -185,6 +188,7 @@ impl Manifest {
                 desk: String::new(),
                 steps: Vec::new(),
                 deadline_hours: 0,
+                escalate_to: Vec::new(),
             }),
             digest: digest(root.text()),
         }
@@ -396,11 +400,21 @@ fn read_fallback(root: &Table<'_>) -> Option<Instructions> {
         .string("desk")
         .map_or_else(|| "built-in".to_owned(), |item| item.value);
     let deadline_hours = number(&table, "deadline_hours", 1..=24 * 365).unwrap_or(24);
-    let steps: Vec<_> = table
-        .strings("steps")
-        .into_iter()
-        .map(|item| item.value)
-        .collect();
+    let steps = table.strings("steps");
+    for (step, name) in steps.iter().flat_map(|step| {
+        unknown_names(&step.value)
+            .into_iter()
+            .map(move |n| (step, n))
+    }) {
+        table.report(
+            step.line,
+            format!("a step names `{{{name}}}`"),
+            format!("use one of: {{{}}}", NAMES.join("}, {")),
+        );
+    }
+    let steps: Vec<_> = steps.into_iter().map(|item| item.value).collect();
+    let escalate_to = table.strings("escalate_to").into_iter();
+    let escalate_to = escalate_to.map(|item| item.value).collect();
     if steps.is_empty() {
         table.report(
             table.line(),
@@ -413,5 +427,6 @@ fn read_fallback(root: &Table<'_>) -> Option<Instructions> {
         desk,
         steps,
         deadline_hours,
+        escalate_to,
     })
 }

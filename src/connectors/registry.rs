@@ -187,7 +187,7 @@ impl Registry {
         };
         Estate {
             connectors: self.connectors.iter().map(facts).collect(),
-            rotation: None,
+            ..Estate::default()
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Operation;
+use super::escalation::People;
 use super::id::{ConnectorName, DefinitionDigest, StateName};
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
@@ -18,6 +19,8 @@ pub struct Estate {
     /// The definition that rotations run on, and its first state; without one no secret is
     /// replaced by the machine. Set by the engine from the workflow files, not by connectors.
     pub rotation: Option<(DefinitionDigest, StateName)>,
+    /// When people work and who is told of what is overdue. Set by the engine likewise.
+    pub people: People,
 }
 
 /// What one manifest declares.
@@ -37,6 +40,10 @@ pub struct ConnectorFacts {
     pub rotation: BTreeMap<CredentialRole, Strategy>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
+    /// Who answers for the connector.
+    pub owner: String,
+    /// Who answers when the owner does not.
+    pub deputy: String,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
 }
@@ -46,8 +53,10 @@ pub struct ConnectorFacts {
 pub struct Instructions {
     /// The desk that gets a copy of tasks.
     pub desk: String,
-    /// What to do, step by step.
+    /// What to do, step by step; may name what is known in braces ([`super::instructions`]).
     pub steps: Vec<String>,
     /// Hours from opening to deadline.
     pub deadline_hours: u64,
+    /// Named desks that are told after owner and deputy that a task is overdue.
+    pub escalate_to: Vec<String>,
 }

@@ -206,6 +206,13 @@ impl RunId {
     }
 }
 
+impl TaskId {
+    /// The message that tells that this task was escalated for so many times.
+    pub fn escalation(self, times: u32) -> MessageId {
+        MessageId(derive(self.0, &[b"escalation", &times.to_be_bytes()]))
+    }
+}
+
 impl MessageId {
     /// The message that tells that a connector's state changed with the survey begun at `at`.
     pub fn health(connector: &ConnectorName, at: Timestamp) -> Self {

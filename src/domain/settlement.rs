@@ -11,6 +11,7 @@ use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
 use super::outcome::{Failure, FailureClass};
+use super::pause::PauseChange;
 use super::rotation::RotationFacts;
 use super::run::Run;
 use super::task::FallbackTask;
@@ -218,4 +219,6 @@ pub struct Obedience {
     pub rotation: Option<Run>,
     /// A connector to be surveyed at once.
     pub survey: Option<ConnectorName>,
+    /// A pause that begins or ends.
+    pub pause: Option<PauseChange>,
 }

@@ -9,6 +9,7 @@ mod again;
 mod crew;
 mod drive;
 mod govern;
+mod pauses;
 mod perform;
 mod scout;
 mod settings;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::connectors::Registry;
 use crate::definitions::{self, Library};
 use crate::domain::approval::Under;
+use crate::domain::escalation::People;
 use crate::domain::estate::Estate;
 use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
 use crate::domain::step::Given;
@@ -38,7 +40,7 @@ use tokio::sync::broadcast;
 
 pub use crew::Crew;
 pub use govern::Manifests;
-pub use settings::Settings;
+pub use settings::{Settings, read_people};
 pub use settle::Writer;
 pub use worker::Pulse;
 
@@ -115,6 +117,7 @@ pub struct Engine {
     pub cases_ended: broadcast::Sender<CaseId>,
     serving: RwLock<Arc<Serving>>,
     manifests: Option<Manifests>,
+    pauses: pauses::Known,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
 
@@ -138,8 +141,9 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library) -> Self {
+    fn of(registry: Arc<Registry>, library: &Library, people: &People) -> Self {
         let mut estate = registry.estate();
+        estate.people = people.clone();
         let rotation = library.rotation();
         estate.rotation = rotation
             .machines
@@ -152,7 +156,7 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library);
+        let serving = Serving::of(ports.registry, &ports.library, &settings.people);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -164,6 +168,7 @@ impl Engine {
             cases_ended: broadcast::channel(4096).0,
             serving: RwLock::new(Arc::new(serving)),
             manifests: None,
+            pauses: pauses::Known::default(),
             definitions: Mutex::default(),
         }
     }
@@ -206,7 +211,8 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.library);
+        self.keep_paused(&registry);
+        let serving = Serving::of(Arc::new(registry), &self.library, &self.settings.people);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

@@ -4,6 +4,11 @@
 //! shorten the intervals. Units are in the names.
 
 use crate::document::Table;
+use crate::domain::escalation::People;
+
+mod people;
+
+pub use people::read as read_people;
 
 /// Limits and intervals of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct Settings {
     pub settlements_per_commit: usize,
     /// Where status events go; `None` writes none.
     pub status_topic: Option<String>,
+    /// `[tasks]`: when people work, and who is told of what they have not done in time.
+    pub people: People,
 }
 
 impl Default for Settings {
@@ -41,6 +48,7 @@ impl Default for Settings {
             survey_milliseconds: 2000,
             settlements_per_commit: 512,
             status_topic: Some("clawback.status.v1".to_owned()),
+            people: People::default(),
         }
     }
 }
@@ -74,6 +82,7 @@ impl Settings {
                 Some(topic) => Some(topic.value),
                 None => default.status_topic,
             },
+            people: default.people,
         };
         table.finish();
         settings

@@ -24,7 +24,9 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
-use super::{AdvanceFn, Inventory, Listed, RunsEnded, StoreError, SurveyLease, SurveyWanted};
+use super::{
+    AdvanceFn, Inventory, Listed, People, RunsEnded, StoreError, SurveyLease, SurveyWanted,
+};
 
 /// Result of a store call.
 pub type Stored<T> = Result<T, StoreError>;
@@ -41,7 +43,7 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 
 /// Durable state.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: People + Send + Sync + std::fmt::Debug {
     // --- the database itself ---
 
     /// Brings the schema up to date; returns the names of the migrations applied.

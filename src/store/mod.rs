@@ -12,6 +12,7 @@ mod error;
 mod estate;
 mod intake;
 mod paper;
+mod people;
 mod plan;
 mod postgres;
 mod refusal;
@@ -32,6 +33,7 @@ use crate::domain;
 pub use contract::*;
 pub use error::StoreError;
 pub use estate::*;
+pub use people::{EscalateFn, Paused, People};
 pub use settings::Settings;
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].

@@ -18,6 +18,7 @@ mod ldap;
 mod main_job;
 mod mariadb_roles;
 mod parts;
+mod people;
 mod process;
 mod rest;
 mod roles;

@@ -3,11 +3,13 @@
 //! Owns how a run opens its one task, what the task says, how a person's claim is sent back or
 //! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
 
+use super::super::escalation::Escalation;
 use super::super::id::StateName;
+use super::super::instructions::Known;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::run::{RunBody, Stage};
 use super::super::status;
-use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
+use super::super::task::{Closure, FallbackTask, TaskNote, TaskState, Weight, weigh};
 use super::super::time::after;
 use super::super::verdict::Finding;
 use super::super::workflow::{Action, End, Fallback, OutcomeKey, State};
@@ -37,36 +39,39 @@ impl Step<'_> {
             Some(task) => task,
             None => self.new_task(failure.as_ref()),
         };
-        let seen = matches!(self.finding(), Some(Finding::Present(_)));
+        let seen = fallback.check.is_some() && matches!(self.finding(), Some(Finding::Present(_)));
+        self.know(&mut task);
         if let Some(claimed) = claimed {
             set_claim(&mut self.run_mut().body, None);
-            let attested = claimed.attestation.as_ref();
-            let told_apart = attested.is_some_and(|a| !task.privileged || a.by != claimed.by);
-            if told_apart && !(seen && fallback.check.is_some()) {
-                let statement = attested.map_or(String::new(), |a| {
-                    format!("{} attests: {}", a.by, a.statement)
-                });
-                self.remember(&mut task, &claimed.by, statement);
-                self.task = Some(task);
-                self.note(name, None, OutcomeKey::Attested, None, None);
-                set_claim(&mut self.run_mut().body, Some(claimed));
-                return self.outcome(name, OutcomeKey::Attested, None);
+            task.bulk.clone_from(&claimed.bulk);
+            match weigh(&claimed, task.privileged) {
+                Weight::Whole if !seen => {
+                    task.attest(&claimed, self.given.now);
+                    self.task = Some(task);
+                    self.note(name, None, OutcomeKey::Attested, None, None);
+                    set_claim(&mut self.run_mut().body, Some(claimed));
+                    return self.outcome(name, OutcomeKey::Attested, None);
+                }
+                Weight::Half if !seen => {
+                    task.attest(&claimed, self.given.now);
+                    let text = format!("it waits for a second person: {words}");
+                    task.remember(self.given.now, "clawback", text);
+                    task.state = TaskState::AwaitingSecondPerson(claimed);
+                }
+                Weight::Whole | Weight::Half => {
+                    self.send_back(&mut task, "the machine looked", &words)
+                }
+                Weight::Nothing if seen => self.send_back(&mut task, "the machine looked", &words),
+                Weight::Nothing => {
+                    let remedy = "the target could not be read: attest, or try again later";
+                    self.send_back(&mut task, remedy, &words);
+                }
             }
-            let remedy = if seen {
-                "the machine looked"
-            } else if attested.is_some() {
-                "privileged access needs the attestation of a second person"
-            } else {
-                "the target could not be read: attest, or try again later"
-            };
-            self.remember(
-                &mut task,
-                "clawback",
-                format!("sent back: {remedy}: {words}"),
-            );
-            task.state = TaskState::Open;
+        } else if seen && matches!(task.state, TaskState::AwaitingSecondPerson(_)) {
+            self.send_back(&mut task, "the machine looked", &words);
         } else if self.run().task.is_some() {
-            self.remember(&mut task, "clawback", format!("tried again: {words}"));
+            let text = format!("tried again: {words}");
+            task.remember(self.given.now, "clawback", text);
         }
         task.class = failure.as_ref().map(|failure| failure.class);
         task.code = failure
@@ -95,6 +100,38 @@ impl Step<'_> {
             tries,
         };
         Ok(())
+    }
+
+    /// What was found outweighs what was said.
+    fn send_back(&self, task: &mut FallbackTask, remedy: &str, words: &str) {
+        let (at, by) = (self.given.now, "clawback");
+        task.remember(at, by, format!("sent back: {remedy}: {words}"));
+        task.state = TaskState::SentBack {
+            by: by.to_owned(),
+            at,
+            found: format!("{remedy}: {words}"),
+        };
+    }
+
+    /// Puts on the task what is known by now: the account, its access, and the steps with both.
+    fn know(&self, task: &mut FallbackTask) {
+        let (_, account, access, as_of) = status::about(&self.run().body);
+        task.account = account.or_else(|| task.account.take());
+        if as_of.is_some() {
+            task.access = access;
+            task.access_as_of = as_of;
+        }
+        if let Some(facts) = self.facts() {
+            let known = Known {
+                subject: &task.subject,
+                connector: task.connector.as_ref().map(|name| name.as_str()),
+                account: task.account.as_deref(),
+                access: &task.access,
+                as_of: task.access_as_of,
+                now: self.given.now,
+            };
+            task.steps = known.fill(&facts.fallback.steps);
+        }
     }
 
     /// Looks whether a person's claim is true. What was seen before it was made does not count.
@@ -130,13 +167,18 @@ impl Step<'_> {
             (End::Verified | End::Rotated, Some(_)) => Closure::Proved,
             (End::Verified | End::Rotated, None) => Closure::ProvedByMachine,
         };
+        match &claimed {
+            Some(claimed) if how == Closure::Attested => task.attest(claimed, self.given.now),
+            // What somebody signed was not needed in the end: what counts is the proof.
+            Some(_) | None => task.attestations.clear(),
+        }
         let by = claimed.map_or_else(|| "clawback".to_owned(), |claimed| claimed.by);
         let text = match how {
             Closure::Proved | Closure::ProvedByMachine => "absence is proved",
             Closure::Attested => "closed on a person's word",
             Closure::Superseded => "the case was halted; its review task goes on",
         };
-        self.remember(&mut task, "clawback", text.to_owned());
+        task.remember(self.given.now, "clawback", text.to_owned());
         task.state = TaskState::Closed {
             how,
             by,
@@ -148,26 +190,6 @@ impl Step<'_> {
 
     fn is_case(&self) -> bool {
         matches!(self.run().body, RunBody::Case(_))
-    }
-
-    fn remember(&self, task: &mut FallbackTask, by: &str, text: String) {
-        // A target that stays down for weeks must not grow the task without end, nor push what
-        // people said out of sight: the machine's last line, said again, gets a later time.
-        const LINES: usize = 200;
-        if let Some(last) = task.history.last_mut()
-            && (last.by.as_str(), &last.text) == ("clawback", &text)
-        {
-            last.at = self.given.now;
-            return;
-        }
-        if task.history.len() >= LINES {
-            task.history.remove(1);
-        }
-        task.history.push(TaskNote {
-            at: self.given.now,
-            by: by.to_owned(),
-            text,
-        });
     }
 
     fn finding(&self) -> Option<&Finding> {
@@ -227,7 +249,7 @@ impl Step<'_> {
                 RunBody::Removal(body) => body.account.privileged,
                 RunBody::Rotation(_) | RunBody::Care(_) => true,
             };
-        let hours = facts.map_or(24, |facts| facts.fallback.deadline_hours);
+        let people = &self.given.estate.people;
         FallbackTask {
             id: run.id.task(),
             run: run.id,
@@ -249,8 +271,11 @@ impl Step<'_> {
                 |facts| facts.fallback.desk.clone(),
             ),
             opened: self.given.now,
-            deadline: after(self.given.now, hours.saturating_mul(3600)),
+            deadline: people.deadline(facts, run.priority, self.given.now),
             state: TaskState::Open,
+            escalation: Escalation::default(),
+            attestations: Vec::new(),
+            bulk: None,
             history: vec![TaskNote {
                 at: self.given.now,
                 by: "clawback".to_owned(),

@@ -9,6 +9,7 @@ mod given;
 mod health;
 mod never_grants;
 mod order;
+mod people;
 mod play;
 mod promise;
 mod proof;

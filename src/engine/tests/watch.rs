@@ -74,7 +74,11 @@ impl Watch {
         let task = play.tasks.get(&run.id.task());
         let closed = task.map(|task| match task.state {
             TaskState::Closed { how, .. } => Some(how),
-            TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => None,
+            TaskState::Open
+            | TaskState::Claimed { .. }
+            | TaskState::Checking(_)
+            | TaskState::SentBack { .. }
+            | TaskState::AwaitingSecondPerson(_) => None,
         });
         if closed == Some(None) {
             found.push(format!("{} ended and left its task open", run.id));

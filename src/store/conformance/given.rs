@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::{Claimed, Fenced, IntakeBatch, Keep, Store};
 use super::domain::access::{Account, AccountState};
+use super::domain::escalation::Escalation;
 use super::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use super::domain::id::{
     AccountId, CaseId, ConnectorName, DefinitionDigest, MessageId, RunId, StateName, WorkerId,
@@ -390,6 +391,9 @@ pub fn a_task(run: &Run) -> FallbackTask {
         opened: at(0),
         deadline: at(3600),
         state: TaskState::Open,
+        escalation: Escalation::default(),
+        attestations: Vec::new(),
+        bulk: None,
         history: Vec::new(),
     }
 }

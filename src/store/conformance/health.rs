@@ -178,10 +178,13 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         privileged: false,
         rotation: BTreeMap::new(),
         overlap_seconds: 60,
+        owner: "ann".to_owned(),
+        deputy: "bob".to_owned(),
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),
             deadline_hours: 24,
+            escalate_to: Vec::new(),
         },
     }
 }

@@ -11,6 +11,7 @@ pub mod health;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
+pub mod people;
 pub mod promises;
 pub mod reads;
 pub mod settling;
@@ -96,6 +97,13 @@ macro_rules! suite {
                 a_wish_leaves_a_woken_run_awake,
                 a_wish_without_a_task_is_answered,
                 a_wish_wakes_a_worker,
+            ]
+            people: [
+                f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_come,
+                f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free,
+                p_two_people_attest_what_is_privileged,
+                g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows,
+                g4_paused_work_is_counted_where_it_waits,
             ]
             outbox: [
                 one_worker_publishes_a_key_and_in_order,

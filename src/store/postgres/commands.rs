@@ -19,7 +19,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{gate, health, runs, tasks};
+use super::{gate, health, people, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     sqlx::query(
@@ -163,6 +163,9 @@ async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp)
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
+    }
+    if let Some(change) = &obedience.pause {
+        people::change(tx, change).await?;
     }
     sqlx::query(
         "UPDATE commands SET answer = $1, answered_us = $2 WHERE id = $3 AND answer IS NULL",

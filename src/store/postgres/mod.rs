@@ -18,6 +18,7 @@ mod journal;
 mod letters;
 mod library;
 mod outbox;
+mod people;
 mod runs;
 mod settle;
 mod tasks;

@@ -14,7 +14,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{health, tasks};
+use super::{health, people, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let mut writer = funnel.writer().await;
@@ -109,6 +109,9 @@ async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timest
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
+    }
+    if let Some(change) = &obedience.pause {
+        people::change(tx, change).await?;
     }
     sqlx::query("UPDATE commands SET answer = ?, answered_us = ? WHERE id = ? AND answer IS NULL")
         .bind(json(&obedience.answer)?)

@@ -16,6 +16,7 @@ mod journal;
 mod letters;
 mod library;
 mod outbox;
+mod people;
 mod rows;
 mod runs;
 mod settle;

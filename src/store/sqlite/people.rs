@@ -1,0 +1,149 @@
+//! Overdue tasks and pauses.
+//!
+//! A task whose run is leased is left to its worker, which holds a copy of it, and is found again by
+//! the next look.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use crate::domain::id::{ConnectorName, WorkerId};
+use crate::domain::pause::{PauseChange, Pauses};
+use crate::domain::task::FallbackTask;
+use crate::domain::time::Timestamp;
+use crate::store::Stored;
+use crate::store::people::{EscalateFn, Paused, People};
+use crate::store::row::{PauseRow, TaskRow};
+use crate::store::shape::micros;
+
+use super::funnel::Funnel;
+use super::{SqliteStore, outbox, tasks};
+
+#[async_trait]
+impl People for SqliteStore {
+    async fn escalate(
+        &self,
+        limit: u32,
+        now: Timestamp,
+        decide: EscalateFn<'_>,
+    ) -> Stored<Vec<FallbackTask>> {
+        if !any_due(&self.funnel, now).await? {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("escalate").await?;
+        let rows = sqlx::query_as::<_, TaskRow>(
+            "SELECT t.id, t.body FROM tasks t JOIN runs r ON r.id = t.run_id \
+             WHERE t.chase_us <= ? AND r.owner IS NULL ORDER BY t.chase_us LIMIT ?",
+        )
+        .bind(micros(now))
+        .bind(limit)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut escalated = Vec::new();
+        for row in &rows {
+            escalated.extend(decide(&row.task()?));
+        }
+        let changed: Vec<_> = escalated.iter().map(|one| &one.task).collect();
+        tasks::save(&mut tx, &changed).await?;
+        let messages = escalated.iter().filter_map(|one| one.message.as_ref());
+        outbox::insert(&mut tx, &messages.collect::<Vec<_>>()).await?;
+        tx.commit().await?;
+        Ok(escalated.into_iter().map(|one| one.task).collect())
+    }
+
+    async fn pauses(&self) -> Stored<Pauses> {
+        let mut reader = self.funnel.reader().await?;
+        let rows = sqlx::query_as::<_, PauseRow>(
+            "SELECT number, connector, paused_by, paused_us, reason FROM pauses \
+             WHERE resumed_us IS NULL ORDER BY number",
+        )
+        .fetch_all(&mut *reader)
+        .await?;
+        PauseRow::all(rows)
+    }
+
+    async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
+        let mut writer = self.funnel.writer().await;
+        sqlx::query("UPDATE workers SET pauses_known = ? WHERE id = ?")
+            .bind(up_to.cast_signed())
+            .bind(worker.0)
+            .execute(writer.alone())
+            .await?;
+        Ok(())
+    }
+
+    async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64> {
+        let mut reader = self.funnel.reader().await?;
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM workers WHERE pauses_known < ? AND expires_us >= ?",
+        )
+        .bind(pause.cast_signed())
+        .bind(micros(now))
+        .fetch_one(&mut *reader)
+        .await?;
+        Ok(count.cast_unsigned())
+    }
+
+    async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>> {
+        let mut reader = self.funnel.reader().await?;
+        let mut paused = Vec::new();
+        for connector in connectors {
+            let runs: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM runs WHERE owner IS NULL AND due_us <= ? AND connector = ?",
+            )
+            .bind(micros(now))
+            .bind(connector.as_str())
+            .fetch_one(&mut *reader)
+            .await?;
+            if runs > 0 {
+                paused.push(Paused {
+                    connector: connector.clone(),
+                    runs: runs.cast_unsigned(),
+                });
+            }
+        }
+        Ok(paused)
+    }
+}
+
+/// A look before the transaction: a quiet worker costs one small read.
+async fn any_due(funnel: &Funnel, now: Timestamp) -> Stored<bool> {
+    let mut reader = funnel.reader().await?;
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tasks WHERE chase_us <= ?)")
+            .bind(micros(now))
+            .fetch_one(&mut *reader)
+            .await?,
+    )
+}
+
+/// Begins or ends a pause, with the wish that asks for it.
+pub(super) async fn change(tx: &mut SqliteConnection, change: &PauseChange) -> Stored<()> {
+    match change {
+        PauseChange::Begin { connector, signed } => {
+            sqlx::query(
+                "INSERT INTO pauses (connector, paused_by, paused_us, reason) VALUES (?,?,?,?) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(connector.as_ref().map_or("", ConnectorName::as_str))
+            .bind(&signed.by)
+            .bind(micros(signed.at))
+            .bind(&signed.reason)
+            .execute(tx)
+            .await?;
+        }
+        PauseChange::End { connector, signed } => {
+            sqlx::query(
+                "UPDATE pauses SET resumed_by = ?2, resumed_us = ?3, resumed_reason = ?4 \
+                 WHERE connector = ?1 AND resumed_us IS NULL",
+            )
+            .bind(connector.as_ref().map_or("", ConnectorName::as_str))
+            .bind(&signed.by)
+            .bind(micros(signed.at))
+            .bind(&signed.reason)
+            .execute(tx)
+            .await?;
+        }
+    }
+    Ok(())
+}

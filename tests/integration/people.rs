@@ -1,0 +1,268 @@
+//! People and the machine, through the built binary on real parts: two people for what is privileged,
+//! many tasks at once, and pauses that bind at every worker.
+//!
+//! Owns the operators' part and what workers make of it. The rules of tasks are tested in `engine`,
+//! what the database refuses in the store's conformance suite.
+
+use serde_json::Value;
+
+use crate::house::{House, Plan, Told, Worker};
+use crate::parts::until;
+
+async fn house(name: &'static str, leavers: usize, badges: usize) -> (House, Worker) {
+    let house = House::build(Plan {
+        name,
+        leavers,
+        badges,
+        settings: "sweep_seconds = 1",
+        ..Plan::default()
+    })
+    .await;
+    let mut worker = house.worker("a");
+    house.ready(&mut worker).await;
+    (house, worker)
+}
+
+fn done(told: &Told) {
+    assert_eq!(told.code, 0, "{} {}", told.data, told.words);
+}
+
+fn tasks(house: &House) -> Vec<Value> {
+    let told = house.cli(&["tasks", "list"], "");
+    done(&told);
+    told.data.as_array().expect("a list").clone()
+}
+
+fn id(task: &Value) -> &str {
+    task["id"].as_str().expect("an id")
+}
+
+fn pause(house: &House, verb: &str, connector: &[&str]) -> Told {
+    let words = [
+        "--reason",
+        "it misbehaves",
+        "--as",
+        "ann",
+        "--wait-seconds",
+        "60",
+    ];
+    house.cli(&[&[verb], connector, &words].concat(), "")
+}
+
+async fn until_metric(house: &House, worker: &Worker, name: &str, value: f64) {
+    until(&format!("{name} is {value}"), async || {
+        (house.metric(worker, name).await - value).abs() < 0.1
+    })
+    .await;
+}
+
+/// Everything that the leaver has, but what is paused, has gone.
+async fn only_the_crm_is_owed(house: &House, case: &str) {
+    until("only the paused target is left", async || {
+        house
+            .count("runs WHERE ended IS NULL AND kind <> 'case'")
+            .await
+            == 1
+            && house.in_shop("staff_role WHERE staff = 0").await == 0
+            && house.portal_says(0).await == 401
+    })
+    .await;
+    // It is there, owed and told.
+    house.crm_id(0).await;
+    let told = house.cli(&["cases", "show", case], "");
+    done(&told);
+    let words = told.data["paused"][0]["paused"].as_str().expect("is told");
+    assert_eq!(words, "paused by ann: it misbehaves");
+    assert_eq!(told.data["report"]["ended"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_a_pause_binds_at_every_worker_lasts_over_restarts_and_leaves_the_work_owed() {
+    let (house, first) = house("pausing", 1, 0).await;
+    let mut second = house.worker("b");
+    house.ready(&mut second).await;
+    // It takes a connector that there is, and a reason.
+    let told = pause(&house, "pause", &["crn"]);
+    assert_eq!(told.code, 5, "{}", told.words);
+    assert!(told.words.contains("CB-COMMAND-7"), "{}", told.words);
+    let told = pause(&house, "resume", &["crm"]);
+    assert_eq!(told.code, 5, "{}", told.words);
+    assert!(told.words.contains("CB-PAUSE-1"), "{}", told.words);
+
+    // When the command ends, both workers keep to it.
+    done(&pause(&house, "pause", &["crm"]));
+    assert_eq!(
+        house
+            .count("workers WHERE pauses_known >= (SELECT max(number) FROM pauses)")
+            .await,
+        2
+    );
+    house.submit(0..1);
+    until("the case is open", async || house.count("cases").await == 1).await;
+    let cases = house.cli(&["cases", "list"], "");
+    let case = cases.data[0]["row"]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    only_the_crm_is_owed(&house, &case).await;
+    let listed = house.cli(&["connectors", "list"], "");
+    let all = listed.data.as_array().expect("a list").clone();
+    let words = |name: &str| {
+        all.iter()
+            .find(|one| one["name"] == name)
+            .map(|one| one["paused"].clone())
+    };
+    assert_eq!(words("crm"), Some("paused by ann: it misbehaves".into()));
+    assert_eq!(words("shop"), Some("".into()));
+    until_metric(&house, &first, "clawback_connector_paused", 1.0).await;
+    until_metric(&house, &first, "clawback_connector_paused_runs", 1.0).await;
+
+    // Nobody who is started anew forgets it.
+    drop(first);
+    drop(second);
+    let mut third = house.worker("c");
+    house.ready(&mut third).await;
+    until_metric(&house, &third, "clawback_connector_paused", 1.0).await;
+    only_the_crm_is_owed(&house, &case).await;
+    assert_eq!(
+        house
+            .count("journal j JOIN runs r ON r.id = j.run_id WHERE r.connector = 'crm'")
+            .await,
+        0
+    );
+
+    // Resumed, what was owed goes on at once.
+    done(&pause(&house, "resume", &["crm"]));
+    house.until_at_rest(1, 0).await;
+    house.leavers_are_gone_and_nobody_else().await;
+    assert_eq!(house.count("cases WHERE ended = 'verified'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_everything_is_paused_and_resumed() {
+    let (house, _worker) = house("pausing_all", 1, 0).await;
+    done(&pause(&house, "pause", &[]));
+    house.submit(0..1);
+    until("every target is owed", async || {
+        house
+            .count("runs WHERE kind = 'discovery' AND stage = 'due' AND owner IS NULL")
+            .await
+            == 4
+    })
+    .await;
+    // A pause of its own ends by itself, and does not end this one.
+    done(&pause(&house, "pause", &["shop"]));
+    done(&pause(&house, "resume", &["shop"]));
+    let told = pause(&house, "resume", &["shop"]);
+    assert!(told.words.contains("all are paused"), "{}", told.words);
+    house.everybody_is_there().await;
+    done(&pause(&house, "resume", &[]));
+    house.until_at_rest(1, 0).await;
+    house.leavers_are_gone_and_nobody_else().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f3_a_privileged_attestation_takes_a_second_person_and_many_tasks_a_reason() {
+    let (house, _worker) = house("attesting", 3, 3).await;
+    // Nobody can take badges back by machine, and nobody can read them any more.
+    house.rewrite(
+        "badges",
+        "after_removal",
+        "privileged = true\nafter_removal",
+    );
+    until("the narrower manifest binds", async || {
+        house.count("bindings WHERE name = 'badges'").await == 2
+    })
+    .await;
+    house.submit(0..3);
+    house.until_at_rest(3, 3).await;
+    std::fs::remove_file(house.badges()).expect("removed");
+    let all = tasks(&house);
+    let first = id(&all[0]);
+    let step = all[0]["steps"][0].as_str().expect("a step");
+    assert!(!step.contains('{'), "{step}");
+
+    // Naming somebody else is no word of theirs; the flag is gone.
+    let told = house.cli(
+        &[
+            "tasks",
+            "close",
+            first,
+            "--note",
+            "collected",
+            "--attest",
+            "gone",
+            "--attested-by",
+            "bob",
+        ],
+        "",
+    );
+    assert_eq!(told.code, 2, "{}", told.words);
+    let attest = [
+        "--note",
+        "collected",
+        "--attest",
+        "I saw it gone",
+        "--wait-seconds",
+        "60",
+    ];
+    let close = |who: &str, arguments: &[&str]| {
+        let as_who = ["--as", who];
+        house.cli(
+            &[&["tasks", "close"], arguments, &attest[..], &as_who].concat(),
+            "",
+        )
+    };
+    let confirm = |who: &str, task: &str| {
+        let words = ["--attest", "so did I", "--as", who, "--wait-seconds", "60"];
+        house.cli(&[&["tasks", "confirm", task], &words[..]].concat(), "")
+    };
+    let told = close("ann", &[first]);
+    done(&told);
+    assert_eq!(
+        told.data["state"]["state"], "awaiting_second_person",
+        "{}",
+        told.data
+    );
+    let told = confirm("Ann", first);
+    assert_eq!(told.code, 5);
+    assert!(told.words.contains("CB-COMMAND-5"), "{}", told.words);
+    done(&confirm("bob", first));
+    assert_eq!(
+        house
+            .count("runs WHERE kind = 'removal' AND ended = 'attested'")
+            .await,
+        1
+    );
+    assert_eq!(
+        house
+            .count("tasks WHERE attested_by = 'ann' AND confirmed_by = 'bob' AND how = 'attested'")
+            .await,
+        1
+    );
+
+    // The rest at once: not without a reason, and each says so for good.
+    let told = close("ann", &["--all-of", "badges"]);
+    assert_eq!(told.code, 2, "{}", told.words);
+    let told = close(
+        "ann",
+        &["--all-of", "badges", "--reason", "the reader is broken"],
+    );
+    done(&told);
+    assert_eq!(told.data["bulk"]["of"], 2, "{}", told.data);
+    let waiting = house.cli(&["tasks", "list", "--state", "awaiting_second_person"], "");
+    let waiting = waiting.data.as_array().expect("a list").clone();
+    assert_eq!(waiting.len(), 2);
+    for task in &waiting {
+        assert_eq!(task["bulk"]["reason"], "the reader is broken");
+        done(&confirm("bob", id(task)));
+    }
+    house.until_at_rest(3, 0).await;
+    assert_eq!(house.count("cases WHERE ended = 'verified'").await, 3);
+    assert_eq!(
+        house
+            .count("runs WHERE kind = 'removal' AND ended = 'attested'")
+            .await,
+        3
+    );
+}
