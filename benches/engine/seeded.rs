@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use clawback::domain::brake::{Ask, Stop};
 use clawback::domain::command::{Answer, Command};
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken, MessageId,
-    RunId, TaskId, WorkerId,
+    AccountId, CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken,
+    MessageId, RunId, TaskId, WorkerId,
 };
 use clawback::domain::pause::Pauses;
 use clawback::domain::run::Run;
@@ -170,5 +171,13 @@ impl People for Seeded {
 
     async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>> {
         self.inner.due_at(connectors, now).await
+    }
+
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
+        self.inner.permit(asks, now).await
+    }
+
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        self.inner.removals_under_way(connector).await
     }
 }

@@ -1,4 +1,5 @@
--- What people owe and what they stop: when a task is escalated, who signed what closed it, and pauses.
+-- What people owe and what they stop: when a task is escalated, who signed what closed it, pauses,
+-- and what has passed the brakes.
 
 ALTER TABLE tasks
     ADD COLUMN chase_us     BIGINT,
@@ -42,3 +43,15 @@ COMMENT ON COLUMN pauses.resumed_reason IS 'Why, in their words';
 
 ALTER TABLE workers ADD COLUMN pauses_known BIGINT;
 COMMENT ON COLUMN workers.pauses_known IS 'It begins nothing against any pause up to this number; NULL for a worker that begins nothing at targets';
+
+CREATE TABLE permits (
+    brake  TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    at_us  BIGINT NOT NULL,
+    PRIMARY KEY (brake, holder)
+);
+CREATE INDEX permits_by_time ON permits (brake, at_us);
+COMMENT ON TABLE permits IS 'What has passed a brake within its window; older rows are cleared by the next that asks';
+COMMENT ON COLUMN permits.brake IS 'Its name: departures/source/…, departures/unit/…, writes/…';
+COMMENT ON COLUMN permits.holder IS 'The case or the removal that has begun';
+COMMENT ON COLUMN permits.at_us IS 'When';

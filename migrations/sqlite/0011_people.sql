@@ -1,4 +1,5 @@
--- What people owe and what they stop: when a task is escalated, who signed what closed it, and pauses.
+-- What people owe and what they stop: when a task is escalated, who signed what closed it, pauses,
+-- and what has passed the brakes.
 
 -- When it is escalated: its deadline, later the next time; NULL once it is closed.
 ALTER TABLE tasks ADD COLUMN chase_us INTEGER;
@@ -31,3 +32,12 @@ CREATE UNIQUE INDEX pauses_in_force ON pauses (connector) WHERE resumed_us IS NU
 
 -- It begins nothing against any pause up to this number; NULL for one that begins nothing at targets.
 ALTER TABLE workers ADD COLUMN pauses_known INTEGER;
+
+-- What has passed a brake within its window; older rows are cleared by the next that asks.
+CREATE TABLE permits (
+    brake  TEXT NOT NULL,    -- its name: departures/source/…, departures/unit/…, writes/…
+    holder TEXT NOT NULL,    -- the case or the removal that has begun
+    at_us  INTEGER NOT NULL,
+    PRIMARY KEY (brake, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX permits_by_time ON permits (brake, at_us);

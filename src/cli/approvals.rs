@@ -52,6 +52,13 @@ pub struct Approving {
     signing: Signing,
 }
 
+impl Signing {
+    /// Signed now.
+    pub fn signed(self, context: &Context) -> Signed {
+        signed(context, self)
+    }
+}
+
 impl Which {
     fn chosen(self) -> Chosen {
         self.name
@@ -221,7 +228,8 @@ fn told(diff: &Diff) -> String {
     format!("{head}\n\n{}", table(&headings, rows.collect(), empty))
 }
 
-fn lines(past: &Past) -> String {
+/// All that ever happened to one matter, line by line.
+pub fn lines(past: &Past) -> String {
     let line = |signed: &Signed, what: &str, digest: &str| {
         let cells = vec![
             instant(signed.at),

@@ -13,6 +13,7 @@ mod context;
 mod dead_letters;
 mod dev;
 mod exit;
+mod matters;
 mod migrate;
 mod output;
 mod pause;
@@ -74,6 +75,9 @@ enum Command {
     /// List, set and rotate the connectors' own secrets; make the vault's key.
     #[command(subcommand)]
     Secrets(secrets::Command),
+    /// List, show, propose, approve and reject whatever takes two people.
+    #[command(subcommand)]
+    Approvals(matters::Command),
     /// Stop all work at one connector, or at all of them, until it is resumed.
     Pause(pause::Arguments),
     /// End a pause.
@@ -135,6 +139,7 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Connectors(command) => connectors::run(context, command).await,
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
+        Command::Approvals(command) => matters::run(context, command).await,
         Command::Pause(arguments) => pause::pause(context, arguments).await,
         Command::Resume(arguments) => pause::resume(context, arguments).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,

@@ -1,4 +1,4 @@
-//! `clawback tasks`: list, show, claim, close, confirm, reject.
+//! `clawback tasks`: list, show, claim, close, confirm, retry, reject.
 //!
 //! Owns what a person who works on fallback tasks sees and says. A close is a claim: the machine
 //! looks at the target, and this command waits for what it found (`closing`). Changes nothing itself.
@@ -61,6 +61,13 @@ pub enum Command {
     Close(Close),
     /// Stand, as a second person, for what another has attested.
     Confirm(Confirm),
+    /// Have the machine try again now.
+    Retry {
+        /// Its id.
+        id: TaskId,
+        #[command(flatten)]
+        wishing: Wishing,
+    },
     /// Give a task back to the queue.
     Reject {
         /// Its id.
@@ -102,6 +109,13 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             find(store, id).await?;
             context
                 .wish(store, &wishing, Wish::ClaimTask { task: id })
+                .await?;
+            show(context, &find(store, id).await?)?;
+        }
+        Command::Retry { id, wishing } => {
+            find(store, id).await?;
+            context
+                .wish(store, &wishing, Wish::RetryTask { task: id })
                 .await?;
             show(context, &find(store, id).await?)?;
         }

@@ -31,7 +31,7 @@ pub struct Settings {
     pub connectors: Folder,
     /// Whether a manifest binds only when two people stand for it.
     pub governed: bool,
-    /// `[engine]`, and `[tasks]` within it.
+    /// `[engine]`, and within it `[tasks]`, `[protected]` and `[brakes]`.
     pub engine: engine::Settings,
     /// `[kafka]`; none means that this process reads and publishes nothing.
     pub kafka: Option<intake::Settings>,
@@ -119,6 +119,8 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     let workflows = folder(root, "workflows", beside);
     let mut engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
     engine.people = room(root, "tasks", engine::read_people).unwrap_or_default();
+    engine.protected = room(root, "protected", engine::read_protected).unwrap_or_default();
+    engine.brakes = room(root, "brakes", engine::read_brakes).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
     let telemetry = room(root, "telemetry", telemetry::Settings::read).unwrap_or_default();
     let console = room(root, "console", console::Settings::read).unwrap_or_default();

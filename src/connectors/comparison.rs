@@ -111,6 +111,9 @@ pub fn narrowed(approved: &Manifest, by: &Manifest) -> Manifest {
             expect.fields.push(field.clone());
         }
     }
+    less.break_glass.extend(by.break_glass.iter().cloned());
+    less.administrators
+        .extend(by.administrators.iter().cloned());
     let hours = by.fallback.deadline_hours;
     less.fallback.deadline_hours = less.fallback.deadline_hours.min(hours);
     less
@@ -248,6 +251,8 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         overlap_seconds,
         limits,
         expect,
+        break_glass,
+        administrators,
         fallback,
         // Of the text; what it says is compared.
         digest: _,
@@ -300,6 +305,7 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
     compare_limits(&was.limits, limits, found);
     compare_expect(&was.expect, expect, found);
     fallback::compare(&was.fallback, fallback, found);
+    fallback::protected(was, (break_glass, administrators), found);
 }
 
 fn told(expectation: Expectation) -> String {

@@ -14,7 +14,7 @@ use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
 use crate::domain::estate::{ConnectorFacts, Instructions};
 use crate::domain::health::Bounds;
-use crate::domain::id::ConnectorName;
+use crate::domain::id::{ConnectorName, EntitlementId};
 use crate::domain::instructions::{NAMES, unknown_names};
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
@@ -61,6 +61,10 @@ pub struct Manifest {
     pub limits: Limits,
     /// What a healthy answer looks like.
     pub expect: Expect,
+    /// Logins of accounts for emergencies: not touched without approval by two people.
+    pub break_glass: BTreeSet<String>,
+    /// Entitlements that only administrators have: the last who has one is not touched without it.
+    pub administrators: BTreeSet<EntitlementId>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
     /// SHA-256 of the file's text: names exactly what was written.
@@ -105,6 +109,8 @@ impl Manifest {
             overlap_seconds: self.overlap_seconds,
             owner: self.owner.clone(),
             deputy: self.deputy.clone(),
+            break_glass: self.break_glass.clone(),
+            administrators: self.administrators.clone(),
             fallback: self.fallback.clone(),
         }
     }
@@ -184,6 +190,8 @@ impl Manifest {
             overlap_seconds,
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),
+            break_glass: strings(root, "break_glass").collect(),
+            administrators: strings(root, "administrators").map(EntitlementId).collect(),
             fallback: fallback.unwrap_or_else(|| Instructions {
                 desk: String::new(),
                 steps: Vec::new(),
@@ -215,6 +223,10 @@ fn number(table: &Table<'_>, key: &str, allowed: std::ops::RangeInclusive<i64>) 
     table
         .integer(key, allowed)
         .map(|item| item.value.unsigned_abs())
+}
+
+fn strings(table: &Table<'_>, key: &str) -> impl Iterator<Item = String> {
+    table.strings(key).into_iter().map(|item| item.value)
 }
 
 fn read_name(root: &Table<'_>) -> Option<ConnectorName> {

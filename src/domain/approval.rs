@@ -16,16 +16,22 @@ use super::time::Timestamp;
 pub enum MatterKind {
     /// What a connector may do; named by the connector.
     Manifest,
+    /// A removal that is held because of whom or what it would touch; named by case or removal.
+    Protected,
+    /// A brake that is lifted for a while; named by the brake.
+    Brake,
 }
 
 impl MatterKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Manifest];
+    pub const ALL: [Self; 3] = [Self::Manifest, Self::Protected, Self::Brake];
 
     /// The name in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
+            Self::Protected => "protected",
+            Self::Brake => "brake",
         }
     }
 
@@ -51,6 +57,16 @@ pub struct Content {
     pub digest: ContentDigest,
     /// As its author wrote it; empty means that there is to be no such thing any more.
     pub text: String,
+}
+
+impl Content {
+    /// Of a text that is its own canonical form.
+    pub fn of(text: String) -> Self {
+        Self {
+            digest: ContentDigest::of(&text),
+            text,
+        }
+    }
 }
 
 /// Who said something, when and why.

@@ -66,6 +66,11 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// Have the machine try again now what a person has.
+    RetryTask {
+        /// Which.
+        task: TaskId,
+    },
     /// Replace a connector's secret.
     RotateSecret {
         /// Whose.
@@ -97,6 +102,7 @@ impl Wish {
             | Self::CloseTask { task, .. }
             | Self::CloseInBulk { task, .. }
             | Self::ConfirmTask { task, .. }
+            | Self::RetryTask { task }
             | Self::RejectTask { task, .. } => Some(*task),
             Self::RotateSecret { .. } | Self::Pause { .. } | Self::Resume { .. } => None,
         }

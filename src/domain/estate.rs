@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::Operation;
+use super::brake::Brakes;
 use super::escalation::People;
-use super::id::{ConnectorName, DefinitionDigest, StateName};
+use super::id::{ConnectorName, DefinitionDigest, EntitlementId, StateName};
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
 
@@ -21,6 +22,10 @@ pub struct Estate {
     pub rotation: Option<(DefinitionDigest, StateName)>,
     /// When people work and who is told of what is overdue. Set by the engine likewise.
     pub people: People,
+    /// Subjects, by tenant and id, that nobody touches without approval. Set likewise.
+    pub protected: BTreeSet<String>,
+    /// How many may leave or lose access within a time. Set likewise.
+    pub brakes: Brakes,
 }
 
 /// What one manifest declares.
@@ -44,6 +49,11 @@ pub struct ConnectorFacts {
     pub owner: String,
     /// Who answers when the owner does not.
     pub deputy: String,
+    /// Logins of accounts for emergencies, which nobody touches without approval.
+    pub break_glass: BTreeSet<String>,
+    /// What only administrators of the target have; the last one who has it is not touched without
+    /// approval.
+    pub administrators: BTreeSet<EntitlementId>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
 }

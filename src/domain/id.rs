@@ -139,6 +139,15 @@ uuid_id! {
 #[serde(transparent)]
 pub struct FencingToken(pub i64);
 
+impl ContentDigest {
+    /// The digest of this text.
+    pub fn of(text: &str) -> Self {
+        let bytes = Sha256::digest(text);
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
+        Self(hex.collect())
+    }
+}
+
 impl EventKey {
     /// The key of the event with this CloudEvents `source` and `id`, which together are unique
     /// (CloudEvents 1.0.2, section "id").

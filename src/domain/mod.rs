@@ -7,6 +7,7 @@
 pub mod access;
 pub mod admit;
 pub mod approval;
+pub mod brake;
 pub mod calendar;
 pub mod command;
 pub mod correlation;
@@ -19,6 +20,7 @@ pub mod instructions;
 pub mod obey;
 pub mod outcome;
 pub mod pause;
+pub mod protect;
 pub mod retry;
 pub mod rotation;
 pub mod run;

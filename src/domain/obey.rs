@@ -31,6 +31,7 @@ pub fn obey(
         | Wish::CloseTask { .. }
         | Wish::CloseInBulk { .. }
         | Wish::ConfirmTask { .. }
+        | Wish::RetryTask { .. }
         | Wish::RejectTask { .. } => match (task, run) {
             (Some(task), Some(run)) => tasks::obey(command, task, run, given),
             _ => answered(command, no("CB-COMMAND-1", "there is no such task")),

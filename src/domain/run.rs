@@ -131,6 +131,20 @@ pub enum RunBody {
     Care(Box<CareBody>),
 }
 
+/// What brakes and protections must know of a departure.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Tenant and id of who leaves.
+    pub subject: String,
+    /// The system that told of it.
+    pub source: String,
+    /// The organisation unit, where the event names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// At once, and past the brakes.
+    pub for_cause: bool,
+}
+
 /// One case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseBody {
@@ -138,6 +152,9 @@ pub struct CaseBody {
     pub subject: Subject,
     /// The event that opened it.
     pub event: EventKey,
+    /// The system that told of it (CloudEvents `source`).
+    #[serde(default)]
+    pub source: String,
     /// When intake recorded that event.
     pub recorded: Timestamp,
     /// When access ends, as the source meant it.
@@ -162,6 +179,9 @@ pub struct CaseBody {
 pub struct DiscoveryBody {
     /// Whom to look for.
     pub subject: Subject,
+    /// Their departure.
+    #[serde(default)]
+    pub leaving: Leaving,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
     /// What the last complete listing found of the subject, and when; for the person who takes over.
@@ -183,6 +203,9 @@ pub struct DiscoveryBody {
 pub struct RemovalBody {
     /// Who leaves, for people to read.
     pub subject_name: String,
+    /// Their departure.
+    #[serde(default)]
+    pub leaving: Leaving,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
     /// The account with everything it had when it was last read before the first write.

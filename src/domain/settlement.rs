@@ -39,6 +39,8 @@ pub enum Outcome {
     Rotated(RotationFacts),
     /// It did not work.
     Failed(Failure),
+    /// Nothing was sent: two people have to approve it first.
+    Held(Failure),
 }
 
 /// Everything that one step changes.

@@ -77,6 +77,11 @@ impl FallbackTask {
         self.escalation.next.unwrap_or(self.deadline)
     }
 
+    /// True once it is done.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, TaskState::Closed { .. })
+    }
+
     /// Adds a line to its history. A target that stays down for weeks must not grow the task without
     /// end, nor push what people said out of sight: the machine's last line, said again, gets a later
     /// time.

@@ -163,6 +163,13 @@ impl Engine {
         writer: &Writer,
     ) -> Result<Next, EngineError> {
         let known = ride.run.verdict;
+        if let Some(held) = self.held(&ride.run, &effect).await? {
+            let serving = self.serving();
+            let given = self.given(workflow, &serving, None);
+            let settlement = settle(ride.run, ride.task.clone(), Outcome::Held(held), &given)?;
+            let held = commit(settlement, known, ride.task, ride.token, writer).await?;
+            return Ok(held.into());
+        }
         let (outcome, under) = match effect {
             Effect::Each {
                 operation,
@@ -258,7 +265,12 @@ impl Engine {
             Decision::Settle(settlement) => *settlement,
             Decision::Perform { run, effect } => {
                 let mut run = *run;
+                let held = self.held(&run, &effect).await?;
                 let (outcome, under) = match &effect {
+                    _ if held.is_some() => {
+                        let held = held.map_or(Outcome::Done, Outcome::Held);
+                        (held, None)
+                    }
                     Effect::Each {
                         operation, items, ..
                     } => {

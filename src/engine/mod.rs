@@ -9,6 +9,7 @@ mod again;
 mod crew;
 mod drive;
 mod govern;
+mod holds;
 mod pauses;
 mod perform;
 mod scout;
@@ -27,7 +28,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::connectors::Registry;
 use crate::definitions::{self, Library};
 use crate::domain::approval::Under;
-use crate::domain::escalation::People;
 use crate::domain::estate::Estate;
 use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
 use crate::domain::step::Given;
@@ -40,7 +40,7 @@ use tokio::sync::broadcast;
 
 pub use crew::Crew;
 pub use govern::Manifests;
-pub use settings::{Settings, read_people};
+pub use settings::{Settings, read_brakes, read_people, read_protected};
 pub use settle::Writer;
 pub use worker::Pulse;
 
@@ -141,9 +141,11 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library, people: &People) -> Self {
+    fn of(registry: Arc<Registry>, library: &Library, settings: &Settings) -> Self {
         let mut estate = registry.estate();
-        estate.people = people.clone();
+        estate.people = settings.people.clone();
+        estate.protected = settings.protected.clone();
+        estate.brakes = settings.brakes.clone();
         let rotation = library.rotation();
         estate.rotation = rotation
             .machines
@@ -156,7 +158,7 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library, &settings.people);
+        let serving = Serving::of(ports.registry, &ports.library, &settings);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -212,7 +214,7 @@ impl Engine {
 
     fn serve(&self, registry: Registry) {
         self.keep_paused(&registry);
-        let serving = Serving::of(Arc::new(registry), &self.library, &self.settings.people);
+        let serving = Serving::of(Arc::new(registry), &self.library, &self.settings);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

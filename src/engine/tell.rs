@@ -93,6 +93,7 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Option<&'static str>)
         Outcome::Observed(_) => ("observed", None),
         Outcome::Rotated(_) => ("rotated", None),
         Outcome::Failed(failure) => ("failed", Some(failure.class.as_str())),
+        Outcome::Held(failure) => ("held", Some(failure.class.as_str())),
     }
 }
 

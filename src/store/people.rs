@@ -1,4 +1,4 @@
-//! What the trait promises about people's work: overdue tasks, and pauses.
+//! What the trait promises about people's work: overdue tasks, pauses, brakes.
 //!
 //! Owns that part of the contract, and what both databases write of a task beside its body. Who is
 //! told and when is the domain's, and comes in as a closure. Knows no SQL.
@@ -6,9 +6,11 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::brake::{Ask, Stop};
 use crate::domain::escalation::Escalated;
-use crate::domain::id::{ConnectorName, WorkerId};
+use crate::domain::id::{AccountId, ConnectorName, WorkerId};
 use crate::domain::pause::Pauses;
+use crate::domain::run::{Run, RunBody};
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::Timestamp;
 
@@ -47,6 +49,20 @@ pub trait People: Send + Sync {
     async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64>;
     /// Runs that are due by `now` at each target, for those that are paused.
     async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>>;
+    /// Lets a removal pass all these brakes, or none: counts what began within each window, judges
+    /// (`domain::brake::judge`) and counts this one too, in one transaction that no other can enter for the
+    /// same brake. Who has passed within the window passes again. Returns the first brake that holds.
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>>;
+    /// The accounts of removals at this target that have not ended.
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>>;
+}
+
+/// The account of a removal.
+pub(super) fn account_of(run: Run) -> Option<AccountId> {
+    match run.body {
+        RunBody::Removal(body) => Some(body.account.id),
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
+    }
 }
 
 /// What queries and constraints need of a task beside its body.

@@ -1,10 +1,34 @@
-//! What changes for the people who do what the machine cannot.
+//! What changes for the people who do what the machine cannot, or may not do without them.
 //!
 //! Owns the comparison of two fallbacks: sooner is narrower, and who answers and what they are to do
-//! is part of what was approved. Judges nothing else.
+//! is part of what was approved; and of what is protected, where more is narrower. Nothing else.
 
-use super::{ANSWERS, Effect, Found, Less, UNTOLD};
+use std::collections::BTreeSet;
+
+use super::{ANSWERS, Effect, Found, Less, Manifest, UNTOLD};
 use crate::domain::estate::Instructions;
+use crate::domain::id::EntitlementId;
+
+pub(super) fn protected(
+    was: &Manifest,
+    (break_glass, administrators): (&BTreeSet<String>, &BTreeSet<EntitlementId>),
+    found: &mut Found,
+) {
+    let more = (
+        Effect::Narrowing,
+        "it is no longer touched without approval",
+    );
+    let fewer = (Effect::Widening, "it could be touched without approval");
+    let (one, other) = (was.break_glass.iter(), break_glass.iter());
+    let (one, other) = (one.map(String::as_str), other.map(String::as_str));
+    found.members("break_glass", one, other, more, fewer);
+    let (one, other) = (was.administrators.iter(), administrators.iter());
+    let (one, other) = (
+        one.map(EntitlementId::as_str),
+        other.map(EntitlementId::as_str),
+    );
+    found.members("administrators", one, other, more, fewer);
+}
 
 pub(super) fn compare(was: &Instructions, becomes: &Instructions, found: &mut Found) {
     let Instructions {

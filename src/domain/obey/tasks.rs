@@ -30,6 +30,9 @@ pub(super) fn obey(
     run: &Run,
     given: &Given<'_>,
 ) -> Obedience {
+    if let (Wish::RetryTask { .. }, false) = (&command.wish, task.is_closed()) {
+        return tried(command, task, run.clone(), given.now);
+    }
     let change = match change(command, task, given.now) {
         Ok(change) => change,
         Err(refused) => return answered(command, refused),
@@ -54,6 +57,30 @@ pub(super) fn obey(
     obedience
 }
 
+/// The machine tries now instead of later; the task stays whose it is.
+fn tried(command: &Command, task: &FallbackTask, mut run: Run, now: Timestamp) -> Obedience {
+    let Stage::WithPerson {
+        next_try: Some(next),
+        ..
+    } = &mut run.stage
+    else {
+        let words = "the machine has nothing to try by itself";
+        return answered(command, no("CB-COMMAND-9", words));
+    };
+    *next = now;
+    let mut task = task.clone();
+    task.remember(
+        now,
+        &command.by,
+        "asked the machine to try again".to_owned(),
+    );
+    Obedience {
+        task: Some(task),
+        run: Some(run),
+        ..answered(command, yes("the machine tries again"))
+    }
+}
+
 fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Change, Answer> {
     if let TaskState::Closed { by, .. } = &task.state {
         let words = format!("the task was closed by {by}");
@@ -72,9 +99,10 @@ fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Chan
             ..
         } => closed(command, task, note, attestation.as_ref(), Some(bulk), now),
         Wish::ConfirmTask { statement, .. } => confirmed(command, task, statement),
-        Wish::RotateSecret { .. } | Wish::Pause { .. } | Wish::Resume { .. } => {
-            Err(no("CB-COMMAND-1", "there is no such task"))
-        }
+        Wish::RetryTask { .. }
+        | Wish::RotateSecret { .. }
+        | Wish::Pause { .. }
+        | Wish::Resume { .. } => Err(no("CB-COMMAND-1", "there is no such task")),
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) fn facts() -> ConnectorFacts {
         overlap_seconds: 60,
         owner: "ann".to_owned(),
         deputy: "bob".to_owned(),
+        break_glass: std::collections::BTreeSet::new(),
+        administrators: std::collections::BTreeSet::new(),
         fallback: Instructions {
             desk: "built-in".to_owned(),
             steps: vec!["do it by hand".to_owned()],
@@ -71,6 +73,7 @@ pub(super) fn estate(connectors: &[(&str, ConnectorFacts)]) -> Estate {
             .collect(),
         rotation: Some((rotation.digest.clone(), machine.start.clone())),
         people: People::default(),
+        ..Estate::default()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
-use crate::domain::task::{CloseClaim, Closure, TaskState};
+use crate::domain::task::{Attestation, CloseClaim, Closure, TaskState};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{CredentialRole, Expectation, Observation, Sighting, Verdict};
 use crate::domain::workflow::{End, RunKind};
@@ -88,8 +88,9 @@ impl Watch {
             (RunKind::Case, End::Verified) => found.extend(silent(play, run)),
             (_, End::Attested) => {
                 let two = claim_of(&deed.before).is_some_and(|claim| {
-                    let attestation = claim.attestation.as_ref();
-                    attestation.is_some_and(|attestation| attestation.by != claim.by)
+                    let by = |one: &Option<Attestation>| one.as_ref().map(|one| one.by.clone());
+                    let (first, second) = (by(&claim.attestation), by(&claim.second));
+                    first.is_some() && second.is_some() && first != second
                 });
                 let privileged = task.is_some_and(|task| task.privileged);
                 if closed != Some(Some(Closure::Attested)) || privileged && !two {

@@ -16,7 +16,7 @@ use super::domain::id::{
 };
 use super::domain::outcome::{Failure, FailureClass};
 use super::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
-use super::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
+use super::domain::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
 use super::domain::settlement::{
     Admission, AdmissionDecision, CaseRow, JournalEntry, OutboxMessage, Settlement,
 };
@@ -121,6 +121,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
         body: RunBody::Case(CaseBody {
             subject: event.event.subject.clone(),
             event: event.event.key(),
+            source: String::new(),
             recorded: event.recorded,
             effective: event.event.effective.clone(),
             urgency: event.event.urgency,
@@ -278,6 +279,7 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
         subject: subject("x"),
+        leaving: Leaving::default(),
         owed_since: at(0),
         found: Vec::new(),
         found_at: None,
@@ -291,6 +293,7 @@ pub fn discovery(parent: &Run, target: &str) -> Run {
 pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
     let body = RunBody::Removal(Box::new(RemovalBody {
         subject_name: "Ada".to_owned(),
+        leaving: Leaving::default(),
         owed_since: at(0),
         account: an_account(account),
         account_as_of: at(0),

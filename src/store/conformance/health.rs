@@ -180,6 +180,8 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         overlap_seconds: 60,
         owner: "ann".to_owned(),
         deputy: "bob".to_owned(),
+        break_glass: std::collections::BTreeSet::new(),
+        administrators: std::collections::BTreeSet::new(),
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),

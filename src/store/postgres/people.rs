@@ -1,4 +1,4 @@
-//! Overdue tasks and pauses.
+//! Overdue tasks, pauses, and brakes.
 //!
 //! A task is escalated under the lock of its run, as a settlement would write it; a run that is
 //! leased is left to its worker and found again by the next look.
@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::domain::id::{ConnectorName, WorkerId};
+use crate::domain::brake::{self, Ask, Stop};
+use crate::domain::id::{AccountId, ConnectorName, WorkerId};
 use crate::domain::pause::{PauseChange, Pauses};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
-use crate::store::people::{EscalateFn, Paused, People};
-use crate::store::row::{PauseRow, TaskRow};
+use crate::store::people::{EscalateFn, Paused, People, account_of};
+use crate::store::row::{PauseRow, RunRow, TaskRow};
 use crate::store::shape::micros;
 
 use super::batch::Batch;
@@ -83,6 +84,84 @@ impl People for PostgresStore {
         });
         Ok(paused.collect())
     }
+
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
+        let mut tries = 0;
+        loop {
+            let mut lane = self.funnel.lane("permit").await?;
+            let stopped = try_permit(&mut lane, asks, now).await;
+            if let Some(stopped) = lane.done(stopped, &mut tries) {
+                return stopped;
+            }
+        }
+    }
+
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        let rows = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE connector = $1 AND kind = 'removal' AND ended IS NULL",
+        )
+        .bind(connector.as_str())
+        .fetch_all(self.funnel.pool())
+        .await?;
+        let mut accounts = Vec::new();
+        for row in &rows {
+            accounts.extend(account_of(row.run()?));
+        }
+        Ok(accounts)
+    }
+}
+
+async fn try_permit(
+    connection: &mut PgConnection,
+    asks: &[Ask],
+    now: Timestamp,
+) -> Stored<Option<Stop>> {
+    let mut tx = connection.begin().await?;
+    for ask in asks {
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('brake/' || $1, 0))")
+            .bind(&ask.brake)
+            .execute(&mut *tx)
+            .await?;
+        let since = micros(brake::since(&ask.limit, now));
+        sqlx::query("DELETE FROM permits WHERE brake = $1 AND at_us <= $2")
+            .bind(&ask.brake)
+            .bind(since)
+            .execute(&mut *tx)
+            .await?;
+        let (begun, passed): (i64, bool) = sqlx::query_as(
+            "SELECT count(*), coalesce(bool_or(holder = $2), FALSE) FROM permits WHERE brake = $1",
+        )
+        .bind(&ask.brake)
+        .bind(&ask.holder)
+        .fetch_one(&mut *tx)
+        .await?;
+        if passed {
+            continue;
+        }
+        let population = match &ask.known_at {
+            Some(connector) => {
+                let known: i64 =
+                    sqlx::query_scalar("SELECT count(*) FROM known_accounts WHERE connector = $1")
+                        .bind(connector.as_str())
+                        .fetch_one(&mut *tx)
+                        .await?;
+                (known > 0).then_some(known.cast_unsigned())
+            }
+            None => ask.population,
+        };
+        if let Err(stop) = brake::judge(ask, begun.cast_unsigned(), population) {
+            tx.rollback().await?;
+            return Ok(Some(stop));
+        }
+        sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES ($1, $2, $3)")
+            .bind(&ask.brake)
+            .bind(&ask.holder)
+            .bind(micros(now))
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(None)
 }
 
 async fn try_escalate(

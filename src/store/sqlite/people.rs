@@ -1,18 +1,19 @@
-//! Overdue tasks and pauses.
+//! Overdue tasks, pauses, and brakes.
 //!
 //! A task whose run is leased is left to its worker, which holds a copy of it, and is found again by
 //! the next look.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 
-use crate::domain::id::{ConnectorName, WorkerId};
+use crate::domain::brake::{self, Ask, Stop};
+use crate::domain::id::{AccountId, ConnectorName, WorkerId};
 use crate::domain::pause::{PauseChange, Pauses};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
-use crate::store::people::{EscalateFn, Paused, People};
-use crate::store::row::{PauseRow, TaskRow};
+use crate::store::people::{EscalateFn, Paused, People, account_of};
+use crate::store::row::{PauseRow, RunRow, TaskRow};
 use crate::store::shape::micros;
 
 use super::funnel::Funnel;
@@ -104,6 +105,75 @@ impl People for SqliteStore {
         }
         Ok(paused)
     }
+
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("permit").await?;
+        for ask in asks {
+            let stopped = one_permit(&mut tx, ask, now).await?;
+            if stopped.is_some() {
+                tx.rollback().await?;
+                return Ok(stopped);
+            }
+        }
+        tx.commit().await?;
+        Ok(None)
+    }
+
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        let mut reader = self.funnel.reader().await?;
+        let rows = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE connector = ? AND kind = 'removal' AND ended IS NULL",
+        )
+        .bind(connector.as_str())
+        .fetch_all(&mut *reader)
+        .await?;
+        let mut accounts = Vec::new();
+        for row in &rows {
+            accounts.extend(account_of(row.run()?));
+        }
+        Ok(accounts)
+    }
+}
+
+async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Stored<Option<Stop>> {
+    let since = micros(brake::since(&ask.limit, now));
+    sqlx::query("DELETE FROM permits WHERE brake = ? AND at_us <= ?")
+        .bind(&ask.brake)
+        .bind(since)
+        .execute(&mut *tx)
+        .await?;
+    let (begun, passed): (i64, bool) = sqlx::query_as(
+        "SELECT count(*), coalesce(max(holder = ?2), 0) FROM permits WHERE brake = ?1",
+    )
+    .bind(&ask.brake)
+    .bind(&ask.holder)
+    .fetch_one(&mut *tx)
+    .await?;
+    if passed {
+        return Ok(None);
+    }
+    let population = match &ask.known_at {
+        Some(connector) => {
+            let known: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM known_accounts WHERE connector = ?")
+                    .bind(connector.as_str())
+                    .fetch_one(&mut *tx)
+                    .await?;
+            (known > 0).then_some(known.cast_unsigned())
+        }
+        None => ask.population,
+    };
+    if let Err(stop) = brake::judge(ask, begun.cast_unsigned(), population) {
+        return Ok(Some(stop));
+    }
+    sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES (?,?,?)")
+        .bind(&ask.brake)
+        .bind(&ask.holder)
+        .bind(micros(now))
+        .execute(tx)
+        .await?;
+    Ok(None)
 }
 
 /// A look before the transaction: a quiet worker costs one small read.

@@ -26,6 +26,8 @@ fn touch() {
     connector_state("crm", "healthy", true);
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);
+    task_escalated("crm", "owner");
+    paused("crm", true, 3);
     settled(17, 0.004);
     settlements_refused(1);
     run_failed();
