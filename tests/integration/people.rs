@@ -10,11 +10,20 @@ use crate::house::{House, Plan, Told, Worker};
 use crate::parts::until;
 
 async fn house(name: &'static str, leavers: usize, badges: usize) -> (House, Worker) {
+    house_with(name, leavers, badges, "sweep_seconds = 1").await
+}
+
+async fn house_with(
+    name: &'static str,
+    leavers: usize,
+    badges: usize,
+    settings: &'static str,
+) -> (House, Worker) {
     let house = House::build(Plan {
         name,
         leavers,
         badges,
-        settings: "sweep_seconds = 1",
+        settings,
         ..Plan::default()
     })
     .await;
@@ -265,4 +274,103 @@ async fn f3_a_privileged_attestation_takes_a_second_person_and_many_tasks_a_reas
             .await,
         3
     );
+}
+
+fn approvals(house: &House, who: &str, arguments: &[&str]) -> Told {
+    let words = ["--reason", "the manager confirmed it", "--as", who];
+    house.cli(&[&["approvals"], arguments, &words[..]].concat(), "")
+}
+
+/// One person proposes what holds this task, and cannot approve it; another does.
+fn two_people_let_go_on(house: &House, task: &str) {
+    let told = approvals(house, "ann", &["propose", task]);
+    done(&told);
+    let matter = &told.data["matter"];
+    let (kind, name) = (matter["kind"].as_str(), matter["name"].as_str());
+    let (kind, name) = (kind.expect("a kind"), name.expect("a name"));
+    let listed = house.cli(&["approvals", "list"], "");
+    assert_eq!(listed.data[0]["matter"]["name"], name, "{}", listed.data);
+    let shown = house.cli(&["approvals", "show", kind, name], "");
+    done(&shown);
+    let digest = shown.data["open"]["content"]["digest"].as_str();
+    let digest = digest.expect("a digest");
+    assert!(
+        shown.data["diff"]
+            .as_str()
+            .expect("words")
+            .contains("account p")
+    );
+    let told = approvals(house, "Ann", &["approve", kind, name, "--digest", digest]);
+    assert_eq!(told.code, 5);
+    assert!(told.words.contains("CB-APPROVAL-2"), "{}", told.words);
+    let told = approvals(
+        house,
+        "bob",
+        &["approve", kind, name, "--digest", "0123456789"],
+    );
+    assert!(told.words.contains("CB-APPROVAL-3"), "{}", told.words);
+    let told = approvals(
+        house,
+        "bob",
+        &["approve", kind, name, "--digest", &digest[..12]],
+    );
+    done(&told);
+    let listed = house.cli(&["approvals", "list"], "");
+    assert_eq!(listed.data.as_array().map(Vec::len), Some(0));
+}
+
+async fn until_held(house: &House, code: &str, count: i64) {
+    let held = format!("tasks WHERE state = 'open' AND body LIKE '%{code}%'");
+    until("the surplus is held", async || {
+        house.count(&held).await == count
+            && house
+                .count("runs WHERE ended IS NULL AND stage = 'due'")
+                .await
+                == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_a_protected_subject_goes_only_when_two_people_approve() {
+    let settings = "sweep_seconds = 1\n[protected]\nsubjects = [\"acme/E0\"]";
+    let (house, _worker) = house_with("protecting", 1, 0, settings).await;
+    house.submit(0..1);
+    until_held(&house, "CB-PROTECT-1", 3).await;
+    house.everybody_is_there().await;
+    let held = tasks(&house);
+    two_people_let_go_on(&house, id(&held[0]));
+    // What is held for nothing can be proposed no more.
+    house.until_at_rest(1, 0).await;
+    house.leavers_are_gone_and_nobody_else().await;
+    let told = approvals(&house, "ann", &["propose", id(&held[0])]);
+    assert!(told.words.contains("CB-APPROVAL-8"), "{}", told.words);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g1_a_surplus_of_removals_is_held_until_two_people_lift_the_brake() {
+    let settings = "sweep_seconds = 1\n[[brakes.writes]]\nconnector = \"crm\"\nat_most = 1";
+    let (house, _worker) = house_with("braking", 3, 0, settings).await;
+    let mut second = house.worker("b");
+    house.ready(&mut second).await;
+    house.submit(0..3);
+    until("every case is open", async || {
+        house.count("cases").await == 3
+    })
+    .await;
+    until_held(&house, "CB-BRAKE-3", 2).await;
+    assert_eq!(
+        house
+            .count("runs WHERE kind = 'removal' AND connector = 'crm' AND ended = 'verified'")
+            .await,
+        1
+    );
+    assert_eq!(
+        house.in_shop("staff_role WHERE staff < 3").await,
+        0,
+        "only the crm is held"
+    );
+    two_people_let_go_on(&house, id(&tasks(&house)[0]));
+    house.until_at_rest(3, 0).await;
+    house.leavers_are_gone_and_nobody_else().await;
 }

@@ -7,6 +7,7 @@
 mod calling_off;
 mod given;
 mod health;
+mod holds;
 mod never_grants;
 mod order;
 mod people;

@@ -16,6 +16,7 @@ use crate::connectors::{
 };
 use crate::document::Document;
 use crate::domain::access::{Account, Operation};
+use crate::domain::event::Urgency;
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -194,6 +195,11 @@ pub(super) fn numbered(ids: &[&str]) -> Vec<Account> {
 impl Ward {
     /// Over a target with the leaver's account `a-1` and four of others.
     pub(super) async fn new(more: &str, privileged: bool) -> Self {
+        Self::of(manifest(more, privileged), Settings::default()).await
+    }
+
+    /// The same under this manifest and these settings.
+    pub(super) async fn of(manifest: Manifest, settings: Settings) -> Self {
         let target = Arc::new(Scripted(Mutex::new(Shown {
             accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
             completeness: Completeness::WHOLE,
@@ -201,10 +207,10 @@ impl Ward {
             hangs: false,
             hanging: 0,
         })));
-        let settings = crate::store::Settings::at("sqlite::memory:");
-        let store = crate::store::open(&settings).await.expect("opened");
+        let place = crate::store::Settings::at("sqlite::memory:");
+        let store = crate::store::open(&place).await.expect("opened");
         store.migrate().await.expect("migrated");
-        let (engine, clock, worker) = engine(manifest(more, privileged), &target, &store).await;
+        let (engine, clock, worker) = engine(manifest, settings, &target, &store).await;
         Self {
             engine,
             store,
@@ -233,11 +239,22 @@ impl Ward {
 
     /// The leaver, whose number is that of account `a-1`, leaves.
     pub(super) async fn leaver_leaves(&self) {
+        self.leaves("a-1", Urgency::Planned).await;
+    }
+
+    /// Who has this account leaves at once.
+    pub(super) async fn leaves(&self, account: &str, urgency: Urgency) {
         let mut event = given::leaves();
+        if account != "a-1" {
+            event.id = format!("leaves-{account}");
+            event.hr_case = format!("hr-{account}");
+            event.subject.id = format!("e-{account}");
+        }
         event.effective = Effective::Immediately;
+        event.urgency = urgency;
         event.subject.identifiers = vec![Identifier {
             kind: "employee_number".to_owned(),
-            value: "n-a-1".to_owned(),
+            value: format!("n-{account}"),
         }];
         let batch = IntakeBatch {
             events: vec![given::recorded(event, self.clock.now())],
@@ -304,6 +321,7 @@ impl Ward {
 
 async fn engine(
     manifest: Manifest,
+    settings: Settings,
     target: &Arc<Scripted>,
     store: &Arc<dyn Store>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
@@ -320,7 +338,7 @@ async fn engine(
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };
-    let engine = Arc::new(Engine::new(ports, Settings::default()));
+    let engine = Arc::new(Engine::new(ports, settings));
     engine.save_definitions().await.expect("kept");
     let worker = engine.new_worker();
     let enlisted = store.enlist(worker, clock.now(), 1_000_000).await;

@@ -104,6 +104,10 @@ macro_rules! suite {
                 p_two_people_attest_what_is_privileged,
                 g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows,
                 g4_paused_work_is_counted_where_it_waits,
+                g1_many_workers_cannot_overrun_a_brake,
+                g1_a_brake_counts_once_within_its_window_and_all_or_none,
+                g1_a_share_is_of_the_accounts_that_are_known,
+                g2_removals_under_way_are_known_by_their_accounts,
             ]
             outbox: [
                 one_worker_publishes_a_key_and_in_order,

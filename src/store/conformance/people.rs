@@ -4,9 +4,10 @@
 
 use uuid::Uuid;
 
-use super::super::{Claimed, StoreError};
+use super::super::{Claimed, Listed, StoreError};
 use super::Home;
 use super::domain::approval::Signed;
+use super::domain::brake::{Ask, Limit};
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
 use super::domain::id::{CommandId, ConnectorName};
@@ -15,6 +16,7 @@ use super::domain::run::Run;
 use super::domain::settlement::Obedience;
 use super::domain::task::{Attestation, FallbackTask};
 use super::domain::time::after;
+use super::domain::verdict::CredentialRole;
 use super::given::{
     a_removal, a_task, at, closed, fenced, handed_over, keep, message, step, with_person, worker,
 };
@@ -298,4 +300,111 @@ fn bare(command: &Command) -> Obedience {
         survey: None,
         pause: None,
     }
+}
+
+fn ask(brake: &str, holder: &str, at_most: u64) -> Ask {
+    Ask {
+        brake: brake.to_owned(),
+        holder: holder.to_owned(),
+        limit: Limit {
+            window_seconds: 60,
+            at_most,
+            share_percent: None,
+            at_least: 0,
+        },
+        population: None,
+        known_at: None,
+        lifted: false,
+        code: "CB-BRAKE-3",
+    }
+}
+
+pub async fn g1_many_workers_cannot_overrun_a_brake(home: &Home) {
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let store = home.store.clone();
+        asking.spawn(async move {
+            let asks = [
+                ask("departures/source/hr", &format!("case {}", number / 2), 15),
+                ask("writes/crm", &format!("removal {number}"), 7),
+            ];
+            store.permit(&asks, at(number % 5)).await.expect("asked")
+        });
+    }
+    let stopped = asking.join_all().await;
+    let passed = stopped.iter().filter(|stop| stop.is_none()).count();
+    assert_eq!(passed, 7, "{stopped:?}");
+    let stop = stopped
+        .iter()
+        .flatten()
+        .find(|stop| stop.brake == "writes/crm");
+    let stop = stop.expect("somebody was stopped there");
+    assert_eq!((stop.begun, stop.limit), (7, 7));
+}
+
+pub async fn g1_a_brake_counts_once_within_its_window_and_all_or_none(home: &Home) {
+    let store = &home.store;
+    let one = |holder: &str| [ask("a", holder, 2), ask("b", holder, 1)];
+    let permit = async |asks: &[Ask], second: u64| {
+        let stop = store.permit(asks, at(second)).await.expect("asked");
+        stop.map(|stop| (stop.brake, stop.begun))
+    };
+    assert_eq!(permit(&one("x"), 0).await, None);
+    assert_eq!(
+        permit(&one("x"), 1).await,
+        None,
+        "who has passed passes again"
+    );
+    // Stopped at the second, it has not counted at the first.
+    assert_eq!(permit(&one("y"), 2).await, Some(("b".to_owned(), 1)));
+    assert_eq!(permit(&one("y")[..1], 3).await, None);
+    assert_eq!(permit(&one("z")[..1], 4).await, Some(("a".to_owned(), 2)));
+    // What is lifted passes, and counts.
+    let lifted = [Ask {
+        lifted: true,
+        ..ask("a", "w", 2)
+    }];
+    assert_eq!(permit(&lifted, 5).await, None);
+    assert_eq!(permit(&one("z")[..1], 6).await, Some(("a".to_owned(), 3)));
+    // The window rolls on.
+    assert_eq!(permit(&one("z")[1..], 59).await, Some(("b".to_owned(), 1)));
+    assert_eq!(permit(&one("z"), 70).await, None);
+}
+
+pub async fn g1_a_share_is_of_the_accounts_that_are_known(home: &Home) {
+    let store = &home.store;
+    let share = |holder: &str| {
+        let mut ask = ask("writes/crm", holder, 100);
+        ask.limit.share_percent = Some(50);
+        ask.limit.at_least = 1;
+        ask.known_at = Some("crm".into());
+        [ask]
+    };
+    let asked = async |holder: &str| store.permit(&share(holder), at(1)).await.expect("asked");
+    assert_eq!(asked("1").await, None, "the rule for small targets");
+    assert_eq!(asked("2").await.map(|stop| stop.limit), Some(1));
+    let accounts = ["a", "b", "c", "d"].map(super::given::an_account);
+    let listed = Listed {
+        connector: "crm".into(),
+        at: at(0),
+        credential: CredentialRole::Verifier,
+        whole: true,
+        accounts: accounts.to_vec(),
+    };
+    store.save_inventory(&listed).await.expect("kept");
+    assert_eq!(asked("2").await, None);
+    assert_eq!(asked("3").await.map(|stop| stop.limit), Some(2));
+}
+
+pub async fn g2_removals_under_way_are_known_by_their_accounts(home: &Home) {
+    let removal = a_removal(&home.store, "c").await;
+    let under_way = home.store.removals_under_way(&"crm".into()).await;
+    assert_eq!(under_way.expect("read"), ["a1".into()]);
+    let ends = fenced(&removal, super::given::proved(&removal.run));
+    home.store
+        .settle(at(1), &keep(1, 0), &[ends])
+        .await
+        .expect("settled");
+    let under_way = home.store.removals_under_way(&"crm".into()).await;
+    assert_eq!(under_way.expect("read"), []);
 }
