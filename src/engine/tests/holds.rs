@@ -12,7 +12,7 @@ use crate::domain::event::Urgency;
 use crate::domain::id::{CommandId, TaskId};
 use crate::domain::protect;
 use crate::domain::task::FallbackTask;
-use crate::domain::time::after;
+use crate::domain::time::{Clock, after};
 use crate::engine::Settings;
 
 /// One person proposes that this may go on, another approves.

@@ -193,7 +193,8 @@ fn changed(outcome: &Outcome) -> bool {
         | Outcome::Accounts(_)
         | Outcome::Account(_)
         | Outcome::Observed(_)
-        | Outcome::Rotated(_) => false,
+        | Outcome::Rotated(_)
+        | Outcome::Held(_) => false,
     }
 }
 

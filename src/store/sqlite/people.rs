@@ -4,7 +4,7 @@
 //! the next look.
 
 use async_trait::async_trait;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::domain::brake::{self, Ask, Stop};
 use crate::domain::id::{AccountId, ConnectorName, WorkerId};
