@@ -3,6 +3,9 @@
 //! Owns what is durable about a run. Everything that the next step needs travels with the claim, so
 //! that the step path reads nothing. Leases and fencing tokens belong to the store's row, not here:
 //! the domain decides as if it were alone.
+//!
+//! What changes at a step is declared before what stays: rows are written in this order, and a
+//! database logs of a row's new version only what lies between the common beginning and end.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +28,20 @@ use super::workflow::{End, RunKind};
 /// One durable state machine instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
+    /// Where it stands.
+    pub stage: Stage,
+    /// Settlements so far; the journal's sequence.
+    pub step: u64,
+    /// How far the removal is known; `None` for other kinds.
+    pub verdict: Option<Verdict>,
+    /// Further attempts made, by state, since the last time a person or a timer took it up.
+    pub attempts: BTreeMap<StateName, u32>,
+    /// The event was called off: no further write.
+    pub halted: bool,
+    /// The fallback task that is open for it, if any.
+    pub task: Option<TaskId>,
+    /// What its kind needs.
+    pub body: RunBody,
     /// Its id.
     pub id: RunId,
     /// The case it belongs to; a rotation belongs to none.
@@ -39,20 +56,6 @@ pub struct Run {
     pub connector: Option<ConnectorName>,
     /// Lower is sooner. See [`priority`].
     pub priority: i16,
-    /// Where it stands.
-    pub stage: Stage,
-    /// How far the removal is known; `None` for other kinds.
-    pub verdict: Option<Verdict>,
-    /// Settlements so far; the journal's sequence.
-    pub step: u64,
-    /// The event was called off: no further write.
-    pub halted: bool,
-    /// Further attempts made, by state, since the last time a person or a timer took it up.
-    pub attempts: BTreeMap<StateName, u32>,
-    /// The fallback task that is open for it, if any.
-    pub task: Option<TaskId>,
-    /// What its kind needs.
-    pub body: RunBody,
 }
 
 /// Where a run stands.
@@ -177,6 +180,18 @@ pub struct CaseBody {
 /// One discovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiscoveryBody {
+    /// The last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+    /// A person says it is done; to be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<CloseClaim>,
+    /// What the last complete listing found of the subject, and when; for the person who takes over.
+    #[serde(default)]
+    pub found: Vec<Account>,
+    /// When `found` was listed.
+    #[serde(default)]
+    pub found_at: Option<Timestamp>,
     /// Whom to look for.
     pub subject: Subject,
     /// Their departure.
@@ -184,23 +199,24 @@ pub struct DiscoveryBody {
     pub leaving: Leaving,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
-    /// What the last complete listing found of the subject, and when; for the person who takes over.
-    #[serde(default)]
-    pub found: Vec<Account>,
-    /// When `found` was listed.
-    #[serde(default)]
-    pub found_at: Option<Timestamp>,
+}
+
+/// One removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalBody {
+    /// When the last write was sent; only later reads count.
+    pub last_write: Option<Timestamp>,
+    /// What the last look proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_finding: Option<Finding>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
     /// A person says it is done; to be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
-}
-
-/// One removal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemovalBody {
+    /// The entitlements to take away, with where each stands.
+    pub items: Vec<Item>,
     /// Who leaves, for people to read.
     pub subject_name: String,
     /// Their departure.
@@ -214,28 +230,15 @@ pub struct RemovalBody {
     pub account_as_of: Timestamp,
     /// What must no longer be seen.
     pub expect: Expectation,
-    /// The entitlements to take away, with where each stands.
-    pub items: Vec<Item>,
-    /// When the last write was sent; only later reads count.
-    pub last_write: Option<Timestamp>,
-    /// What the last look proved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_finding: Option<Finding>,
-    /// The last failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<Failure>,
-    /// A person says it is done; to be checked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<CloseClaim>,
 }
 
 /// One entitlement of a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// What it is.
-    pub entitlement: Entitlement,
     /// Where its removal stands.
     pub status: ItemStatus,
+    /// What it is.
+    pub entitlement: Entitlement,
 }
 
 /// Where the removal of one entitlement stands.

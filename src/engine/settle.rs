@@ -23,8 +23,11 @@ use super::{Engine, EngineError};
 /// because drivers also run on other threads.
 const IDLE_TURNS: u32 = 3;
 
-/// A batch of so many leaves although another commit is under way.
+/// A batch of so many leaves at once, although another commit is under way.
 const LARGE: usize = 64;
+
+/// Fewer than so many are not worth a commit of their own.
+const SMALL: usize = 16;
 
 /// The handle by which drivers hand settlements in.
 #[derive(Debug, Clone)]
@@ -116,37 +119,45 @@ impl Scribe {
     ///
     /// Lets those who are about to hand in do so: the drivers whose last step was just committed are
     /// all runnable now, and a batch that leaves with the first of them costs the others a commit of
-    /// their own. While another commit is under way a small batch waits for those whom it releases.
+    /// their own. While another commit is under way a batch waits for those whom it releases. Half of
+    /// what is in hand is [`Self::enough`] either way.
     async fn gather(&self) -> Vec<Waiting> {
         let mut queue = self.desk.queue.lock().await;
         let mut batch = Vec::with_capacity(LARGE);
         queue.recv_many(&mut batch, self.at_most).await;
-        while (1..LARGE.min(self.at_most)).contains(&batch.len())
-            && self.desk.under_way.load(Ordering::Acquire) > 0
-        {
-            let room = self.at_most - batch.len();
-            tokio::select! {
-                came = queue.recv_many(&mut batch, room) => if came == 0 { break },
-                () = self.desk.through.notified() => {}
-            }
-        }
         let mut idle_turns = 0;
-        while (1..self.at_most).contains(&batch.len()) && idle_turns < IDLE_TURNS {
-            tokio::task::yield_now().await;
+        while (1..self.enough()).contains(&batch.len()) && idle_turns < IDLE_TURNS {
             let before = batch.len();
-            while batch.len() < self.at_most
-                && let Ok(waiting) = queue.try_recv()
-            {
-                batch.push(waiting);
-            }
-            idle_turns = if batch.len() > before {
-                0
+            let room = self.at_most - before;
+            if self.desk.under_way.load(Ordering::Acquire) > 0 {
+                tokio::select! {
+                    came = queue.recv_many(&mut batch, room) => if came == 0 { break },
+                    () = self.desk.through.notified() => {}
+                }
             } else {
-                idle_turns + 1
-            };
+                tokio::task::yield_now().await;
+                while batch.len() < self.at_most
+                    && let Ok(waiting) = queue.try_recv()
+                {
+                    batch.push(waiting);
+                }
+            }
+            let came = batch.len() > before;
+            idle_turns = if came { 0 } else { idle_turns + 1 };
         }
         self.desk.under_way.fetch_add(1, Ordering::AcqRel);
         batch
+    }
+
+    /// With so many settlements a batch leaves, whoever else could still come: half of what is in
+    /// hand, so that one half takes its steps while the other is being committed, if half is enough
+    /// to share a commit.
+    fn enough(&self) -> usize {
+        let half = self.hands.crew.in_hand() as usize / 2;
+        if half < SMALL {
+            return self.at_most;
+        }
+        half.min(LARGE).min(self.at_most)
     }
 
     async fn commit(&self, batch: Vec<Fenced>, answers: Vec<oneshot::Sender<Option<Timestamp>>>) {
