@@ -304,8 +304,7 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
     found.bound("rotation.overlap_seconds", seconds, Less::Smaller, overlap);
     compare_limits(&was.limits, limits, found);
     compare_expect(&was.expect, expect, found);
-    fallback::compare(&was.fallback, fallback, found);
-    fallback::protected(was, (break_glass, administrators), found);
+    fallback::compare(was, (fallback, break_glass, administrators), found);
 }
 
 fn told(expectation: Expectation) -> String {

@@ -192,88 +192,60 @@ async fn f3_a_privileged_attestation_takes_a_second_person_and_many_tasks_a_reas
     assert!(!step.contains('{'), "{step}");
 
     // Naming somebody else is no word of theirs; the flag is gone.
+    let named = ["--attest", "gone", "--attested-by", "bob"];
     let told = house.cli(
-        &[
-            "tasks",
-            "close",
-            first,
-            "--note",
-            "collected",
-            "--attest",
-            "gone",
-            "--attested-by",
-            "bob",
-        ],
+        &[&["tasks", "close", first, "--note", "done"], &named[..]].concat(),
         "",
     );
     assert_eq!(told.code, 2, "{}", told.words);
-    let attest = [
-        "--note",
-        "collected",
-        "--attest",
-        "I saw it gone",
-        "--wait-seconds",
-        "60",
-    ];
-    let close = |who: &str, arguments: &[&str]| {
-        let as_who = ["--as", who];
-        house.cli(
-            &[&["tasks", "close"], arguments, &attest[..], &as_who].concat(),
-            "",
-        )
-    };
-    let confirm = |who: &str, task: &str| {
-        let words = ["--attest", "so did I", "--as", who, "--wait-seconds", "60"];
-        house.cli(&[&["tasks", "confirm", task], &words[..]].concat(), "")
-    };
-    let told = close("ann", &[first]);
+    let told = close(&house, &[first]);
     done(&told);
-    assert_eq!(
-        told.data["state"]["state"], "awaiting_second_person",
-        "{}",
-        told.data
-    );
-    let told = confirm("Ann", first);
+    assert_eq!(told.data["state"]["state"], "awaiting_second_person");
+    let told = confirm(&house, "Ann", first);
     assert_eq!(told.code, 5);
     assert!(told.words.contains("CB-COMMAND-5"), "{}", told.words);
-    done(&confirm("bob", first));
-    assert_eq!(
-        house
-            .count("runs WHERE kind = 'removal' AND ended = 'attested'")
-            .await,
-        1
-    );
-    assert_eq!(
-        house
-            .count("tasks WHERE attested_by = 'ann' AND confirmed_by = 'bob' AND how = 'attested'")
-            .await,
-        1
-    );
+    done(&confirm(&house, "bob", first));
+    assert_eq!(house.count(ATTESTED).await, 1);
+    let signed = "tasks WHERE attested_by = 'ann' AND confirmed_by = 'bob' AND how = 'attested'";
+    assert_eq!(house.count(signed).await, 1);
+    the_rest_at_once(&house).await;
+}
 
-    // The rest at once: not without a reason, and each says so for good.
-    let told = close("ann", &["--all-of", "badges"]);
+const ATTESTED: &str = "runs WHERE kind = 'removal' AND ended = 'attested'";
+
+/// Not without a reason, and each task says so for good.
+async fn the_rest_at_once(house: &House) {
+    let told = close(house, &["--all-of", "badges"]);
     assert_eq!(told.code, 2, "{}", told.words);
-    let told = close(
-        "ann",
-        &["--all-of", "badges", "--reason", "the reader is broken"],
-    );
+    let why = "the reader is broken";
+    let told = close(house, &["--all-of", "badges", "--reason", why]);
     done(&told);
     assert_eq!(told.data["bulk"]["of"], 2, "{}", told.data);
     let waiting = house.cli(&["tasks", "list", "--state", "awaiting_second_person"], "");
     let waiting = waiting.data.as_array().expect("a list").clone();
     assert_eq!(waiting.len(), 2);
     for task in &waiting {
-        assert_eq!(task["bulk"]["reason"], "the reader is broken");
-        done(&confirm("bob", id(task)));
+        assert_eq!(task["bulk"]["reason"], why);
+        done(&confirm(house, "bob", id(task)));
     }
     house.until_at_rest(3, 0).await;
     assert_eq!(house.count("cases WHERE ended = 'verified'").await, 3);
-    assert_eq!(
-        house
-            .count("runs WHERE kind = 'removal' AND ended = 'attested'")
-            .await,
-        3
-    );
+    assert_eq!(house.count(ATTESTED).await, 3);
+}
+
+/// Ann says that it is done, and attests.
+fn close(house: &House, arguments: &[&str]) -> Told {
+    let attest = ["--note", "collected", "--attest", "I saw it gone"];
+    let words = ["--wait-seconds", "60", "--as", "ann"];
+    house.cli(
+        &[&["tasks", "close"], arguments, &attest[..], &words].concat(),
+        "",
+    )
+}
+
+fn confirm(house: &House, who: &str, task: &str) -> Told {
+    let words = ["--attest", "so did I", "--as", who, "--wait-seconds", "60"];
+    house.cli(&[&["tasks", "confirm", task], &words[..]].concat(), "")
 }
 
 fn approvals(house: &House, who: &str, arguments: &[&str]) -> Told {

@@ -9,7 +9,20 @@ use super::{ANSWERS, Effect, Found, Less, Manifest, UNTOLD};
 use crate::domain::estate::Instructions;
 use crate::domain::id::EntitlementId;
 
-pub(super) fn protected(
+pub(super) fn compare(
+    was: &Manifest,
+    (fallback, break_glass, administrators): (
+        &Instructions,
+        &BTreeSet<String>,
+        &BTreeSet<EntitlementId>,
+    ),
+    found: &mut Found,
+) {
+    compare_fallback(&was.fallback, fallback, found);
+    compare_protected(was, (break_glass, administrators), found);
+}
+
+fn compare_protected(
     was: &Manifest,
     (break_glass, administrators): (&BTreeSet<String>, &BTreeSet<EntitlementId>),
     found: &mut Found,
@@ -30,7 +43,7 @@ pub(super) fn protected(
     found.members("administrators", one, other, more, fewer);
 }
 
-pub(super) fn compare(was: &Instructions, becomes: &Instructions, found: &mut Found) {
+fn compare_fallback(was: &Instructions, becomes: &Instructions, found: &mut Found) {
     let Instructions {
         desk,
         steps,

@@ -9,7 +9,7 @@ use super::super::instructions::Known;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::run::{RunBody, Stage};
 use super::super::status;
-use super::super::task::{Closure, FallbackTask, TaskNote, TaskState, Weight, weigh};
+use super::super::task::{CloseClaim, Closure, FallbackTask, TaskNote, TaskState, Weight, weigh};
 use super::super::time::after;
 use super::super::verdict::Finding;
 use super::super::workflow::{Action, End, Fallback, OutcomeKey, State};
@@ -17,6 +17,8 @@ use super::{Inconsistent, Step, claim, set_claim};
 
 /// The code of a case whose departure was called off after access had been touched.
 pub(super) const CALLED_OFF: &str = "CB-CASE-2";
+/// Why a claim is sent back where access is seen.
+const LOOKED: &str = "the machine looked";
 /// The machine never tries less often than daily.
 const LONGEST_PAUSE_SECONDS: u64 = 86_400;
 
@@ -44,31 +46,17 @@ impl Step<'_> {
         if let Some(claimed) = claimed {
             set_claim(&mut self.run_mut().body, None);
             task.bulk.clone_from(&claimed.bulk);
-            match weigh(&claimed, task.privileged) {
-                Weight::Whole if !seen => {
-                    task.attest(&claimed, self.given.now);
-                    self.task = Some(task);
-                    self.note(name, None, OutcomeKey::Attested, None, None);
-                    set_claim(&mut self.run_mut().body, Some(claimed));
-                    return self.outcome(name, OutcomeKey::Attested, None);
-                }
-                Weight::Half if !seen => {
-                    task.attest(&claimed, self.given.now);
-                    let text = format!("it waits for a second person: {words}");
-                    task.remember(self.given.now, "clawback", text);
-                    task.state = TaskState::AwaitingSecondPerson(claimed);
-                }
-                Weight::Whole | Weight::Half => {
-                    self.send_back(&mut task, "the machine looked", &words)
-                }
-                Weight::Nothing if seen => self.send_back(&mut task, "the machine looked", &words),
-                Weight::Nothing => {
-                    let remedy = "the target could not be read: attest, or try again later";
-                    self.send_back(&mut task, remedy, &words);
-                }
+            let weight = weigh(&claimed, task.privileged);
+            if weight == Weight::Whole && !seen {
+                task.attest(&claimed, self.given.now);
+                self.task = Some(task);
+                self.note(name, None, OutcomeKey::Attested, None, None);
+                set_claim(&mut self.run_mut().body, Some(claimed));
+                return self.outcome(name, OutcomeKey::Attested, None);
             }
+            self.not_enough(&mut task, claimed, weight, seen, &words);
         } else if seen && matches!(task.state, TaskState::AwaitingSecondPerson(_)) {
-            self.send_back(&mut task, "the machine looked", &words);
+            self.send_back(&mut task, LOOKED, &words);
         } else if self.run().task.is_some() {
             let text = format!("tried again: {words}");
             task.remember(self.given.now, "clawback", text);
@@ -100,6 +88,30 @@ impl Step<'_> {
             tries,
         };
         Ok(())
+    }
+
+    /// A claim that does not close the task: it waits for a second person, or is sent back.
+    fn not_enough(
+        &self,
+        task: &mut FallbackTask,
+        claimed: CloseClaim,
+        weight: Weight,
+        seen: bool,
+        words: &str,
+    ) {
+        match weight {
+            Weight::Half if !seen => {
+                task.attest(&claimed, self.given.now);
+                let text = format!("it waits for a second person: {words}");
+                task.remember(self.given.now, "clawback", text);
+                task.state = TaskState::AwaitingSecondPerson(claimed);
+            }
+            Weight::Nothing if !seen => {
+                let remedy = "the target could not be read: attest, or try again later";
+                self.send_back(task, remedy, words);
+            }
+            Weight::Nothing | Weight::Half | Weight::Whole => self.send_back(task, LOOKED, words),
+        }
     }
 
     /// What was found outweighs what was said.

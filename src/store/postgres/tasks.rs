@@ -66,7 +66,29 @@ pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> S
             "state",
             "text",
             tasks.iter().map(|t| t.state.as_str()).collect::<Vec<_>>(),
-        )?
+        )?;
+    add_beside(&mut columns, &beside)?;
+    columns.add("body", "text", bodies)?;
+    let rows = columns.rows("x");
+    let join = join.replace("{by}", "x.run_id");
+    batch.part(
+        "orders",
+        &format!(
+            "INSERT INTO tasks (id, run_id, case_id, connector, priority, opened_us, deadline_us, \
+             state, chase_us, privileged, how, attested_by, confirmed_by, body) \
+             SELECT x.* FROM {rows} {join} ON CONFLICT (id) DO UPDATE SET \
+             priority = excluded.priority, deadline_us = excluded.deadline_us, \
+             state = excluded.state, chase_us = excluded.chase_us, \
+             privileged = excluded.privileged, how = excluded.how, \
+             attested_by = excluded.attested_by, confirmed_by = excluded.confirmed_by, \
+             body = excluded.body"
+        ),
+    );
+    Ok(())
+}
+
+fn add_beside(columns: &mut Columns<'_>, beside: &[Beside]) -> Stored<()> {
+    columns
         .add(
             "chase_us",
             "bigint",
@@ -97,23 +119,7 @@ pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> S
                 .iter()
                 .map(|b| b.confirmed_by.clone())
                 .collect::<Vec<_>>(),
-        )?
-        .add("body", "text", bodies)?;
-    let rows = columns.rows("x");
-    let join = join.replace("{by}", "x.run_id");
-    batch.part(
-        "orders",
-        &format!(
-            "INSERT INTO tasks (id, run_id, case_id, connector, priority, opened_us, deadline_us, \
-             state, chase_us, privileged, how, attested_by, confirmed_by, body) \
-             SELECT x.* FROM {rows} {join} ON CONFLICT (id) DO UPDATE SET \
-             priority = excluded.priority, deadline_us = excluded.deadline_us, \
-             state = excluded.state, chase_us = excluded.chase_us, \
-             privileged = excluded.privileged, how = excluded.how, \
-             attested_by = excluded.attested_by, confirmed_by = excluded.confirmed_by, \
-             body = excluded.body"
-        ),
-    );
+        )?;
     Ok(())
 }
 
