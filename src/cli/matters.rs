@@ -181,8 +181,8 @@ async fn show(context: &Context, store: &dyn Store, matter: &Matter) -> anyhow::
     if past.proposals.is_empty() && past.bindings.is_empty() {
         return Err(unknown(matter).into());
     }
-    let open = past.proposals.iter().rev();
-    let open = open.clone().find(|one| one.state.signed().is_none());
+    let waits = |one: &&Proposal| one.state.signed().is_none();
+    let open = past.proposals.iter().rev().find(waits);
     let was = past.bindings.last().map_or("", |bound| &bound.content.text);
     let diff = open.map(|open| diff(was, &open.content.text));
     let data = json!({"matter": matter, "open": open, "diff": diff, "past": past});
@@ -339,9 +339,9 @@ async fn approve(
     digest: &str,
     signing: Signing,
 ) -> anyhow::Result<Exit> {
-    let open = store.past(matter).await?.proposals.into_iter().rev();
-    let mut open = open.filter(|one| one.state.signed().is_none());
-    let Some(open) = open.next() else {
+    let proposals = store.past(matter).await?.proposals;
+    let waits = |one: &Proposal| one.state.signed().is_none();
+    let Some(open) = proposals.into_iter().rev().find(waits) else {
         return Err(refusal(&Disapproval::NothingOpen(matter.name.clone())).into());
     };
     let proposed = open.content.digest;

@@ -266,14 +266,14 @@ impl Engine {
             Decision::Perform { run, effect } => {
                 let mut run = *run;
                 let held = self.held(&run, &effect).await?;
-                let (outcome, under) = match &effect {
-                    _ if held.is_some() => {
-                        let held = held.map_or(Outcome::Done, Outcome::Held);
-                        (held, None)
-                    }
-                    Effect::Each {
-                        operation, items, ..
-                    } => {
+                let (outcome, under) = match (held, &effect) {
+                    (Some(held), _) => (Outcome::Held(held), None),
+                    (
+                        None,
+                        Effect::Each {
+                            operation, items, ..
+                        },
+                    ) => {
                         let mut answers = Vec::new();
                         for item in items {
                             answers.push(self.perform_item(&run, *operation, item).await);
@@ -283,7 +283,7 @@ impl Engine {
                         let (under, answers) = first.unwrap_or_default();
                         (Outcome::Items(answers), under)
                     }
-                    effect => self.perform(&mut run, effect).await,
+                    (None, effect) => self.perform(&mut run, effect).await,
                 };
                 let given = self.given(&workflow, &serving, under.as_ref());
                 settle(run, task, outcome, &given)?
