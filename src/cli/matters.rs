@@ -308,7 +308,8 @@ async fn concerned(store: &dyn Store, matter: &Matter) -> anyhow::Result<Vec<Fal
     };
     let mut found = Vec::new();
     for task in store.tasks(&filter).await? {
-        let is_hold = task.code.starts_with("CB-PROTECT-") || task.code.starts_with("CB-BRAKE-");
+        let is_hold = protect::CODES.contains(&task.code.as_str())
+            || brake::CODES.contains(&task.code.as_str());
         if !is_hold {
             continue;
         }

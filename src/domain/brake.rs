@@ -11,6 +11,9 @@ use super::outcome::{Failure, FailureClass};
 use super::run::{Leaving, Run};
 use super::time::Timestamp;
 
+/// The codes of what brakes hold: by source, by organisation unit, by target.
+pub const CODES: [&str; 3] = ["CB-BRAKE-1", "CB-BRAKE-2", "CB-BRAKE-3"];
+
 /// The limits of one window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {

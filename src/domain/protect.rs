@@ -20,6 +20,9 @@ pub const BREAK_GLASS: &str = "CB-PROTECT-2";
 /// Nobody else is known to administer the target.
 pub const LAST_ADMINISTRATOR: &str = "CB-PROTECT-3";
 
+/// All of them.
+pub const CODES: [&str; 3] = [SUBJECT, BREAK_GLASS, LAST_ADMINISTRATOR];
+
 /// What holds a removal, and what two people decide to let it go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
