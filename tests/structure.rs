@@ -116,6 +116,13 @@ fn every_error_code_has_its_heading() {
 }
 
 #[test]
+fn every_test_that_the_map_of_controls_names_exists() {
+    let mut files = src();
+    read_into(&mut files, &top().join("tests"));
+    nothing(&tidiness::controls(&files, &page("docs/controls.md")));
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     nothing(&tidiness::dependencies(
         &page("Cargo.toml"),

@@ -45,10 +45,15 @@ impl Database {
         .map_err(|error| error.to_string())
     }
 
-    /// The product's store on it, with its schema.
-    pub async fn store(&self) -> Result<Arc<dyn Store>, String> {
+    /// The product's store on it, with its schema; without the tamper-evident log where that is to be
+    /// measured.
+    pub async fn store(&self, logged: bool) -> Result<Arc<dyn Store>, String> {
         let (Self::Postgres { url, .. } | Self::Sqlite { url, .. }) = self;
-        let store = store::open(&store::Settings::at(url)).await;
+        let settings = store::Settings {
+            audited: logged,
+            ..store::Settings::at(url)
+        };
+        let store = store::open(&settings).await;
         let store = store.map_err(|error| error.to_string())?;
         store.migrate().await.map_err(|error| error.to_string())?;
         Ok(store)

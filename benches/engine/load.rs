@@ -81,6 +81,10 @@ pub struct Figures {
     pub floor_cpu_ms_per_case: f64,
     pub floor_p50_ms: f64,
     pub ratio_to_floor: f64,
+    /// The same engine without the tamper-evident log, and how much of its speed and CPU the log takes.
+    pub unlogged_cases_per_second: f64,
+    pub log_overhead: f64,
+    pub log_cpu_overhead: f64,
 }
 
 impl Figures {
@@ -101,6 +105,9 @@ impl Figures {
             "floor_commits_per_case": short(self.floor_commits_per_case),
             "floor_cpu_ms_per_case": short(self.floor_cpu_ms_per_case),
             "floor_p50_ms": short(self.floor_p50_ms),
+            "unlogged_cases_per_second": short(self.unlogged_cases_per_second),
+            "log_overhead": short(self.log_overhead),
+            "log_cpu_overhead": short(self.log_cpu_overhead),
         })
     }
 }
@@ -112,12 +119,15 @@ pub fn percentiles(mut milliseconds: Vec<f64>) -> (f64, f64) {
     (at(0.5), at(0.99))
 }
 
-/// Measures the engine and the floor by turns, each on a fresh database.
+/// Measures the engine, the same without its log, and the floor by turns, each on a fresh database.
 pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
     let database = Database::fresh(kind, &format!("{}_engine", load.name)).await?;
-    let mut rig = Rig::start(&database, load).await?;
+    let mut rig = Rig::start(&database, load, true).await?;
+    let unlogged = Database::fresh(kind, &format!("{}_unlogged", load.name)).await?;
+    let mut bare_rig = Rig::start(&unlogged, load, false).await?;
     rig.feed.play(load.in_flight, load.warm()).await?;
     let sizes = database.sizes().await?;
+    bare_rig.feed.play(load.in_flight, load.warm()).await?;
     let expected = load.warm() * target::LINES as u64;
     if sizes.journal_lines != expected {
         let lines = sizes.journal_lines;
@@ -130,7 +140,7 @@ pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
     floor.play(load.warm()).await?;
     database.settle_down().await?;
 
-    let (mut engines, mut floors) = (Sum::default(), Sum::default());
+    let (mut engines, mut floors, mut bares) = (Sum::default(), Sum::default(), Sum::default());
     let mut rss_mib = 0.0_f64;
     let turns = load.turns();
     for turn in 0..turns {
@@ -141,23 +151,20 @@ pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
         floors.cost(before, bare.spent().await?);
         floors.commits += (floor.commits() - calls) as f64;
 
-        let (before, calls, start) = (database.spent().await?, rig.commits(), Instant::now());
-        let took = rig.feed.play(load.in_flight, cases).await?;
-        engines.time(start, took);
-        let after = database.spent().await?;
-        engines.cost(before, after);
-        engines.commits += match database {
-            Database::Postgres { .. } => after.commits - before.commits,
-            Database::Sqlite { .. } => (rig.commits() - calls) as f64,
-        };
+        engines.turn(&database, &mut rig, load, cases).await?;
+        bares.turn(&unlogged, &mut bare_rig, load, cases).await?;
         rss_mib = rss_mib.max(machine::rss_mib());
     }
     floor.close().await?;
     rig.stop(load.cases + load.warm()).await?;
+    bare_rig.stop(load.cases + load.warm()).await?;
+    Ok(figures(load, engines, floors, &bares, rss_mib))
+}
 
+fn figures(load: &Load, engines: Sum, floors: Sum, bares: &Sum, rss_mib: f64) -> Figures {
     let cases = load.cases as f64;
     let (p50_ms, p99_ms) = percentiles(engines.milliseconds);
-    Ok(Figures {
+    Figures {
         cases_per_second: cases / engines.seconds,
         steps_per_second: cases * target::STEPS as f64 / engines.seconds,
         p50_ms,
@@ -171,7 +178,10 @@ pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
         floor_cpu_ms_per_case: floors.cpu_seconds * 1000.0 / cases,
         floor_p50_ms: percentiles(floors.milliseconds).0,
         ratio_to_floor: floors.seconds / engines.seconds,
-    })
+        unlogged_cases_per_second: cases / bares.seconds,
+        log_overhead: 1.0 - bares.seconds / engines.seconds,
+        log_cpu_overhead: engines.cpu_seconds / bares.cpu_seconds - 1.0,
+    }
 }
 
 /// What all turns of one side came to.
@@ -185,6 +195,26 @@ struct Sum {
 }
 
 impl Sum {
+    /// One turn of an engine.
+    async fn turn(
+        &mut self,
+        database: &Database,
+        rig: &mut Rig,
+        load: &Load,
+        cases: u64,
+    ) -> Result<(), String> {
+        let (before, calls, start) = (database.spent().await?, rig.commits(), Instant::now());
+        let took = rig.feed.play(load.in_flight, cases).await?;
+        self.time(start, took);
+        let after = database.spent().await?;
+        self.cost(before, after);
+        self.commits += match database {
+            Database::Postgres { .. } => after.commits - before.commits,
+            Database::Sqlite { .. } => (rig.commits() - calls) as f64,
+        };
+        Ok(())
+    }
+
     fn time(&mut self, start: Instant, took: Vec<f64>) {
         self.seconds += start.elapsed().as_secs_f64();
         self.milliseconds.extend(took);
@@ -206,7 +236,7 @@ struct Rig {
 }
 
 impl Rig {
-    async fn start(database: &Database, load: &Load) -> Result<Self, String> {
+    async fn start(database: &Database, load: &Load, logged: bool) -> Result<Self, String> {
         let clock = wall::clock();
         let text = include_str!("leaver.toml").replace(
             "side_by_side = true",
@@ -216,7 +246,7 @@ impl Rig {
         let library = library.map_err(|problems| problems.to_string())?;
         let workflow = library.by_event(EventKind::WorkerTerminated);
         let store = Arc::new(Seeded {
-            inner: database.store().await?,
+            inner: database.store(logged).await?,
             workflow: workflow.ok_or("no workflow for leavers")?.clone(),
             in_sequence: load.in_sequence,
             commits: AtomicU64::new(0),

@@ -122,7 +122,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<(Load, Figures)>, String> 
 
 fn print(all: &[(Load, Figures)], json: bool) {
     println!(
-        "{:<17}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>8}{:>6}{:>10}{:>8}{:>7}",
+        "{:<17}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>8}{:>6}{:>10}{:>8}{:>7}{:>7}{:>9}",
         "load",
         "cases/s",
         "steps/s",
@@ -134,11 +134,13 @@ fn print(all: &[(Load, Figures)], json: bool) {
         "MiB",
         "floor/s",
         "CPU ms",
-        "ratio"
+        "ratio",
+        "log %",
+        "log CPU %"
     );
     for (load, f) in all {
         println!(
-            "{:<17}{:>9.0}{:>9.0}{:>9.2}{:>9.2}{:>9.3}{:>11.0}{:>8.3}{:>6.0}{:>10.0}{:>8.3}{:>7.2}",
+            "{:<17}{:>9.0}{:>9.0}{:>9.2}{:>9.2}{:>9.3}{:>11.0}{:>8.3}{:>6.0}{:>10.0}{:>8.3}{:>7.2}{:>7.1}{:>9.1}",
             load.name,
             f.cases_per_second,
             f.steps_per_second,
@@ -150,7 +152,9 @@ fn print(all: &[(Load, Figures)], json: bool) {
             f.rss_mib,
             f.floor_cases_per_second,
             f.floor_cpu_ms_per_case,
-            f.ratio_to_floor
+            f.ratio_to_floor,
+            f.log_overhead * 100.0,
+            f.log_cpu_overhead * 100.0
         );
     }
     if json {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::brake::{Ask, Stop};
 use clawback::domain::command::{Answer, Command};
 use clawback::domain::event::RecordedEvent;
@@ -25,10 +26,10 @@ use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
-    AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    EscalateFn, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt,
-    RuleFn, RunsEnded, Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
-    TaskFilter,
+    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
+    DeadLetter, Dossier, EscalateFn, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Paused,
+    People, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored,
+    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
 };
 
 use crate::seed;
@@ -144,6 +145,29 @@ store! {
     fn dead_letters(limit: u32) -> Stored<Vec<DeadLetter>>;
     fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
     fn counts(now: Timestamp) -> Stored<Counts>;
+}
+
+#[async_trait]
+impl Audit for Seeded {
+    async fn inspect(&self, verifier: &mut Verifier, signed_by: SignedByFn<'_>) -> Stored<()> {
+        self.inner.inspect(verifier, signed_by).await
+    }
+
+    async fn witness(&self, sign: SignFn<'_>) -> Stored<Option<Signed>> {
+        self.inner.witness(sign).await
+    }
+
+    async fn checkpoints_signed(&self) -> Stored<Vec<Signed>> {
+        self.inner.checkpoints_signed().await
+    }
+
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>> {
+        self.inner.dossier(case).await
+    }
+
+    async fn last_checkpoint(&self) -> Stored<Option<Signed>> {
+        self.inner.last_checkpoint().await
+    }
 }
 
 #[async_trait]

@@ -3,8 +3,10 @@
 //! Owns the one place that reads the wall clock and draws random ids, and the order in which parts
 //! are started, drained and stopped. Decides nothing about access; each part keeps its own rules.
 
+pub mod audit;
 mod chronicle;
 pub mod dev;
+pub mod evidence;
 pub mod examine;
 pub mod governance;
 mod health;
@@ -12,6 +14,7 @@ mod parts;
 pub mod plan;
 pub mod post;
 pub mod probe;
+pub mod report;
 mod serve;
 mod telling;
 mod told;

@@ -63,6 +63,18 @@ pub enum AppError {
     /// Neither a file nor anything approved has this name.
     #[error("there is no connector `{0}`")]
     NoConnector(ConnectorName),
+    /// What is stored about a case is not what the log covers.
+    #[error(
+        "CB-APP-10: the records of case {case} are not as they were written ({count} findings, the first: {first})"
+    )]
+    Tampered {
+        /// Which.
+        case: crate::domain::id::CaseId,
+        /// How many findings.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
     /// The folder of a demonstration holds something.
     #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
     NotEmpty(std::path::PathBuf),
@@ -110,6 +122,11 @@ impl Parts {
             chance,
             settings: Arc::new(config.settings),
         })
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &ConfigSettings {
+        &self.settings
     }
 
     /// The connectors' secrets.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Parts, health};
+use super::{AppError, Parts, audit, health};
 use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
@@ -146,6 +146,10 @@ async fn work(
         let stop = stop.clone();
         tasks.spawn(async move { Ok(intake.run(stop).await?) });
     }
+    // It stops after the others, so that the last checkpoint covers what their drain wrote.
+    let unwitnessed = CancellationToken::new();
+    let mut witness = JoinSet::new();
+    witness.spawn(audit::witness(parts.clone(), unwitnessed.clone()));
     if let Some((connection, delivered)) = relaying {
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
     }
@@ -155,6 +159,8 @@ async fn work(
         let ended = ended.unwrap_or(Err(AppError::Panicked("a part of the worker")));
         first = first.and(ended);
     }
+    unwitnessed.cancel();
+    while witness.join_next().await.is_some() {}
     first
 }
 

@@ -5,6 +5,7 @@
 //! something write a wish, which the engine carries out. Decides nothing itself.
 
 mod approvals;
+mod audit;
 mod cases;
 mod check;
 mod completions;
@@ -12,6 +13,7 @@ mod connectors;
 mod context;
 mod dead_letters;
 mod dev;
+mod evidence;
 mod exit;
 mod matters;
 mod migrate;
@@ -85,6 +87,12 @@ enum Command {
     /// List, show and replay messages that could not be read.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Verify the tamper-evident log; checkpoints, keys, and the auditors' table.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Export the signed evidence of a case, and check such a file offline.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Bring the database schema up to date.
     Migrate,
     /// Print completions for a shell.
@@ -143,6 +151,8 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Pause(arguments) => pause::pause(context, arguments).await,
         Command::Resume(arguments) => pause::resume(context, arguments).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
+        Command::Audit(command) => audit::run(context, command).await,
+        Command::Evidence(command) => evidence::run(context, command).await,
         Command::Migrate => migrate::run(context).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }

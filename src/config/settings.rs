@@ -23,6 +23,8 @@ pub struct Settings {
     pub store: store::Settings,
     /// `[vault]`.
     pub vault: secrets::Settings,
+    /// `[audit]`.
+    pub audit: store::AuditSettings,
     /// `[telemetry]`.
     pub telemetry: telemetry::Settings,
     /// `[console]`.
@@ -122,6 +124,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     engine.protected = room(root, "protected", engine::read_protected).unwrap_or_default();
     engine.brakes = room(root, "brakes", engine::read_brakes).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
+    let audit = room(root, "audit", store::AuditSettings::read).unwrap_or_default();
     let telemetry = room(root, "telemetry", telemetry::Settings::read).unwrap_or_default();
     let console = room(root, "console", console::Settings::read).unwrap_or_default();
     root.finish();
@@ -129,6 +132,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         file: file.to_owned(),
         store,
         vault,
+        audit,
         telemetry,
         console,
         connectors,

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod admit;
 pub mod approval;
+pub mod audit;
 pub mod brake;
 pub mod calendar;
 pub mod command;

@@ -12,6 +12,7 @@ mod process;
 mod rotate;
 mod seal;
 mod settings;
+pub mod signing;
 mod slots;
 mod vault;
 

@@ -25,7 +25,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Inventory, Listed, People, RunsEnded, StoreError, SurveyLease, SurveyWanted,
+    AdvanceFn, Audit, Inventory, Listed, People, RunsEnded, StoreError, SurveyLease, SurveyWanted,
 };
 
 /// Result of a store call.
@@ -43,7 +43,7 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 
 /// Durable state.
 #[async_trait]
-pub trait Store: People + Send + Sync + std::fmt::Debug {
+pub trait Store: Send + Sync + std::fmt::Debug + Audit + People {
     // --- the database itself ---
 
     /// Brings the schema up to date; returns the names of the migrations applied.

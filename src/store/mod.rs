@@ -4,6 +4,7 @@
 //! pure closures, so no transaction is ever held across a remote call. A store that is away is
 //! back-pressure ([`StoreError::Unavailable`]), never the outcome of a run.
 
+pub mod audit;
 #[cfg(test)]
 mod conformance;
 mod contract;
@@ -30,6 +31,11 @@ use std::sync::Arc;
 #[cfg(test)]
 use crate::domain;
 
+// Cases for the tests of who reads the store.
+#[cfg(test)]
+pub(crate) use conformance::given;
+
+pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
 pub use error::StoreError;
 pub use estate::*;

@@ -14,6 +14,9 @@ pub struct Settings {
     pub url: String,
     /// Connections that one process opens at most; SQLite always has one that writes.
     pub connections: u32,
+    /// Whether what is written is recorded in the tamper-evident log. No key of the configuration
+    /// changes it: it is there so that a benchmark can measure what the log costs.
+    pub audited: bool,
 }
 
 impl Default for Settings {
@@ -21,6 +24,7 @@ impl Default for Settings {
         Self {
             url: "sqlite:clawback.db".to_owned(),
             connections: 8,
+            audited: true,
         }
     }
 }
@@ -40,6 +44,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("url", &redacted(&self.url))
             .field("connections", &self.connections)
+            .field("audited", &self.audited)
             .finish()
     }
 }

@@ -10,7 +10,7 @@ use clawback::domain;
 use clawback::store::{
     CaseFilter, Checkpoint, Claimed, Counts, DeadLetter, Fenced, IntakeBatch, Inventory, Keep,
     KnownAccount, Listed, Receipt, RunsEnded, SAMPLES_KEPT, Settings, Settled, Store, StoreError,
-    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, open,
+    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, audit, open,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use crate::parts::{part, until};
 
 #[path = "../../src/store/conformance/mod.rs"]
-mod conformance;
+pub mod conformance;
 
 use conformance::Home;
 use conformance::given::{
@@ -28,13 +28,13 @@ use domain::settlement::Settlement;
 use domain::workflow::End;
 
 /// A database that goes when the check is over.
-struct Database {
+pub struct Database {
     server: PgConnectOptions,
     name: String,
 }
 
 impl Database {
-    async fn create(name: &str) -> Self {
+    pub async fn create(name: &str) -> Self {
         let server: PgConnectOptions = part("CLAWBACK_TEST_POSTGRES")
             .parse()
             .expect("the address of a server");
@@ -59,7 +59,7 @@ impl Database {
             .expect("done");
     }
 
-    async fn connect(&self) -> PgConnection {
+    pub async fn connect(&self) -> PgConnection {
         let options = self.server.clone().database(&self.name);
         options.connect().await.expect("connected")
     }
@@ -70,7 +70,7 @@ impl Database {
         open(&Settings::at(url.to_string())).await.expect("opened")
     }
 
-    async fn migrated(&self) -> Arc<dyn Store> {
+    pub async fn migrated(&self) -> Arc<dyn Store> {
         let store = self.open().await;
         store.migrate().await.expect("migrated");
         store

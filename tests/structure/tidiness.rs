@@ -281,6 +281,43 @@ pub fn dependencies(manifest: &str, page: &str) -> Vec<String> {
     lacking.chain(left).collect()
 }
 
+/// Tests that the map of controls names and that no file has; and rows that name none.
+pub fn controls(files: &Files, page: &str) -> Vec<String> {
+    let named = |row: &str| -> Vec<String> {
+        let cell = row
+            .trim_end_matches(['|', ' '])
+            .rsplit('|')
+            .next()
+            .unwrap_or_default();
+        let names = cell.split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    };
+    let mut found = Vec::new();
+    for (number, row) in page.lines().enumerate() {
+        if !row.starts_with('|') || row.starts_with("|---") || row.ends_with("shown by |") {
+            continue;
+        }
+        let names = named(row);
+        if names.is_empty() {
+            found.push(format!(
+                "docs/controls.md:{}: the row names no test",
+                number + 1
+            ));
+        }
+        for name in names {
+            let wanted = [format!("fn {name}("), format!("{name},")];
+            let exists = |text: &String| wanted.iter().any(|form| text.contains(form));
+            if !files.values().any(exists) {
+                found.push(format!(
+                    "docs/controls.md:{}: there is no test `{name}`",
+                    number + 1
+                ));
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -429,5 +466,15 @@ mod tests {
             error_codes(&files, ""),
             ["src/a/b.rs:1: CB-A-2 has no heading in docs/errors.md"]
         );
+    }
+
+    #[test]
+    fn a_control_without_its_test_is_found() {
+        let files = one("src/a.rs", "fn e6_there() {}");
+        let head = "| a | b | shown by |\n|---|---|---|\n";
+        let page = |cell: &str| format!("{head}| x | y | {cell} |\n");
+        assert_eq!(controls(&files, &page("`e6_there`")), [""; 0]);
+        assert_eq!(controls(&files, &page("`e6_gone`")).len(), 1);
+        assert_eq!(controls(&files, &page("nothing")).len(), 1);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod approvals;
+pub mod audit;
 pub mod given;
 pub mod health;
 pub mod intake;
@@ -15,6 +16,7 @@ pub mod people;
 pub mod promises;
 pub mod reads;
 pub mod settling;
+pub mod tampering;
 pub mod wishes;
 
 use std::any::Any;
@@ -122,6 +124,12 @@ macro_rules! suite {
                 counts_add_up,
                 the_schema_is_checked,
             ]
+            audit: [
+                e6_every_transaction_leaves_a_link,
+                e6_a_link_covers_only_what_was_taken,
+                e6_checkpoints_close_windows_one_after_the_other,
+                e6_many_workers_each_have_strands_of_their_own,
+            ]
             health: [
                 c5_a_listing_refreshes_and_only_a_whole_one_takes_away,
                 c5_a_large_listing_is_kept_whole,
@@ -141,6 +149,7 @@ macro_rules! suite {
             async fn $check() {
                 let home = $open(stringify!($check)).await;
                 conformance::$file::$check(&home).await;
+                conformance::audit::clean(&home).await;
                 // The store lets go before what it lies in does.
                 drop(home.store);
                 drop(home.keeps);

@@ -10,6 +10,7 @@ use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::settlement::{ExistingCase, Settlement};
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, Strands, Touched};
 use crate::store::docket::{Change, Docket, Opened, Rulings};
 use crate::store::plan::{Opening, Share};
 use crate::store::row::{EventRow, RunRow};
@@ -19,7 +20,7 @@ use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 use super::batch::{Batch, Columns};
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{cases, gate, journal, outbox, tasks};
+use super::{audit, cases, gate, journal, outbox, tasks};
 
 pub(super) async fn admit(
     funnel: &Funnel,
@@ -31,7 +32,7 @@ pub(super) async fn admit(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("admit").await?;
-        let admitted = try_admit(&mut lane, limit, now, keep, decide).await;
+        let admitted = try_admit(&mut lane, &funnel.strands, limit, now, keep, decide).await;
         if let Some(admitted) = lane.done(admitted, &mut tries) {
             return admitted;
         }
@@ -40,6 +41,7 @@ pub(super) async fn admit(
 
 async fn try_admit(
     connection: &mut PgConnection,
+    strands: &Strands,
     limit: u32,
     now: Timestamp,
     keep: &Keep,
@@ -63,11 +65,15 @@ async fn try_admit(
     let docket = Docket::new(existing(&mut tx, &events).await?);
     let rulings = docket.decide(events, decide);
     let mut share = Share::new(keep);
-    let mut kept = open(&mut tx, &rulings, now, keep.worker, &mut share).await?;
+    let mut notes = Notes::default();
+    let mut kept = open(&mut tx, &rulings, now, keep.worker, &mut share, &mut notes).await?;
     for change in &rulings.changes {
-        apply(&mut tx, change, now).await?;
+        apply(&mut tx, change, now, &mut notes).await?;
     }
+    audit::touched(&mut tx, &mut notes, &Touched::by(&rulings)).await?;
+    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
+    strands.give(tip);
     kept.retain(|claimed| {
         let case = claimed.run.case;
         case.is_none_or(|case| !rulings.overruled.contains(&case))
@@ -117,6 +123,7 @@ async fn open(
     now: Timestamp,
     worker: WorkerId,
     share: &mut Share<'_>,
+    notes: &mut Notes,
 ) -> Stored<Vec<Claimed>> {
     let opened = &rulings.opened;
     let mut openings = Vec::with_capacity(opened.len());
@@ -127,6 +134,7 @@ async fn open(
             rotations.push(RunColumns::of(rotation, &[])?);
         }
     }
+    notes.opened(rulings, &openings, micros(now))?;
     let mut new = Vec::new();
     for opening in &openings {
         let by = opening.run.columns.id;
@@ -209,7 +217,12 @@ fn mark(batch: &mut Batch, rulings: &Rulings, now: Timestamp) -> Stored<()> {
     Ok(())
 }
 
-async fn apply(tx: &mut PgConnection, change: &Change, now: Timestamp) -> Stored<()> {
+async fn apply(
+    tx: &mut PgConnection,
+    change: &Change,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
     match change {
         Change::Reschedule(case, run) => {
             cases::reschedule(tx, case).await?;
@@ -220,6 +233,7 @@ async fn apply(tx: &mut PgConnection, change: &Change, now: Timestamp) -> Stored
             cases::revise(tx, *case, *revision).await?;
             let columns = RunColumns::of(&settlement.run, &settlement.journal)?;
             runs::overrule(tx, &columns, columns.due_us).await?;
+            notes.said(settlement)?;
             let mut batch = Batch::default();
             batch.part("nothing", "SELECT 1");
             tell(&mut batch, &[settlement])?;

@@ -10,10 +10,12 @@ use sqlx::{Connection, PgConnection};
 use crate::domain::approval::{
     Binding, Disapproval, Matter, MatterKind, Past, Proposal, Record, Ruling,
 };
+use crate::store::audit::{Notes, Strands, tables};
 use crate::store::paper::{BindingRow, ProposalRow, records};
 use crate::store::shape::micros;
 use crate::store::{RuleFn, Stored};
 
+use super::audit;
 use super::funnel::Funnel;
 
 pub(super) async fn rule(
@@ -24,7 +26,7 @@ pub(super) async fn rule(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("rule").await?;
-        let ruled = try_rule(&mut lane, matter, decide).await;
+        let ruled = try_rule(&mut lane, &funnel.strands, matter, decide).await;
         if let Some(ruled) = lane.done(ruled, &mut tries) {
             return ruled;
         }
@@ -33,6 +35,7 @@ pub(super) async fn rule(
 
 async fn try_rule(
     connection: &mut PgConnection,
+    strands: &Strands,
     matter: &Matter,
     decide: RuleFn<'_>,
 ) -> Stored<Result<Ruling, Disapproval>> {
@@ -59,8 +62,24 @@ async fn try_rule(
     if let Some(bound) = &ruling.bound {
         bind(&mut tx, bound).await?;
     }
+    let notes = noted(&mut tx, &ruling).await?;
+    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
+    strands.give(tip);
     Ok(Ok(ruling))
+}
+
+/// What was ruled, as it stands now.
+async fn noted(tx: &mut PgConnection, ruling: &Ruling) -> Stored<Notes> {
+    let mut notes = Notes::default();
+    let opened: Vec<_> = ruling.opened.iter().map(|one| one.id.0).collect();
+    let decided: Vec<_> = ruling.decided.iter().map(|one| one.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::PROPOSALS, "id", &opened).await?);
+    notes.add(&audit::rows(tx, &tables::DECISIONS, "id", &decided).await?);
+    if let Some(bound) = &ruling.bound {
+        notes.binding(bound);
+    }
+    Ok(notes)
 }
 
 async fn record(tx: &mut PgConnection, matter: &Matter) -> Stored<Record> {

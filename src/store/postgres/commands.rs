@@ -13,25 +13,37 @@ use crate::domain::id::{CommandId, RunId};
 use crate::domain::run::Run;
 use crate::domain::settlement::Obedience;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, Strands, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, parsed};
 use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{gate, health, people, runs, tasks};
+use super::{audit, gate, health, people, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
-    sqlx::query(
-        "WITH w AS (INSERT INTO commands (id, task_id, body) VALUES ($1, $2, $3) \
-           ON CONFLICT (id) DO NOTHING) SELECT 1 FROM pg_notify($4, '')",
+    let task = command.wish.task().map(|id| id.0);
+    let body = json(command)?;
+    let mut connection = funnel.pool().acquire().await?;
+    let mut tx = connection.begin().await?;
+    let new: Option<Uuid> = sqlx::query_scalar(
+        "INSERT INTO commands (id, task_id, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (id) DO NOTHING RETURNING id",
     )
     .bind(command.id.0)
-    .bind(command.wish.task().map(|id| id.0))
-    .bind(json(command)?)
-    .bind(gate::CHANNEL)
-    .execute(funnel.pool())
+    .bind(task)
+    .bind(&body)
+    .fetch_optional(&mut *tx)
     .await?;
+    let mut notes = Notes::default();
+    if new.is_some() {
+        notes.command(command.id.0, task, &body);
+    }
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
+    sqlx::query(gate::TELL).execute(&mut *tx).await?;
+    tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(())
 }
 
@@ -55,7 +67,7 @@ pub(super) async fn obey(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("obey").await?;
-        let obeyed = try_obey(&mut lane, limit, now, decide).await;
+        let obeyed = try_obey(&mut lane, &funnel.strands, limit, now, decide).await;
         if let Some(obeyed) = lane.done(obeyed, &mut tries) {
             return obeyed;
         }
@@ -64,6 +76,7 @@ pub(super) async fn obey(
 
 async fn try_obey(
     connection: &mut PgConnection,
+    strands: &Strands,
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
@@ -89,6 +102,7 @@ async fn try_obey(
     .fetch_all(&mut *tx)
     .await?;
     let mut count = 0;
+    let mut notes = Notes::default();
     let mut leased = HashSet::new();
     for (id, body) in rows {
         let command: Command = parsed(&body, "commands", "body", id)?;
@@ -110,9 +124,12 @@ async fn try_obey(
         };
         let obedience = decide(&command, task.as_deref(), run.as_deref());
         carry_out(&mut tx, &obedience, now).await?;
+        note(&mut tx, &obedience, &mut notes).await?;
         count += 1;
     }
+    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
+    strands.give(tip);
     Ok(count)
 }
 
@@ -146,6 +163,18 @@ async fn look(tx: &mut PgConnection, id: crate::domain::id::TaskId) -> Stored<Fo
         Some(task) => Ok(Found::Free(Box::new(task), Box::new(row.run()?))),
         None => Ok(Found::Nothing),
     }
+}
+
+/// What a wish changed, as it stands now.
+async fn note(tx: &mut PgConnection, obedience: &Obedience, notes: &mut Notes) -> Stored<()> {
+    let task: Vec<_> = obedience.task.iter().map(|task| task.id.0).collect();
+    let runs = obedience.run.iter().chain(&obedience.rotation);
+    let runs: Vec<_> = runs.map(|run| run.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::TASKS, "id", &task).await?);
+    notes.add(&audit::rows(tx, &tables::RUNS, "id", &runs).await?);
+    let answer = [obedience.command.0];
+    notes.add(&audit::rows(tx, &tables::ANSWERS, "id", &answer).await?);
+    Ok(())
 }
 
 async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp) -> Stored<()> {

@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::store::audit::Strands;
 use crate::store::refusal::collided;
 use crate::store::{Settings, StoreError, Stored};
 
@@ -31,6 +32,8 @@ pub(super) struct Funnel {
     permits: Semaphore,
     idle: Mutex<Vec<PgConnection>>,
     pool: PgPool,
+    /// Where the log goes on.
+    pub(super) strands: Strands,
 }
 
 impl Funnel {
@@ -65,6 +68,7 @@ impl Funnel {
             permits: Semaphore::new(lanes),
             idle: Mutex::new(Vec::new()),
             pool,
+            strands: Strands::new(settings.audited),
         })
     }
 

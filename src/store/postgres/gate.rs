@@ -16,6 +16,9 @@ pub(super) const WISHES: i32 = 2;
 /// The outbox: one key must not be split between two publishers.
 pub(super) const OUTBOX: i32 = 3;
 
+/// Checkpoints of the log: their windows follow each other.
+pub(super) const AUDIT: i32 = 4;
+
 /// The channel on which workers are woken.
 pub(super) const CHANNEL: &str = "clawback_work";
 /// Ends a statement that leaves something to do.

@@ -12,13 +12,14 @@ use uuid::Uuid;
 use crate::domain::health::{Advance, Care, Sample, Standing, Standings, Tally};
 use crate::domain::id::{ConnectorName, FencingToken, WorkerId};
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, Strands, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, parsed};
 use crate::store::{AdvanceFn, SAMPLES_KEPT, Stored, SurveyLease, SurveyWanted};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{outbox, runs, tasks};
+use super::{audit, outbox, runs, tasks};
 
 pub(super) async fn take(
     funnel: &Funnel,
@@ -78,7 +79,7 @@ pub(super) async fn keep(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("keep_survey").await?;
-        let kept = try_keep(&mut lane, lease, advance).await;
+        let kept = try_keep(&mut lane, &funnel.strands, lease, advance).await;
         if let Some(kept) = lane.done(kept, &mut tries) {
             return kept;
         }
@@ -87,6 +88,7 @@ pub(super) async fn keep(
 
 async fn try_keep(
     connection: &mut PgConnection,
+    strands: &Strands,
     lease: &SurveyLease,
     advance: AdvanceFn<'_>,
 ) -> Stored<Option<Advance>> {
@@ -126,8 +128,22 @@ async fn try_keep(
         outbox::write(&mut batch, &messages, "")?;
         batch.fetch::<(i32,)>(&mut tx, "SELECT 1").await?;
     }
+    let notes = noted(&mut tx, name, &advance).await?;
+    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
+    strands.give(tip);
     Ok(Some(advance))
+}
+
+/// What the survey came to, as it stands now.
+async fn noted(tx: &mut PgConnection, name: &str, advance: &Advance) -> Stored<Notes> {
+    let mut notes = Notes::default();
+    notes.sample(name, &advance.sample)?;
+    let runs: Vec<_> = advance.care.iter().map(|care| care.run.id.0).collect();
+    let tasks: Vec<_> = advance.care.iter().map(|care| care.task.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::RUNS, "id", &runs).await?);
+    notes.add(&audit::rows(tx, &tables::TASKS, "id", &tasks).await?);
+    Ok(notes)
 }
 
 async fn add_sample(tx: &mut PgConnection, name: &str, sample: &Sample) -> Stored<()> {

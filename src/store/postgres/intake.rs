@@ -5,28 +5,33 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::store::audit::{Notes, Strands, tables};
 use crate::store::shape::{json, micros};
 use crate::store::{IntakeBatch, Receipt, Stored};
 
 use super::batch::{Batch, Columns};
 use super::funnel::Funnel;
-use super::{gate, outbox};
+use super::{audit, gate, outbox};
 
 pub(super) async fn record(funnel: &Funnel, intake: &IntakeBatch) -> Stored<Vec<Receipt>> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("record").await?;
-        let recorded = try_record(&mut lane, intake).await;
+        let recorded = try_record(&mut lane, &funnel.strands, intake).await;
         if let Some(recorded) = lane.done(recorded, &mut tries) {
             return recorded;
         }
     }
 }
 
-async fn try_record(connection: &mut PgConnection, intake: &IntakeBatch) -> Stored<Vec<Receipt>> {
+async fn try_record(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    intake: &IntakeBatch,
+) -> Stored<Vec<Receipt>> {
     let mut batch = Batch::default();
     events(&mut batch, intake)?;
     dead_letters(&mut batch, intake)?;
@@ -42,12 +47,17 @@ async fn try_record(connection: &mut PgConnection, intake: &IntakeBatch) -> Stor
         ),
     );
     let select = "SELECT key FROM new WHERE (SELECT count(*) FROM bell) >= 0";
+    let mut tx = connection.begin().await?;
     let new: HashSet<Uuid> = batch
-        .fetch::<(Uuid,)>(&mut *connection, select)
+        .fetch::<(Uuid,)>(&mut tx, select)
         .await?
         .into_iter()
         .map(|(key,)| key)
         .collect();
+    let notes = noted(&mut tx, intake, &new).await?;
+    let tip = audit::write(&mut tx, strands, &notes).await?;
+    tx.commit().await?;
+    strands.give(tip);
     let old: Vec<Uuid> = intake
         .events
         .iter()
@@ -71,6 +81,21 @@ async fn try_record(connection: &mut PgConnection, intake: &IntakeBatch) -> Stor
         &new,
         digests,
     ))
+}
+
+/// What was new.
+async fn noted(tx: &mut PgConnection, intake: &IntakeBatch, new: &HashSet<Uuid>) -> Stored<Notes> {
+    let mut notes = Notes::default();
+    let mut left = new.clone();
+    for event in &intake.events {
+        // The first of two with one key is the one that was recorded.
+        if left.remove(&event.event.key().0) {
+            notes.event(event)?;
+        }
+    }
+    let letters: Vec<_> = intake.dead_letters.iter().map(|one| one.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::DEAD_LETTERS, "id", &letters).await?);
+    Ok(notes)
 }
 
 fn events(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {

@@ -5,6 +5,7 @@
 
 mod admission;
 mod approvals;
+mod audit;
 mod batch;
 mod cases;
 mod commands;
@@ -33,6 +34,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{Migrate, Migrator};
 
 use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use crate::domain::audit::{Signed, Verifier};
 use crate::domain::command::{Answer, Command};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
 use crate::domain::id::{
@@ -45,9 +47,10 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 
 use super::{
-    AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settings,
-    Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
+    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
+    DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn,
+    RunsEnded, Settings, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -103,6 +106,7 @@ impl Store for PostgresStore {
             .run_direct(None, &mut connection, false)
             .await
             .map_err(schema::refused)?;
+        audit::adopt(&mut connection, &self.funnel.strands).await?;
         Ok(pending)
     }
 
@@ -311,5 +315,28 @@ impl Store for PostgresStore {
 
     async fn counts(&self, now: Timestamp) -> Stored<Counts> {
         counts::counts(&self.funnel, now).await
+    }
+}
+
+#[async_trait]
+impl Audit for PostgresStore {
+    async fn inspect(&self, verifier: &mut Verifier, signed_by: SignedByFn<'_>) -> Stored<()> {
+        audit::inspect(&self.funnel, verifier, signed_by).await
+    }
+
+    async fn witness(&self, sign: SignFn<'_>) -> Stored<Option<Signed>> {
+        audit::witness(&self.funnel, sign).await
+    }
+
+    async fn checkpoints_signed(&self) -> Stored<Vec<Signed>> {
+        audit::checkpoints(&self.funnel).await
+    }
+
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>> {
+        audit::dossier(&self.funnel, case).await
+    }
+
+    async fn last_checkpoint(&self) -> Stored<Option<Signed>> {
+        audit::last(&self.funnel).await
     }
 }

@@ -13,12 +13,13 @@ use crate::domain::pause::{PauseChange, Pauses};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
+use crate::store::audit::{Notes, Strands};
 use crate::store::people::{EscalateFn, Paused, People, account_of};
 use crate::store::row::{PauseRow, RunRow, TaskRow};
 use crate::store::shape::micros;
 
 use super::batch::Batch;
-use super::{PostgresStore, outbox, tasks};
+use super::{PostgresStore, audit, outbox, tasks};
 
 #[async_trait]
 impl People for PostgresStore {
@@ -31,7 +32,8 @@ impl People for PostgresStore {
         let mut tries = 0;
         loop {
             let mut lane = self.funnel.lane("escalate").await?;
-            let escalated = try_escalate(&mut lane, limit, now, decide).await;
+            let strands = &self.funnel.strands;
+            let escalated = try_escalate(&mut lane, strands, limit, now, decide).await;
             if let Some(escalated) = lane.done(escalated, &mut tries) {
                 return escalated;
             }
@@ -166,6 +168,7 @@ async fn try_permit(
 
 async fn try_escalate(
     connection: &mut PgConnection,
+    strands: &Strands,
     limit: u32,
     now: Timestamp,
     decide: EscalateFn<'_>,
@@ -211,7 +214,13 @@ async fn try_escalate(
     tasks::write(&mut batch, &changed, "")?;
     outbox::write(&mut batch, &messages, "")?;
     batch.fetch::<(i32,)>(&mut tx, "SELECT 1").await?;
+    let mut notes = Notes::default();
+    for task in changed {
+        notes.task(task)?;
+    }
+    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
+    strands.give(tip);
     Ok(escalated.into_iter().map(|one| one.task).collect())
 }
 

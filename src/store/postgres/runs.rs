@@ -3,13 +3,14 @@
 //! A claim counts the fencing token up; from then on only a write that shows this token counts.
 //! `SKIP LOCKED` keeps claims of several workers out of each other's way.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::id::{ConnectorName, FencingToken, RunId, WorkerId};
 use crate::domain::run::Run;
 use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, Strands};
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
 use crate::store::shape::{RunColumns, micros, readable};
@@ -17,7 +18,7 @@ use crate::store::{Claimed, Keep, Stored};
 
 use super::batch::{Batch, Columns};
 use super::funnel::Funnel;
-use super::{journal, tasks};
+use super::{audit, journal, tasks};
 
 /// A run to insert, and what only the store knows about it.
 pub(super) struct NewRun<'a> {
@@ -280,11 +281,28 @@ pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("start").await?;
-        let started = insert(&mut lane, &columns).await;
+        let started = try_start(&mut lane, &funnel.strands, &columns).await;
         if let Some(started) = lane.done(started, &mut tries) {
             return started;
         }
     }
+}
+
+async fn try_start(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    columns: &RunColumns,
+) -> Stored<bool> {
+    let mut tx = connection.begin().await?;
+    let new = insert(&mut tx, columns).await?;
+    let mut notes = Notes::default();
+    if new {
+        notes.run(columns);
+    }
+    let tip = audit::write(&mut tx, strands, &notes).await?;
+    tx.commit().await?;
+    strands.give(tip);
+    Ok(new)
 }
 
 pub(super) async fn rotations(

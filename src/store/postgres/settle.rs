@@ -9,9 +9,11 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::domain::audit::Tip;
 use crate::domain::id::{FencingToken, WorkerId};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, Strands};
 use crate::store::plan::{self, Move, Plan, Share, parts};
 use crate::store::row::LeasedRow;
 use crate::store::shape::micros;
@@ -20,7 +22,7 @@ use crate::store::{Claimed, Fenced, Keep, Settled, Stored};
 use super::batch::{Batch, Columns};
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{journal, outbox, tasks};
+use super::{audit, journal, outbox, tasks};
 
 /// Joins a row to the run whose settlement asks for it, if that was taken.
 const TAKEN: &str = "JOIN moved m ON m.id = {by}";
@@ -40,7 +42,7 @@ pub(super) async fn settle(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("settle").await?;
-        let settled = try_settle(&mut lane, now, keep, &parts).await;
+        let settled = try_settle(&mut lane, &funnel.strands, now, keep, &parts).await;
         let Some(settled) = lane.done(settled, &mut tries) else {
             continue;
         };
@@ -56,27 +58,64 @@ pub(super) async fn settle(
     }
 }
 
-/// One part is one statement and commits by itself; several share a transaction.
+/// One part is one statement and commits by itself, link and all; several share a transaction, and so
+/// does a part of which something was refused: its link covers what was taken, known only afterwards.
 async fn try_settle(
     connection: &mut PgConnection,
+    strands: &Strands,
     now: Timestamp,
     keep: &Keep,
     parts: &[Part<'_>],
 ) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
-    let mut share = Share::new(keep);
     if let [part] = parts {
-        return settle_part(connection, now, keep.worker, part, &mut share).await;
+        let mut share = Share::new(keep);
+        let tip = audit::begin(connection, strands).await?;
+        let mut log = Log::Within(tip);
+        match settle_part(connection, now, keep.worker, part, &mut share, &mut log).await {
+            Err(error) if audit::not_whole(&error) => strands.give(tip),
+            settled => {
+                if settled.is_ok() {
+                    strands.give(log.tip());
+                }
+                return settled;
+            }
+        }
     }
+    let mut share = Share::new(keep);
     let mut tx = connection.begin().await?;
     let mut accepted = HashSet::new();
     let mut kept = Vec::new();
+    let mut log = Log::After(Notes::default());
     for part in parts {
-        let (took, holds) = settle_part(&mut tx, now, keep.worker, part, &mut share).await?;
+        let (took, holds) =
+            settle_part(&mut tx, now, keep.worker, part, &mut share, &mut log).await?;
         accepted.extend(took);
         kept.extend(holds);
     }
+    let tip = match &log {
+        Log::After(notes) => audit::write(&mut tx, strands, notes).await?,
+        Log::Within(_) => None,
+    };
     tx.commit().await?;
+    strands.give(tip);
     Ok((accepted, kept))
+}
+
+/// Where the link of a batch is written.
+enum Log {
+    /// By the same statement, on this strand; by none where nothing is recorded.
+    Within(Option<Tip>),
+    /// By a later one, over what the parts came to.
+    After(Notes),
+}
+
+impl Log {
+    fn tip(&self) -> Option<Tip> {
+        match self {
+            Self::Within(tip) => *tip,
+            Self::After(_) => None,
+        }
+    }
 }
 
 /// What the statement returns: runs that moved (0), parents that came back (1), children that were
@@ -97,11 +136,15 @@ async fn settle_part(
     worker: WorkerId,
     part: &Part<'_>,
     share: &mut Share<'_>,
+    log: &mut Log,
 ) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
     let mut plan = Plan::of(part.iter().copied(), now, share)?;
     // Rows are locked in one order by everybody, so two batches rarely wait for each other crosswise.
     plan.moves.sort_by_key(|one| one.columns.id);
-    let (batch, select) = statement(&plan, now, worker)?;
+    let (mut batch, select) = statement(&plan, now, worker)?;
+    if let Log::Within(Some(tip)) = log {
+        *tip = linked(&mut batch, &plan, *tip)?;
+    }
     let rows: Vec<ResultRow> = batch.fetch(&mut *connection, &select).await?;
     let mut accepted = HashSet::new();
     let mut kept = Vec::new();
@@ -127,12 +170,33 @@ async fn settle_part(
             }
         }
     }
+    if let Log::After(notes) = log {
+        notes.plan(&plan, &|id| accepted.contains(&id), &|id| {
+            born.contains(&id)
+        })?;
+    }
     let births = plan.births.iter();
     let births = births.filter(|birth| birth.leased && born.contains(&birth.columns.id));
     kept.extend(births.map(|birth| birth.claimed(None)));
     kept.extend(runs::handed(&mut *connection, parents).await?);
     accepted.extend(already_in(connection, worker, &plan, &accepted).await?);
     Ok((accepted, kept))
+}
+
+/// The part that writes the link over everything that the plan asks for. Where less was taken, it
+/// refuses the statement as a whole: a link covers what was written, no more and no less.
+fn linked(batch: &mut Batch, plan: &Plan<'_>, tip: Tip) -> Stored<Tip> {
+    let mut notes = Notes::default();
+    notes.plan(plan, &|_| true, &|_| true)?;
+    let born = plan.births.len() + plan.rotations.len();
+    let mut whole = vec![("moved", plan.moves.len())];
+    if born > 0 {
+        whole.push(("born", born));
+    }
+    if !plan.ends.is_empty() {
+        whole.push(("ended", plan.ends.len()));
+    }
+    audit::part(batch, tip, &notes, &whole)
 }
 
 /// A run that gathers, but whose children had all ended.
@@ -325,7 +389,8 @@ fn ends(batch: &mut Batch, plan: &Plan<'_>) -> Stored<()> {
         "ended",
         &format!(
             "UPDATE cases SET ended = x.ended, ended_us = x.ended_us FROM {rows} \
-             JOIN moved m ON m.id = x.by WHERE cases.id = ANY (ARRAY[x.id]) AND cases.ended IS NULL"
+             JOIN moved m ON m.id = x.by WHERE cases.id = ANY (ARRAY[x.id]) AND cases.ended IS NULL \
+             RETURNING cases.id"
         ),
     );
     Ok(())

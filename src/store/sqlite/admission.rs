@@ -10,7 +10,8 @@ use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::run::Run;
 use crate::domain::settlement::{ExistingCase, Settlement};
 use crate::domain::time::Timestamp;
-use crate::store::docket::{Change, Docket, Opened, Rulings};
+use crate::store::audit::{Notes, Touched};
+use crate::store::docket::{Change, Docket, Rulings};
 use crate::store::plan::{Opening, Share};
 use crate::store::row::{EventRow, RunRow};
 use crate::store::shape::{RunColumns, json, micros, micros_up};
@@ -19,7 +20,7 @@ use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 use super::funnel::Funnel;
 use super::rows::{chunks, numbered};
 use super::runs::{self, NewRun};
-use super::{cases, journal, outbox, tasks};
+use super::{audit, cases, journal, outbox, tasks};
 
 pub(super) async fn admit(
     funnel: &Funnel,
@@ -38,12 +39,16 @@ pub(super) async fn admit(
     let docket = Docket::new(existing(&mut tx, &events).await?);
     let rulings = docket.decide(events, decide);
     let mut share = Share::new(keep);
-    let mut kept = open(&mut tx, &rulings.opened, now, keep.worker, &mut share).await?;
+    let mut notes = Notes::default();
+    let mut kept = open(&mut tx, &rulings, now, keep.worker, &mut share, &mut notes).await?;
     for change in &rulings.changes {
-        apply(&mut tx, change, now).await?;
+        apply(&mut tx, change, now, &mut notes).await?;
     }
     mark(&mut tx, &rulings, now).await?;
+    audit::touched(&mut tx, &mut notes, &Touched::by(&rulings)).await?;
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     kept.retain(|claimed| {
         claimed
             .run
@@ -98,11 +103,13 @@ async fn existing(
 
 async fn open(
     tx: &mut SqliteConnection,
-    opened: &[Opened],
+    rulings: &Rulings,
     now: Timestamp,
     worker: WorkerId,
     share: &mut Share<'_>,
+    notes: &mut Notes,
 ) -> Stored<Vec<Claimed>> {
+    let opened = &rulings.opened;
     cases::insert(tx, opened).await?;
     let mut openings = Vec::with_capacity(opened.len());
     for one in opened {
@@ -115,6 +122,7 @@ async fn open(
         rows.extend(born.map(|child| NewRun::born(child, worker)));
     }
     runs::insert(tx, &rows).await?;
+    notes.opened(rulings, &openings, micros(now))?;
     let rotations = opened.iter().filter_map(|one| one.first.rotation.as_ref());
     for rotation in rotations {
         start(tx, rotation).await?;
@@ -157,7 +165,12 @@ async fn start(tx: &mut SqliteConnection, rotation: &Run) -> Stored<()> {
     Ok(())
 }
 
-async fn apply(tx: &mut SqliteConnection, change: &Change, now: Timestamp) -> Stored<()> {
+async fn apply(
+    tx: &mut SqliteConnection,
+    change: &Change,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
     match change {
         Change::Reschedule(case, run) => {
             cases::reschedule(tx, case).await?;
@@ -168,6 +181,7 @@ async fn apply(tx: &mut SqliteConnection, change: &Change, now: Timestamp) -> St
             cases::revise(tx, *case, *revision).await?;
             let columns = RunColumns::of(&settlement.run, &settlement.journal)?;
             runs::overrule(tx, &columns, columns.due_us).await?;
+            notes.said(settlement)?;
             tell(tx, &[settlement]).await
         }
         Change::Halt(case, revision) => {

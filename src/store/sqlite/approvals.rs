@@ -10,10 +10,12 @@ use sqlx::{Connection, SqliteConnection};
 use crate::domain::approval::{
     Binding, Disapproval, Matter, MatterKind, Past, Proposal, Record, Ruling,
 };
+use crate::store::audit::{Notes, tables};
 use crate::store::paper::{BindingRow, ProposalRow, records};
 use crate::store::shape::micros;
 use crate::store::{RuleFn, Stored};
 
+use super::audit;
 use super::funnel::Funnel;
 
 pub(super) async fn rule(
@@ -40,8 +42,24 @@ pub(super) async fn rule(
     if let Some(bound) = &ruling.bound {
         bind(&mut tx, bound).await?;
     }
+    let notes = noted(&mut tx, &ruling).await?;
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(Ok(ruling))
+}
+
+/// What was ruled, as it stands now.
+async fn noted(tx: &mut SqliteConnection, ruling: &Ruling) -> Stored<Notes> {
+    let mut notes = Notes::default();
+    let opened: Vec<_> = ruling.opened.iter().map(|one| one.id.0).collect();
+    let decided: Vec<_> = ruling.decided.iter().map(|one| one.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::PROPOSALS, "id", &opened).await?);
+    notes.add(&audit::rows(tx, &tables::DECISIONS, "id", &decided).await?);
+    if let Some(bound) = &ruling.bound {
+        notes.binding(bound);
+    }
+    Ok(notes)
 }
 
 async fn record(tx: &mut SqliteConnection, matter: &Matter) -> Stored<Record> {

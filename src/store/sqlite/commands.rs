@@ -9,23 +9,34 @@ use crate::domain::command::{Answer, Command};
 use crate::domain::id::CommandId;
 use crate::domain::settlement::Obedience;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, tables};
 use crate::store::shape::{RunColumns, json, micros, parsed, run_of};
 use crate::store::{ObeyFn, Stored};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{health, people, tasks};
+use super::{audit, health, people, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
+    let task = command.wish.task().map(|id| id.0);
+    let body = json(command)?;
     let mut writer = funnel.writer().await;
-    sqlx::query(
+    let mut tx = writer.begin("wish").await?;
+    let new = sqlx::query(
         "INSERT INTO commands (id, task_id, body) VALUES (?,?,?) ON CONFLICT (id) DO NOTHING",
     )
     .bind(command.id.0)
-    .bind(command.wish.task().map(|id| id.0))
-    .bind(json(command)?)
-    .execute(writer.alone())
+    .bind(task)
+    .bind(&body)
+    .execute(&mut *tx)
     .await?;
+    let mut notes = Notes::default();
+    if new.rows_affected() > 0 {
+        notes.command(command.id.0, task, &body);
+    }
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
+    tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(())
 }
 
@@ -61,6 +72,7 @@ pub(super) async fn obey(
     .fetch_all(&mut *tx)
     .await?;
     let count = rows.len() as u32;
+    let mut notes = Notes::default();
     for (id, body) in rows {
         let command: Command = parsed(&body, "commands", "body", id)?;
         // Read here and not above: an earlier wish of this batch may have changed both.
@@ -74,8 +86,11 @@ pub(super) async fn obey(
         };
         let obedience = decide(&command, task.as_ref(), run.as_ref());
         carry_out(&mut tx, &obedience, now).await?;
+        note(&mut tx, &obedience, &mut notes).await?;
     }
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(count)
 }
 
@@ -94,6 +109,18 @@ async fn one_run(tx: &mut SqliteConnection, id: Uuid) -> Stored<Option<crate::do
         .fetch_optional(tx)
         .await?;
     body.map(|body| run_of(id, &body)).transpose()
+}
+
+/// What a wish changed, as it stands now.
+async fn note(tx: &mut SqliteConnection, obedience: &Obedience, notes: &mut Notes) -> Stored<()> {
+    let task: Vec<_> = obedience.task.iter().map(|task| task.id.0).collect();
+    let runs = obedience.run.iter().chain(&obedience.rotation);
+    let runs: Vec<_> = runs.map(|run| run.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::TASKS, "id", &task).await?);
+    notes.add(&audit::rows(tx, &tables::RUNS, "id", &runs).await?);
+    let answer = [obedience.command.0];
+    notes.add(&audit::rows(tx, &tables::ANSWERS, "id", &answer).await?);
+    Ok(())
 }
 
 async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timestamp) -> Stored<()> {

@@ -12,7 +12,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::store::{StoreError, Stored};
+use crate::store::audit::Strands;
+use crate::store::{Settings, StoreError, Stored};
 
 /// How long a writer waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
@@ -25,11 +26,14 @@ pub(super) struct Funnel {
     writer: Mutex<SqliteConnection>,
     /// None in memory, where the writer is all there is.
     readers: Option<SqlitePool>,
+    /// Where the log goes on.
+    pub(super) strands: Strands,
 }
 
 impl Funnel {
-    /// Opens `url` (`sqlite:path` or `sqlite::memory:`), creating the file if need be.
-    pub(super) async fn open(url: &str, readers: u32) -> Stored<Self> {
+    /// Opens the database (`sqlite:path` or `sqlite::memory:`), creating the file if need be.
+    pub(super) async fn open(settings: &Settings) -> Stored<Self> {
+        let (url, readers) = (settings.url.as_str(), settings.connections);
         let memory = in_memory(url);
         let mut options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
@@ -55,7 +59,11 @@ impl Funnel {
                 .connect_lazy_with(options);
             Some(pool)
         };
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            strands: Strands::new(settings.audited),
+        })
     }
 
     /// The writing connection; others wait.

@@ -11,13 +11,14 @@ use sqlx::SqliteConnection;
 use crate::domain::health::{Advance, Care, Sample, Standing, Standings, Tally};
 use crate::domain::id::{ConnectorName, FencingToken, WorkerId};
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, parsed};
 use crate::store::{AdvanceFn, SAMPLES_KEPT, Stored, SurveyLease, SurveyWanted};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{outbox, tasks};
+use super::{audit, outbox, tasks};
 
 pub(super) async fn take(
     funnel: &Funnel,
@@ -113,8 +114,22 @@ pub(super) async fn keep(
     }
     let messages: Vec<_> = advance.messages.iter().collect();
     outbox::insert(&mut tx, &messages).await?;
+    let notes = noted(&mut tx, name, &advance).await?;
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(Some(advance))
+}
+
+/// What the survey came to, as it stands now.
+async fn noted(tx: &mut SqliteConnection, name: &str, advance: &Advance) -> Stored<Notes> {
+    let mut notes = Notes::default();
+    notes.sample(name, &advance.sample)?;
+    let runs: Vec<_> = advance.care.iter().map(|care| care.run.id.0).collect();
+    let tasks: Vec<_> = advance.care.iter().map(|care| care.task.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::RUNS, "id", &runs).await?);
+    notes.add(&audit::rows(tx, &tables::TASKS, "id", &tasks).await?);
+    Ok(notes)
 }
 
 async fn add_sample(tx: &mut SqliteConnection, name: &str, sample: &Sample) -> Stored<()> {

@@ -9,17 +9,24 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use crate::domain::event::RecordedEvent;
+use crate::store::audit::{Notes, tables};
 use crate::store::shape::{json, micros};
 use crate::store::{Checkpoint, DeadLetter, IntakeBatch, Receipt, Stored};
 
 use super::funnel::Funnel;
-use super::outbox;
 use super::rows::{chunks, tuples};
+use super::{audit, outbox};
 
 pub(super) async fn record(funnel: &Funnel, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("record").await?;
     let receipts = events(&mut tx, &batch.events).await?;
+    let mut notes = Notes::default();
+    for (event, receipt) in batch.events.iter().zip(&receipts) {
+        if *receipt == Receipt::New {
+            notes.event(event)?;
+        }
+    }
     for letter in &batch.dead_letters {
         dead_letter(&mut tx, letter).await?;
     }
@@ -28,7 +35,11 @@ pub(super) async fn record(funnel: &Funnel, batch: &IntakeBatch) -> Stored<Vec<R
     for checkpoint in &batch.checkpoints {
         save_checkpoint(&mut tx, checkpoint).await?;
     }
+    let letters: Vec<_> = batch.dead_letters.iter().map(|one| one.id.0).collect();
+    notes.add(&audit::rows(&mut tx, &tables::DEAD_LETTERS, "id", &letters).await?);
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(receipts)
 }
 

@@ -5,6 +5,7 @@
 
 mod admission;
 mod approvals;
+mod audit;
 mod cases;
 mod commands;
 mod counts;
@@ -35,6 +36,7 @@ use sqlx::migrate::{Migrate, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use crate::domain::audit::{Signed, Verifier};
 use crate::domain::command::{Answer, Command};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
 use crate::domain::id::{
@@ -47,9 +49,10 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 
 use super::{
-    AdmitFn, Admitted, AdvanceFn, CaseFilter, CaseReport, CaseStory, Claimed, Counts, DeadLetter,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settings,
-    Settled, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, schema,
+    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
+    DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn,
+    RunsEnded, Settings, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -76,7 +79,7 @@ impl SqliteStore {
             Some(PathBuf::from(options.get_filename()))
         };
         Ok(Self {
-            funnel: Funnel::open(&settings.url, settings.connections).await?,
+            funnel: Funnel::open(settings).await?,
             bell: Bell::new(path.as_deref().map(|_| settings.url.clone())),
             lock: FileLock::beside(path.as_deref()),
         })
@@ -110,6 +113,8 @@ impl Store for SqliteStore {
             .run_direct(None, writer.alone(), false)
             .await
             .map_err(schema::refused)?;
+        drop(writer);
+        audit::adopt(&self.funnel).await?;
         Ok(pending)
     }
 
@@ -321,5 +326,28 @@ impl Store for SqliteStore {
 
     async fn counts(&self, now: Timestamp) -> Stored<Counts> {
         counts::counts(&self.funnel, now).await
+    }
+}
+
+#[async_trait]
+impl Audit for SqliteStore {
+    async fn inspect(&self, verifier: &mut Verifier, signed_by: SignedByFn<'_>) -> Stored<()> {
+        audit::inspect(&self.funnel, verifier, signed_by).await
+    }
+
+    async fn witness(&self, sign: SignFn<'_>) -> Stored<Option<Signed>> {
+        audit::witness(&self.funnel, sign).await
+    }
+
+    async fn checkpoints_signed(&self) -> Stored<Vec<Signed>> {
+        audit::checkpoints(&self.funnel).await
+    }
+
+    async fn dossier(&self, case: CaseId) -> Stored<Option<Dossier>> {
+        audit::dossier(&self.funnel, case).await
+    }
+
+    async fn last_checkpoint(&self) -> Stored<Option<Signed>> {
+        audit::last(&self.funnel).await
     }
 }

@@ -12,12 +12,13 @@ use crate::domain::pause::{PauseChange, Pauses};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
+use crate::store::audit::Notes;
 use crate::store::people::{EscalateFn, Paused, People, account_of};
 use crate::store::row::{PauseRow, RunRow, TaskRow};
 use crate::store::shape::micros;
 
 use super::funnel::Funnel;
-use super::{SqliteStore, outbox, tasks};
+use super::{SqliteStore, audit, outbox, tasks};
 
 #[async_trait]
 impl People for SqliteStore {
@@ -48,7 +49,13 @@ impl People for SqliteStore {
         tasks::save(&mut tx, &changed).await?;
         let messages = escalated.iter().filter_map(|one| one.message.as_ref());
         outbox::insert(&mut tx, &messages.collect::<Vec<_>>()).await?;
+        let mut notes = Notes::default();
+        for task in changed {
+            notes.task(task)?;
+        }
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
         tx.commit().await?;
+        self.funnel.strands.give(tip);
         Ok(escalated.into_iter().map(|one| one.task).collect())
     }
 

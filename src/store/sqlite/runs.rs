@@ -14,6 +14,7 @@ use crate::domain::id::{ConnectorName, FencingToken, RunId, WorkerId};
 use crate::domain::run::Run;
 use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
+use crate::store::audit::Notes;
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
 use crate::store::shape::{RunColumns, json, micros, readable};
@@ -21,7 +22,7 @@ use crate::store::{Claimed, Keep, Stored};
 
 use super::funnel::Funnel;
 use super::rows::{chunks, numbered, tuples};
-use super::{journal, tasks};
+use super::{audit, journal, tasks};
 
 /// A run to insert, and what only the store knows about it.
 pub(super) struct NewRun<'a> {
@@ -239,7 +240,13 @@ pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("start").await?;
     let new = insert(&mut tx, &[NewRun::free(&columns)]).await?;
+    let mut notes = Notes::default();
+    if !new.is_empty() {
+        notes.run(&columns);
+    }
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     Ok(!new.is_empty())
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::domain::id::{FencingToken, WorkerId};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
+use crate::store::audit::Notes;
 use crate::store::plan::{Plan, Share, parts};
 use crate::store::row::LeasedRow;
 use crate::store::shape::micros;
@@ -19,7 +20,7 @@ use crate::store::{Claimed, Fenced, Keep, Settled, Stored};
 use super::funnel::Funnel;
 use super::rows::{chunks, numbered, tuples};
 use super::runs::{self, NewRun};
-use super::{cases, journal, outbox, tasks};
+use super::{audit, cases, journal, outbox, tasks};
 
 pub(super) async fn settle(
     funnel: &Funnel,
@@ -33,6 +34,7 @@ pub(super) async fn settle(
     let mut share = Share::new(keep);
     let mut accepted = HashSet::new();
     let mut kept = Vec::new();
+    let mut notes = Notes::default();
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("settle").await?;
     let all = batch.iter().map(|one| (one.token, &one.settlement));
@@ -44,12 +46,14 @@ pub(super) async fn settle(
             plan: &plan,
             settlements: &part,
         };
-        let (took, holds) = write.all(&mut tx).await?;
+        let (took, holds) = write.all(&mut tx, &mut notes).await?;
         accepted.extend(write.already_in(&mut tx, &took).await?);
         accepted.extend(took);
         kept.extend(holds);
     }
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
+    funnel.strands.give(tip);
     let mut answered = HashSet::new();
     let accepted = batch
         .iter()
@@ -69,7 +73,11 @@ struct Write<'a> {
 }
 
 impl Write<'_> {
-    async fn all(&self, tx: &mut SqliteConnection) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
+    async fn all(
+        &self,
+        tx: &mut SqliteConnection,
+        notes: &mut Notes,
+    ) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
         let plan = self.plan;
         let existing = self.existing_children(tx).await?;
         let (accepted, mut kept) = self.moves(tx, &existing).await?;
@@ -78,7 +86,8 @@ impl Write<'_> {
         let lines = plan.journal.iter().copied();
         let lines: Vec<_> = lines.filter(|entry| taken(&entry.run.0)).collect();
         journal::insert(tx, &lines).await?;
-        kept.extend(self.births(tx, &accepted).await?);
+        let (mut born, holds) = self.births(tx, &accepted).await?;
+        kept.extend(holds);
         let changed = plan.tasks.iter().copied();
         let changed: Vec<_> = changed.filter(|task| taken(&task.run.0)).collect();
         tasks::save(tx, &changed).await?;
@@ -87,7 +96,8 @@ impl Write<'_> {
         outbox::insert(tx, &messages).await?;
         let rotations = plan.rotations.iter().filter(|(run, _)| taken(run));
         let rotations: Vec<_> = rotations.map(|(_, run)| NewRun::free(run)).collect();
-        runs::insert(tx, &rotations).await?;
+        born.extend(runs::insert(tx, &rotations).await?);
+        notes.plan(plan, &|id| accepted.contains(&id), &|id| born.contains(&id))?;
         kept.extend(self.parents(tx, &accepted).await?);
         for (run, case, end, at) in &plan.ends {
             if taken(run) {
@@ -213,7 +223,7 @@ impl Write<'_> {
         &self,
         tx: &mut SqliteConnection,
         accepted: &HashSet<Uuid>,
-    ) -> Stored<Vec<Claimed>> {
+    ) -> Stored<(HashSet<Uuid>, Vec<Claimed>)> {
         let births: Vec<_> = self
             .plan
             .births
@@ -230,11 +240,12 @@ impl Write<'_> {
             .map(|birth| NewRun::born(birth, self.worker))
             .collect();
         let new = runs::insert(tx, &rows).await?;
-        Ok(births
+        let held = births
             .into_iter()
             .filter(|birth| birth.leased && new.contains(&birth.columns.id))
             .map(|birth| birth.claimed(None))
-            .collect())
+            .collect();
+        Ok((new, held))
     }
 
     /// Counts the open children of parents down; those that come to zero become due, and this

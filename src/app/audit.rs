@@ -1,0 +1,188 @@
+//! The log's checkpoints and its verification: store and vault put together.
+//!
+//! Owns when a checkpoint is due, the change of the signing key, and the words for a log that is not
+//! whole. Hashing and judgement are `domain::audit`, signatures `secrets::signing`.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{AppError, Parts};
+use crate::config::Settings;
+use crate::domain::audit::{Digest, Finding, Signed, Tally, Verifier, Window};
+use crate::domain::id::ConnectorName;
+use crate::domain::time::{Clock, Timestamp};
+use crate::domain::verdict::CredentialRole;
+use crate::secrets::signing::{self, Signer};
+use crate::secrets::{LocalVault, Owner};
+use crate::store::Store;
+use crate::store::audit::tables;
+
+/// The owner of what no connector owns; no manifest can have this name, for it has a blank.
+const PLATFORM: &str = "the platform";
+
+/// What a verification came to.
+#[derive(Debug)]
+pub struct Verified {
+    /// What is wrong, and where.
+    pub findings: Vec<Finding>,
+    /// What was looked at.
+    pub tally: Tally,
+}
+
+/// Reads the whole log and every recorded row. `key` is the first public key, where it is known;
+/// `noted` a checkpoint's number and digest that somebody wrote down outside of the database.
+///
+/// # Errors
+/// When the store fails.
+pub async fn verify(
+    store: &dyn Store,
+    key: Option<String>,
+    noted: Option<(i64, Digest)>,
+) -> Result<Verified, AppError> {
+    let mut verifier = Verifier::new(tables::ALL, key);
+    store.inspect(&mut verifier, &signed_by).await?;
+    if let Some((number, digest)) = noted {
+        let all = store.checkpoints_signed().await?;
+        let all: Vec<_> = all.iter().map(|one| (one.number, one.digest())).collect();
+        verifier.anchored(number, digest, &all);
+    }
+    let (findings, tally) = verifier.finish();
+    Ok(Verified { findings, tally })
+}
+
+/// True when the signature over this text is by this public key (hex).
+pub fn signed_by(public: &str, text: &str, signature: &str) -> bool {
+    signing::signed_by(public, text.as_bytes(), signature)
+}
+
+/// The key that signs now.
+///
+/// # Errors
+/// When store or vault fails, or the vault has not the key that the log names.
+pub async fn signer(
+    store: &dyn Store,
+    vault: &LocalVault,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Signer, AppError> {
+    let last = store.last_checkpoint().await?;
+    let expected = last.as_ref().and_then(expected_key);
+    Ok(signing::signer(
+        vault,
+        &owner(settings),
+        expected.as_deref(),
+        now,
+    )?)
+}
+
+/// Makes a checkpoint if links wait for one and the last is old enough (`every` seconds); at drain 0.
+///
+/// # Errors
+/// When store or vault fails.
+pub async fn checkpoint(
+    store: &dyn Store,
+    vault: &LocalVault,
+    settings: &Settings,
+    clock: &dyn Clock,
+    every: u64,
+) -> Result<Option<Signed>, AppError> {
+    let now = clock.now();
+    let last = store.last_checkpoint().await?;
+    let age = last.as_ref().and_then(Signed::read);
+    let age = age.map(|one| now.as_second().saturating_sub(one.at.as_second()));
+    if age.is_some_and(|age| age < every.cast_signed()) {
+        return Ok(None);
+    }
+    let expected = last.as_ref().and_then(expected_key);
+    let signer = signing::signer(vault, &owner(settings), expected.as_deref(), now)?;
+    let signed = store
+        .witness(&|window, before| {
+            let followed = before.map(Signed::digest) == last.as_ref().map(Signed::digest);
+            (followed && window.links() > 0).then(|| sign(window, before, now, &signer, None))
+        })
+        .await?;
+    if let Some(signed) = &signed {
+        // Whoever keeps this line elsewhere can tell later that the end was cut off.
+        tracing::info!(number = signed.number, digest = %signed.digest(), "checkpoint of the log");
+    }
+    Ok(signed)
+}
+
+/// Changes the signing key: the old one signs the new one's public half, then the new one signs.
+///
+/// # Errors
+/// When store or vault fails, or another process was at it.
+pub async fn change_key(
+    store: &dyn Store,
+    vault: &LocalVault,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Option<(String, String)>, AppError> {
+    let old = signer(store, vault, settings, now).await?;
+    let owner = owner(settings);
+    let next = signing::next_signer(vault, &owner, now)?;
+    let signed = store
+        .witness(&|window, before| {
+            let expected = before.and_then(expected_key);
+            expected
+                .is_none_or(|key| key == old.public())
+                .then(|| sign(window, before, now, &old, Some(next.public())))
+        })
+        .await?;
+    if signed.is_none() {
+        return Ok(None);
+    }
+    signing::promote(vault, &owner, &next)?;
+    Ok(Some((old.public().to_owned(), next.public().to_owned())))
+}
+
+/// Makes checkpoints until it is told to stop, and a last one then.
+pub(super) async fn witness(parts: Parts, stop: CancellationToken) {
+    let every = parts.settings().audit.checkpoint_seconds;
+    loop {
+        let stopped = tokio::select! {
+            () = tokio::time::sleep(std::time::Duration::from_secs(every.min(10))) => false,
+            () = stop.cancelled() => true,
+        };
+        let every = if stopped { 0 } else { every };
+        let (store, clock) = (parts.store.as_ref(), parts.clock.as_ref());
+        if let Err(error) = checkpoint(store, &parts.vault, parts.settings(), clock, every).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "no checkpoint of the log; the next round tries again"
+            );
+        }
+        if stopped {
+            return;
+        }
+    }
+}
+
+fn sign(
+    window: &Window,
+    before: Option<&Signed>,
+    now: Timestamp,
+    signer: &Signer,
+    next: Option<&str>,
+) -> Signed {
+    let says = window.close(before, now, signer.public(), next);
+    let text = says.text();
+    Signed {
+        number: says.number,
+        signature: signer.sign(text.as_bytes()),
+        text,
+    }
+}
+
+/// The key that must sign what follows this checkpoint.
+fn expected_key(last: &Signed) -> Option<String> {
+    let says = last.read()?;
+    Some(says.next_key.unwrap_or(says.key))
+}
+
+fn owner(settings: &Settings) -> Owner {
+    Owner {
+        reference: settings.audit.key.clone(),
+        connector: ConnectorName(PLATFORM.to_owned()),
+        role: CredentialRole::Writer,
+    }
+}

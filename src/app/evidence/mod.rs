@@ -1,0 +1,137 @@
+//! Evidence of one case: gathered from the store, signed, shown, and checked with a public key alone.
+//!
+//! Owns the file (`docs/evidence.md`) and what stands in it. Evidence of absence is always an
+//! observation, never a target's answer to a write; what only a person said is shown as attested. Judges
+//! nothing anew: verdicts are those that the store holds.
+
+mod bundle;
+mod envelope;
+mod facts;
+mod page;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+use super::{AppError, audit};
+use crate::config::Settings;
+use crate::definitions;
+use crate::domain::audit::{Finding, key_in_words};
+use crate::domain::id::CaseId;
+use crate::domain::time::{Clock, Timestamp};
+use crate::domain::workflow::Workflow;
+use crate::secrets::LocalVault;
+use crate::store::{CaseStory, Store};
+
+pub use bundle::bundle;
+pub use envelope::{Envelope, EvidenceError, PAYLOAD_TYPE, key_id};
+pub use facts::{Proof, Target, targets};
+pub use page::page;
+
+/// A case with everything that is known of it.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Its story.
+    pub story: CaseStory,
+    /// What is recorded beside it.
+    pub dossier: crate::store::Dossier,
+    /// The definition that it began with.
+    pub workflow: Option<Workflow>,
+}
+
+/// Reads everything about a case; `None` when there is no such case.
+///
+/// # Errors
+/// When the store fails.
+pub async fn gather(store: &dyn Store, case: CaseId) -> Result<Option<Gathered>, AppError> {
+    let (Some(story), Some(dossier)) = (store.case(case).await?, store.dossier(case).await?) else {
+        return Ok(None);
+    };
+    let workflow = workflow_of(store, &story).await?;
+    Ok(Some(Gathered {
+        story,
+        dossier,
+        workflow,
+    }))
+}
+
+/// The definition that a case's runs began with; one that this version cannot read is left out, and the
+/// evidence then tells states without what they did.
+///
+/// # Errors
+/// When the store fails.
+pub async fn workflow_of(
+    store: &dyn Store,
+    story: &CaseStory,
+) -> Result<Option<Workflow>, AppError> {
+    let Some(run) = story.runs.first() else {
+        return Ok(None);
+    };
+    let stored = store.definition(&run.definition).await?;
+    Ok(stored.and_then(|one| definitions::restore(&one.json).ok()))
+}
+
+/// The signed evidence of a case. A checkpoint is made first, so that the log's signature covers
+/// everything in it.
+///
+/// # Errors
+/// When store or vault fails, or what is stored about the case is not what was written.
+pub async fn export(
+    store: &dyn Store,
+    vault: &LocalVault,
+    settings: &Settings,
+    clock: &dyn Clock,
+    case: CaseId,
+) -> Result<Option<Envelope>, AppError> {
+    let Some(gathered) = gather(store, case).await? else {
+        return Ok(None);
+    };
+    // A signature must not bless what somebody else wrote into the tables.
+    let verified = audit::verify(store, None, None).await?;
+    let about: Vec<_> = verified
+        .findings
+        .iter()
+        .filter(|one| concerns(one, &gathered))
+        .collect();
+    if let Some(first) = about.first() {
+        return Err(AppError::Tampered {
+            case,
+            count: about.len(),
+            first: first.to_string(),
+        });
+    }
+    audit::checkpoint(store, vault, settings, clock, 0).await?;
+    let checkpoint = store.last_checkpoint().await?;
+    let now = clock.now();
+    let signer = audit::signer(store, vault, settings, now).await?;
+    let payload = bundle(&gathered, checkpoint.as_ref(), now);
+    Ok(Some(Envelope::sign(&payload, &signer)))
+}
+
+/// True for a finding about the log itself, or about a row of this case.
+fn concerns(finding: &Finding, of: &Gathered) -> bool {
+    let log = finding.table.starts_with("audit_");
+    let rows = of
+        .dossier
+        .recorded
+        .iter()
+        .map(|entry| key_in_words(&entry.key));
+    let runs = of.story.runs.iter().map(|run| run.id.to_string());
+    // A line that is gone is no row any more, but its key begins with its run.
+    log || rows.chain(runs).any(|row| finding.row.starts_with(&row))
+}
+
+/// Seconds between two instants, for reports; negative when `until` comes first.
+pub(super) fn seconds(from: Timestamp, until: Timestamp) -> Value {
+    Value::from(until.duration_since(from).as_millis() as f64 / 1000.0)
+}
+
+/// What the state of a journal's line does.
+pub(super) fn action_of<'a>(
+    workflow: Option<&'a Workflow>,
+    story: &CaseStory,
+    entry: &crate::domain::settlement::JournalEntry,
+) -> Option<&'a crate::domain::workflow::Action> {
+    let run = story.runs.iter().find(|run| run.id == entry.run)?;
+    facts::action(workflow, run.kind, entry)
+}

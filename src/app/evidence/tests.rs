@@ -1,0 +1,305 @@
+//! The red team: no field of an evidence file can be changed unseen, and no name can write on the page.
+//!
+//! Owns the list of changes, which is made by walking the file itself, so that a new field is covered by
+//! existing.
+
+use serde_json::{Value, json};
+
+use super::envelope::Envelope;
+use super::*;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::settlement::Settlement;
+use crate::domain::task::TaskNote;
+use crate::domain::workflow::{End, OutcomeKey};
+use crate::secrets::Owner;
+use crate::secrets::signing::{Signer, signer};
+use crate::store::given::{a_case, at, ended, fenced, gathering, handed_over, keep, removal, step};
+use crate::store::{Settings as StoreSettings, open};
+use std::sync::Arc;
+
+const HOSTILE: &str = "</td><script>alert('x')</script><img src=x onerror=\"y\">\u{202e}";
+
+/// A case with one account proved gone, one with a person, and hostile names everywhere.
+async fn a_gathered_case() -> Gathered {
+    let store = open(&StoreSettings::at("sqlite::memory:"))
+        .await
+        .expect("opened");
+    store.migrate().await.expect("migrated");
+    let case = a_case(&store, HOSTILE).await;
+    let children = vec![
+        removal(&case.run, "crm", "a1"),
+        removal(&case.run, HOSTILE, "a2"),
+    ];
+    let gather = Settlement {
+        children,
+        ..step(&case.run, gathering("fan-out"))
+    };
+    settle(&store, vec![fenced(&case, gather)]).await;
+    let held = store.claim(at(1), &keep(1, 5)).await.expect("claimed");
+    assert_eq!(held.len(), 2);
+    for one in held {
+        let proved = one
+            .run
+            .connector
+            .as_ref()
+            .is_some_and(|name| name.as_str() == "crm");
+        let settlement = if proved {
+            seen_gone(&one.run)
+        } else {
+            given_away(&one.run)
+        };
+        settle(&store, vec![fenced(&one, settlement)]).await;
+    }
+    let id = case.run.case.expect("a case");
+    gather_from(&store, id).await
+}
+
+async fn settle(store: &Arc<dyn Store>, batch: Vec<crate::store::Fenced>) {
+    let settled = store
+        .settle(at(2), &keep(1, 0), &batch)
+        .await
+        .expect("settled");
+    assert!(settled.accepted.iter().all(|yes| *yes));
+}
+
+async fn gather_from(store: &Arc<dyn Store>, id: CaseId) -> Gathered {
+    gather(store.as_ref(), id)
+        .await
+        .expect("read")
+        .expect("there")
+}
+
+fn seen_gone(run: &crate::domain::run::Run) -> Settlement {
+    let mut settlement = step(run, ended(End::Verified));
+    settlement.run.verdict = Some(crate::domain::verdict::Verdict::ObservedAbsent);
+    settlement.journal[0].outcome = OutcomeKey::Absent;
+    settlement.journal[0].detail = Some(json!({
+        "observation": {
+            "at": at(1), "credential": "verifier", "method": "GET /Users/{id} and complete listing",
+            "completeness": {
+                "pages_closed": true, "fields_present": true, "count_in_band": true, "permission_cut": false,
+            },
+            "data_age_seconds": 0, "sighting": "not_there",
+        },
+        "finding": "absent",
+        "manifest": "d1",
+    }));
+    settlement
+}
+
+fn given_away(run: &crate::domain::run::Run) -> Settlement {
+    let mut settlement = handed_over(run);
+    settlement.journal[0].failure = Some(Failure::new(
+        FailureClass::Unsupported,
+        "CB-TEST-1",
+        HOSTILE,
+    ));
+    if let Some(task) = &mut settlement.task {
+        task.why = HOSTILE.to_owned();
+        task.history.push(TaskNote {
+            at: at(2),
+            by: HOSTILE.to_owned(),
+            text: HOSTILE.to_owned(),
+        });
+    }
+    settlement
+}
+
+fn a_signer() -> Signer {
+    let vault = LocalVault::in_memory().expect("a vault");
+    let owner = Owner {
+        reference: "local:audit".to_owned(),
+        connector: "the platform".into(),
+        role: crate::domain::verdict::CredentialRole::Writer,
+    };
+    signer(&vault, &owner, None, at(0)).expect("a key")
+}
+
+/// Every way to change one place of a document: each value, each name, each element.
+fn tampered(value: &Value) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    walk(
+        value,
+        "",
+        &mut |path, other| all.push((path.to_owned(), other)),
+        &|changed| changed,
+    );
+    all
+}
+
+fn walk(
+    value: &Value,
+    path: &str,
+    found: &mut dyn FnMut(&str, Value),
+    whole: &dyn Fn(Value) -> Value,
+) {
+    match value {
+        Value::Object(fields) => {
+            for (name, inner) in fields {
+                let here = format!("{path}/{name}");
+                let mut without = fields.clone();
+                without.remove(name);
+                found(&format!("{here} removed"), whole(Value::Object(without)));
+                let put = |changed| {
+                    let mut fields = fields.clone();
+                    fields.insert(name.clone(), changed);
+                    whole(Value::Object(fields))
+                };
+                walk(inner, &here, found, &put);
+            }
+            let mut with = fields.clone();
+            with.insert("planted".to_owned(), Value::Null);
+            found(&format!("{path} planted"), whole(Value::Object(with)));
+        }
+        Value::Array(elements) => {
+            for (place, inner) in elements.iter().enumerate() {
+                let here = format!("{path}/{place}");
+                let mut without = elements.clone();
+                without.remove(place);
+                found(&format!("{here} removed"), whole(Value::Array(without)));
+                let put = |changed| {
+                    let mut elements = elements.clone();
+                    elements[place] = changed;
+                    whole(Value::Array(elements))
+                };
+                walk(inner, &here, found, &put);
+            }
+            let mut with = elements.clone();
+            with.push(Value::Null);
+            found(&format!("{path} planted"), whole(Value::Array(with)));
+        }
+        Value::String(text) => found(path, whole(Value::from(format!("{text}A")))),
+        Value::Number(number) => found(path, whole(json!(number.as_f64().unwrap_or(0.0) + 1.0))),
+        Value::Bool(yes) => found(path, whole(Value::from(!yes))),
+        Value::Null => found(path, whole(Value::from("planted"))),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_no_field_of_the_evidence_can_be_changed_unseen() {
+    let gathered = a_gathered_case().await;
+    let signer = a_signer();
+    let window = crate::domain::audit::Window::after(0);
+    let checkpoint = window.close(None, at(1), signer.public(), None);
+    let checkpoint = crate::domain::audit::Signed {
+        number: 1,
+        signature: signer.sign(checkpoint.text().as_bytes()),
+        text: checkpoint.text(),
+    };
+    let payload = bundle(&gathered, Some(&checkpoint), at(9));
+    let envelope = Envelope::sign(&payload, &signer);
+    assert_eq!(envelope.verify(signer.public()).expect("is right"), payload);
+    assert_eq!(Envelope::read(&envelope.text()).expect("reads"), envelope);
+
+    let inside = tampered(&payload);
+    assert!(
+        inside.len() > 300,
+        "only {} places: is the payload empty?",
+        inside.len()
+    );
+    for (place, changed) in inside {
+        let mut forged = Envelope::sign(&changed, &signer);
+        forged.signatures.clone_from(&envelope.signatures);
+        assert!(
+            forged.verify(signer.public()).is_err(),
+            "{place} was changed unseen"
+        );
+    }
+    let outside = serde_json::to_value(&envelope).expect("written");
+    for (place, changed) in tampered(&outside) {
+        let read = Envelope::read(&changed.to_string());
+        let seen = read.is_err() || read.is_ok_and(|one| one.verify(signer.public()).is_err());
+        assert!(seen, "{place} of the envelope was changed unseen");
+    }
+    // Signed anew, with the forger's own key.
+    let forger = a_signer();
+    assert!(
+        Envelope::sign(&payload, &forger)
+            .verify(signer.public())
+            .is_err()
+    );
+    assert!(envelope.verify(forger.public()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_a_checkpoint_with_another_signature_is_no_part_of_evidence() {
+    let gathered = a_gathered_case().await;
+    let signer = a_signer();
+    let window = crate::domain::audit::Window::after(0);
+    let says = window.close(None, at(1), signer.public(), None);
+    let forged = crate::domain::audit::Signed {
+        number: 1,
+        signature: a_signer().sign(says.text().as_bytes()),
+        text: says.text(),
+    };
+    let envelope = Envelope::sign(&bundle(&gathered, Some(&forged), at(9)), &signer);
+    assert!(envelope.verify(signer.public()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_absence_is_told_by_the_look_and_what_is_left_by_its_reason() {
+    let payload = bundle(&a_gathered_case().await, None, at(9));
+    let targets = payload["targets"].as_array().expect("a list");
+    let crm = targets
+        .iter()
+        .find(|one| one["connector"] == "crm")
+        .expect("there");
+    assert_eq!(crm["proof"], "observed");
+    assert_eq!(crm["proved_by"]["credential"], "verifier");
+    assert_eq!(crm["proved_by"]["read_begun"], json!(at(1)));
+    assert_eq!(payload["observations"].as_array().map(Vec::len), Some(1));
+    let left = payload["residual"].as_array().expect("a list");
+    assert_eq!(left.len(), 1);
+    assert!(
+        left[0]["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("with a person"))
+    );
+    assert_eq!(payload["timing"]["all_removed"], Value::Null);
+    let acts = payload["people"].as_array().expect("a list");
+    assert!(acts.iter().any(|act| act["text"] == HOSTILE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_hostile_names_are_text_on_the_page() {
+    let page = page(&bundle(&a_gathered_case().await, None, at(9)));
+    for bad in ["<script", "<img", "onerror=\"", "\u{202e}"] {
+        assert!(!page.contains(bad), "{bad} got onto the page");
+    }
+    assert!(
+        page.contains("&lt;script&gt;"),
+        "the name is not shown at all"
+    );
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "it loads something"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_payload_has_the_fields_that_its_schema_requires() {
+    let payload = bundle(&a_gathered_case().await, None, at(9));
+    let schema = include_str!("../../../docs/schemas/clawback.evidence.v1.json");
+    let schema: Value = serde_json::from_str(schema).expect("JSON");
+    required(&schema, &payload, "");
+}
+
+/// `required` and `properties` of a schema, as deep as it goes.
+fn required(schema: &Value, value: &Value, path: &str) {
+    for name in schema["required"].as_array().into_iter().flatten() {
+        let name = name.as_str().expect("a name");
+        assert!(value.get(name).is_some(), "{path}/{name} is missing");
+    }
+    if let (Some(declared), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
+        for (name, inner) in fields {
+            let declared = declared.get(name);
+            assert!(declared.is_some(), "{path}/{name} is not in the schema");
+            required(declared.expect("checked"), inner, &format!("{path}/{name}"));
+        }
+    }
+    for (place, inner) in value.as_array().into_iter().flatten().enumerate() {
+        if schema["items"].is_object() {
+            required(&schema["items"], inner, &format!("{path}/{place}"));
+        }
+    }
+}

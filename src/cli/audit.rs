@@ -1,0 +1,263 @@
+//! `clawback audit`: verify the log, its checkpoints and keys, and report what auditors ask for.
+//!
+//! Owns how findings are told: each with what is wrong and where. A log that is not whole ends with exit
+//! code 1. Judges nothing itself.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Stop};
+use super::output::{Output, instant, sheet, table};
+use crate::app::{audit, report, vault};
+use crate::domain::audit::{Digest, Signed};
+use crate::domain::time::Timestamp;
+
+/// What to do with the log.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the whole log and every recorded row; exit code 1 when something is not as it was written.
+    Verify {
+        /// The public key that signed the first checkpoint, as `audit keys` printed it.
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+        /// A checkpoint that was noted elsewhere, as NUMBER:DIGEST; it must still be there.
+        #[arg(long, value_name = "NUMBER:DIGEST")]
+        noted: Option<String>,
+    },
+    /// The signed checkpoints with their digests, newest first, to be noted elsewhere.
+    Checkpoints {
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Make one now, if anything waits for it.
+        #[arg(long)]
+        now: bool,
+    },
+    /// The public keys that signed, oldest first.
+    Keys,
+    /// Who left when, contained when, removed when, how proved, what was open and why.
+    Report {
+        #[command(flatten)]
+        period: Period,
+        /// How it is printed; `--json` means `json`.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// The same as OCSF events for a SIEM, one on each line.
+    Ocsf {
+        #[command(flatten)]
+        period: Period,
+    },
+    /// Change the signing key: the old one signs the new one's public half.
+    ChangeKey,
+}
+
+/// Cases whose access was to end in this time.
+#[derive(Debug, Args)]
+pub struct Period {
+    /// From this day or instant on (UTC), for example 2026-10-01.
+    #[arg(long)]
+    from: String,
+    /// Before this day or instant (UTC).
+    #[arg(long)]
+    to: String,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For spreadsheets (RFC 4180).
+    Csv,
+    /// For programs.
+    Json,
+}
+
+impl Period {
+    fn instants(&self) -> anyhow::Result<(Timestamp, Timestamp)> {
+        Ok((day(&self.from)?, day(&self.to)?))
+    }
+}
+
+/// An instant, or the beginning of a day in UTC.
+fn day(text: &str) -> anyhow::Result<Timestamp> {
+    let midnight = format!("{text}T00:00:00Z");
+    let read = text.parse().or_else(|_| midnight.parse());
+    Ok(read.map_err(|_| Stop::Refused {
+        code: "CB-APP-6".to_owned(),
+        message: format!(
+            "`{text}` is neither a day (2026-10-01) nor an instant (2026-10-01T12:00:00Z)"
+        ),
+    })?)
+}
+
+/// Carries out the command.
+pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Verify { key, noted } => verify(context, key, noted).await,
+        Command::Checkpoints { limit, now } => checkpoints(context, limit, now).await,
+        Command::Keys => keys(context).await,
+        Command::Report { period, format } => report_on(context, &period, format).await,
+        Command::Ocsf { period } => ocsf(context, &period).await,
+        Command::ChangeKey => change_key(context).await,
+    }
+}
+
+async fn verify(
+    context: &Context,
+    key: Option<String>,
+    noted: Option<String>,
+) -> anyhow::Result<Exit> {
+    let noted = noted.map(|text| read_noted(&text)).transpose()?;
+    let store = context.store().await?;
+    let verified = audit::verify(store.as_ref(), key, noted).await?;
+    let whole = verified.findings.is_empty();
+    let data = json!({
+        "whole": whole,
+        "findings": verified.findings,
+        "looked_at": verified.tally,
+    });
+    context.output.data(&data, || {
+        let mut lines: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
+        lines.push(told(&verified));
+        lines.join("\n")
+    })?;
+    Ok(if whole { Exit::Done } else { Exit::Failed })
+}
+
+fn told(verified: &audit::Verified) -> String {
+    let tally = &verified.tally;
+    let rows: u64 = tally.rows.values().sum();
+    let last = tally.last.map_or(String::new(), |(number, digest)| {
+        format!("; the last checkpoint is {number}:{digest}")
+    });
+    let verdict = match verified.findings.len() {
+        0 => "whole".to_owned(),
+        1 => "NOT WHOLE, 1 finding".to_owned(),
+        count => format!("NOT WHOLE, {count} findings"),
+    };
+    format!(
+        "{verdict}: {rows} rows, {} links, {} checkpoints, {} links not yet signed{last}",
+        tally.links, tally.checkpoints, tally.unsigned
+    )
+}
+
+fn read_noted(text: &str) -> anyhow::Result<(i64, Digest)> {
+    let parts = text.split_once(':');
+    let read =
+        parts.and_then(|(number, digest)| Some((number.parse().ok()?, digest.parse().ok()?)));
+    Ok(read.ok_or_else(|| Stop::Refused {
+        code: "CB-APP-6".to_owned(),
+        message: format!("`{text}` is not NUMBER:DIGEST as `clawback audit checkpoints` prints it"),
+    })?)
+}
+
+async fn checkpoints(context: &Context, limit: usize, now: bool) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    if now {
+        let settings = context.settings()?;
+        let vault = vault::open(&settings)?;
+        let clock = context.clock.as_ref();
+        audit::checkpoint(store.as_ref(), &vault, &settings, clock, 0).await?;
+    }
+    let mut all = store.checkpoints_signed().await?;
+    all.reverse();
+    all.truncate(limit);
+    let data: Vec<Value> = all.iter().map(as_json).collect();
+    context.output.data(&data.into(), || {
+        let rows = all.iter().map(|signed| {
+            let says = signed.read();
+            vec![
+                format!("{}:{}", signed.number, signed.digest()),
+                says.as_ref().map_or(String::new(), |one| instant(one.at)),
+                says.map_or(String::new(), |one| one.links.to_string()),
+            ]
+        });
+        table(
+            &["noted as", "made", "links"],
+            rows.collect(),
+            "no checkpoint yet",
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+fn as_json(signed: &Signed) -> Value {
+    json!({
+        "number": signed.number,
+        "digest": signed.digest(),
+        "text": signed.text,
+        "signature": signed.signature,
+    })
+}
+
+async fn keys(context: &Context) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    let settings = context.settings()?;
+    let vault = vault::open(&settings)?;
+    let now = audit::signer(store.as_ref(), &vault, &settings, context.clock.now()).await?;
+    let mut keys: Vec<String> = Vec::new();
+    for signed in store.checkpoints_signed().await? {
+        if let Some(says) = signed.read()
+            && keys.last() != Some(&says.key)
+        {
+            keys.push(says.key);
+        }
+    }
+    if keys.last().map(String::as_str) != Some(now.public()) {
+        keys.push(now.public().to_owned());
+    }
+    context
+        .output
+        .data(&json!({ "keys": keys, "current": now.public() }), || {
+            keys.join("\n")
+        })?;
+    Ok(Exit::Done)
+}
+
+async fn change_key(context: &Context) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    let settings = context.settings()?;
+    let vault = vault::open(&settings)?;
+    let changed = audit::change_key(store.as_ref(), &vault, &settings, context.clock.now()).await?;
+    let Some((old, new)) = changed else {
+        return Err(Stop::Refused {
+            code: "CB-APP-7".to_owned(),
+            message: "another process makes a checkpoint at this moment; try again".to_owned(),
+        }
+        .into());
+    };
+    let data = json!({ "old": old, "new": new });
+    context.output.data(&data, || {
+        sheet(&[("old", old.clone()), ("new", new.clone())])
+    })?;
+    Output::note("give the new key to your auditors; keep the old one for what it has signed");
+    Ok(Exit::Done)
+}
+
+async fn report_on(context: &Context, period: &Period, format: Format) -> anyhow::Result<Exit> {
+    let (from, to) = period.instants()?;
+    let store = context.store().await?;
+    let rows = report::rows(store.as_ref(), from, to).await?;
+    if format == Format::Csv && !context.output.json {
+        Output::text(&report::csv(&rows))?;
+        return Ok(Exit::Done);
+    }
+    let json = context.output.json || format == Format::Json;
+    Output { json }.data(&report::as_json(&rows), || {
+        let cells = rows.iter().map(|row| row.cells.to_vec()).collect();
+        table(&report::COLUMNS, cells, "nobody left in this time")
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn ocsf(context: &Context, period: &Period) -> anyhow::Result<Exit> {
+    let (from, to) = period.instants()?;
+    let store = context.store().await?;
+    for event in report::ocsf(store.as_ref(), from, to).await? {
+        Output::text(&event.to_string())?;
+    }
+    Ok(Exit::Done)
+}

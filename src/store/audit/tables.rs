@@ -1,0 +1,233 @@
+//! Every recorded table: what tells its rows apart, and which of their values are hashed.
+//!
+//! Owns the list. Codes are written into links and never given twice; columns of a code never change,
+//! for older links were made over them (a new column is a new code). Leases, due times and counts are
+//! not recorded: they say who works on what, not what was done.
+
+use crate::domain::audit::Column::{Flag, Id, Number, Text};
+use crate::domain::audit::{Rule, Table};
+
+/// Lifecycle events as intake recorded them.
+pub const EVENTS: Table = Table {
+    code: 1,
+    name: "events",
+    table: "events",
+    only: "",
+    key: &[Id("key")],
+    columns: &[Text("payload_digest"), Number("recorded_us"), Text("body")],
+    rule: Rule::Once,
+};
+/// What admission made of them.
+pub const ADMISSIONS: Table = Table {
+    code: 2,
+    name: "events (admitted)",
+    table: "events",
+    only: "admitted_us IS NOT NULL",
+    key: &[Number("seq")],
+    columns: &[Number("admitted_us"), Text("decision"), Text("reason")],
+    rule: Rule::Once,
+};
+/// Messages that could not be read.
+pub const DEAD_LETTERS: Table = Table {
+    code: 3,
+    name: "dead_letters",
+    table: "dead_letters",
+    only: "",
+    key: &[Id("id")],
+    columns: &[Text("topic"), Number("first_seen_us"), Text("body")],
+    rule: Rule::Once,
+};
+/// Cases.
+pub const CASES: Table = Table {
+    code: 4,
+    name: "cases",
+    table: "cases",
+    only: "",
+    key: &[Id("id")],
+    columns: &[
+        Text("tenant"),
+        Text("subject_key"),
+        Text("subject_name"),
+        Id("event_key"),
+        Text("hr_case"),
+        Number("revision"),
+        Text("workflow"),
+        Number("effective_us"),
+        Number("opened_us"),
+        Number("priority"),
+        Id("run_id"),
+        Flag("halted"),
+    ],
+    rule: Rule::Version,
+};
+/// How cases ended.
+pub const CASE_ENDS: Table = Table {
+    code: 5,
+    name: "cases (ended)",
+    table: "cases",
+    only: "ended IS NOT NULL",
+    key: &[Id("id")],
+    columns: &[Text("ended"), Number("ended_us")],
+    rule: Rule::Once,
+};
+/// Runs with their positions, verdicts and ends.
+pub const RUNS: Table = Table {
+    code: 6,
+    name: "runs",
+    table: "runs",
+    only: "",
+    key: &[Id("id")],
+    columns: &[
+        Id("case_id"),
+        Id("parent_id"),
+        Text("kind"),
+        Text("connector"),
+        Number("step"),
+        Number("verdict"),
+        Text("ended"),
+        Number("ended_us"),
+        Text("body"),
+    ],
+    rule: Rule::Version,
+};
+/// The journal.
+pub const JOURNAL: Table = Table {
+    code: 7,
+    name: "journal",
+    table: "journal",
+    only: "",
+    key: &[Id("run_id"), Number("sequence"), Number("place")],
+    columns: &[
+        Number("at_us"),
+        Text("state"),
+        Text("item"),
+        Text("outcome"),
+        Text("failure"),
+        Text("detail"),
+    ],
+    rule: Rule::Once,
+};
+/// Fallback tasks.
+pub const TASKS: Table = Table {
+    code: 8,
+    name: "tasks",
+    table: "tasks",
+    only: "",
+    key: &[Id("id")],
+    columns: &[Id("run_id"), Id("case_id"), Text("state"), Text("body")],
+    rule: Rule::Version,
+};
+/// Wishes.
+pub const COMMANDS: Table = Table {
+    code: 9,
+    name: "commands",
+    table: "commands",
+    only: "",
+    key: &[Id("id")],
+    columns: &[Id("task_id"), Text("body")],
+    rule: Rule::Once,
+};
+/// What became of them.
+pub const ANSWERS: Table = Table {
+    code: 10,
+    name: "commands (answered)",
+    table: "commands",
+    only: "answer IS NOT NULL",
+    key: &[Id("id")],
+    columns: &[Text("answer"), Number("answered_us")],
+    rule: Rule::Once,
+};
+/// What somebody proposed.
+pub const PROPOSALS: Table = Table {
+    code: 11,
+    name: "proposals",
+    table: "proposals",
+    only: "",
+    key: &[Id("id")],
+    columns: &[
+        Text("matter"),
+        Text("name"),
+        Text("digest"),
+        Text("body"),
+        Number("over"),
+        Number("until_us"),
+        Text("proposed_by"),
+        Number("proposed_us"),
+        Text("proposed_reason"),
+    ],
+    rule: Rule::Once,
+};
+/// What somebody else made of it.
+pub const DECISIONS: Table = Table {
+    code: 12,
+    name: "proposals (decided)",
+    table: "proposals",
+    only: "state <> 'open'",
+    key: &[Id("id")],
+    columns: &[
+        Text("state"),
+        Text("decided_by"),
+        Number("decided_us"),
+        Text("decided_reason"),
+    ],
+    rule: Rule::Once,
+};
+/// What binds.
+pub const BINDINGS: Table = Table {
+    code: 13,
+    name: "bindings",
+    table: "bindings",
+    only: "",
+    key: &[Text("matter"), Text("name"), Number("number")],
+    columns: &[
+        Text("digest"),
+        Text("body"),
+        Number("until_us"),
+        Id("proposal_id"),
+        Text("bound_by"),
+        Number("bound_us"),
+        Text("reason"),
+    ],
+    rule: Rule::Once,
+};
+/// What surveys came to; the oldest go.
+pub const SAMPLES: Table = Table {
+    code: 14,
+    name: "health_samples",
+    table: "health_samples",
+    only: "",
+    key: &[Text("connector"), Number("at_us")],
+    columns: &[Text("state"), Text("body")],
+    rule: Rule::Passing,
+};
+
+/// All of them.
+pub const ALL: &[Table] = &[
+    EVENTS,
+    ADMISSIONS,
+    DEAD_LETTERS,
+    CASES,
+    CASE_ENDS,
+    RUNS,
+    JOURNAL,
+    TASKS,
+    COMMANDS,
+    ANSWERS,
+    PROPOSALS,
+    DECISIONS,
+    BINDINGS,
+    SAMPLES,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_given_twice() {
+        for (place, table) in ALL.iter().enumerate() {
+            let again = ALL[place + 1..].iter().find(|one| one.code == table.code);
+            assert!(again.is_none(), "{}", table.name);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Tampering with a SQLite file past its constraints, each deed on a copy of its own.
+//!
+//! PostgreSQL has the same in `tests/integration/audit.rs`, from the same list.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use crate::store::conformance::Home;
+use crate::store::conformance::tampering::{self, Dialect, Tampering};
+use crate::store::{Settings, Store, open};
+
+async fn opened(path: &Path) -> Arc<dyn Store> {
+    let url = format!("sqlite:{}", path.display());
+    open(&Settings::at(url)).await.expect("opened")
+}
+
+/// Runs a statement as somebody does who first takes the constraints away.
+async fn forced(path: &Path, sql: &str) -> u64 {
+    let url = format!("sqlite:{}", path.display());
+    let options = SqliteConnectOptions::from_str(&url).expect("an address");
+    let mut connection = options
+        .foreign_keys(false)
+        .connect()
+        .await
+        .expect("connected");
+    let triggers: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            .fetch_all(&mut connection)
+            .await
+            .expect("read");
+    for trigger in triggers {
+        let drop = format!("DROP TRIGGER {trigger}");
+        sqlx::query(AssertSqlSafe(drop))
+            .execute(&mut connection)
+            .await
+            .expect("dropped");
+    }
+    sqlx::query("PRAGMA ignore_check_constraints = 1")
+        .execute(&mut connection)
+        .await
+        .expect("ignored");
+    let sql = sql.to_owned();
+    let done = sqlx::query(AssertSqlSafe(sql.clone()))
+        .execute(&mut connection)
+        .await;
+    let rows = done
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .rows_affected();
+    connection.close().await.expect("closed");
+    rows
+}
+
+async fn looked_at(original: &Path, place: &Path, deed: &Tampering) -> Option<String> {
+    std::fs::copy(original, place).expect("copied");
+    let rows = forced(place, &deed.sql).await;
+    if rows == 0 {
+        return Some(format!("{} ({}): changed nothing", deed.name, deed.sql));
+    }
+    let home = Home {
+        store: opened(place).await,
+        keeps: Box::new(()),
+    };
+    tampering::judged(deed, &tampering::findings(&home).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_every_tampering_with_every_table_is_found_and_located() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let original = folder.path().join("original.db");
+    let store = opened(&original).await;
+    store.migrate().await.expect("migrated");
+    let home = Home {
+        store,
+        keeps: Box::new(()),
+    };
+    tampering::everything(&home).await;
+    assert_eq!(tampering::findings(&home).await, []);
+    drop(home);
+    // What is in the write-ahead log comes into the file, so that a copy of it is whole.
+    forced(&original, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let mut missed = Vec::new();
+    for (number, deed) in tampering::all(Dialect::Sqlite).iter().enumerate() {
+        let place = folder.path().join(format!("{number}.db"));
+        missed.extend(looked_at(&original, &place, deed).await);
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[tokio::test]
+async fn rows_from_before_the_log_are_taken_in_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("old.db");
+    let settings = Settings {
+        audited: false,
+        ..Settings::at(format!("sqlite:{}", path.display()))
+    };
+    let store = open(&settings).await.expect("opened");
+    store.migrate().await.expect("migrated");
+    crate::store::conformance::given::a_case(&store, "old").await;
+    drop(store);
+    let home = Home {
+        store: opened(&path).await,
+        keeps: Box::new(()),
+    };
+    assert!(!tampering::findings(&home).await.is_empty());
+    for _ in 0..2 {
+        home.store.migrate().await.expect("migrated");
+        assert_eq!(tampering::findings(&home).await, []);
+    }
+}
