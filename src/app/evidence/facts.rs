@@ -277,7 +277,10 @@ fn attested(task: &FallbackTask) -> (Option<Timestamp>, Value) {
         .collect();
     (
         Some(*at),
-        json!({ "how": how.as_str(), "by": by, "at": at, "history": notes }),
+        json!({
+            "how": how.as_str(), "by": by, "at": at,
+            "signed": task.attestations, "bulk": task.bulk, "history": notes,
+        }),
     )
 }
 
