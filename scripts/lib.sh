@@ -116,29 +116,24 @@ require_parts() {
 
 BUILD_PARTS=(cargo cc make pkg-config openssl zlib)
 
-# The SCIM server comes from PyPI into an environment of its own.
-fetch_scim() {
-  local want=$ROOT/tests/services/requirements.txt venv=$TOOLS/venv
-  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/scim2-server" ] && return 0
-  say "installing scim2-server into target/tools/venv"
+# fetch_pypi NAME REQUIREMENTS VENV PROGRAM — a server from PyPI, in an environment of its own: they need
+# libraries of different ages.
+fetch_pypi() {
+  local name=$1 want=$ROOT/tests/services/$2 venv=$TOOLS/$3 program=$4
+  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/$program" ] && return 0
+  say "installing $name into ${venv#"$ROOT/"}"
   rm -rf "$venv"
   python3 -m venv "$venv" >&2
   "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$want" </dev/null >&2 ||
-    fail "scim2-server could not be installed from PyPI"
+    fail "$name could not be installed from PyPI"
   cp "$want" "$venv/requirements.txt"
 }
 
-# Canaille, an OAuth server with a JSON API, comes from PyPI too; apart, for it needs older libraries.
-fetch_canaille() {
-  local want=$ROOT/tests/services/canaille.txt venv=$TOOLS/canaille
-  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/canaille" ] && return 0
-  say "installing Canaille into target/tools/canaille"
-  rm -rf "$venv"
-  python3 -m venv "$venv" >&2
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$want" </dev/null >&2 ||
-    fail "Canaille could not be installed from PyPI"
-  cp "$want" "$venv/requirements.txt"
-}
+fetch_scim() { fetch_pypi scim2-server requirements.txt venv scim2-server; }
+# An OAuth server with a JSON API.
+fetch_canaille() { fetch_pypi Canaille canaille.txt canaille canaille; }
+# Stands for AWS IAM.
+fetch_moto() { fetch_pypi moto moto.txt moto moto_server; }
 
 # Apache Kafka comes from Maven Central as jars. Returns 1 with the reason on standard output where
 # it cannot be had: the caller decides whether the embedded broker may stand in.

@@ -128,7 +128,7 @@ pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
     rig.feed.play(load.in_flight, load.warm()).await?;
     let sizes = database.sizes().await?;
     bare_rig.feed.play(load.in_flight, load.warm()).await?;
-    let expected = load.warm() * target::LINES as u64;
+    let expected = load.warm() * (target::LINES + target::BESIDES) as u64;
     if sizes.journal_lines != expected {
         let lines = sizes.journal_lines;
         return Err(format!(
@@ -314,6 +314,7 @@ async fn assemble(
                 value: SecretString::from("none"),
                 username: None,
                 remote_ref: None,
+                expires: None,
             };
             let put = secrets.put(connector.manifest(), role, secret, clock.now());
             put.await.map_err(|failure| failure.to_string())?;
@@ -324,7 +325,7 @@ async fn assemble(
         registry,
         secrets: Arc::new(secrets),
         verification: Arc::new(Verification::new(clock.clone())),
-        library: Arc::new(library),
+        workflows: Arc::new(library),
         clock,
         chance: wall::chance(),
     };

@@ -99,7 +99,7 @@ pub fn open(
         journal: Vec::new(),
         children: children.collect(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended: None,
     };
@@ -156,6 +156,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: recorded.event.subject.clone(),
             event: recorded.event.key(),
             source: recorded.event.source.clone(),
@@ -165,6 +166,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             connectors: Vec::new(),
             for_person: None,
             claim: None,
+            drill: None,
             traceparent: None,
         }),
     }
@@ -183,6 +185,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         status: ItemStatus::Owed,
     });
     RemovalBody {
+        upstream: None,
         subject_name: "leaver".to_owned(),
         leaving: Leaving::default(),
         account,
@@ -191,8 +194,12 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         expect: Expectation::AccountPowerless,
         items: items.collect(),
         last_write: None,
+        probed: Vec::new(),
+        absent_at: None,
+        returned: Vec::new(),
         last_finding: None,
         last_failure: None,
         claim: None,
+        drill: None,
     }
 }

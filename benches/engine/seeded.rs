@@ -3,7 +3,7 @@
 //! Owns the swap of the admission's decision, made inside the store's own transaction like any
 //! other, and a count of what writes. Everything else is handed through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,11 +13,12 @@ use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, 
 use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::brake::{Ask, Stop};
 use clawback::domain::command::{Answer, Command};
+use clawback::domain::drill::Drill;
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    AccountId, CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, FencingToken,
-    MessageId, RunId, TaskId, WorkerId,
+    AccountId, CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId,
+    FencingToken, MessageId, RunId, TaskId, WorkerId,
 };
 use clawback::domain::pause::Pauses;
 use clawback::domain::run::Run;
@@ -27,9 +28,10 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
-    DeadLetter, Dossier, EscalateFn, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Paused,
-    People, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored,
-    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills, EscalateFn, Examination,
+    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt, RuleFn,
+    RunsEnded, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter,
 };
 
 use crate::seed;
@@ -47,6 +49,72 @@ pub struct Seeded {
 impl Seeded {
     fn committed(&self, any: bool) {
         self.commits.fetch_add(u64::from(any), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Drills for Seeded {
+    async fn begin_drill(&self, drill: &Drill) -> Stored<bool> {
+        self.inner.begin_drill(drill).await
+    }
+
+    async fn take_drills(
+        &self,
+        worker: WorkerId,
+        now: Timestamp,
+        lease_seconds: u64,
+        at_most: u32,
+    ) -> Stored<Vec<DrillLease>> {
+        let taken = self.inner.take_drills(worker, now, lease_seconds, at_most);
+        taken.await
+    }
+
+    async fn keep_drill(&self, lease: &DrillLease, drill: &Drill, due: Timestamp) -> Stored<bool> {
+        self.inner.keep_drill(lease, drill, due).await
+    }
+
+    async fn drill(&self, id: DrillId) -> Stored<Option<Drill>> {
+        self.inner.drill(id).await
+    }
+
+    async fn drills(&self, connector: Option<&ConnectorName>, limit: u32) -> Stored<Vec<Drill>> {
+        self.inner.drills(connector, limit).await
+    }
+
+    async fn drilled(&self, now: Timestamp) -> Stored<BTreeSet<ConnectorName>> {
+        self.inner.drilled(now).await
+    }
+
+    async fn wake_barred(
+        &self,
+        connector: &ConnectorName,
+        codes: &[&str],
+        now: Timestamp,
+    ) -> Stored<u64> {
+        self.inner.wake_barred(connector, codes, now).await
+    }
+
+    async fn note_examination(&self, examination: &Examination) -> Stored<()> {
+        self.inner.note_examination(examination).await
+    }
+
+    async fn examinations(
+        &self,
+        connector: &ConnectorName,
+        limit: u32,
+    ) -> Stored<Vec<Examination>> {
+        self.inner.examinations(connector, limit).await
+    }
+}
+
+#[async_trait]
+impl Departures for Seeded {
+    async fn departed(
+        &self,
+        connector: &ConnectorName,
+        since: Timestamp,
+    ) -> Stored<Vec<DepartedAccount>> {
+        self.inner.departed(connector, since).await
     }
 }
 

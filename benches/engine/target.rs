@@ -22,6 +22,8 @@ pub const TARGETS: usize = 5;
 pub const ITEMS: usize = 2;
 /// Journal lines of one case: each revoke and each look is one.
 pub const LINES: usize = TARGETS * (ITEMS + 2);
+/// Lines besides, in the same steps: of each removal, that no probe is declared.
+pub const BESIDES: usize = TARGETS;
 /// Durable steps of one case: its lines and its end.
 pub const STEPS: usize = LINES + 1;
 

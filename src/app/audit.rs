@@ -12,7 +12,7 @@ use crate::domain::id::ConnectorName;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
 use crate::secrets::signing::{self, Signer};
-use crate::secrets::{LocalVault, Owner};
+use crate::secrets::{Owner, Vault};
 use crate::store::Store;
 use crate::store::audit::tables;
 
@@ -60,18 +60,14 @@ pub fn signed_by(public: &str, text: &str, signature: &str) -> bool {
 /// When store or vault fails, or the vault has not the key that the log names.
 pub async fn signer(
     store: &dyn Store,
-    vault: &LocalVault,
+    vault: &dyn Vault,
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Signer, AppError> {
     let last = store.last_checkpoint().await?;
     let expected = last.as_ref().and_then(expected_key);
-    Ok(signing::signer(
-        vault,
-        &owner(settings),
-        expected.as_deref(),
-        now,
-    )?)
+    let owner = owner(settings);
+    Ok(signing::signer(vault, &owner, expected.as_deref(), now).await?)
 }
 
 /// Makes a checkpoint if links wait for one and the last is old enough (`every` seconds); at drain 0.
@@ -80,7 +76,7 @@ pub async fn signer(
 /// When store or vault fails.
 pub async fn checkpoint(
     store: &dyn Store,
-    vault: &LocalVault,
+    vault: &dyn Vault,
     settings: &Settings,
     clock: &dyn Clock,
     every: u64,
@@ -93,7 +89,7 @@ pub async fn checkpoint(
         return Ok(None);
     }
     let expected = last.as_ref().and_then(expected_key);
-    let signer = signing::signer(vault, &owner(settings), expected.as_deref(), now)?;
+    let signer = signing::signer(vault, &owner(settings), expected.as_deref(), now).await?;
     let signed = store
         .witness(&|window, before| {
             let followed = before.map(Signed::digest) == last.as_ref().map(Signed::digest);
@@ -113,13 +109,13 @@ pub async fn checkpoint(
 /// When store or vault fails, or another process was at it.
 pub async fn change_key(
     store: &dyn Store,
-    vault: &LocalVault,
+    vault: &dyn Vault,
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Option<(String, String)>, AppError> {
     let old = signer(store, vault, settings, now).await?;
     let owner = owner(settings);
-    let next = signing::next_signer(vault, &owner, now)?;
+    let next = signing::next_signer(vault, &owner, now).await?;
     let signed = store
         .witness(&|window, before| {
             let expected = before.and_then(expected_key);
@@ -131,7 +127,7 @@ pub async fn change_key(
     if signed.is_none() {
         return Ok(None);
     }
-    signing::promote(vault, &owner, &next)?;
+    signing::promote(vault, &owner, &next).await?;
     Ok(Some((old.public().to_owned(), next.public().to_owned())))
 }
 
@@ -145,7 +141,8 @@ pub(super) async fn witness(parts: Parts, stop: CancellationToken) {
         };
         let every = if stopped { 0 } else { every };
         let (store, clock) = (parts.store.as_ref(), parts.clock.as_ref());
-        if let Err(error) = checkpoint(store, &parts.vault, parts.settings(), clock, every).await {
+        let vault = parts.vault.as_ref();
+        if let Err(error) = checkpoint(store, vault, parts.settings(), clock, every).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "no checkpoint of the log; the next round tries again"

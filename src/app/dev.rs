@@ -30,7 +30,7 @@ use crate::domain::time::{Chance, Clock};
 use crate::engine;
 use crate::intake;
 use crate::kafka::Connection;
-use crate::secrets::{NewSecret, Owner, VaultKey};
+use crate::secrets::{Change, NewSecret, Owner, VaultKey};
 
 const TOPIC: &str = "identity.lifecycle.v1";
 const DEAD_LETTERS: &str = "identity.lifecycle.v1.dlq";
@@ -152,19 +152,7 @@ impl Dev {
         };
         let console = listen(&any).await?;
         let parts = Parts::open(config, clock, chance).await?;
-        for secret in estate.secrets() {
-            let owner = Owner {
-                reference: secret.reference.clone(),
-                connector: secret.connector.into(),
-                role: secret.role,
-            };
-            let new = NewSecret {
-                value: secret.value.clone(),
-                username: None,
-                remote_ref: secret.remote_ref.clone(),
-            };
-            parts.vault.put(&owner, new, parts.clock.now())?;
-        }
+        plant(&parts, &estate).await?;
         two_people(&parts, &governed).await?;
         let mut dev = Self {
             parts,
@@ -341,6 +329,26 @@ impl Dev {
     }
 }
 
+/// Puts the first value of every credential into the vault.
+async fn plant(parts: &Parts, estate: &Estate) -> Result<(), AppError> {
+    for secret in estate.secrets() {
+        let owner = Owner {
+            reference: secret.reference.clone(),
+            connector: secret.connector.into(),
+            role: secret.role,
+        };
+        let new = NewSecret {
+            value: secret.value.clone(),
+            username: None,
+            remote_ref: secret.remote_ref.clone(),
+            expires: None,
+        };
+        let at = parts.clock.now();
+        parts.vault.change(&owner, Change::Put { new, at }).await?;
+    }
+    Ok(())
+}
+
 /// The manifests are new to everybody: one person proposes them and another approves them, through
 /// the door by which people do.
 async fn two_people(parts: &Parts, settings: &Settings) -> Result<(), AppError> {
@@ -382,7 +390,7 @@ fn write_files(folder: &Path, estate: &Estate, broker: &Broker) -> std::io::Resu
         "# Written by `clawback dev`; gone with it.\n\
          [store]\nurl = \"sqlite:clawback.db\"\n\
          [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
-         [connectors]\ndirectory = \"connectors\"\n\
+         [connectors]\ndirectory = \"connectors\"\ndrilled = false\n\
          [kafka]\nbootstrap_servers = \"{}\"\n",
         broker.bootstrap_servers()
     );

@@ -15,11 +15,12 @@ use crate::connectors::{
     Difference, Draft, Effect, Roll, Standing, Written, compare, drafts, effect, matter, retirement,
 };
 use crate::domain::approval::{
-    self, Binding, Content, Disapproval, MatterKind, Past, Proposal, Record, Ruling, Signed,
+    self, Binding, Content, Disapproval, Matter, MatterKind, Past, Proposal, Record, Ruling, Signed,
 };
+use crate::domain::drill::Drill;
 use crate::domain::id::{ConnectorName, ContentDigest};
 use crate::domain::time::{Clock, Timestamp};
-use crate::store::Store;
+use crate::store::{Examination, Store};
 
 /// The files and the store, for one command.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Governance {
     clock: Arc<dyn Clock>,
     files: Vec<Draft>,
     governed: bool,
+    drilled: bool,
 }
 
 /// How one connector stands, for operators.
@@ -49,6 +51,8 @@ pub struct Stands {
     pub proposed: Option<Proposal>,
     /// What the file would change of what is in force.
     pub differences: Vec<Difference>,
+    /// Why it serves no events, where what is in force has passed no drill.
+    pub undrilled: Option<String>,
 }
 
 impl Stands {
@@ -76,6 +80,17 @@ pub struct Diff {
     pub effect: Effect,
     /// Change by change.
     pub differences: Vec<Difference>,
+}
+
+/// When and how a connector was tested, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Tested {
+    /// Its drills.
+    pub drills: Vec<Drill>,
+    /// Its examinations.
+    pub examinations: Vec<Examination>,
+    /// What was decided about serving without a drill.
+    pub overrides: Past,
 }
 
 /// What became of a connector in a command for one or all.
@@ -115,6 +130,7 @@ impl Governance {
             clock: clock.clone(),
             files: drafts(&config::manifests(settings)?, clock)?,
             governed: settings.governed,
+            drilled: settings.drilled,
         })
     }
 
@@ -260,6 +276,28 @@ impl Governance {
         Ok(past)
     }
 
+    /// What the file of this name says.
+    pub fn file_digest(&self, name: &ConnectorName) -> Option<ContentDigest> {
+        self.file(name).map(|file| file.content.digest.clone())
+    }
+
+    /// When and how a connector was tested.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tested(&self, name: &ConnectorName) -> Result<Tested, AppError> {
+        const LISTED: u32 = 100;
+        let overrides = Matter {
+            kind: MatterKind::DrillOverride,
+            name: name.to_string(),
+        };
+        Ok(Tested {
+            drills: self.store.drills(Some(name), LISTED).await?,
+            examinations: self.store.examinations(name, LISTED).await?,
+            overrides: self.store.past(&overrides).await?,
+        })
+    }
+
     /// How every connector stands, in order of their names.
     ///
     /// # Errors
@@ -271,6 +309,9 @@ impl Governance {
             .filter_map(|record| record.in_force.clone());
         let in_force: Vec<Binding> = in_force.collect();
         let mut roll = Roll::default();
+        if self.governed && self.drilled {
+            roll.ask_for_drills(Some(self.store.drilled(self.clock.now()).await?));
+        }
         if self.governed {
             roll.place(&self.files, &in_force, &self.clock)?;
         } else {
@@ -286,6 +327,7 @@ impl Governance {
                     (Some(open), Standing::Unapproved | Standing::Expired | Standing::Waiting) => {
                         format!("{words}, proposed by {}", open.proposed.by)
                     }
+                    _ if placed.undrilled().is_some() => format!("{words}, not drilled"),
                     _ => words.to_owned(),
                 },
                 in_force: placed
@@ -296,6 +338,7 @@ impl Governance {
                 file: placed.file.as_ref().map(|file| file.content.digest.clone()),
                 proposed,
                 differences: placed.differences(),
+                undrilled: placed.undrilled().map(|failure| failure.message.clone()),
             }
         });
         Ok(stands.collect())

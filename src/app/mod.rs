@@ -6,6 +6,7 @@
 pub mod audit;
 mod chronicle;
 pub mod dev;
+pub mod drilling;
 pub mod evidence;
 pub mod examine;
 pub mod governance;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod post;
 pub mod probe;
 pub mod report;
+pub mod retire;
 mod serve;
 mod telling;
 mod told;

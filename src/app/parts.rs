@@ -14,7 +14,7 @@ use crate::domain::time::{Chance, Clock};
 use crate::engine::{Engine, EngineError, Manifests, Ports, Settings};
 use crate::intake::IntakeError;
 use crate::publish::PublishError;
-use crate::secrets::{LocalVault, Secrets, VaultError};
+use crate::secrets::{Secrets, Vault, VaultError};
 use crate::store::{self, Store, StoreError};
 use crate::verification::Verification;
 
@@ -63,6 +63,11 @@ pub enum AppError {
     /// Neither a file nor anything approved has this name.
     #[error("there is no connector `{0}`")]
     NoConnector(ConnectorName),
+    /// Two people have not stood for the connector's retirement.
+    #[error(
+        "CB-APP-5: {0} is not retired: take its file away, propose the retirement, and have it approved"
+    )]
+    StillServes(ConnectorName),
     /// What is stored about a case is not what the log covers.
     #[error(
         "CB-APP-10: the records of case {case} are not as they were written ({count} findings, the first: {first})"
@@ -88,9 +93,9 @@ pub struct Parts {
     /// Guarded connectors.
     pub registry: Arc<Registry>,
     /// The vault itself.
-    pub vault: Arc<LocalVault>,
+    pub vault: Arc<dyn Vault>,
     /// Workflows.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -110,14 +115,13 @@ impl Parts {
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, AppError> {
-        let key = config.settings.vault_key()?;
-        let vault = Arc::new(LocalVault::open(&config.settings.vault.path, key)?);
+        let vault = super::vault::open(&config.settings, &clock)?;
         let store = store::open(&config.settings.store).await?;
         Ok(Self {
             store,
             registry: Arc::new(config.connectors),
             vault,
-            library: Arc::new(config.workflows),
+            workflows: Arc::new(config.workflows),
             clock,
             chance,
             settings: Arc::new(config.settings),
@@ -141,14 +145,15 @@ impl Parts {
             registry: self.registry.clone(),
             secrets: Arc::new(self.secrets()),
             verification: Arc::new(Verification::new(self.clock.clone())),
-            library: self.library.clone(),
+            workflows: self.workflows.clone(),
             clock: self.clock.clone(),
             chance: self.chance.clone(),
         };
         let configured = self.settings.clone();
         let manifests = Manifests::new(self.settings.governed, move || {
             config::manifests(&configured)
-        });
+        })
+        .asking_for_drills(self.settings.drilled);
         Engine::new(ports, settings).following(manifests)
     }
 }

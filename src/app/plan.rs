@@ -12,13 +12,13 @@ use serde::Serialize;
 use crate::connectors::{Guarded, Registry};
 use crate::definitions::Library;
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
-use crate::domain::correlation::correlate;
+use crate::domain::correlation::correlate_at;
 use crate::domain::event::LifecycleEvent;
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{Action, Machine, Next, OutcomeKey, RunKind, Workflow};
-use crate::secrets::{LocalVault, Secrets};
+use crate::secrets::{Secrets, Vault};
 
 /// The plan for one event.
 #[derive(Debug, Clone, Serialize)]
@@ -91,7 +91,7 @@ pub async fn plan(
     event: &LifecycleEvent,
     library: &Library,
     registry: &Registry,
-    vault: Arc<LocalVault>,
+    vault: Arc<dyn Vault>,
 ) -> Plan {
     let secrets = Secrets::new(vault);
     let workflow = library.by_event(event.kind);
@@ -157,12 +157,20 @@ async fn accounts(
     secrets: &Secrets,
 ) -> Result<Vec<Account>, Failure> {
     let manifest = connector.manifest();
-    let credential = secrets.credential(manifest, CredentialRole::Verifier)?;
+    let credential = secrets
+        .credential(manifest, CredentialRole::Verifier)
+        .await?;
     let listing = connector.list(&credential).await?;
     if let Some(gap) = listing.completeness.gap() {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
-    let matched = correlate(&manifest.correlation, &event.subject, &listing.accounts)?;
+    let found = correlate_at(
+        &manifest.name,
+        &manifest.correlation,
+        &event.subject,
+        &listing.accounts,
+    );
+    let matched = found.decided()?;
     let mut accounts = Vec::new();
     for account in matched {
         let reading = connector.read(&credential, &account.id).await?;

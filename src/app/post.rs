@@ -85,7 +85,7 @@ pub async fn submit(
     };
     let submissions = read(file, kafka.message_bytes_max, clock.as_ref())?;
     let mut connection = kafka.connection.clone();
-    vault::resolve(&mut connection, settings)?;
+    vault::resolve(&mut connection, settings, &clock).await?;
     let mode = if binary {
         Mode::Binary
     } else {

@@ -16,7 +16,7 @@ use crate::domain::access::Operation;
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::Failure;
 use crate::domain::verdict::CredentialRole;
-use crate::secrets::{LocalVault, Secrets};
+use crate::secrets::{Secrets, Vault};
 
 /// What came of trying one credential.
 #[derive(Debug, Clone, Serialize)]
@@ -32,7 +32,7 @@ pub struct Tried {
 /// Tries every credential of these connectors, or of all when none is named.
 pub async fn connectors(
     registry: &Registry,
-    vault: Arc<LocalVault>,
+    vault: Arc<dyn Vault>,
     only: Option<&ConnectorName>,
 ) -> Vec<Tried> {
     let secrets = &Secrets::new(vault);
@@ -96,7 +96,7 @@ fn allowed(manifest: &Manifest, operation: Operation) -> String {
 }
 
 async fn one(connector: &Guarded, secrets: &Secrets, role: CredentialRole) -> Tried {
-    let result = match secrets.credential(connector.manifest(), role) {
+    let result = match secrets.credential(connector.manifest(), role).await {
         Ok(credential) => connector.try_credential(&credential).await,
         Err(failure) => Err(failure),
     };

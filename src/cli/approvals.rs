@@ -9,11 +9,15 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::Exit;
 use super::output::{Output, instant, sheet, table};
-use crate::app::governance::{Chosen, Diff, Done, Governance, Stands};
+use crate::app::examine::{Mark, Order, Point};
+use crate::app::governance::{Chosen, Diff, Done, Governance, Stands, Tested};
+use crate::app::{retire, vault};
 use crate::config::Settings;
 use crate::domain::approval::{Past, Signed};
 use crate::domain::id::ConnectorName;
 use crate::domain::pause::Pauses;
+use crate::domain::time::Timestamp;
+use crate::store::Examination;
 
 /// Digits of a digest that people are shown; enough to name it with `--digest`.
 const SHOWN: usize = 12;
@@ -53,9 +57,13 @@ pub struct Approving {
 }
 
 impl Signing {
-    /// Signed now.
+    /// Said now.
     pub fn signed(self, context: &Context) -> Signed {
-        signed(context, self)
+        Signed {
+            by: self.by,
+            at: context.clock.now(),
+            reason: self.reason,
+        }
     }
 }
 
@@ -71,14 +79,6 @@ async fn governance(context: &Context, settings: &Settings) -> anyhow::Result<Go
     Ok(Governance::open(settings, store, &context.clock)?)
 }
 
-fn signed(context: &Context, signing: Signing) -> Signed {
-    Signed {
-        by: signing.by,
-        at: context.clock.now(),
-        reason: signing.reason,
-    }
-}
-
 /// Proposes what the files say.
 pub async fn propose(
     context: &Context,
@@ -87,7 +87,7 @@ pub async fn propose(
     signing: Signing,
 ) -> anyhow::Result<Exit> {
     let governance = governance(context, settings).await?;
-    let signed = signed(context, signing);
+    let signed = signing.signed(context);
     done(
         context,
         &governance.propose(&which.chosen(), &signed).await?,
@@ -101,7 +101,7 @@ pub async fn approve(
     approving: Approving,
 ) -> anyhow::Result<Exit> {
     let governance = governance(context, settings).await?;
-    let signed = signed(context, approving.signing);
+    let signed = approving.signing.signed(context);
     let (chosen, digest) = (approving.which.chosen(), approving.digest.as_deref());
     done(
         context,
@@ -117,11 +117,34 @@ pub async fn reject(
     signing: Signing,
 ) -> anyhow::Result<Exit> {
     let governance = governance(context, settings).await?;
-    let signed = signed(context, signing);
+    let signed = signing.signed(context);
     done(
         context,
         &governance.reject(&ConnectorName(name), &signed).await?,
     )
+}
+
+/// Revokes a retired connector's own access.
+pub async fn retire(context: &Context, settings: &Settings, name: String) -> anyhow::Result<Exit> {
+    let governance = governance(context, settings).await?;
+    let vault = vault::open(settings, &context.clock)?;
+    let name = ConnectorName(name);
+    let revoked = retire::retire(&governance, vault, &name, &context.clock).await?;
+    context.output.data(&serde_json::to_value(&revoked)?, || {
+        let rows = revoked.iter().map(|one| {
+            let came_to = match &one.failure {
+                None if one.proved == 0 => {
+                    "nothing is kept, so nothing was seen refused".to_owned()
+                }
+                None => format!("{} secrets are refused, and forgotten", one.proved),
+                Some(failure) => failure.to_string(),
+            };
+            vec![one.role.as_str().to_owned(), came_to]
+        });
+        table(&["role", "its access"], rows.collect(), "it had no access")
+    })?;
+    let stands = revoked.iter().any(|one| one.failure.is_some());
+    Ok(if stands { Exit::Failed } else { Exit::Done })
 }
 
 /// Tells what the file and the proposal change.
@@ -137,11 +160,55 @@ pub async fn diff(context: &Context, settings: &Settings, name: String) -> anyho
 /// Tells everything that ever happened to a manifest.
 pub async fn history(context: &Context, settings: &Settings, name: String) -> anyhow::Result<Exit> {
     let governance = governance(context, settings).await?;
-    let past = governance.history(&ConnectorName(name)).await?;
-    context
-        .output
-        .data(&serde_json::to_value(&past)?, || lines(&past))?;
+    let name = ConnectorName(name);
+    let past = governance.history(&name).await?;
+    let tested = governance.tested(&name).await?;
+    let mut data = serde_json::to_value(&past)?;
+    data["drills"] = serde_json::to_value(&tested.drills)?;
+    data["examinations"] = serde_json::to_value(&tested.examinations)?;
+    data["overrides"] = serde_json::to_value(&tested.overrides)?;
+    context.output.data(&data, || lines(&past, &tested))?;
     Ok(Exit::Done)
+}
+
+/// Keeps what an examination found, for the connector's history. A store that does not answer keeps
+/// nobody from examining; that it is not kept is told.
+pub async fn note_examination(
+    context: &Context,
+    settings: &Settings,
+    name: &ConnectorName,
+    order: &Order,
+    points: &[Point],
+) {
+    let noted = async {
+        let governance = governance(context, settings).await?;
+        let failed = points.iter().filter(|one| one.mark == Mark::Failed);
+        let failed: Vec<_> = failed
+            .map(|one| format!("{}: {}", one.point, one.found))
+            .collect();
+        let Some(manifest) = governance.file_digest(name) else {
+            return anyhow::Ok(());
+        };
+        let examination = Examination {
+            connector: name.clone(),
+            at: context.clock.now(),
+            manifest,
+            passed: failed.is_empty(),
+            changed: order.change,
+            failed,
+        };
+        context
+            .store()
+            .await?
+            .note_examination(&examination)
+            .await?;
+        Ok(())
+    };
+    if let Err(error) = noted.await {
+        Output::note(&format!(
+            "the examination is not kept in the history: {error:#}"
+        ));
+    }
 }
 
 /// How every connector stands; nothing where the store does not answer, which is told.
@@ -229,7 +296,7 @@ fn told(diff: &Diff) -> String {
 }
 
 /// All that ever happened to one matter, line by line.
-pub fn lines(past: &Past) -> String {
+pub fn lines(past: &Past, tested: &Tested) -> String {
     let line = |signed: &Signed, what: &str, digest: &str| {
         let cells = vec![
             instant(signed.at),
@@ -241,13 +308,17 @@ pub fn lines(past: &Past) -> String {
         (signed.at, cells)
     };
     let mut rows = Vec::new();
-    for proposal in &past.proposals {
-        let digest = proposal.content.digest.as_str();
-        rows.push(line(&proposal.proposed, "proposed", digest));
-        if let Some(signed) = proposal.state.signed() {
-            rows.push(line(signed, proposal.state.as_str(), digest));
+    for (past, what) in [(past, ""), (&tested.overrides, "drill override ")] {
+        for proposal in &past.proposals {
+            let digest = proposal.content.digest.as_str();
+            rows.push(line(&proposal.proposed, &format!("{what}proposed"), digest));
+            if let Some(signed) = proposal.state.signed() {
+                let words = format!("{what}{}", proposal.state.as_str());
+                rows.push(line(signed, &words, digest));
+            }
         }
     }
+    rows.extend(tests(tested));
     for binding in &past.bindings {
         let what = if binding.proposal.is_some() {
             format!(
@@ -266,6 +337,43 @@ pub fn lines(past: &Past) -> String {
     let headings = ["when", "what", "manifest", "who", "why"];
     let rows = rows.into_iter().map(|(_, cells)| cells);
     table(&headings, rows.collect(), "nothing was ever proposed")
+}
+
+/// When it was tested, and what came of it.
+fn tests(tested: &Tested) -> Vec<(Timestamp, Vec<String>)> {
+    let drills = tested.drills.iter().map(|drill| {
+        let at = drill.ended().map_or(drill.begun, |(at, _)| at);
+        let manifest = drill.manifest.as_ref();
+        let cells = vec![
+            instant(at),
+            "drill".to_owned(),
+            manifest.map_or(String::new(), |digest| short(digest.as_str())),
+            drill.by.clone(),
+            drill.words(),
+        ];
+        (at, cells)
+    });
+    let examinations = tested.examinations.iter().map(|one| {
+        let came_to = if one.passed {
+            "passed".to_owned()
+        } else {
+            format!("failed: {}", one.failed.join("; "))
+        };
+        let what = if one.changed {
+            "examination with changes"
+        } else {
+            "examination"
+        };
+        let cells = vec![
+            instant(one.at),
+            what.to_owned(),
+            short(one.manifest.as_str()),
+            String::new(),
+            came_to,
+        ];
+        (one.at, cells)
+    });
+    drills.chain(examinations).collect()
 }
 
 /// The first digits of a digest.

@@ -158,9 +158,9 @@ async fn checkpoints(context: &Context, limit: usize, now: bool) -> anyhow::Resu
     let store = context.store().await?;
     if now {
         let settings = context.settings()?;
-        let vault = vault::open(&settings)?;
+        let vault = vault::open(&settings, &context.clock)?;
         let clock = context.clock.as_ref();
-        audit::checkpoint(store.as_ref(), &vault, &settings, clock, 0).await?;
+        audit::checkpoint(store.as_ref(), vault.as_ref(), &settings, clock, 0).await?;
     }
     let mut all = store.checkpoints_signed().await?;
     all.reverse();
@@ -196,8 +196,14 @@ fn as_json(signed: &Signed) -> Value {
 async fn keys(context: &Context) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let settings = context.settings()?;
-    let vault = vault::open(&settings)?;
-    let now = audit::signer(store.as_ref(), &vault, &settings, context.clock.now()).await?;
+    let vault = vault::open(&settings, &context.clock)?;
+    let now = audit::signer(
+        store.as_ref(),
+        vault.as_ref(),
+        &settings,
+        context.clock.now(),
+    )
+    .await?;
     let mut keys: Vec<String> = Vec::new();
     for signed in store.checkpoints_signed().await? {
         if let Some(says) = signed.read()
@@ -220,8 +226,14 @@ async fn keys(context: &Context) -> anyhow::Result<Exit> {
 async fn change_key(context: &Context) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let settings = context.settings()?;
-    let vault = vault::open(&settings)?;
-    let changed = audit::change_key(store.as_ref(), &vault, &settings, context.clock.now()).await?;
+    let vault = vault::open(&settings, &context.clock)?;
+    let changed = audit::change_key(
+        store.as_ref(),
+        vault.as_ref(),
+        &settings,
+        context.clock.now(),
+    )
+    .await?;
     let Some((old, new)) = changed else {
         return Err(Stop::Refused {
             code: "CB-APP-7".to_owned(),

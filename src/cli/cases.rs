@@ -7,17 +7,18 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::approvals::short;
-use super::context::Context;
+use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{instant, sheet, table};
 use super::pause;
+use crate::domain::command::Wish;
 use crate::domain::id::CaseId;
 use crate::domain::pause::Pauses;
-use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::run::{Run, RunBody, Stage, residual_risk};
 use crate::domain::settlement::JournalEntry;
 use crate::domain::verdict::Verdict;
 use crate::domain::workflow::End;
-use crate::store::{CaseFilter, CaseReport, CaseStory};
+use crate::store::{CaseFilter, CaseReport, CaseStory, Store};
 
 /// What to do with cases.
 #[derive(Debug, Subcommand)]
@@ -33,6 +34,26 @@ pub enum Command {
         /// At most so many.
         #[arg(long, default_value_t = 100)]
         limit: u32,
+    },
+    /// Let an event go that is held for a doubt: it is as the event says.
+    Release {
+        /// Its case.
+        id: CaseId,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+        #[command(flatten)]
+        wishing: Wishing,
+    },
+    /// Drop an event that is held for a doubt: nothing is done for it.
+    Drop {
+        /// Its case.
+        id: CaseId,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+        #[command(flatten)]
+        wishing: Wishing,
     },
     /// One case: its runs, what happened step by step, its tasks.
     Show {
@@ -61,6 +82,12 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .output
                 .data(&serde_json::to_value(&cases)?, || list(&cases))?;
         }
+        Command::Release { id, note, wishing } => {
+            return rule(context, &*store, id, (true, note), &wishing).await;
+        }
+        Command::Drop { id, note, wishing } => {
+            return rule(context, &*store, id, (false, note), &wishing).await;
+        }
         Command::Show { id } => {
             let story = store.case(id).await?.ok_or_else(|| Stop::NotFound {
                 what: "case",
@@ -72,6 +99,25 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .data(&as_json(&story, &pauses), || tell(&story, &pauses))?;
         }
     }
+    Ok(Exit::Done)
+}
+
+async fn rule(
+    context: &Context,
+    store: &dyn Store,
+    id: CaseId,
+    (release, note): (bool, String),
+    wishing: &Wishing,
+) -> anyhow::Result<Exit> {
+    let task = id.run().task();
+    let wish = Wish::RuleHold {
+        task,
+        release,
+        note,
+    };
+    let answer = context.wish(store, wishing, wish).await?;
+    let data = serde_json::to_value(&answer)?;
+    context.output.data(&data, || answer.message.clone())?;
     Ok(Exit::Done)
 }
 
@@ -188,7 +234,10 @@ fn run_row(run: &Run, pauses: &Pauses) -> Vec<String> {
             None => format!("{state}, due {}", instant(*due)),
         },
         Stage::Gathering { state } => format!("{state}, waits for its runs"),
-        Stage::WithPerson { .. } => "with a person".to_owned(),
+        Stage::WithPerson { .. } => residual_risk(run).map_or_else(
+            || "with a person".to_owned(),
+            |risk| format!("with a person; {risk}"),
+        ),
         Stage::Ended { end, at } => format!("{} {}", end.as_str(), instant(*at)),
     };
     vec![

@@ -100,6 +100,12 @@ pub enum Command {
         #[command(flatten)]
         signing: Signing,
     },
+    /// Revoke a retired connector's own access at its target, and see every secret refused. Two
+    /// people must have stood for the retirement (`propose`, `approve`).
+    Retire {
+        /// Its name.
+        name: String,
+    },
     /// Every proposal, approval and change of what is in force.
     History {
         /// Its name.
@@ -130,6 +136,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::List => list_all(context, &settings).await,
         Command::Show { name } => show(context, &settings, &name).await,
         Command::Check { name } => check(context, &settings, name).await,
+        Command::Retire { name } => approvals::retire(context, &settings, name).await,
         Command::Health { name, since } => {
             let watched = watched(context, &settings, name.as_deref())?;
             match name {
@@ -236,7 +243,7 @@ async fn check(
     if let Some(name) = &name {
         registry.get(name).ok_or_else(|| unknown(name.as_str()))?;
     }
-    let vault = vault::open(settings)?;
+    let vault = vault::open(settings, &context.clock)?;
     let stands = approvals::stands(context, settings).await;
     let found = probe::connectors(&registry, vault, name.as_ref()).await;
     tried(context, &found, &stands)
@@ -266,9 +273,11 @@ async fn test(
             .into());
         }
     }
-    let vault = vault::open(settings)?;
+    let vault = vault::open(settings, &context.clock)?;
     let points = examine::connector(&registry, vault, &name, order).await;
-    examined(context, &points.ok_or_else(|| unknown(name.as_str()))?)
+    let points = points.ok_or_else(|| unknown(name.as_str()))?;
+    approvals::note_examination(context, settings, &name, order, &points).await;
+    examined(context, &points)
 }
 
 /// A time span for people, in its largest whole unit.

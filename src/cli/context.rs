@@ -86,6 +86,16 @@ impl Context {
             at: self.clock.now(),
             wish,
         };
+        self.wish_as(store, wishing, command).await
+    }
+
+    /// The same for a command whose id is known beforehand.
+    pub async fn wish_as(
+        &self,
+        store: &dyn Store,
+        wishing: &Wishing,
+        command: Command,
+    ) -> anyhow::Result<Answer> {
         store.wish(&command).await?;
         let bound = Duration::from_secs(wishing.wait_seconds);
         let answered = tokio::time::timeout(bound, async {

@@ -48,9 +48,9 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 async fn write(context: &Context, case: CaseId, out: Option<PathBuf>) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let settings = context.settings()?;
-    let vault = vault::open(&settings)?;
+    let vault = vault::open(&settings, &context.clock)?;
     let clock = context.clock.as_ref();
-    let exported = export(store.as_ref(), &vault, &settings, clock, case).await?;
+    let exported = export(store.as_ref(), vault.as_ref(), &settings, clock, case).await?;
     let envelope = exported.ok_or_else(|| Stop::NotFound {
         what: "case",
         name: case.to_string(),

@@ -92,7 +92,7 @@ fn code(error: &anyhow::Error) -> Exit {
         };
     }
     match error.downcast_ref::<AppError>() {
-        Some(AppError::Disapproved(_)) => return Exit::Refused,
+        Some(AppError::Disapproved(_) | AppError::StillServes(_)) => return Exit::Refused,
         Some(AppError::NoConnector(_)) => return Exit::NotFound,
         Some(AppError::Config(_)) => return Exit::Problems,
         Some(_) | None => {}

@@ -1,7 +1,7 @@
 //! `clawback approvals`: whatever takes two people, in one place.
 //!
-//! Owns how matters of every kind are listed, shown and decided: manifests, protected subjects and
-//! accounts, brakes. What is approved is named by its digest, so that nobody approves what they did not
+//! Owns how matters of every kind are listed, shown and decided: manifests, drills that are done
+//! without, protected subjects and accounts, brakes. What is approved is named by its digest, so that nobody approves what they did not
 //! see. That the two are different people is decided in the domain and held by the store. After an
 //! approval the machine is asked to try again what was held by it.
 
@@ -12,16 +12,16 @@ use super::approvals::{Signing, short};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
+use crate::app::governance::Tested;
 use crate::domain::approval::{
     self, Content, Disapproval, Matter, MatterKind, Past, Proposal, Record, Signed,
 };
-use crate::domain::brake;
 use crate::domain::command::{Command as Wanted, Wish};
 use crate::domain::id::{CommandId, ContentDigest, TaskId};
-use crate::domain::protect;
-use crate::domain::run::{Run, RunBody};
+use crate::domain::run::Run;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::after;
+use crate::domain::{brake, protect};
 use crate::store::{Store, TaskFilter};
 
 /// Tasks that one approval concerns at most.
@@ -73,7 +73,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Named {
     /// Its kind.
-    #[arg(value_parser = ["manifest", "protected", "brake"])]
+    #[arg(value_parser = ["manifest", "drill_override", "protected", "brake"])]
     kind: String,
     /// Its name, as `list` tells it.
     name: String,
@@ -81,7 +81,7 @@ pub struct Named {
 
 impl Named {
     fn matter(self) -> anyhow::Result<Matter> {
-        let kind = MatterKind::from_name(&self.kind).ok_or_else(|| Stop::NotFound {
+        let kind = MatterKind::from_name(&self.kind).ok_or(Stop::NotFound {
             what: "kind of matter",
             name: self.kind,
         })?;
@@ -212,7 +212,7 @@ fn told(matter: &Matter, open: Option<&Proposal>, diff: Option<&str>, past: &Pas
             open.map_or(String::new(), |open| instant(open.until)),
         ),
     ]);
-    let history = super::approvals::lines(past);
+    let history = super::approvals::lines(past, &Tested::default());
     match diff {
         Some(diff) => format!("{head}\n\n{diff}\n\n{history}"),
         None => format!("{head}\n\n{history}"),
@@ -275,7 +275,7 @@ async fn propose(
 fn text(matter: &Matter, tasks: &[FallbackTask]) -> String {
     let mut lines = vec![match matter.kind {
         MatterKind::Brake => format!("lift the brake {} for a while; held by it:", matter.name),
-        MatterKind::Manifest | MatterKind::Protected => {
+        MatterKind::Manifest | MatterKind::DrillOverride | MatterKind::Protected => {
             "remove, in spite of its protection:".to_owned()
         }
     }];
@@ -324,10 +324,7 @@ async fn concerned(store: &dyn Store, matter: &Matter) -> anyhow::Result<Vec<Fal
 
 /// The matter that holds the run of a task, from the task's code.
 fn of_task(task: &FallbackTask, run: &Run) -> Option<Matter> {
-    let RunBody::Removal(body) = &run.body else {
-        return None;
-    };
-    let braked = brake::name_of(&task.code, run, &body.leaving);
+    let braked = brake::name_of(&task.code, run, run.leaving()?);
     braked
         .map(|name| brake::matter(&name))
         .or_else(|| protect::matter_of(&task.code, run))

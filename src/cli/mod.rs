@@ -13,6 +13,7 @@ mod connectors;
 mod context;
 mod dead_letters;
 mod dev;
+mod drill;
 mod evidence;
 mod exit;
 mod matters;
@@ -71,6 +72,8 @@ enum Command {
     /// List, show, check and approve connectors.
     #[command(subcommand)]
     Connectors(connectors::Command),
+    /// Rehearse a departure with a canary, or do without, with two people.
+    Drill(drill::Arguments),
     /// List, show, draw and test workflows.
     #[command(subcommand)]
     Workflows(workflows::Command),
@@ -145,6 +148,7 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Cases(command) => cases::run(context, command).await,
         Command::Tasks(command) => tasks::run(context, command).await,
         Command::Connectors(command) => connectors::run(context, command).await,
+        Command::Drill(arguments) => drill::run(context, arguments).await,
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
         Command::Approvals(command) => matters::run(context, command).await,

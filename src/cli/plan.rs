@@ -29,7 +29,7 @@ pub struct Arguments {
 /// Plans the events one after the other; the targets of one event are asked side by side.
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = context.whole()?;
-    let vault = vault::open(&config.settings)?;
+    let vault = vault::open(&config.settings, &context.clock)?;
     let kafka = config.settings.kafka.as_ref();
     let bytes_max = kafka.map_or(EVENT_BYTES_MAX, |kafka| kafka.message_bytes_max);
     let events = match post::read(&arguments.file, bytes_max, context.clock.as_ref()) {

@@ -27,7 +27,7 @@ async fn work(context: &Context, config: Config) -> anyhow::Result<Exit> {
     let engine = config.settings.engine.clone();
     let mut intake = config.settings.kafka.clone();
     if let Some(kafka) = &mut intake {
-        vault::resolve(&mut kafka.connection, &config.settings)?;
+        vault::resolve(&mut kafka.connection, &config.settings, &context.clock).await?;
     }
     let publish = intake.as_ref().map(|kafka| kafka.connection.clone());
     let parts = Parts::open(config, context.clock.clone(), context.chance.clone()).await?;

@@ -5,6 +5,7 @@
 //! process) and never printed.
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -17,6 +18,7 @@ use crate::app::vault;
 use crate::config;
 use crate::domain::command::Wish;
 use crate::domain::id::ConnectorName;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 /// Longer input is no secret but a mistake.
@@ -41,6 +43,13 @@ pub enum Command {
     },
     /// Draw the vault's key into the configured file; an existing one stays.
     Init,
+    /// Seal the local vault with a new key. Workers that read the key from its file go on with the
+    /// new one; the old key stays beside it as `.old`.
+    Rekey {
+        /// Write the new key to this new file, instead of in the place of the old one.
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// A value for a secret.
@@ -51,12 +60,18 @@ pub struct Set {
     /// Which of the connector's secrets.
     #[arg(long, value_enum, default_value_t = Role::Writer)]
     role: Role,
+    /// Instead: a secret of an account or control that a probe of the manifest refers to.
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["role", "username", "remote_ref"])]
+    probe: Option<String>,
     /// Sign-in name that goes with it.
     #[arg(long)]
     username: Option<String>,
     /// The target's own id of this secret, so that a later rotation can retire it.
     #[arg(long, value_name = "ID")]
     remote_ref: Option<String>,
+    /// When the target stops taking it (`2027-01-31T00:00:00Z`); it is replaced ahead of that.
+    #[arg(long, value_name = "INSTANT")]
+    expires: Option<Timestamp>,
 }
 
 /// A connector's credentials.
@@ -83,7 +98,7 @@ impl From<Role> for CredentialRole {
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::List => list(context),
+        Command::List => list(context).await,
         Command::Set(set) => self::set(context, set).await,
         Command::Rotate {
             connector,
@@ -107,14 +122,22 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .data(&json!({ "key": id }), || format!("the vault's key is {id}"))?;
             Ok(Exit::Done)
         }
+        Command::Rekey { to } => {
+            let id = vault::rekey(&context.settings()?, to.as_deref())?;
+            context.output.data(&json!({ "key": id }), || {
+                format!("the vault's new key is {id}")
+            })?;
+            Ok(Exit::Done)
+        }
     }
 }
 
-fn list(context: &Context) -> anyhow::Result<Exit> {
+async fn list(context: &Context) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let registry = config::connectors(&settings, &context.clock)?;
-    let secrets = vault::list(&settings, &registry, context.clock.now())?;
+    let secrets = vault::list(&settings, &registry, &context.clock).await?;
     context.output.data(&serde_json::to_value(&secrets)?, || {
+        let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%MZ").to_string();
         let days = |seconds: u64| format!("{} d", seconds / 86_400);
         let rows = secrets.iter().map(|secret| {
             let record = secret.record.as_ref();
@@ -126,6 +149,10 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
                 secret.reference.clone(),
                 secret.age_seconds.map_or("missing".to_owned(), days),
                 secret.max_age_seconds.map_or(String::new(), days),
+                secret.expires.map_or(String::new(), day),
+                secret.known_by.join(", "),
+                secret.rotated.map_or(String::new(), day),
+                secret.proved.map_or(String::new(), day),
                 match (pending, previous) {
                     (true, _) => "a new one is pending",
                     (false, true) => "the old one is not yet shown to be refused",
@@ -140,6 +167,10 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
             "reference",
             "age",
             "at most",
+            "expires",
+            "known by",
+            "rotated",
+            "proved",
             "rotation",
         ];
         table(&headings, rows.collect(), "no secrets are declared")
@@ -149,24 +180,27 @@ fn list(context: &Context) -> anyhow::Result<Exit> {
 
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
-    let now = context.clock.now();
     let version = if set.of.contains(':') {
-        let new = vault::value(value()?, set.username, set.remote_ref);
-        vault::put_platform(&settings, &set.of, new, now)?
+        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
+        vault::put_platform(&settings, &set.of, new, &context.clock).await?
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
         let connector = ConnectorName(set.of.clone());
-        if registry.get(&connector).is_none() {
+        let Some(guarded) = registry.get(&connector) else {
             return Err(Stop::NotFound {
                 what: "connector",
                 name: set.of,
             }
             .into());
+        };
+        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
+        if let Some(reference) = &set.probe {
+            vault::keep(&settings, &guarded, reference, new, &context.clock).await?
+        } else {
+            let of = (&connector, set.role.into());
+            let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
+            version.unwrap_or_default()
         }
-        let new = vault::value(value()?, set.username, set.remote_ref);
-        let of = (&connector, set.role.into());
-        let version = vault::put(&settings, &registry, of, new, now).await?;
-        version.unwrap_or_default()
     };
     context.output.data(&json!({ "version": version }), || {
         format!("kept as version {version}")

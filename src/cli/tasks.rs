@@ -147,7 +147,11 @@ fn list(tasks: &[FallbackTask]) -> String {
     let rows = tasks.iter().map(|task| {
         vec![
             task.id.to_string(),
-            state(&task.state),
+            if task.drill {
+                format!("drill, {}", state(&task.state))
+            } else {
+                state(&task.state)
+            },
             task.connector
                 .as_ref()
                 .map_or(String::new(), ToString::to_string),
@@ -203,6 +207,14 @@ fn tell(task: &FallbackTask) -> String {
     sheet(&[
         ("task", task.id.to_string()),
         ("state", state(&task.state)),
+        (
+            "drill",
+            if task.drill {
+                "yes: nobody has to work on it".to_owned()
+            } else {
+                String::new()
+            },
+        ),
         ("who", task.subject.clone()),
         (
             "where",

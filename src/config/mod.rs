@@ -6,6 +6,7 @@
 
 mod directory;
 mod environment;
+mod prompt;
 mod settings;
 
 use std::path::Path;

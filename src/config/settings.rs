@@ -6,9 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment;
+use secrecy::SecretString;
+
+use super::{environment, prompt};
 use crate::document::{Document, Problem, Problems, Table};
-use crate::secrets::{self, KeySource, VaultError, VaultKey};
+use crate::secrets::{self, KeySource, Place, VaultError};
 use crate::{console, engine, intake, store, telemetry};
 
 /// The file's name where none is given.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub connectors: Folder,
     /// Whether a manifest binds only when two people stand for it.
     pub governed: bool,
+    /// Whether a manifest in force serves events only after a drill.
+    pub drilled: bool,
     /// `[engine]`, and within it `[tasks]`, `[protected]` and `[brakes]`.
     pub engine: engine::Settings,
     /// `[kafka]`; none means that this process reads and publishes nothing.
@@ -91,19 +95,21 @@ impl Settings {
         problems.or(Some(settings))
     }
 
-    /// The key of the vault, from where the settings say that it is.
+    /// The vault's key, token or secret id, from where the settings say that it is.
     ///
     /// # Errors
-    /// When it is not there, is no key, or others may read it.
-    pub fn vault_key(&self) -> Result<VaultKey, VaultError> {
-        match &self.vault.key {
-            KeySource::File(path) => VaultKey::from_file(path),
+    /// When it is not there, others may read its file, or there is no terminal to ask at.
+    pub fn vault_secret(source: &KeySource) -> Result<SecretString, VaultError> {
+        match source {
+            KeySource::File(path) => secrets::read_private(path),
             KeySource::Environment(name) => match environment::variable(name) {
-                Some(text) => VaultKey::from_text(&text),
+                Some(text) => Ok(SecretString::from(text.trim())),
                 None => Err(VaultError::Key(format!(
                     "the environment variable `{name}` is not set"
                 ))),
             },
+            KeySource::Prompt => prompt::ask("the vault's key (it is not shown): ")
+                .map_err(|error| VaultError::Key(format!("it can't be asked for: {error}"))),
         }
     }
 }
@@ -113,11 +119,20 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     let mut store = room(root, "store", store::Settings::read).unwrap_or_default();
     store.url = store_beside(&store.url, beside);
     let mut vault = room(root, "vault", secrets::Settings::read).unwrap_or_default();
-    vault.path = beside.join(&vault.path);
-    if let KeySource::File(path) = &mut vault.key {
+    let key = match &mut vault.place {
+        Place::Local { path, key } => {
+            *path = beside.join(&path);
+            key
+        }
+        Place::Server(server) => {
+            server.ca_file = server.ca_file.as_ref().map(|path| beside.join(path));
+            server.sign_in.source_mut()
+        }
+    };
+    if let KeySource::File(path) = key {
         *path = beside.join(&path);
     }
-    let (connectors, governed) = connectors(root, beside);
+    let (connectors, governed, drilled) = connectors(root, beside);
     let workflows = folder(root, "workflows", beside);
     let mut engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
     engine.people = room(root, "tasks", engine::read_people).unwrap_or_default();
@@ -137,6 +152,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         console,
         connectors,
         governed,
+        drilled,
         engine,
         kafka,
         workflows,
@@ -147,12 +163,13 @@ fn room<T>(root: &Table<'_>, name: &str, read: impl Fn(&Table<'_>) -> T) -> Opti
     root.table(name).map(|table| read(&table))
 }
 
-/// The folder of the manifests, and whether they need two people.
-fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool) {
-    let (mut named, mut governed) = (None, None);
+/// The folder of the manifests, whether they need two people, and whether they need a drill.
+fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool, bool) {
+    let (mut named, mut governed, mut drilled) = (None, None, None);
     if let Some(table) = root.table("connectors") {
         named = directory(&table, beside);
         governed = table.boolean("governed");
+        drilled = table.boolean("drilled");
         table.finish();
     }
     let usual = || Folder {
@@ -160,7 +177,8 @@ fn connectors(root: &Table<'_>, beside: &Path) -> (Folder, bool) {
         line: 1,
     };
     let governed = governed.is_none_or(|item| item.value);
-    (named.unwrap_or_else(usual), governed)
+    let drilled = drilled.is_none_or(|item| item.value);
+    (named.unwrap_or_else(usual), governed, drilled)
 }
 
 fn folder(root: &Table<'_>, name: &str, beside: &Path) -> Option<Folder> {
@@ -203,10 +221,13 @@ mod tests {
     fn an_empty_file_means_defaults_beside_it() {
         let settings = read("").expect("is right");
         assert_eq!(settings.store.url, "sqlite:/etc/clawback/clawback.db");
-        assert_eq!(
-            settings.vault.path,
-            Path::new("/etc/clawback/clawback.vault")
-        );
+        let local = |folder: &Path, key| Place::Local {
+            path: folder.join("clawback.vault"),
+            key,
+        };
+        let folder = Path::new("/etc/clawback");
+        let key = KeySource::File(folder.join("clawback.vault.key"));
+        assert_eq!(settings.vault.place, local(folder, key));
         assert_eq!(
             settings.connectors.path,
             Path::new("/etc/clawback/connectors")
@@ -222,6 +243,9 @@ mod tests {
     fn c4_trials_can_do_without_approvals() {
         let text = "[connectors]\ndirectory = \"c\"\ngoverned = false\n";
         assert!(!read(text).expect("is right").governed);
+        let text = "[connectors]\ndirectory = \"c\"\ndrilled = false\n";
+        let trial = read(text).expect("is right");
+        assert!(trial.governed && !trial.drilled);
     }
 
     #[test]
@@ -230,7 +254,11 @@ mod tests {
                     [workflows]\ndirectory = \"/w\"\n";
         let settings = read(text).expect("is right");
         assert_eq!(settings.store.url, "sqlite::memory:");
-        assert_eq!(settings.vault.path, Path::new("/v"));
+        let place = Place::Local {
+            path: "/v".into(),
+            key: KeySource::Environment("K".to_owned()),
+        };
+        assert_eq!(settings.vault.place, place);
         let folder = settings.workflows.expect("is named");
         assert_eq!((folder.path.as_path(), folder.line), (Path::new("/w"), 7));
     }

@@ -5,16 +5,17 @@
 //! else counts as widening: what is added, what was never compared, what nobody can tell. The
 //! patterns name every field, so a new one does not compile before it is compared. Pure.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use serde::Serialize;
 
-use super::manifest::{CredentialDeclaration, Expect, Limits, Manifest};
+use super::manifest::{Expect, Limits, Manifest};
 use super::written::Written;
 use crate::domain::access::Operation;
-use crate::domain::correlation::Rule;
-use crate::domain::verdict::{CredentialRole, Expectation};
+use crate::domain::verdict::Expectation;
 
 /// What a change does to what is permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -249,11 +250,17 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         correlation,
         credentials,
         overlap_seconds,
+        probes,
+        fed_by,
         limits,
         expect,
         break_glass,
         administrators,
         fallback,
+        // Part of what was written besides: every change of it widens.
+        drill: _,
+        nhi: _,
+        upstream: _,
         // Of the text; what it says is compared.
         digest: _,
     } = becomes;
@@ -294,8 +301,12 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
     let (one, other) = (one.map(String::as_str), other.map(String::as_str));
     found.members("writes", one, other, permitted, forbidden);
     compare_without(&was.without, without, found);
-    compare_correlation(&was.correlation, correlation, found);
-    compare_credentials(&was.credentials, credentials, found);
+    ways_in::correlation(&was.correlation, correlation, found);
+    ways_in::probes(&was.probes, probes, found);
+    let fed_by = (&was.fed_by, fed_by);
+    let told = |by: &Option<String>| by.clone().unwrap_or_default();
+    found.value("fed_by", fed_by, told, words);
+    credentials::compare(&was.credentials, credentials, found);
     let overlap = (
         "an old secret goes sooner",
         "an old secret would live longer",
@@ -311,6 +322,7 @@ fn told(expectation: Expectation) -> String {
     match expectation {
         Expectation::AccountGone => "account_gone".to_owned(),
         Expectation::AccountPowerless => "account_powerless".to_owned(),
+        Expectation::NoWayIn => "no_way_in".to_owned(),
     }
 }
 
@@ -339,68 +351,6 @@ fn compare_without(
             let words = (Effect::Neutral, "words for people");
             found.value(&what, (before, reason), Clone::clone, words);
         }
-    }
-}
-
-fn compare_correlation(was: &Rule, becomes: &Rule, found: &mut Found) {
-    let told = |rule: &Rule| {
-        let Rule { pairs } = rule;
-        let pairs = pairs.iter().map(|pair| {
-            let decides = if pair.decides { "decides" } else { "points" };
-            format!("{} = {} {decides}", pair.identifier, pair.attribute)
-        });
-        pairs.collect::<Vec<_>>().join("; ")
-    };
-    let whose = (
-        Effect::Widening,
-        "other accounts could be taken for a subject's",
-    );
-    found.value("correlation", (was, becomes), told, whose);
-}
-
-fn compare_credentials(
-    was: &BTreeMap<CredentialRole, CredentialDeclaration>,
-    becomes: &BTreeMap<CredentialRole, CredentialDeclaration>,
-    found: &mut Found,
-) {
-    let untold = (Effect::Widening, UNTOLD);
-    let (one, other) = (was.keys(), becomes.keys());
-    let (one, other) = (
-        one.map(|role| role.as_str()),
-        other.map(|role| role.as_str()),
-    );
-    found.members("credentials", one, other, untold, untold);
-    for (role, declared) in becomes {
-        let Some(before) = was.get(role) else {
-            continue;
-        };
-        let CredentialDeclaration {
-            secret,
-            username,
-            max_age_seconds,
-            rotation,
-        } = declared;
-        let path = |field: &str| format!("credentials.{}.{field}", role.as_str());
-        let other = (Effect::Widening, "it would sign in as somebody else");
-        found.value(
-            &path("secret"),
-            (&before.secret, secret),
-            Clone::clone,
-            other,
-        );
-        let named = |name: &Option<String>| name.clone().unwrap_or_default();
-        found.value(
-            &path("username"),
-            (&before.username, username),
-            named,
-            other,
-        );
-        let how = |strategy: &Option<_>| strategy.map_or_else(String::new, |s| format!("{s:?}"));
-        found.value(&path("rotation"), (&before.rotation, rotation), how, untold);
-        let days = |age: Option<u64>| Count(age.map_or(u64::MAX, |seconds| seconds / 86_400));
-        let age = (days(before.max_age_seconds), days(*max_age_seconds));
-        let ages = ("it is replaced sooner", "it would be replaced later");
-        found.bound(&path("max_age_days"), age, Less::Smaller, ages);
     }
 }
 
@@ -481,6 +431,8 @@ fn compare_expect(was: &Expect, becomes: &Expect, found: &mut Found) {
 }
 
 mod fallback;
+
+mod ways_in;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use crate::domain::access::{Account, AccountState, Entitlement, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Completeness, CredentialRole};
 
 /// One target, reached by its own protocol.
@@ -37,6 +38,13 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// What the target says that the credential of the call may do; `None` where it does not tell.
     async fn powers(&self, _call: &Call<'_>) -> Result<Option<Powers>, Failure> {
         Ok(None)
+    }
+
+    /// One try to sign in as somebody, over a connection of its own that is closed again, and the
+    /// live sessions of the account where the target tells. The call's credential is the verifier's.
+    /// `unreachable` and the like only where no answer came: a refusal is an answer.
+    async fn sign_in(&self, _call: &Call<'_>, _order: &SignIn) -> Result<Knock, Failure> {
+        Err(unsupported("try to sign in as somebody"))
     }
 
     /// Makes a new secret for one of the connector's own credentials, with the rotator's credential.
@@ -225,6 +233,30 @@ pub struct Powers {
     pub method: String,
 }
 
+/// One try to sign in.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// The account that is tried; `None` for the control.
+    pub account: Option<AccountId>,
+    /// The name to sign in with, in the protocol's own form.
+    pub name: String,
+    /// With what; `None` only looks for live sessions.
+    pub secret: Option<SecretString>,
+}
+
+/// What a try to sign in came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knock {
+    /// True when it was let in.
+    pub entered: bool,
+    /// The protocol's own code of the answer (`49`, `28P01`); empty when nothing was tried.
+    pub code: String,
+    /// The answer in words; holds no secret.
+    pub words: String,
+    /// Live sessions of that name, where the target tells.
+    pub sessions: Option<u64>,
+}
+
 /// An order for a new secret.
 #[derive(Debug, Clone)]
 pub struct MintOrder {
@@ -232,6 +264,8 @@ pub struct MintOrder {
     pub role: CredentialRole,
     /// Names the rotation at the target, so that an orphan is recognised.
     pub label: String,
+    /// The sign-in name that it is for, where a credential has two that take turns.
+    pub username: Option<String>,
     /// The value, where we choose it.
     pub chosen: Option<SecretString>,
 }
@@ -243,6 +277,8 @@ pub struct Minted {
     pub remote_ref: Option<String>,
     /// The value.
     pub secret: SecretString,
+    /// When it ends by itself, where the target says.
+    pub expires: Option<Timestamp>,
 }
 
 /// One of the connector's own secrets as the target lists it.
@@ -250,7 +286,7 @@ pub struct Minted {
 pub struct KnownSecret {
     /// The target's id.
     pub remote_ref: String,
-    /// The label under which it was made.
+    /// The label under which it was made; empty where the target keeps none.
     pub label: String,
 }
 

@@ -18,6 +18,9 @@ const ROLES: [CredentialRole; 3] = [
     CredentialRole::Rotator,
 ];
 
+/// How long before its known end a secret is replaced, unless the manifest says otherwise.
+const RENEW_BEFORE_DAYS: u64 = 14;
+
 /// Reads `[credentials.*]`; `writes` says whether a writer is needed.
 pub(super) fn read(
     root: &Table<'_>,
@@ -61,7 +64,10 @@ pub(super) fn read(
     }
     let rotator = declared.contains_key(&CredentialRole::Rotator);
     for (role, one) in &declared {
-        let by_machine = matches!(one.rotation, Some(Strategy::Add | Strategy::Choose));
+        let by_machine = matches!(
+            one.rotation,
+            Some(Strategy::Add | Strategy::Choose | Strategy::DualSlot)
+        );
         if by_machine && *role != CredentialRole::Rotator && !rotator {
             table.report(
                 table.line(),
@@ -94,28 +100,62 @@ fn read_one(entry: &Table<'_>, role: CredentialRole) -> Option<CredentialDeclara
     let max_age_seconds = entry
         .integer("max_age_days", 1..=3650)
         .map(|item| item.value.unsigned_abs() * 86_400);
+    let renew_before_seconds = entry
+        .integer("renew_before_days", 1..=365)
+        .map_or(RENEW_BEFORE_DAYS, |item| item.value.unsigned_abs())
+        * 86_400;
+    let known_by = entry.strings("known_by").into_iter();
+    let known_by = known_by.map(|item| item.value).collect();
     let rotation = entry
         .string("rotation")
         .and_then(|item| read_strategy(entry, role, &item));
+    let alternate = entry.string("alternate_username");
+    if let Some(problem) = doubtful_alternate(rotation, username.as_deref(), alternate.as_ref()) {
+        let line = alternate.as_ref().map_or(entry.line(), |item| item.line);
+        entry.report(
+            line,
+            problem,
+            "`dual_slot` takes turns between `username` and `alternate_username`, two different names",
+        );
+    }
     entry.finish();
     Some(CredentialDeclaration {
         secret: secret?,
         username,
+        alternate: alternate.map(|item| item.value),
         max_age_seconds,
         rotation,
+        renew_before_seconds,
+        known_by,
     })
+}
+
+fn doubtful_alternate(
+    rotation: Option<Strategy>,
+    username: Option<&str>,
+    alternate: Option<&Item<String>>,
+) -> Option<&'static str> {
+    match (rotation == Some(Strategy::DualSlot), alternate) {
+        (true, None) => Some("`dual_slot` without `alternate_username`"),
+        (true, Some(other)) if username.is_none_or(|name| name == other.value) => {
+            Some("the two sign-in names are not two")
+        }
+        (false, Some(_)) => Some("`alternate_username` without `rotation = \"dual_slot\"`"),
+        (true, Some(_)) | (false, None) => None,
+    }
 }
 
 fn read_strategy(entry: &Table<'_>, role: CredentialRole, item: &Item<String>) -> Option<Strategy> {
     let strategy = match item.value.as_str() {
         "add" => Strategy::Add,
         "choose" => Strategy::Choose,
+        "dual_slot" => Strategy::DualSlot,
         "delegated" => Strategy::Delegated,
         other => {
             entry.report(
                 item.line,
                 format!("`rotation` is `{other}`"),
-                "use add, choose or delegated; leave it out if the machine cannot rotate it",
+                "use add, choose, dual_slot or delegated; leave it out if the machine cannot rotate it",
             );
             return None;
         }

@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use super::comparison::{Difference, Effect, compare, effect, narrowed};
 use super::guard::Guarded;
-use super::mandate::Mandate;
+use super::mandate::{Mandate, undrilled};
 use super::registry::{self, Registry};
 use super::written::{Draft, Written};
 use crate::document::Problems;
 use crate::domain::approval::{Binding, Under};
 use crate::domain::id::{ConnectorName, ContentDigest};
+use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
 
 /// How a connector stands.
@@ -83,6 +84,11 @@ impl Placed {
         }
     }
 
+    /// Why it serves no events, where what is in force has passed no drill.
+    pub fn undrilled(&self) -> Option<&Failure> {
+        self.guarded.mandate().undrilled.as_ref()
+    }
+
     fn is(&self, standing: Standing, file: Option<&Draft>, bound: Option<&Bound>) -> bool {
         let same = |one: &Option<Arc<Written>>, other: Option<&Draft>| {
             one.as_ref().map(|one| &one.content) == other.map(|draft| &draft.written.content)
@@ -104,6 +110,9 @@ struct Bound {
 /// All connectors as they stand; placed again and again as files and approvals change.
 #[derive(Debug, Default)]
 pub struct Roll {
+    /// Connectors whose manifest in force has passed a drill, or does without; `None` where no drill
+    /// is asked for.
+    drilled: Option<BTreeSet<ConnectorName>>,
     placed: BTreeMap<ConnectorName, Placed>,
     read: BTreeMap<ContentDigest, Draft>,
 }
@@ -130,6 +139,11 @@ pub fn standing(
 }
 
 impl Roll {
+    /// From the next placing on, only these serve events; `None`: all do.
+    pub fn ask_for_drills(&mut self, drilled: Option<BTreeSet<ConnectorName>>) {
+        self.drilled = drilled;
+    }
+
     /// Places every connector that has a file or is in force. Says which ones stand differently now.
     ///
     /// # Errors
@@ -156,14 +170,21 @@ impl Roll {
             let Some(standing) = standing(file.map(|file| file.written.as_ref()), pair, now) else {
                 continue;
             };
+            let undrilled = self.undrilled(name, standing, bound);
             let before = self.placed.get(name);
-            if let Some(before) = before.filter(|before| before.is(standing, file, bound)) {
+            let same = |before: &&Placed| {
+                before.is(standing, file, bound) && before.undrilled() == undrilled.as_ref()
+            };
+            if let Some(before) = before.filter(same) {
                 placed.insert(name.clone(), before.clone());
                 continue;
             }
             let mut guarded = guarded(standing, file, bound, clock);
-            if let (Some(guarded), Some(before)) = (&mut guarded, before) {
-                guarded.inherit(&before.guarded);
+            if let Some(guarded) = &mut guarded {
+                guarded.bar_undrilled(undrilled);
+                if let Some(before) = before {
+                    guarded.inherit(&before.guarded);
+                }
             }
             if let Some(guarded) = guarded {
                 changed.push(name.clone());
@@ -231,6 +252,20 @@ impl Roll {
         Registry::of(connectors.map(|(name, placed)| (name.clone(), placed.guarded.clone())))
     }
 
+    fn undrilled(
+        &self,
+        name: &ConnectorName,
+        standing: Standing,
+        bound: Option<&Bound>,
+    ) -> Option<Failure> {
+        let drilled = self.drilled.as_ref()?;
+        if drilled.contains(name) || !standing.serves() {
+            return None;
+        }
+        let canary = bound.is_some_and(|bound| bound.draft.written.manifest.drill.is_some());
+        Some(undrilled(canary))
+    }
+
     /// Reads the texts in force; those that were read before are the same connectors as before.
     fn read(
         &mut self,
@@ -294,6 +329,7 @@ fn guarded(
         under: Some(under),
         until: Some(bound.until.min(sooner)),
         barred: None,
+        undrilled: None,
     };
     let manifest = less.unwrap_or_else(|| approved.manifest.clone());
     Some(bound.draft.guarded_within(manifest, clock).under(mandate))

@@ -13,16 +13,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
 use super::contract::{
     Answered, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted, Powers,
     Reading,
 };
+use super::drill::Failing;
 use super::limits::Brakes;
 use super::mandate::Mandate;
 use super::manifest::Manifest;
+use super::probe::{self, Caller, Probe, Prober};
 use crate::domain::access::Operation;
 use crate::domain::approval::Signed;
+use crate::domain::drill::Pass;
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Clock;
@@ -34,15 +38,18 @@ use crate::telemetry::{Stopwatch, metrics};
 pub struct Guarded {
     manifest: Manifest,
     connector: Arc<dyn Connector>,
+    prober: Arc<Prober>,
     vitals: Arc<Vitals>,
     brakes: Arc<Brakes>,
     mandate: Mandate,
     paused: Arc<RwLock<Option<Signed>>>,
     clock: Arc<dyn Clock>,
+    /// What is made up is told to nobody.
+    quiet: bool,
 }
 
 /// The code of a change that was refused because an operator has paused.
-pub const PAUSED: &str = "CB-GUARD-15";
+pub const PAUSED: &str = "CB-GUARD-16";
 
 impl Guarded {
     /// Puts `connector` behind the guard of `manifest`.
@@ -50,12 +57,48 @@ impl Guarded {
         Self {
             brakes: Arc::new(Brakes::new(&manifest.limits, clock.clone())),
             vitals: Arc::new(Vitals::new(clock.clone())),
+            prober: Arc::new(Prober::new(&manifest.probes, &manifest.limits)),
             manifest,
             connector,
             mandate: Mandate::default(),
             paused: Arc::default(),
             clock,
+            quiet: false,
         }
+    }
+
+    /// The same for the pass of a drill. In the well pass it is the very same connector with its brakes
+    /// and vital signs, which may be asked although no drill was passed. In the failing pass nothing
+    /// gets as far as the connector, and what fails is counted nowhere. Others keep the guard they have.
+    #[must_use]
+    pub fn rehearsing(&self, pass: Pass) -> Self {
+        let mandate = Mandate {
+            undrilled: None,
+            ..self.mandate.clone()
+        };
+        let (manifest, clock) = (self.manifest.clone(), self.clock.clone());
+        match pass {
+            Pass::Failing => Self {
+                quiet: true,
+                ..Self::new(manifest, Arc::new(Failing), clock).under(mandate)
+            },
+            Pass::Well => Self {
+                manifest,
+                connector: self.connector.clone(),
+                prober: self.prober.clone(),
+                vitals: self.vitals.clone(),
+                brakes: self.brakes.clone(),
+                mandate,
+                paused: self.paused.clone(),
+                clock,
+                quiet: false,
+            },
+        }
+    }
+
+    /// What is in force has passed no drill, if that is wanted.
+    pub(super) fn bar_undrilled(&mut self, undrilled: Option<Failure>) {
+        self.mandate.undrilled = undrilled;
     }
 
     /// The same guard under this approval.
@@ -204,6 +247,34 @@ impl Guarded {
             .await
     }
 
+    /// Tries one of an account's ways in, once. Every request of it is judged and counted as any.
+    pub async fn knock(
+        &self,
+        verifier: &Credential,
+        probe: &Probe,
+        caller: &Caller<'_>,
+    ) -> Result<probe::Answer, Failure> {
+        let judge = self.judge(Purpose::Probe(caller.account));
+        let call = judge.call(verifier);
+        let work = self.prober.knock(&*self.connector, &call, probe, caller);
+        let seconds = self.manifest.limits.timeout_seconds;
+        self.run(&judge, seconds, Box::pin(work)).await
+    }
+
+    /// What must be let in at this moment; says how it was.
+    pub async fn control(
+        &self,
+        verifier: &Credential,
+        probe: &Probe,
+        secret: Option<&SecretString>,
+    ) -> Result<String, Failure> {
+        let judge = self.judge(Purpose::Probe(None));
+        let call = judge.call(verifier);
+        let work = self.prober.control(&*self.connector, &call, probe, secret);
+        let seconds = self.manifest.limits.timeout_seconds;
+        self.run(&judge, seconds, Box::pin(work)).await
+    }
+
     /// Makes a new secret for one of the connector's own credentials.
     pub async fn mint(
         &self,
@@ -254,7 +325,11 @@ impl Guarded {
         match purpose {
             Purpose::List | Purpose::Read(_) => self.vitals.note(false, failed),
             Purpose::Change(_) => self.vitals.note(true, failed),
-            Purpose::Survey | Purpose::Try | Purpose::ListSecrets | Purpose::ChangeSecret => {}
+            Purpose::Survey
+            | Purpose::Try
+            | Purpose::Probe(_)
+            | Purpose::ListSecrets
+            | Purpose::ChangeSecret => {}
         }
     }
 
@@ -318,9 +393,9 @@ impl Guarded {
     ) -> Result<T, Failure> {
         let operation = judge.purpose.as_str();
         let watch = Stopwatch::start();
-        if let Err(barred) = self.mandate.check(self.clock.now()) {
-            let class = barred.class.as_str();
-            metrics::call(self.name().as_str(), operation, class, watch.seconds());
+        let for_event = judge.purpose.is_of_event();
+        if let Err(barred) = self.mandate.check(self.clock.now(), for_event) {
+            self.tell(operation, Some(barred.class), watch.seconds());
             return Err(barred);
         }
         let _slot = match self.brakes.enter().await {
@@ -328,8 +403,7 @@ impl Guarded {
             Err(turned_away) => {
                 let class = turned_away.class;
                 self.note(judge.purpose, Some(class));
-                let seconds = watch.seconds();
-                metrics::call(self.name().as_str(), operation, class.as_str(), seconds);
+                self.tell(operation, Some(class), watch.seconds());
                 return Err(turned_away);
             }
         };
@@ -348,13 +422,23 @@ impl Guarded {
             )),
         };
         let class = result.as_ref().err().map(|failure| failure.class);
-        self.brakes.note(class);
+        // A probe may go elsewhere than to the target, and a leaver who is turned away is no fault.
+        if !matches!(judge.purpose, Purpose::Probe(_)) {
+            self.brakes.note(class);
+        }
         self.note(judge.purpose, class);
-        let name = self.name().as_str();
-        let class = class.map_or("ok", FailureClass::as_str);
-        metrics::call(name, operation, class, watch.seconds());
-        metrics::breaker(name, self.brakes.is_open());
+        self.tell(operation, class, watch.seconds());
+        if !self.quiet {
+            metrics::breaker(self.name().as_str(), self.brakes.is_open());
+        }
         result
+    }
+
+    fn tell(&self, operation: &str, failed: Option<FailureClass>, seconds: f64) {
+        if !self.quiet {
+            let class = failed.map_or("ok", FailureClass::as_str);
+            metrics::call(self.name().as_str(), operation, class, seconds);
+        }
     }
 }
 

@@ -173,7 +173,11 @@ impl TokenEndpoint {
         if self.create.remote_ref.is_some() && remote_ref.is_none() {
             return Err(lacks("the new secret's id"));
         }
-        Ok(Minted { remote_ref, secret })
+        Ok(Minted {
+            remote_ref,
+            secret,
+            expires: None,
+        })
     }
 
     /// The tokens of one role.

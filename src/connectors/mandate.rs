@@ -17,6 +17,8 @@ pub struct Mandate {
     pub until: Option<Timestamp>,
     /// Why nothing is served.
     pub barred: Option<Failure>,
+    /// Why no event is served, though the target is looked at: what is in force passed no drill.
+    pub undrilled: Option<Failure>,
 }
 
 impl Mandate {
@@ -38,20 +40,45 @@ impl Mandate {
             under: Some(under),
             until: Some(until),
             barred: Some(expired(until)),
+            undrilled: None,
         }
     }
 
+    /// `for_event` says whether the call is part of what an event owes.
+    ///
     /// # Errors
-    /// `refused` when nothing may be served now.
-    pub(super) fn check(&self, now: Timestamp) -> Result<(), Failure> {
+    /// `refused` when it may not be served now.
+    pub(super) fn check(&self, now: Timestamp, for_event: bool) -> Result<(), Failure> {
         if let Some(barred) = &self.barred {
             return Err(barred.clone());
         }
         match self.until {
-            Some(until) if now >= until => Err(expired(until)),
+            Some(until) if now >= until => return Err(expired(until)),
+            Some(_) | None => {}
+        }
+        match &self.undrilled {
+            Some(undrilled) if for_event => Err(undrilled.clone()),
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Codes of calls that were refused for want of an approval or a drill: what was refused so is taken up
+/// again as soon as there is one.
+pub const BARRED: [&str; 3] = ["CB-GUARD-12", "CB-GUARD-13", "CB-GUARD-15"];
+
+/// What is in force passed no drill, and nobody does without.
+pub(super) fn undrilled(canary: bool) -> Failure {
+    let remedy = if canary {
+        "a drill begins by itself, or with `clawback drill`"
+    } else {
+        "it declares no canary: two people may do without (`clawback drill override`)"
+    };
+    Failure::new(
+        FailureClass::Refused,
+        "CB-GUARD-15",
+        format!("the manifest in force has not passed a drill: {remedy}"),
+    )
 }
 
 fn expired(until: Timestamp) -> Failure {

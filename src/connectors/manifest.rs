@@ -12,14 +12,20 @@ use sha2::{Digest, Sha256};
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::correlation::{Pair, Rule};
-use crate::domain::estate::{ConnectorFacts, Instructions};
-use crate::domain::health::Bounds;
+use crate::domain::drill::Terms;
+use crate::domain::estate::{ConnectorFacts, Instructions, Upstream};
+use crate::domain::health::{Bounds, Identities};
 use crate::domain::id::{ConnectorName, EntitlementId};
 use crate::domain::instructions::{NAMES, unknown_names};
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
+use super::probe::Probe;
+
 mod bounds;
+mod drill;
+mod identities;
+pub(super) mod upstream;
 
 pub use bounds::{Expect, Limits};
 
@@ -57,6 +63,10 @@ pub struct Manifest {
     pub credentials: BTreeMap<CredentialRole, CredentialDeclaration>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
+    /// The leaver's ways in that must be refused before a removal is verified.
+    pub probes: Vec<Probe>,
+    /// Who creates accounts here: a connector's name, or words. The likely source of a return.
+    pub fed_by: Option<String>,
     /// How hard the target may be pressed.
     pub limits: Limits,
     /// What a healthy answer looks like.
@@ -65,8 +75,14 @@ pub struct Manifest {
     pub break_glass: BTreeSet<String>,
     /// Entitlements that only administrators have: the last who has one is not touched without it.
     pub administrators: BTreeSet<EntitlementId>,
+    /// How non-human identities are told, where the target has any.
+    pub nhi: Option<Identities>,
+    /// Where access to the target is cut when it will not obey itself.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+    /// Whose access drills take away, and when.
+    pub drill: Option<Terms>,
     /// SHA-256 of the file's text: names exactly what was written.
     pub digest: String,
 }
@@ -78,10 +94,17 @@ pub struct CredentialDeclaration {
     pub secret: String,
     /// Sign-in name, where the protocol has one.
     pub username: Option<String>,
+    /// The other sign-in name of two that take turns (`dual_slot`).
+    pub alternate: Option<String>,
     /// Oldest age before a rotation is due; `None` means no limit.
     pub max_age_seconds: Option<u64>,
     /// How it is replaced; `None` means that the machine cannot.
     pub rotation: Option<Strategy>,
+    /// How long before its known end a rotation is due.
+    pub renew_before_seconds: u64,
+    /// Who could read its value: identifiers of people as events name them. When one of them
+    /// leaves, it is replaced.
+    pub known_by: BTreeSet<String>,
 }
 
 impl CredentialDeclaration {
@@ -101,17 +124,28 @@ impl Manifest {
             expect: self.after_removal,
             max_data_age_seconds: self.expect.max_data_age_seconds,
             privileged: self.privileged,
+            probes: self.probes.iter().map(Probe::facts).collect(),
+            fed_by: self.fed_by.clone(),
             rotation: self
                 .credentials
                 .iter()
                 .filter_map(|(role, declared)| Some((*role, declared.rotation?)))
+                .collect(),
+            keepers: [&self.owner, &self.deputy].map(Clone::clone).into(),
+            known_by: self
+                .credentials
+                .iter()
+                .filter(|(_, declared)| declared.needs_secret())
+                .map(|(role, declared)| (*role, declared.known_by.clone()))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
             owner: self.owner.clone(),
             deputy: self.deputy.clone(),
             break_glass: self.break_glass.clone(),
             administrators: self.administrators.clone(),
+            upstream: self.upstream.clone(),
             fallback: self.fallback.clone(),
+            drill: self.drill.clone(),
         }
     }
 
@@ -123,6 +157,7 @@ impl Manifest {
             max_data_age_seconds: self.expect.max_data_age_seconds,
             change_at_most_percent: self.expect.change_at_most_percent,
             deciding: deciding.map(|pair| pair.attribute.clone()).collect(),
+            nhi: self.nhi.clone(),
             manifest: self.digest.clone(),
         }
     }
@@ -146,35 +181,24 @@ impl Manifest {
                 "name a second person, who answers when the owner leaves",
             );
         }
-        let review_by = root.required_string("review_by").and_then(|item| {
-            let date = item.value.parse::<Date>().ok();
-            if date.is_none() {
-                root.report(
-                    item.line,
-                    format!("`review_by` is `{}`", item.value),
-                    "write a date such as 2027-03-31",
-                );
-            }
-            date
-        });
+        let review_by = read_review_by(root);
         let operations = read_operations(root);
         let writes = read_writes(root, &operations);
         let without = read_without(root, &operations);
         let correlation = read_correlation(root);
         let credentials = super::credentials::read(root, operations.iter().any(|op| op.writes()));
-        let overlap_seconds = root
-            .table("rotation")
-            .and_then(|table| {
-                let seconds = number(&table, "overlap_seconds", 0..=30 * 86_400);
-                table.finish();
-                seconds
-            })
-            .unwrap_or(600);
+        let upstream = upstream::read(root, name.as_ref());
+        let nhi = identities::read(root, &credentials);
+        let overlap_seconds = read_overlap(root);
         let after_removal = read_after_removal(root);
+        let spoken = kind.as_ref().map_or("", |kind| kind.value.as_str());
+        let probes = super::probe::read(root, spoken);
         let fallback = read_fallback(root);
+        let name = name.unwrap_or_else(|| "unnamed".into());
+        let drill = drill::read(root, &name, &correlation);
         let written = |item: Option<Item<String>>| item.map_or_else(String::new, |item| item.value);
         Self {
-            name: name.unwrap_or_else(|| "unnamed".into()),
+            name,
             kind: written(kind),
             purpose: written(purpose),
             owner: written(owner),
@@ -187,7 +211,11 @@ impl Manifest {
             without,
             correlation,
             credentials,
+            nhi,
+            upstream,
             overlap_seconds,
+            probes,
+            fed_by: text_if_there(root, "fed_by"),
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),
             break_glass: strings(root, "break_glass").collect(),
@@ -198,15 +226,39 @@ impl Manifest {
                 deadline_hours: 0,
                 escalate_to: Vec::new(),
             }),
+            drill,
             digest: digest(root.text()),
         }
     }
+}
+
+fn read_overlap(root: &Table<'_>) -> u64 {
+    let table = root.table("rotation");
+    let seconds = table.and_then(|table| {
+        let seconds = number(&table, "overlap_seconds", 0..=30 * 86_400);
+        table.finish();
+        seconds
+    });
+    seconds.unwrap_or(600)
 }
 
 fn digest(text: &str) -> String {
     let bytes = Sha256::digest(text);
     let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
     hex.collect()
+}
+
+fn read_review_by(root: &Table<'_>) -> Option<Date> {
+    let item = root.required_string("review_by")?;
+    let date = item.value.parse().ok();
+    if date.is_none() {
+        root.report(
+            item.line,
+            format!("`review_by` is `{}`", item.value),
+            "write a date such as 2027-03-31",
+        );
+    }
+    date
 }
 
 /// A string that must be there and hold something.
@@ -217,6 +269,15 @@ fn text(table: &Table<'_>, key: &str) -> Option<Item<String>> {
         return None;
     }
     Some(item)
+}
+
+/// The same for one that may be left out.
+fn text_if_there(table: &Table<'_>, key: &str) -> Option<String> {
+    table
+        .has(key)
+        .then(|| text(table, key))
+        .flatten()
+        .map(|item| item.value)
 }
 
 fn number(table: &Table<'_>, key: &str, allowed: std::ops::RangeInclusive<i64>) -> Option<u64> {
@@ -363,6 +424,8 @@ fn read_correlation(root: &Table<'_>) -> Rule {
                 "say true if equality decides, false if it only points to an account",
             );
         }
+        let also = read_forms(&table);
+        let contradicts = table.boolean("contradicts");
         table.finish();
         if let (Some(identifier), Some(attribute), Some(decides)) = (identifier, attribute, decides)
         {
@@ -377,6 +440,8 @@ fn read_correlation(root: &Table<'_>) -> Rule {
                 identifier: identifier.value,
                 attribute: attribute.value,
                 decides: decides.value,
+                also,
+                contradicts: contradicts.is_none_or(|item| item.value),
             });
         }
     }
@@ -388,6 +453,22 @@ fn read_correlation(root: &Table<'_>) -> Rule {
         );
     }
     Rule { pairs }
+}
+
+/// The further forms of a name, by which second, admin and test accounts are found.
+fn read_forms(table: &Table<'_>) -> Vec<String> {
+    let forms = table.strings("also");
+    for form in &forms {
+        let rest = form.value.replacen("{}", "", 1);
+        if rest == form.value || rest.is_empty() || rest.contains(['{', '}']) {
+            table.report(
+                form.line,
+                format!("`also` has the form `{}`", form.value),
+                "write the name with `{}` once for the identifier, such as \"adm-{}\"",
+            );
+        }
+    }
+    forms.into_iter().map(|form| form.value).collect()
 }
 
 fn read_after_removal(root: &Table<'_>) -> Option<Expectation> {

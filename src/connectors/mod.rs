@@ -7,6 +7,7 @@
 mod comparison;
 mod contract;
 mod credentials;
+mod drill;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -18,6 +19,7 @@ mod ldap;
 mod limits;
 mod mandate;
 mod manifest;
+mod probe;
 mod process;
 mod registry;
 #[cfg(test)]
@@ -31,7 +33,8 @@ pub use comparison::{Difference, Effect, compare, effect, narrowed};
 pub use contract::*;
 pub use governance::{Placed, Roll, Standing};
 pub use guard::{Guarded, PAUSED, Vitals};
-pub use mandate::Mandate;
+pub use mandate::{BARRED, Mandate};
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
+pub use probe::{Caller, Probe, Tries, WRONG_PASSWORD};
 pub use registry::{Registry, drafts};
 pub use written::{Draft, Written, matter, retirement};

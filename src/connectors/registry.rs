@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::contract::Connector;
 use super::guard::Guarded;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, upstream};
 use super::written::{Draft, Written};
 use crate::document::{Document, Problems, Table};
 use crate::domain::access::Operation;
@@ -82,6 +82,14 @@ pub fn drafts(files: &[(String, String)], clock: &Arc<dyn Clock>) -> Result<Vec<
         match read_among(file, text, clock, &mut names) {
             Ok(draft) => drafts.push(draft),
             Err(found) => problems.extend(found),
+        }
+    }
+    // A file that could not be read would be missed for what it may well be.
+    if problems.is_empty() {
+        let known = drafts.iter().map(|draft| &draft.written.manifest.name);
+        let known = known.collect();
+        for (file, text) in files {
+            problems.extend(upstream::check(file, text, &known));
         }
     }
     problems.or(Some(drafts))

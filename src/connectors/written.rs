@@ -20,7 +20,7 @@ use crate::domain::time::Timestamp;
 
 /// Keys of the document that become fields of [`Manifest`]. Whatever is not here is part of
 /// [`Written::rest`]: the kind's own table, and what a later version adds and forgets to name.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 19] = [
     "name",
     "kind",
     "purpose",
@@ -35,6 +35,8 @@ const FIELDS: [&str; 17] = [
     "correlation",
     "credentials",
     "rotation",
+    "probe",
+    "fed_by",
     "limits",
     "expect",
     "fallback",

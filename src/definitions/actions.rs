@@ -8,7 +8,7 @@ use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{Action, Fallback, RotationStep, RunKind};
 
 /// Every name, in the order in which a reader meets them.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 23] = [
     "await_effective",
     "discover",
     "find_accounts",
@@ -20,7 +20,9 @@ pub const NAMES: [&str; 21] = [
     "revoke_entitlements",
     "delete",
     "verify",
+    "probe",
     "reverify",
+    "cut_upstream",
     "prepare_secret",
     "create_secret",
     "test_secret",
@@ -59,6 +61,8 @@ pub fn from_name(name: &str) -> Option<Action> {
         "reverify" => Action::Verify {
             rung: Verdict::Reverified,
         },
+        "cut_upstream" => Action::CutUpstream,
+        "probe" => Action::Probe,
         "wait" => Action::Wait { seconds: 0 },
         "overlap" => Action::Overlap,
         "gather" => Action::Gather,
@@ -88,6 +92,8 @@ pub fn name(action: &Action) -> &'static str {
             rung: Verdict::Reverified,
         } => "reverify",
         Action::Verify { .. } => "verify",
+        Action::CutUpstream => "cut_upstream",
+        Action::Probe => "probe",
         Action::Wait { .. } => "wait",
         Action::Rotate(step) => step.as_str(),
         Action::Overlap => "overlap",
@@ -102,7 +108,7 @@ pub fn fits(action: &Action, kind: RunKind) -> bool {
     match action {
         Action::AwaitEffective | Action::Discover => kind == RunKind::Case,
         Action::FindAccounts | Action::RemoveAccounts => kind == RunKind::Discovery,
-        Action::Inspect => kind == RunKind::Removal,
+        Action::Inspect | Action::Probe => kind == RunKind::Removal,
         Action::Act(operation) => {
             kind == RunKind::Removal
                 && matches!(
@@ -121,6 +127,7 @@ pub fn fits(action: &Action, kind: RunKind) -> bool {
             kind == RunKind::Removal
                 && matches!(rung, Verdict::ObservedAbsent | Verdict::Reverified)
         }
+        Action::CutUpstream => matches!(kind, RunKind::Discovery | RunKind::Removal),
         Action::Rotate(_) | Action::Overlap => kind == RunKind::Rotation,
         Action::Gather => matches!(kind, RunKind::Case | RunKind::Discovery),
         Action::Wait { .. } | Action::Fallback(_) | Action::End(_) => true,

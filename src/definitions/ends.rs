@@ -19,11 +19,10 @@ fn proves(kind: RunKind, end: End, action: &Action, outcome: OutcomeKey) -> bool
             RunKind::Case => {
                 matches!(action, Action::Discover | Action::Gather) && outcome == OutcomeKey::Done
             }
-            RunKind::Discovery => matches!(
-                (action, outcome),
-                (Action::RemoveAccounts | Action::Gather, OutcomeKey::Done)
-                    | (Action::FindAccounts, OutcomeKey::Absent)
-            ),
+            // That the removals of what was found have ended does not say that nothing is left.
+            RunKind::Discovery => {
+                matches!(action, Action::FindAccounts) && outcome == OutcomeKey::Absent
+            }
             RunKind::Removal => {
                 matches!(action, Action::Verify { .. }) && outcome == OutcomeKey::Absent
             }
@@ -43,9 +42,7 @@ fn proof_of(kind: RunKind, end: End) -> &'static str {
     match (end, kind) {
         (End::Attested, _) => "`attested` of the fallback",
         (End::Verified, RunKind::Case) => "`done` of `discover` or `gather`",
-        (End::Verified, RunKind::Discovery) => {
-            "`done` of `remove_accounts` or `gather`, or `absent` of `find_accounts`"
-        }
+        (End::Verified, RunKind::Discovery) => "`absent` of `find_accounts`",
         (End::Verified, RunKind::Removal) => "`absent` of `verify` or `reverify`",
         (End::Rotated, RunKind::Rotation) => "`done` of `prove_rejected`",
         (End::Verified | End::Rotated | End::Rescinded | End::Halted, _) => "",
@@ -266,7 +263,38 @@ pub fn in_order(scope: &mut Scope<'_>) {
             }
         }
     }
+    probed(scope);
     rotations_are_asked_for_rightly(scope);
+}
+
+/// No way into a verified end of a removal leaves out the probes, not even a person's claim. Which
+/// probes there are is for the manifests; a target without any passes as `not_needed`.
+fn probed(scope: &mut Scope<'_>) {
+    let machine = scope.machine;
+    if scope.kind != RunKind::Removal {
+        return;
+    }
+    let outs = scope.edges.iter();
+    let outs = outs.filter(|edge| matches!(edge.way, Way::Resume | Way::Check));
+    let roots = outs.map(|edge| edge.to).chain([&machine.start]);
+    let reached = edges::reach(&scope.edges, roots, |edge| {
+        let action = machine.states.get(edge.from).map(|state| &state.action);
+        let refused = matches!(
+            edge.outcome,
+            Some(OutcomeKey::Absent | OutcomeKey::NotNeeded)
+        );
+        !(refused && action == Some(&Action::Probe))
+    });
+    for (name, state) in &machine.states {
+        if state.action == Action::End(End::Verified) && reached.contains(name) {
+            scope.report(
+                scope.line(name),
+                format!("`{name}` can be come to without a `probe`"),
+                "put a state with `do = \"probe\"` on every way to it, after `verify`; let \
+                 `absent` and `not_needed` lead on",
+            );
+        }
+    }
 }
 
 fn rotations_are_asked_for_rightly(scope: &mut Scope<'_>) {

@@ -20,7 +20,7 @@ use crate::domain::id::{DefinitionDigest, WorkflowName};
 use crate::domain::workflow::{RunKind, Workflow};
 
 /// The workflows that the program carries: file name and text.
-pub const BUILT_IN: [(&str, &str); 2] = [
+pub const BUILT_IN: [(&str, &str); 3] = [
     (
         "workflows/leaver.toml",
         include_str!("../../workflows/leaver.toml"),
@@ -28,6 +28,10 @@ pub const BUILT_IN: [(&str, &str); 2] = [
     (
         "workflows/rotate_secret.toml",
         include_str!("../../workflows/rotate_secret.toml"),
+    ),
+    (
+        "workflows/silent_nhi.toml",
+        include_str!("../../workflows/silent_nhi.toml"),
     ),
 ];
 

@@ -8,6 +8,7 @@ mod actions;
 mod edges;
 mod ends;
 pub mod graph;
+mod leaves;
 mod library;
 #[cfg(test)]
 mod oracle;

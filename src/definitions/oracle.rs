@@ -22,11 +22,12 @@ use crate::domain::workflow::{
 };
 
 /// The machine with numbers for names: a position is a state and a set of states that have used up
-/// their attempt.
+/// their attempt, with one more bit once the probes were passed.
 struct Table<'m> {
     states: Vec<(&'m StateName, &'m Action)>,
-    /// For each state: where it leads fresh, where once the attempt is used up, on which outcomes.
-    ways: Vec<BTreeMap<(usize, usize), Vec<OutcomeKey>>>,
+    /// For each state: where it leads fresh, where once the attempt is used up, and whether the
+    /// probes are thereby passed; on which outcomes.
+    ways: Vec<BTreeMap<(usize, usize, bool), Vec<OutcomeKey>>>,
 }
 
 type Position = (usize, u32);
@@ -50,6 +51,9 @@ impl<'m> Table<'m> {
                         (number(from)?, number(then)?)
                     }
                 };
+                let passes = state.action == Action::Probe
+                    && [OutcomeKey::Absent, OutcomeKey::NotNeeded].contains(&outcome);
+                let way = (way.0, way.1, passes);
                 of_state.entry(way).or_default().push(outcome);
             }
             ways.push(of_state);
@@ -62,7 +66,8 @@ impl<'m> Table<'m> {
     fn moves(&self, (state, used): Position) -> Vec<(&[OutcomeKey], Position)> {
         let spent = used & (1 << state) != 0;
         let ways = self.ways[state].iter();
-        ways.map(|((fresh, then), outcomes)| {
+        ways.map(|((fresh, then, passes), outcomes)| {
+            let used = used | u32::from(*passes) << self.states.len();
             let to = match (fresh == then, spent) {
                 (true, _) | (false, true) => (*then, used),
                 (false, false) => (*fresh, used | 1 << state),
@@ -80,13 +85,19 @@ fn possible(action: &Action) -> Vec<OutcomeKey> {
         Action::Fallback(_) => vec![OutcomeKey::Attested],
         Action::Discover => vec![OutcomeKey::Done, OutcomeKey::Absent],
         Action::FindAccounts | Action::Inspect => vec![OutcomeKey::Found, OutcomeKey::Absent],
-        Action::Act(_) | Action::Each { .. } => {
+        Action::Act(_) | Action::Each { .. } | Action::CutUpstream => {
             vec![OutcomeKey::Done, OutcomeKey::Absent, OutcomeKey::NotNeeded]
         }
         Action::Verify { .. } => vec![
             OutcomeKey::Absent,
             OutcomeKey::Present,
             OutcomeKey::Inconclusive,
+        ],
+        Action::Probe => vec![
+            OutcomeKey::Absent,
+            OutcomeKey::Present,
+            OutcomeKey::Inconclusive,
+            OutcomeKey::NotNeeded,
         ],
         Action::AwaitEffective
         | Action::RemoveAccounts
@@ -102,6 +113,8 @@ fn possible(action: &Action) -> Vec<OutcomeKey> {
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::CutUpstream
+            | Action::Probe
             | Action::Rotate(_)
     );
     if asks_a_target {
@@ -125,7 +138,7 @@ fn judge(kind: RunKind, machine: &Machine) -> Vec<String> {
             roots.extend(fallback.resume.iter().chain(&fallback.check));
         }
     }
-    let mut seen = vec![None; table.states.len() << table.states.len()];
+    let mut seen = vec![None; table.states.len() << (table.states.len() + 1)];
     for root in roots {
         match table.states.iter().position(|(name, _)| *name == root) {
             Some(at) if matches!(table.states[at].1, Action::End(_)) => {
@@ -167,6 +180,12 @@ fn visit(
         {
             wrong.insert(format!("{name} ends {} unearned", end.as_str()));
         }
+        let probed = to.1 & (1 << table.states.len()) != 0;
+        if (kind, table.states[to.0].1) == (RunKind::Removal, &Action::End(End::Verified))
+            && !probed
+        {
+            wrong.insert(format!("{name} ends verified unprobed"));
+        }
         visit(kind, table, to, seen, wrong);
     }
     seen[place] = Some(true);
@@ -179,9 +198,6 @@ fn earned(kind: RunKind, end: End, action: &Action, outcome: OutcomeKey) -> bool
         (_, End::Attested, OutcomeKey::Attested) => true,
         (RunKind::Case, End::Verified, OutcomeKey::Done) => {
             [Action::Discover, Action::Gather].contains(action)
-        }
-        (RunKind::Discovery, End::Verified, OutcomeKey::Done) => {
-            [Action::RemoveAccounts, Action::Gather].contains(action)
         }
         (RunKind::Discovery, End::Verified, OutcomeKey::Absent) => action == &Action::FindAccounts,
         (RunKind::Removal, End::Verified, OutcomeKey::Absent) => looked.contains(action),
@@ -255,10 +271,12 @@ fn mutate(workflow: &mut Workflow, what: u8, at: usize, with: usize, edge: usize
             let actions = [
                 Action::Act(Operation::Delete),
                 Action::Inspect,
+                Action::CutUpstream,
                 Action::FindAccounts,
                 Action::Discover,
                 Action::Gather,
                 Action::Wait { seconds: 1 },
+                Action::Probe,
                 Action::End(End::Verified),
                 Action::Verify {
                     rung: Verdict::ObservedAbsent,
@@ -303,7 +321,22 @@ fn the_oracle_finds_a_planted_lie_and_a_planted_loop() {
     delete
         .on
         .insert(OutcomeKey::Done, Next::Go("removed".into()));
-    assert_eq!(judge_all(&liar), ["delete ends verified unearned"]);
+    assert_eq!(
+        judge_all(&liar),
+        [
+            "delete ends verified unearned",
+            "delete ends verified unprobed"
+        ]
+    );
+
+    let mut blind = originals().swap_remove(0);
+    let removal = blind.machines.get_mut(&RunKind::Removal).expect("is there");
+    let verify = removal.states.get_mut(&"verify".into()).expect("is there");
+    verify
+        .on
+        .insert(OutcomeKey::Absent, Next::Go("settle".into()));
+    assert_eq!(judge_all(&blind), ["reverify ends verified unprobed"]);
+    assert!(!proof::check("blind.toml", &blind, &Places::new()).is_empty());
 
     let mut runner = originals().swap_remove(0);
     let removal = runner

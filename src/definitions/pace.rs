@@ -6,7 +6,11 @@
 use crate::domain::retry::RetryPolicy;
 use crate::domain::workflow::{Action, Next, Workflow};
 
-/// `workflow` with every wait divided by `by` and rounded up; nothing becomes zero that was not.
+/// Nobody watches longer than this for the next thing to happen.
+const LONGEST_WAIT_SECONDS: u64 = 10;
+
+/// `workflow` with every wait divided by `by` and rounded up; nothing becomes zero that was not, and
+/// no state waits longer than somebody would watch.
 pub fn divide(workflow: &Workflow, by: u64) -> Workflow {
     let mut quick = workflow.clone();
     let states = quick
@@ -15,7 +19,9 @@ pub fn divide(workflow: &Workflow, by: u64) -> Workflow {
         .flat_map(|m| m.states.values_mut());
     for state in states {
         match &mut state.action {
-            Action::Wait { seconds } => *seconds = seconds.div_ceil(by),
+            Action::Wait { seconds } => {
+                *seconds = seconds.div_ceil(by).min(LONGEST_WAIT_SECONDS);
+            }
             Action::Fallback(fallback) => {
                 fallback.keep_trying_seconds = fallback.keep_trying_seconds.div_ceil(by);
             }
@@ -24,9 +30,11 @@ pub fn divide(workflow: &Workflow, by: u64) -> Workflow {
             | Action::FindAccounts
             | Action::RemoveAccounts
             | Action::Inspect
+            | Action::CutUpstream
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::Probe
             | Action::Rotate(_)
             | Action::Overlap
             | Action::Gather

@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::actions;
 use super::edges::{self, Edge, Way};
 use super::ends;
+use super::leaves;
 use super::places::Places;
 use crate::document::{Problem, Problems};
+use crate::domain::event::EventKind;
 use crate::domain::id::StateName;
 use crate::domain::outcome::FailureClass;
 use crate::domain::workflow::{Action, Machine, OutcomeKey, RunKind, State, Workflow};
@@ -320,6 +322,16 @@ fn companions(file: &str, workflow: &Workflow, places: &Places) -> Problems {
             places.of_machine(RunKind::Case),
             "no event opens this case".to_owned(),
             "add `opens_on` with the kinds of events".to_owned(),
+        );
+    }
+    if !leaves::may_be_said(workflow) {
+        report(
+            places.of_machine(RunKind::Removal),
+            "`leaves` would let a departure end with what manifests want gone".to_owned(),
+            format!(
+                "use it only where the file opens on `{}` alone",
+                EventKind::NhiSilent.as_str()
+            ),
         );
     }
     if workflow.machines.is_empty() {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::actions;
+use super::leaves;
 use super::places::Places;
 use super::rehearsal::{self, Rehearsal};
 use crate::document::{Item, Table};
@@ -103,6 +104,7 @@ fn machine(kind: RunKind, table: &Table<'_>, places: &mut Places) -> Option<Mach
     let start = table.required_string("start");
     let failures = Failures::read(table.table("failures").as_ref());
     let states_table = table.required_table("states");
+    let expect = leaves::read(kind, table);
     table.finish();
     let states_table = states_table?;
     let mut states = BTreeMap::new();
@@ -134,6 +136,7 @@ fn machine(kind: RunKind, table: &Table<'_>, places: &mut Places) -> Option<Mach
     Some(Machine {
         start: StateName(start.value),
         states,
+        expect,
     })
 }
 

@@ -64,10 +64,15 @@ impl AccountTruth {
         let mut left = Vec::new();
         match expectation {
             Expectation::AccountGone => left.push("the account".to_owned()),
-            Expectation::AccountPowerless if self.can_sign_in => left.push("sign-in".to_owned()),
-            Expectation::AccountPowerless => {}
+            Expectation::AccountPowerless | Expectation::NoWayIn if self.can_sign_in => {
+                left.push("sign-in".to_owned());
+            }
+            Expectation::AccountPowerless | Expectation::NoWayIn => {}
         }
         let entitlements = self.entitlements.iter();
+        let entitlements = entitlements.filter(|(kind, _)| {
+            expectation != Expectation::NoWayIn || *kind == EntitlementKind::Credential
+        });
         left.extend(entitlements.map(|(kind, id)| format!("{kind:?} {id}")));
         if self.sessions > 0 {
             left.push(format!("{} sessions", self.sessions));

@@ -4,8 +4,12 @@
 //! repeated events of one case come to the same end. An event that no machine can act on opens a
 //! case for a person; none is dropped.
 
+mod silent;
+
 use std::collections::BTreeMap;
 
+use super::doubt::{Ruling, doubt, is_held};
+use super::drill::Pass;
 use super::event::{EventKind, LifecycleEvent, RecordedEvent};
 use super::id::CaseId;
 use super::outcome::{Failure, FailureClass};
@@ -37,7 +41,11 @@ pub fn admit(
         .iter()
         .filter(|case| case.row.hr_case == event.hr_case);
     let newest = same_case.max_by_key(|case| (case.row.revision, case.ended.is_none()));
-    let opening = Opening { recorded, given };
+    let opening = Opening {
+        recorded,
+        existing,
+        given,
+    };
     match event.kind {
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
             match newest {
@@ -52,6 +60,7 @@ pub fn admit(
                 Some(_) | None => Ok(admission(opening.open(None)?, "access is to be removed")),
             }
         }
+        EventKind::NhiSilent => opening.silent(newest, admission),
         EventKind::TerminationCancelled => opening.cancelled(newest, admission),
         EventKind::CredentialCompromised if !event.connectors.is_empty() => {
             let runs: Vec<_> = rotations(event, given);
@@ -76,6 +85,7 @@ pub fn admit(
         )),
         EventKind::Rehired
         | EventKind::WorkerMoved
+        | EventKind::IdentifierRecycled
         | EventKind::ApplicationRetired
         | EventKind::LegalHoldPlaced
         | EventKind::LegalHoldLifted => {
@@ -97,6 +107,11 @@ fn acted(case: &ExistingCase, given: &Given<'_>) -> bool {
     !state.is_some_and(|state| state.action == Action::AwaitEffective)
 }
 
+/// It waits for an answer to a doubt, and nothing was done for it.
+fn is_held_with_person(run: &Run) -> bool {
+    matches!((&run.body, &run.stage), (RunBody::Case(body), Stage::WithPerson { .. }) if is_held(body))
+}
+
 fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
     run.step += 1;
     let case_ended = run.case.map(|case| (case, End::Rescinded, given.now));
@@ -109,7 +124,7 @@ fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
         journal: Vec::new(),
         children: Vec::new(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended,
     }
@@ -140,6 +155,10 @@ fn for_person(kind: EventKind) -> &'static str {
         EventKind::WorkerMoved => {
             "the subject changed role: decide which access the new role keeps"
         }
+        EventKind::IdentifierRecycled => {
+            "a name or address of the subject now belongs to somebody else: see that no account is \
+             matched by it and that nothing of the former holder is left under it"
+        }
         EventKind::ApplicationRetired => {
             "an application is retired: all access in it goes, which needs a person's approval"
         }
@@ -151,12 +170,14 @@ fn for_person(kind: EventKind) -> &'static str {
         | EventKind::TerminationChanged
         | EventKind::TerminationCancelled
         | EventKind::NhiRetired
+        | EventKind::NhiSilent
         | EventKind::CredentialCompromised => "a person must decide",
     }
 }
 
 struct Opening<'a> {
     recorded: &'a RecordedEvent,
+    existing: &'a [ExistingCase],
     given: &'a Given<'a>,
 }
 
@@ -168,7 +189,8 @@ impl Opening<'_> {
         admission: impl Fn(AdmissionDecision, &str) -> Admission,
     ) -> Result<Admission, Inconsistent> {
         let (row, mut run) = self.fresh(None)?;
-        if acted(case, self.given) {
+        let held = is_held_with_person(&case.run);
+        if !held && acted(case, self.given) {
             if row.effective <= self.given.now {
                 let decision = AdmissionDecision::Revise {
                     case: case.row.id,
@@ -191,11 +213,39 @@ impl Opening<'_> {
         run.case = case.run.case;
         run.step = case.run.step + 1;
         run.definition = case.run.definition.clone();
+        let doubted = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
+        run.task = case.run.task;
+        if doubted {
+            run.stage = Stage::Due {
+                state: self.fallback(&run)?,
+                due: self.given.now,
+            };
+            let decision = AdmissionDecision::Reschedule {
+                case: Box::new(case_row),
+                run: Box::new(run),
+            };
+            return Ok(admission(decision, "moved, and held for a person"));
+        }
+        if let (true, RunBody::Case(body), RunBody::Case(before)) =
+            (held, &mut run.body, &case.run.body)
+        {
+            body.for_person.clone_from(&before.for_person);
+            body.ruling = Some(Ruling {
+                release: true,
+                by: self.recorded.event.source.clone(),
+                note: format!("corrected by revision {}", case_row.revision),
+            });
+        }
         // Still waiting: the start state of the definition that the case began with decides anew.
         run.stage = match &case.run.stage {
             Stage::Due { state, .. } => Stage::Due {
                 state: state.clone(),
                 due: self.given.now.max(case_row.effective),
+            },
+            Stage::WithPerson { state, tries, .. } => Stage::WithPerson {
+                state: state.clone(),
+                next_try: Some(self.given.now),
+                tries: *tries,
             },
             other => other.clone(),
         };
@@ -236,10 +286,14 @@ impl Opening<'_> {
                 let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
                 (decision, "called off too late")
             }
-            Some(case) if acted(case, self.given) => {
+            Some(case) if acted(case, self.given) && !is_held_with_person(&case.run) => {
                 let case = case.row.id;
                 let decision = AdmissionDecision::Halt { case, revision };
                 (decision, "called off after access had been touched")
+            }
+            Some(case) if is_held_with_person(&case.run) => {
+                let decision = self.dropped(case);
+                (decision, "called off while it was held")
             }
             Some(case) => {
                 let settlement = Box::new(rescinded(case.run.clone(), self.given));
@@ -263,22 +317,53 @@ impl Opening<'_> {
                 due: self.given.now,
             };
         }
-        let first = match decide(run, None, Woken::default(), self.given)? {
+        let said = self.said(&run);
+        let mut first = match decide(run, None, Woken::default(), self.given)? {
             Decision::Settle(first) => *first,
             Decision::Perform { run, .. } => Settlement {
                 run: *run,
                 journal: Vec::new(),
                 children: Vec::new(),
                 task: None,
-                rotation: None,
+                rotations: Vec::new(),
                 messages: Vec::new(),
                 case_ended: None,
             },
         };
+        if let Some(mut said) = said {
+            said.sequence = first.run.step;
+            said.place = u32::try_from(first.journal.len()).unwrap_or(u32::MAX);
+            first.journal.push(said);
+        }
         Ok(AdmissionDecision::Open {
             case: Box::new(row),
             first: Box::new(first),
         })
+    }
+
+    /// A held case ends with its next step, which closes its task.
+    fn dropped(&self, case: &ExistingCase) -> AdmissionDecision {
+        let event = &self.recorded.event;
+        let mut run = case.run.clone();
+        if let RunBody::Case(body) = &mut run.body {
+            body.ruling = Some(Ruling {
+                release: false,
+                by: event.source.clone(),
+                note: format!("called off by revision {}", event.revision),
+            });
+        }
+        if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+            *next_try = Some(self.given.now);
+        }
+        run.step += 1;
+        let row = CaseRow {
+            revision: event.revision,
+            ..case.row.clone()
+        };
+        AdmissionDecision::Reschedule {
+            case: Box::new(row),
+            run: Box::new(run),
+        }
     }
 
     /// A case that was called off before it was heard of: recorded as ended.
@@ -322,16 +407,16 @@ impl Opening<'_> {
                 .err()
                 .map(|error| person("CB-ADMIT-1", &error.to_string()))
         });
+        let for_person = for_person.or_else(|| {
+            let trust = &self.given.estate.trust;
+            doubt(self.recorded, self.existing, trust, self.given.now)
+        });
         let effective: Timestamp = instant.unwrap_or(self.given.now);
         let rank = priority(event.urgency, &event.subject);
         let row = CaseRow {
             id,
             subject_key: event.subject.key(),
-            subject_name: event
-                .subject
-                .display_name
-                .clone()
-                .unwrap_or_else(|| event.subject.id.clone()),
+            subject_name: event.subject.name().to_owned(),
             event: event.key(),
             hr_case: event.hr_case.clone(),
             revision: event.revision,
@@ -367,7 +452,9 @@ impl Opening<'_> {
                 connectors: event.connectors.clone(),
                 traceparent: self.recorded.origin.traceparent.clone(),
                 for_person,
+                ruling: None,
                 claim: None,
+                drill: Pass::of(self.recorded),
             }),
         };
         Ok((row, run))

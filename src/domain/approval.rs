@@ -20,11 +20,19 @@ pub enum MatterKind {
     Protected,
     /// A brake that is lifted for a while; named by the brake.
     Brake,
+    /// That a manifest serves events although it has passed no drill; named by the connector, and
+    /// its content has the manifest's digest.
+    DrillOverride,
 }
 
 impl MatterKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Manifest, Self::Protected, Self::Brake];
+    pub const ALL: [Self; 4] = [
+        Self::Manifest,
+        Self::Protected,
+        Self::Brake,
+        Self::DrillOverride,
+    ];
 
     /// The name in the store.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +40,7 @@ impl MatterKind {
             Self::Manifest => "manifest",
             Self::Protected => "protected",
             Self::Brake => "brake",
+            Self::DrillOverride => "drill_override",
         }
     }
 

@@ -71,6 +71,15 @@ pub enum Wish {
         /// Which.
         task: TaskId,
     },
+    /// Answer the doubt for which an event is held.
+    RuleHold {
+        /// The task that holds it.
+        task: TaskId,
+        /// True: it is as the event says. False: nothing is to be done for it.
+        release: bool,
+        /// Why.
+        note: String,
+    },
     /// Replace a connector's secret.
     RotateSecret {
         /// Whose.
@@ -92,6 +101,11 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// Rehearse a departure at one connector; the drill has the command's id.
+    Drill {
+        /// Of which.
+        connector: ConnectorName,
+    },
 }
 
 impl Wish {
@@ -103,8 +117,12 @@ impl Wish {
             | Self::CloseInBulk { task, .. }
             | Self::ConfirmTask { task, .. }
             | Self::RetryTask { task }
-            | Self::RejectTask { task, .. } => Some(*task),
-            Self::RotateSecret { .. } | Self::Pause { .. } | Self::Resume { .. } => None,
+            | Self::RejectTask { task, .. }
+            | Self::RuleHold { task, .. } => Some(*task),
+            Self::RotateSecret { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Drill { .. } => None,
         }
     }
 }

@@ -2,13 +2,18 @@
 //!
 //! Owns the correlation rule and its judgement. Accounts match by identifiers that are never
 //! reassigned; an e-mail address or display name may only point a person to an account, it never
-//! decides. Contradicting identifiers are ambiguous: a person looks, nothing is touched.
+//! decides. Contradicting identifiers are unclear: a person looks, that account is not touched.
 
 use serde::{Deserialize, Serialize};
 
 use super::access::Account;
+use super::id::{AccountId, ConnectorName};
 use super::outcome::{Failure, FailureClass};
 use super::subject::Subject;
+use super::time::Timestamp;
+
+/// The kind of an identifier that names one account by its target and the target's own id.
+pub const ACCOUNT: &str = "account";
 
 /// One pair of names that should hold the same value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +24,14 @@ pub struct Pair {
     pub attribute: String,
     /// True when equality decides; false when it only points (an e-mail address).
     pub decides: bool,
+    /// What else the attribute may hold for an account of the same subject, with `{}` for the
+    /// identifier's value: `adm-{}`, `{}-test`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// True when another value says that the account is somebody else's; false for an attribute
+    /// whose other values say nothing (the login of a test account, an owner).
+    #[serde(default = "yes")]
+    pub contradicts: bool,
 }
 
 /// A connector's rule: any deciding pair that is equal makes a match.
@@ -28,58 +41,153 @@ pub struct Rule {
     pub pairs: Vec<Pair>,
 }
 
-/// The subject's accounts among `accounts`, all of them: main, admin and test accounts alike.
-///
-/// # Errors
-/// `ambiguous` when an account matches by one deciding pair and contradicts another, or when no
-/// deciding pair matches anything but a pointing one does.
-pub fn correlate(
-    rule: &Rule,
-    subject: &Subject,
-    accounts: &[Account],
-) -> Result<Vec<Account>, Failure> {
-    let mut matched = Vec::new();
-    let mut pointed = Vec::new();
-    for account in accounts {
-        let (mut equal, mut contrary, mut hint) = (None, None, false);
-        for pair in &rule.pairs {
-            let mine = subject
-                .identifiers
-                .iter()
-                .filter(|i| i.kind == pair.identifier);
-            let mine: Vec<_> = mine.map(|i| i.value.as_str()).collect();
-            let Some(theirs) = attribute(account, &pair.attribute) else {
-                continue;
-            };
-            if mine.is_empty() || theirs.is_empty() {
-                continue;
-            }
-            let same = mine.iter().any(|value| value.eq_ignore_ascii_case(theirs));
-            match (pair.decides, same) {
-                (true, true) => equal = equal.or(Some(pair)),
-                (true, false) => contrary = contrary.or(Some(pair)),
-                (false, same) => hint |= same,
-            }
+/// What a listing says of the subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The subject's accounts, all of them: main, admin and test accounts alike.
+    pub accounts: Vec<Account>,
+    /// Accounts that may be the subject's and that no rule decides about, each with why.
+    pub unclear: Vec<String>,
+    /// Accounts that the inventory still showed and that a read did not.
+    pub gone: Vec<Gone>,
+}
+
+/// An account that was gone at the target though the inventory still showed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The account.
+    pub account: AccountId,
+    /// Its login as last seen.
+    pub login: String,
+    /// When the inventory had seen it last.
+    pub last_seen: Timestamp,
+    /// When it was read and not there.
+    pub read_at: Timestamp,
+    /// How, for an auditor.
+    pub method: String,
+}
+
+impl Search {
+    /// The accounts, where nothing is left that a person must look at first.
+    ///
+    /// # Errors
+    /// `ambiguous` when no account is surely the subject's, and some may be.
+    pub fn decided(self) -> Result<Vec<Account>, Failure> {
+        if self.accounts.is_empty() && !self.unclear.is_empty() {
+            return Err(ambiguous(&self.unclear));
         }
-        match (equal, contrary) {
-            (Some(equal), Some(contrary)) => {
-                return Err(ambiguous(format!(
-                    "account {} has the subject's {} but another {}",
-                    account.login, equal.identifier, contrary.identifier
-                )));
+        Ok(self.accounts)
+    }
+}
+
+/// What `accounts` says of the subject. An account that matches by one deciding pair and contradicts
+/// another is unclear, and so is one to which only a pointing pair leads and which no deciding pair
+/// gives to somebody else. What is unclear is never touched, and keeps nothing that is clear back.
+pub fn correlate(rule: &Rule, subject: &Subject, accounts: &[Account]) -> Search {
+    let mut found = Search::default();
+    let (mut pointed, mut others) = (Vec::new(), Vec::new());
+    for account in accounts {
+        let seen = compare(rule, subject, account);
+        match (seen.equal, seen.contrary) {
+            (Some(equal), Some(contrary)) => found.unclear.push(format!(
+                "account {} has the subject's {} but another {}",
+                account.login, equal.identifier, contrary.identifier
+            )),
+            (Some(_), None) => found.accounts.push(account.clone()),
+            (None, contrary) if seen.pointed => {
+                let whose = if contrary.is_some() {
+                    &mut others
+                } else {
+                    &mut pointed
+                };
+                whose.push(account.login.as_str());
             }
-            (Some(_), None) => matched.push(account.clone()),
-            (None, _) if hint => pointed.push(account.login.as_str()),
             (None, _) => {}
         }
     }
-    if matched.is_empty() && !pointed.is_empty() {
-        return Err(ambiguous(format!(
-            "only a reassignable identifier points to {}",
-            pointed.join(", ")
-        )));
+    if found.accounts.is_empty() && found.unclear.is_empty() {
+        // The only trace there is: a reused address looks just like this, so a person decides.
+        pointed.append(&mut others);
     }
-    Ok(matched)
+    if !pointed.is_empty() {
+        let logins = pointed.join(", ");
+        let why = format!("only a reassignable identifier points to {logins}");
+        found.unclear.push(why);
+    }
+    found
+}
+
+/// What one account's attributes say.
+struct Compared<'a> {
+    equal: Option<&'a Pair>,
+    contrary: Option<&'a Pair>,
+    pointed: bool,
+}
+
+fn compare<'a>(rule: &'a Rule, subject: &Subject, account: &Account) -> Compared<'a> {
+    let mut seen = Compared {
+        equal: None,
+        contrary: None,
+        pointed: false,
+    };
+    for pair in &rule.pairs {
+        let of_kind = subject.identifiers.iter();
+        let mine = of_kind.filter(|i| i.kind == pair.identifier);
+        let mine: Vec<_> = mine.map(|i| i.value.as_str()).collect();
+        let Some(theirs) = attribute(account, &pair.attribute) else {
+            continue;
+        };
+        if mine.is_empty() || theirs.is_empty() {
+            continue;
+        }
+        let same = mine.iter().any(|value| pair.holds(value, theirs));
+        match (pair.decides, same) {
+            (true, true) => seen.equal = seen.equal.or(Some(pair)),
+            (true, false) if pair.contradicts => seen.contrary = seen.contrary.or(Some(pair)),
+            (true, false) => {}
+            (false, same) => seen.pointed |= same,
+        }
+    }
+    seen
+}
+
+impl Pair {
+    /// Whether an attribute with the value `theirs` is one of somebody identified by `mine`.
+    fn holds(&self, mine: &str, theirs: &str) -> bool {
+        mine.eq_ignore_ascii_case(theirs)
+            || self
+                .also
+                .iter()
+                .any(|form| form.replace("{}", mine).eq_ignore_ascii_case(theirs))
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// As [`correlate`], and first of all the accounts that the subject names by `target` and the
+/// target's own id (identifier [`ACCOUNT`], value `target/id`): these are its own by that alone.
+pub fn correlate_at(
+    target: &ConnectorName,
+    rule: &Rule,
+    subject: &Subject,
+    accounts: &[Account],
+) -> Search {
+    let named = subject.identifiers.iter().filter(|one| one.kind == ACCOUNT);
+    let ids: Vec<_> = named
+        .filter_map(|one| one.value.split_once('/'))
+        .filter_map(|(at, id)| (at == target.as_str()).then_some(id))
+        .collect();
+    if ids.is_empty() {
+        return correlate(rule, subject, accounts);
+    }
+    let is_named = |account: &&Account| ids.contains(&account.id.as_str());
+    let (theirs, others): (Vec<_>, Vec<_>) = accounts.iter().partition(is_named);
+    let others: Vec<_> = others.into_iter().cloned().collect();
+    let mut found = correlate(rule, subject, &others);
+    found.accounts.extend(theirs.into_iter().cloned());
+    found
 }
 
 pub(super) fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
@@ -90,8 +198,9 @@ pub(super) fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str>
     }
 }
 
-fn ambiguous(message: String) -> Failure {
-    Failure::new(FailureClass::Ambiguous, "CB-MATCH-1", message)
+/// The failure of a search that a person must decide.
+pub(in crate::domain) fn ambiguous(unclear: &[String]) -> Failure {
+    Failure::new(FailureClass::Ambiguous, "CB-MATCH-1", unclear.join("; "))
 }
 
 #[cfg(test)]
@@ -107,6 +216,8 @@ mod tests {
             identifier: identifier.into(),
             attribute: attribute.into(),
             decides,
+            also: Vec::new(),
+            contradicts: true,
         };
         Rule {
             pairs: vec![
@@ -153,31 +264,109 @@ mod tests {
         }
     }
 
+    fn logins(found: &Search) -> Vec<&str> {
+        let accounts = found.accounts.iter();
+        accounts.map(|account| account.login.as_str()).collect()
+    }
+
     #[test]
-    fn e5_second_and_admin_accounts_are_found_by_the_rule() {
+    fn e5_an_account_that_contradicts_is_left_to_a_person_and_keeps_no_other_back() {
         let accounts = [
             account("ADA", None, "x@y"),
             account("ada-admin", Some("E1"), "x@y"),
             account("bob", Some("E2"), "x@y"),
         ];
         // `ada-admin` has another login, and the rule lists the login as deciding: a contradiction.
-        assert_eq!(
-            correlate(&rule(), &subject(), &accounts)
-                .expect_err("contradicts")
-                .class,
-            FailureClass::Ambiguous
+        let found = correlate(&rule(), &subject(), &accounts);
+        assert_eq!(logins(&found), ["ADA"]);
+        assert!(
+            found.unclear[0].contains("ada-admin"),
+            "{:?}",
+            found.unclear
         );
         let mut by_number = rule();
         by_number.pairs.remove(1);
-        let found = correlate(&by_number, &subject(), &accounts).expect("one");
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].login, "ada-admin");
+        let found = correlate(&by_number, &subject(), &accounts);
+        assert_eq!(logins(&found), ["ada-admin"]);
+    }
+
+    #[test]
+    fn e5_second_admin_and_test_accounts_are_found_by_the_forms_of_a_name() {
+        let mut rule = rule();
+        rule.pairs[1].also = vec!["adm-{}".into(), "{}-test".into()];
+        let accounts = [
+            account("ada", Some("E1"), "x@y"),
+            account("adm-ADA", Some("E1"), "x@y"),
+            account("ada-test", None, "x@y"),
+            account("ada-tester", None, "x@y"),
+            account("adm-bob", Some("E2"), "x@y"),
+        ];
+        let found = correlate(&rule, &subject(), &accounts);
+        assert_eq!(logins(&found), ["ada", "adm-ADA", "ada-test"]);
+        assert_eq!(found.unclear, Vec::<String>::new());
+    }
+
+    #[test]
+    fn e5_an_account_with_a_declared_owner_is_the_owners_whatever_its_login() {
+        let mut rule = rule();
+        rule.pairs[1].contradicts = false;
+        rule.pairs.push(Pair {
+            identifier: "employee_number".into(),
+            attribute: "owner".into(),
+            decides: true,
+            also: Vec::new(),
+            contradicts: true,
+        });
+        let mut robot = account("build-robot", None, "x@y");
+        robot.attributes.insert("owner".into(), "E1".into());
+        let mut other = account("deploy-robot", None, "x@y");
+        other.attributes.insert("owner".into(), "E2".into());
+        let found = correlate(&rule, &subject(), &[robot, other]);
+        assert_eq!(logins(&found), ["build-robot"]);
+    }
+
+    #[test]
+    fn a5_an_account_named_by_its_own_id_is_taken_at_its_target_alone() {
+        let accounts = [
+            account("bot", None, "x@y"),
+            account("bob", Some("E2"), "x@y"),
+        ];
+        let mut bot = subject();
+        bot.identifiers = vec![Identifier {
+            kind: ACCOUNT.to_owned(),
+            value: "crm/bot".to_owned(),
+        }];
+        let at = |target: &str| {
+            let found = correlate_at(&target.into(), &rule(), &bot, &accounts);
+            assert!(found.unclear.is_empty(), "nothing contradicts");
+            found.accounts.len()
+        };
+        assert_eq!((at("crm"), at("erp")), (1, 0));
     }
 
     #[test]
     fn a5_an_email_address_alone_never_decides() {
         let accounts = [account("zed", None, "ada@acme.example")];
-        let failure = correlate(&rule(), &subject(), &accounts).expect_err("only points");
+        let found = correlate(&rule(), &subject(), &accounts);
+        let failure = found.decided().expect_err("only points");
         assert_eq!(failure.class, FailureClass::Ambiguous);
+    }
+
+    #[test]
+    fn a5_an_address_that_was_given_to_somebody_else_holds_nothing_up() {
+        let accounts = [
+            account("ada", Some("E1"), "ada@acme.example"),
+            account("zed", Some("E9"), "ada@acme.example"),
+            account("ad4", None, "ada@acme.example"),
+        ];
+        let mut by_number = rule();
+        by_number.pairs.remove(1);
+        let found = correlate(&by_number, &subject(), &accounts);
+        assert_eq!(logins(&found), ["ada"]);
+        // Nobody's number: it may be a second account of hers.
+        assert!(found.unclear[0].ends_with("ad4"), "{:?}", found.unclear);
+        // Alone, the reused address is all there is to go by.
+        let found = correlate(&by_number, &subject(), &accounts[1..2]);
+        assert!(found.decided().is_err());
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
-use super::estate::ConnectorFacts;
+use super::estate::{ConnectorFacts, Instructions};
 use super::settlement::OutboxMessage;
 use super::status;
 use super::task::{FallbackTask, TaskState};
@@ -139,12 +139,12 @@ impl People {
     /// what the configuration allow.
     pub fn deadline(
         &self,
-        facts: Option<&ConnectorFacts>,
+        fallback: Option<&Instructions>,
         priority: i16,
         now: Timestamp,
     ) -> Timestamp {
         let rank = Rank::of(priority);
-        let declared = facts.map(|facts| facts.fallback.deadline_hours);
+        let declared = fallback.map(|fallback| fallback.deadline_hours);
         let configured = self.hours.get(&rank).copied();
         let hours = [declared, configured].into_iter().flatten().min();
         self.after(rank, now, hours.unwrap_or(USUAL_HOURS))

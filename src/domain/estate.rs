@@ -5,10 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::access::Operation;
+use super::access::{Entitlement, Operation};
 use super::brake::Brakes;
+use super::doubt::Trust;
+use super::drill::Terms;
 use super::escalation::People;
 use super::id::{ConnectorName, DefinitionDigest, EntitlementId, StateName};
+use super::probe::ProbeFacts;
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
 
@@ -26,6 +29,8 @@ pub struct Estate {
     pub protected: BTreeSet<String>,
     /// How many may leave or lose access within a time. Set likewise.
     pub brakes: Brakes,
+    /// How far events are trusted. Set by the engine from its settings.
+    pub trust: Trust,
 }
 
 /// What one manifest declares.
@@ -41,8 +46,16 @@ pub struct ConnectorFacts {
     pub max_data_age_seconds: u64,
     /// A target where access weighs more: contained first, attested by two people.
     pub privileged: bool,
+    /// The tries to get in that must be refused before a removal is verified.
+    pub probes: Vec<ProbeFacts>,
+    /// Who brings accounts back here, as the manifest says: a connector's name, or words.
+    pub fed_by: Option<String>,
     /// How each credential is replaced; a role that is missing cannot be rotated by the machine.
     pub rotation: BTreeMap<CredentialRole, Strategy>,
+    /// Who answers for the connector: its owner and deputy, as people are named.
+    pub keepers: BTreeSet<String>,
+    /// Who could read each secret, as people are named; a role that has none is not listed.
+    pub known_by: BTreeMap<CredentialRole, BTreeSet<String>>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
     /// Who answers for the connector.
@@ -54,8 +67,28 @@ pub struct ConnectorFacts {
     /// What only administrators of the target have; the last one who has it is not touched without
     /// approval.
     pub administrators: BTreeSet<EntitlementId>,
+    /// Where access is cut when the target itself will not obey.
+    pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
     pub fallback: Instructions,
+    /// What it declares for drills.
+    pub drill: Option<Terms>,
+}
+
+/// What elsewhere gives access to a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The connector of the identity provider, directory or gate.
+    pub connector: ConnectorName,
+    /// The id or the name of the entitlement there.
+    pub entitlement: String,
+}
+
+impl Upstream {
+    /// True for the entitlement that is meant.
+    pub fn is(&self, entitlement: &Entitlement) -> bool {
+        entitlement.id.as_str() == self.entitlement || entitlement.name == self.entitlement
+    }
 }
 
 /// A manifest's fallback.

@@ -30,6 +30,12 @@ pub enum EventKind {
     /// A service account, API client, bot or agent is retired.
     #[serde(rename = "clawback.nhi.retired.v1")]
     NhiRetired,
+    /// The record of a service account, API client, bot or agent has stopped updating.
+    #[serde(rename = "clawback.nhi.silent.v1")]
+    NhiSilent,
+    /// A name or address now belongs to somebody else.
+    #[serde(rename = "clawback.identifier.recycled.v1")]
+    IdentifierRecycled,
     /// An application is retired with all access in it.
     #[serde(rename = "clawback.application.retired.v1")]
     ApplicationRetired,
@@ -46,13 +52,15 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::WorkerTerminated,
         Self::TerminationChanged,
         Self::TerminationCancelled,
         Self::Rehired,
         Self::WorkerMoved,
         Self::NhiRetired,
+        Self::NhiSilent,
+        Self::IdentifierRecycled,
         Self::ApplicationRetired,
         Self::CredentialCompromised,
         Self::LegalHoldPlaced,
@@ -68,6 +76,8 @@ impl EventKind {
             Self::Rehired => "clawback.worker.rehired.v1",
             Self::WorkerMoved => "clawback.worker.moved.v1",
             Self::NhiRetired => "clawback.nhi.retired.v1",
+            Self::NhiSilent => "clawback.nhi.silent.v1",
+            Self::IdentifierRecycled => "clawback.identifier.recycled.v1",
             Self::ApplicationRetired => "clawback.application.retired.v1",
             Self::CredentialCompromised => "clawback.credential.compromised.v1",
             Self::LegalHoldPlaced => "clawback.legal-hold.placed.v1",

@@ -128,6 +128,10 @@ text_id! {
     ContentDigest
 }
 uuid_id! {
+    /// One drill of a connector.
+    DrillId
+}
+uuid_id! {
     /// One proposal of something that takes two people.
     ProposalId
 }

@@ -4,6 +4,8 @@
 //! access it had, and how old that knowledge is. Words only; what is done is the person's.
 
 use super::access::Entitlement;
+use super::id::ConnectorName;
+use super::task::FallbackTask;
 use super::time::Timestamp;
 
 /// Entitlements that a step names one by one; the task itself lists all.
@@ -45,7 +47,18 @@ pub fn unknown_names(step: &str) -> Vec<String> {
     names.collect()
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// What a task says.
+    pub fn of(task: &'a FallbackTask, now: Timestamp) -> Self {
+        Self {
+            subject: &task.subject,
+            connector: task.connector.as_ref().map(ConnectorName::as_str),
+            account: task.account.as_deref(),
+            access: &task.access,
+            as_of: task.access_as_of,
+            now,
+        }
+    }
     /// The steps, with what is known in place of each name.
     pub fn fill(&self, steps: &[String]) -> Vec<String> {
         let filled = |step: &String| parts(step).map(|part| self.part(part)).collect();

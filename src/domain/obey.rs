@@ -1,11 +1,12 @@
 //! What an operator's wish comes to.
 //!
-//! Owns the rules of pausing and of asking for a rotation; those of tasks are in `obey::tasks`. A
+//! Owns the rules of pausing, of rehearsing and of asking for a rotation; those of tasks are in `obey::tasks`. A
 //! close only makes the run due with the claim on it: the machine then looks at the target, as always.
 
 use super::approval::Signed;
 use super::command::{Answer, Command, Wish};
-use super::id::ConnectorName;
+use super::drill::Drill;
+use super::id::{ConnectorName, DrillId};
 use super::pause::PauseChange;
 use super::rotation::Trigger;
 use super::run::Run;
@@ -27,12 +28,14 @@ pub fn obey(
         Wish::RotateSecret { connector, role } => rotate(command, connector, *role, given),
         Wish::Pause { connector, reason } => pause(command, connector.as_ref(), reason, given),
         Wish::Resume { connector, reason } => resume(command, connector.as_ref(), reason),
+        Wish::Drill { connector } => rehearse(command, connector, given),
         Wish::ClaimTask { .. }
         | Wish::CloseTask { .. }
         | Wish::CloseInBulk { .. }
         | Wish::ConfirmTask { .. }
         | Wish::RetryTask { .. }
-        | Wish::RejectTask { .. } => match (task, run) {
+        | Wish::RejectTask { .. }
+        | Wish::RuleHold { .. } => match (task, run) {
             (Some(task), Some(run)) => tasks::obey(command, task, run, given),
             _ => answered(command, no("CB-COMMAND-1", "there is no such task")),
         },
@@ -67,6 +70,29 @@ fn rotate(
         rotation,
         ..answered(command, answer)
     }
+}
+
+fn rehearse(command: &Command, connector: &ConnectorName, given: &Given<'_>) -> Obedience {
+    let facts = given.estate.connectors.get(connector);
+    let refused = match facts.map(|facts| facts.drill.is_some()) {
+        None => no("CB-DRILL-2", &format!("there is no connector {connector}")),
+        Some(false) => no(
+            "CB-DRILL-3",
+            &format!("the manifest of {connector} declares no canary"),
+        ),
+        Some(true) => {
+            let id = DrillId(command.id.0);
+            let drill = Drill::new(id, connector.clone(), &command.by, given.now);
+            return Obedience {
+                drill: Some(drill),
+                ..answered(
+                    command,
+                    yes("the drill is under way unless one already was"),
+                )
+            };
+        }
+    };
+    answered(command, refused)
 }
 
 fn pause(
@@ -124,6 +150,7 @@ fn answered(command: &Command, answer: Answer) -> Obedience {
         rotation: None,
         survey: None,
         pause: None,
+        drill: None,
     }
 }
 

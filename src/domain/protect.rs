@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use super::access::{Account, AccountState};
+use super::access::{Account, AccountState, Entitlement};
 use super::approval::{Matter, MatterKind};
-use super::estate::Estate;
+use super::estate::{ConnectorFacts, Estate};
 use super::id::{AccountId, CaseId, RunId};
 use super::outcome::{Failure, FailureClass};
-use super::run::{RemovalBody, Run};
+use super::run::{Leaving, RemovalBody, Run};
 
 /// The subject is protected.
 pub const SUBJECT: &str = "CB-PROTECT-1";
@@ -32,23 +32,56 @@ pub struct Hold {
     pub matter: Matter,
 }
 
-/// What names of subjects and accounts hold.
-pub fn by_name(run: &Run, body: &RemovalBody, estate: &Estate) -> Vec<Hold> {
-    let mut holds = Vec::new();
-    let subject = &body.leaving.subject;
-    if let Some(case) = run.case
-        && estate.protected.contains(subject)
-    {
-        let words = format!("{subject} is a protected subject");
-        holds.push(hold(SUBJECT, &words, of_case(case)));
+/// Holds the departure of a protected subject.
+pub fn subject(run: &Run, leaving: &Leaving, estate: &Estate) -> Option<Hold> {
+    let case = run.case?;
+    let subject = &leaving.subject;
+    let words = format!("{subject} is a protected subject");
+    let protected = estate.protected.contains(subject);
+    protected.then(|| hold(SUBJECT, &words, of_case(case)))
+}
+
+/// Holds the removal of an account for emergencies.
+pub fn account(run: &Run, body: &RemovalBody, estate: &Estate) -> Option<Hold> {
+    let facts = estate.connectors.get(run.connector.as_ref()?)?;
+    let login = &body.account.login;
+    let words = format!("{login} is a break-glass account");
+    let kept = facts.break_glass.contains(login);
+    kept.then(|| hold(BREAK_GLASS, &words, of_removal(run.id)))
+}
+
+/// What an upstream keeps from being cut by the machine: an account for emergencies, and the last one
+/// there that has what only administrators have. Nobody approves it: who wants it does it by hand.
+///
+/// # Errors
+/// When the account is one of these.
+pub fn upstream(
+    facts: &ConnectorFacts,
+    account: &Account,
+    listed: &[Account],
+    cut: &dyn Fn(&Entitlement) -> bool,
+) -> Result<(), Failure> {
+    let login = &account.login;
+    let refuse = |code: &str, words: &str| {
+        let words = format!("{login} {words}: cut upstream by hand, or not at all");
+        Err(Failure::new(FailureClass::Refused, code, words))
+    };
+    if facts.break_glass.contains(login) {
+        return refuse(BREAK_GLASS, "is a break-glass account there");
     }
-    let facts = run.connector.as_ref();
-    let facts = facts.and_then(|name| estate.connectors.get(name));
-    if facts.is_some_and(|facts| facts.break_glass.contains(&body.account.login)) {
-        let words = format!("{} is a break-glass account", body.account.login);
-        holds.push(hold(BREAK_GLASS, &words, of_removal(run.id)));
+    let mut powers = account.entitlements.iter().filter(|one| cut(one));
+    let is_last = powers.any(|power| {
+        facts.administrators.contains(&power.id)
+            && !listed.iter().any(|other| {
+                other.id != account.id
+                    && other.state != AccountState::Disabled
+                    && other.entitlements.iter().any(|one| one.id == power.id)
+            })
+    });
+    if is_last {
+        return refuse(LAST_ADMINISTRATOR, "may be the last administrator there");
     }
-    holds
+    Ok(())
 }
 
 /// True where the account has something that only administrators of its target have.

@@ -20,6 +20,8 @@ pub enum Strategy {
     Add,
     /// We choose the value; the target knows one at a time.
     Choose,
+    /// We choose the value for the one of two sign-in names that rests.
+    DualSlot,
     /// Someone else rotates: read the vault again.
     Delegated,
 }
@@ -42,6 +44,18 @@ pub enum Trigger {
     },
     /// An event says that others know it.
     Compromised,
+    /// The record of the identity that signs in with it has stopped updating.
+    Silent,
+    /// It ends by itself soon.
+    Expiry {
+        /// How long it is good for; 0 when it has ended.
+        seconds_left: u64,
+    },
+    /// Somebody who answers for the connector, or could read the secret, leaves.
+    Leaver {
+        /// Who, as events name people.
+        subject: String,
+    },
 }
 
 impl Trigger {
@@ -52,6 +66,23 @@ impl Trigger {
             Self::AuthFailure => "auth_failure",
             Self::Demand { .. } => "demand",
             Self::Compromised => "compromised",
+            Self::Silent => "silent",
+            Self::Expiry { .. } => "expiry",
+            Self::Leaver { .. } => "leaver",
+        }
+    }
+
+    /// True where the secret must be replaced although its manifest declares no way: then a person
+    /// does it, and the machine sees the old one refused.
+    pub fn wants_a_person(&self) -> bool {
+        match self {
+            Self::Expiry { .. } | Self::Leaver { .. } => true,
+            // What falls silent and cannot be rotated goes to a person by an event of its own.
+            Self::Age { .. }
+            | Self::AuthFailure
+            | Self::Demand { .. }
+            | Self::Compromised
+            | Self::Silent => false,
         }
     }
 }
@@ -97,6 +128,10 @@ pub struct RotationFacts {
     pub previous_ref: Option<String>,
     /// True when there was no previous secret, or it is shown to be rejected.
     pub previous_rejected: bool,
+    /// True when there was nothing to replace: who was refused had held a secret that had been
+    /// replaced already, and the current one is accepted.
+    #[serde(default)]
+    pub needless: bool,
 }
 
 /// What the sweep looks at: one secret of one connector. No value.
@@ -110,11 +145,15 @@ pub struct SecretAge {
     pub created: Timestamp,
     /// The oldest it may become, from the manifest; `None` means no limit.
     pub max_age_seconds: Option<u64>,
+    /// When the target stops taking it, where that is known.
+    pub expires: Option<Timestamp>,
+    /// How long before that it is replaced.
+    pub renew_before_seconds: u64,
     /// True while a rotation of it is under way.
     pub rotating: bool,
 }
 
-/// Which secrets are due now, and why.
+/// Which secrets are due now, and why. One that ends soon is due for that, whatever its age.
 pub fn sweep(
     secrets: &[SecretAge],
     now: Timestamp,
@@ -123,15 +162,20 @@ pub fn sweep(
         .iter()
         .filter(|secret| !secret.rotating)
         .filter_map(|secret| {
-            let age = now.duration_since(secret.created).as_secs();
-            let age = u64::try_from(age).unwrap_or(0);
-            (age >= secret.max_age_seconds?).then(|| {
-                (
-                    secret.connector.clone(),
-                    secret.role,
-                    Trigger::Age { seconds: age },
-                )
-            })
+            let trigger = ending(secret, now).or_else(|| aged(secret, now))?;
+            Some((secret.connector.clone(), secret.role, trigger))
         })
         .collect()
+}
+
+fn ending(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {
+    let left = secret.expires?.duration_since(now).as_secs();
+    let seconds_left = u64::try_from(left).unwrap_or(0);
+    (seconds_left <= secret.renew_before_seconds).then_some(Trigger::Expiry { seconds_left })
+}
+
+fn aged(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {
+    let seconds = now.duration_since(secret.created).as_secs();
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    (seconds >= secret.max_age_seconds?).then_some(Trigger::Age { seconds })
 }

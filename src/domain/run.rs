@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
+use super::doubt::Ruling;
+use super::drill::Pass;
 use super::event::Urgency;
 use super::health::CareBody;
 use super::id::{
     CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
 };
 use super::outcome::Failure;
+use super::probe::Probed;
 use super::rotation::RotationBody;
 use super::subject::Subject;
 use super::task::CloseClaim;
@@ -172,14 +175,29 @@ pub struct CaseBody {
     /// Set where no machine can act on the event: the reason for the person who gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_person: Option<Failure>,
+    /// The answer to the doubt for which it was held; taken in by its next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruling: Option<Ruling>,
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// The pass of the drill that it belongs to; `None` for all that is real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
 }
 
 /// One discovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiscoveryBody {
+    /// What became of the access upstream, where the target would not obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Containment>,
+    /// How often removals were begun. From the second search on, only what still gives access counts.
+    #[serde(default)]
+    pub rounds: u32,
+    /// Accounts that may be the subject's and that no rule decides about, in words for a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclear: Vec<String>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
@@ -199,6 +217,12 @@ pub struct DiscoveryBody {
     pub leaving: Leaving,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
+    /// The pass of the drill that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
+    /// What must no longer be seen of its accounts; `None`: what the target's manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
 }
 
 /// One removal.
@@ -206,9 +230,21 @@ pub struct DiscoveryBody {
 pub struct RemovalBody {
     /// When the last write was sent; only later reads count.
     pub last_write: Option<Timestamp>,
+    /// The latest try of each probe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probed: Vec<Probed>,
+    /// When a look last proved absence; `None` while access is known to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_at: Option<Timestamp>,
+    /// Every time that access was there again after its absence was proved, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<Returned>,
     /// What the last look proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_finding: Option<Finding>,
+    /// What became of the access upstream, where the target would not obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Containment>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
@@ -230,6 +266,87 @@ pub struct RemovalBody {
     pub account_as_of: Timestamp,
     /// What must no longer be seen.
     pub expect: Expectation,
+    /// The pass of the drill that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Pass>,
+}
+
+/// What became of the access upstream, where the target itself would not obey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Containment {
+    /// It was taken away there, and a look has shown that; the account in the target stays as it is.
+    Cut {
+        /// Where.
+        connector: ConnectorName,
+        /// What.
+        entitlement: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was not.
+    Failed(Failure),
+}
+
+impl Containment {
+    /// The residual risk in words; access to `target` was to end at `owed_since`.
+    pub fn words(&self, target: Option<&ConnectorName>, owed_since: Timestamp) -> String {
+        let target = target.map_or("the target", ConnectorName::as_str);
+        match self {
+            Self::Cut {
+                connector,
+                entitlement,
+                since,
+            } => format!(
+                "residual risk: contained upstream at {connector} ({entitlement}) since {since}, \
+                 account still active in {target} since {owed_since}"
+            ),
+            Self::Failed(failure) => format!(
+                "not contained upstream either ({} {}: {}), account active in {target} since \
+                 {owed_since}",
+                failure.code, failure.class, failure.message
+            ),
+        }
+    }
+}
+
+/// The residual risk of a run whose access was contained upstream, or was not.
+pub fn residual_risk(run: &Run) -> Option<String> {
+    let (containment, owed_since) = match &run.body {
+        RunBody::Discovery(body) => (body.upstream.as_ref(), body.owed_since),
+        RunBody::Removal(body) => (body.upstream.as_ref(), body.owed_since),
+        RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => return None,
+    };
+    Some(containment?.words(run.connector.as_ref(), owed_since))
+}
+
+/// Access that was there again after its absence was proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The last look that proved absence.
+    pub absent_at: Timestamp,
+    /// The first look that saw access again.
+    pub seen_at: Timestamp,
+    /// Who feeds the target, as its manifest says: the likely source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely_source: Option<String>,
+}
+
+impl std::fmt::Display for Returned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "last seen absent at {}, there again at {}",
+            self.absent_at, self.seen_at
+        )?;
+        match &self.likely_source {
+            Some(source) => write!(
+                f,
+                "; likely brought back by {source}, which feeds the target"
+            ),
+            None => f.write_str("; the manifest names nothing that feeds the target"),
+        }
+    }
 }
 
 /// One entitlement of a removal.
@@ -253,6 +370,27 @@ pub enum ItemStatus {
     Absent,
     /// It did not work.
     Failed(Failure),
+}
+
+impl Run {
+    /// The pass of the drill that it belongs to; `None` for all that is real.
+    pub fn drill(&self) -> Option<Pass> {
+        match &self.body {
+            RunBody::Case(body) => body.drill,
+            RunBody::Discovery(body) => body.drill,
+            RunBody::Removal(body) => body.drill,
+            RunBody::Rotation(_) | RunBody::Care(_) => None,
+        }
+    }
+
+    /// What brakes and protections must know of the departure that it takes access away for.
+    pub fn leaving(&self) -> Option<&Leaving> {
+        match &self.body {
+            RunBody::Discovery(body) => Some(&body.leaving),
+            RunBody::Removal(body) => Some(&body.leaving),
+            RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
+        }
+    }
 }
 
 impl RemovalBody {

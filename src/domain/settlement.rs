@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Account;
 use super::command::Answer;
+use super::correlation::Search;
+use super::drill::Drill;
 use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
 use super::outcome::{Failure, FailureClass};
 use super::pause::PauseChange;
+use super::probe::Probed;
 use super::rotation::RotationFacts;
 use super::run::Run;
 use super::task::FallbackTask;
@@ -26,8 +29,8 @@ pub enum Outcome {
     Done,
     /// The target said that there was nothing to do.
     Absent,
-    /// A complete, fresh listing, reduced to the accounts that match the subject.
-    Accounts(Vec<Account>),
+    /// A complete, fresh listing, reduced to what it says of the subject.
+    Accounts(Search),
     /// The account as read; `None` when the target shows no such account.
     Account(Option<Account>),
     /// Some of the items of a wave, each with its own outcome: done (`true`), not there (`false`)
@@ -35,6 +38,15 @@ pub enum Outcome {
     Items(Vec<(EntitlementId, Result<bool, Failure>)>),
     /// A look with the verifier credential.
     Observed(Observation),
+    /// What was sent upstream was sent from `since` on; one look at each of the subject's accounts there.
+    Cut {
+        /// Only later looks count.
+        since: Timestamp,
+        /// With the upstream's verifier; none where the subject has no account there.
+        looks: Vec<Observation>,
+    },
+    /// Tries to get in, each with what it proves.
+    Probed(Vec<Probed>),
     /// A rotation step worked.
     Rotated(RotationFacts),
     /// It did not work.
@@ -54,8 +66,8 @@ pub struct Settlement {
     pub children: Vec<Run>,
     /// The task as it stands afterwards, when it changed.
     pub task: Option<FallbackTask>,
-    /// A rotation that should be under way; nothing happens if one already is.
-    pub rotation: Option<Run>,
+    /// Rotations that should be under way; nothing happens for a secret of which one already is.
+    pub rotations: Vec<Run>,
     /// Messages for the outbox.
     pub messages: Vec<OutboxMessage>,
     /// The case's own row, when it ends.
@@ -223,4 +235,6 @@ pub struct Obedience {
     pub survey: Option<ConnectorName>,
     /// A pause that begins or ends.
     pub pause: Option<PauseChange>,
+    /// A drill to begin, unless one of the connector is under way.
+    pub drill: Option<Drill>,
 }

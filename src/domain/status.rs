@@ -109,6 +109,8 @@ pub fn health(
             "last_good_read": sample.read,
             "last_good_write": sample.write,
             "accounts": sample.accounts,
+            "nhis": sample.nhis,
+            "nhis_silent": sample.silent,
             "failure": sample.failure.as_ref().map(|(class, code)| json!({
                 "class": class,
                 "code": code,

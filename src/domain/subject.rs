@@ -52,6 +52,11 @@ impl Subject {
             .map(|i| i.value.as_str())
     }
 
+    /// For people to read: the display name, else the id.
+    pub fn name(&self) -> &str {
+        self.display_name.as_deref().unwrap_or(&self.id)
+    }
+
     /// A key that is the same for all events about this subject.
     pub fn key(&self) -> String {
         format!("{}/{}", self.tenant, self.id)

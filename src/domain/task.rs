@@ -33,6 +33,9 @@ pub struct FallbackTask {
     pub account: Option<String>,
     /// True when a second person must attest.
     pub privileged: bool,
+    /// True for the task of a drill, which nobody has to work on: the drill looks at it and closes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
     /// Lower is sooner.
     pub priority: i16,
     /// Access as last known.
@@ -177,6 +180,8 @@ pub enum Closure {
     ProvedByMachine,
     /// A person's signed word; the target could not be read. Never reported as verified.
     Attested,
+    /// A person answered what was asked; nothing was to be done at a target.
+    Answered,
     /// The case was halted; its own review task carries on what this one asked for.
     Superseded,
 }
@@ -188,6 +193,7 @@ impl Closure {
             Self::Proved => "proved",
             Self::ProvedByMachine => "proved_by_machine",
             Self::Attested => "attested",
+            Self::Answered => "answered",
             Self::Superseded => "superseded",
         }
     }

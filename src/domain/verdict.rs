@@ -8,7 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::access::{Account, AccountState};
+use super::access::{Account, AccountState, Entitlement, EntitlementKind};
+use super::estate::Upstream;
 use super::time::Timestamp;
 
 /// The rungs, lowest first.
@@ -179,6 +180,9 @@ pub enum Expectation {
     AccountGone,
     /// Any power of the account: it stays, disabled, without entitlement and session.
     AccountPowerless,
+    /// Any way in with the account: it stays with what it was given, disabled, without session, key
+    /// and token.
+    NoWayIn,
 }
 
 /// What an observation proves.
@@ -208,22 +212,43 @@ pub fn judge(
             return Finding::Present(left);
         }
     }
+    let gap = doubt(observation, not_before, max_age_seconds);
+    gap.map_or(Finding::Absent, Finding::Inconclusive)
+}
+
+/// As [`judge`], of the one entitlement upstream that gives access elsewhere.
+pub fn judge_entitlement(
+    observation: &Observation,
+    upstream: &Upstream,
+    not_before: Timestamp,
+    max_age_seconds: u64,
+) -> Finding {
+    if let Sighting::There(account) = &observation.sighting {
+        let mut has = account.entitlements.iter();
+        if has.any(|one| upstream.is(one)) {
+            let (login, what) = (&account.login, &upstream.entitlement);
+            return Finding::Present(vec![format!("{login} still has {what}")]);
+        }
+    }
+    let gap = doubt(observation, not_before, max_age_seconds);
+    gap.map_or(Finding::Absent, Finding::Inconclusive)
+}
+
+/// Why a look that showed nothing proves nothing, if so.
+fn doubt(observation: &Observation, not_before: Timestamp, max_age_seconds: u64) -> Option<String> {
     if observation.credential != CredentialRole::Verifier {
-        return Finding::Inconclusive("not read with the verifier credential".to_owned());
+        return Some("not read with the verifier credential".to_owned());
     }
     if observation.at < not_before {
-        return Finding::Inconclusive("read before the last change".to_owned());
+        return Some("read before the last change".to_owned());
     }
     if observation.data_age_seconds > max_age_seconds {
-        return Finding::Inconclusive(format!(
+        return Some(format!(
             "the data are {} s old, at most {max_age_seconds} s count as fresh",
             observation.data_age_seconds
         ));
     }
-    match observation.completeness.gap() {
-        Some(gap) => Finding::Inconclusive(gap.to_owned()),
-        None => Finding::Absent,
-    }
+    observation.completeness.gap().map(ToOwned::to_owned)
 }
 
 /// What of `account` should not be there, in words for a person.
@@ -231,7 +256,7 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
     let mut left = Vec::new();
     match expectation {
         Expectation::AccountGone => left.push(format!("account {} is there", account.login)),
-        Expectation::AccountPowerless => match account.state {
+        Expectation::AccountPowerless | Expectation::NoWayIn => match account.state {
             AccountState::Disabled => {}
             AccountState::Enabled => left.push(format!("account {} can sign in", account.login)),
             AccountState::NotTold => left.push(format!(
@@ -240,7 +265,8 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
             )),
         },
     }
-    for entitlement in &account.entitlements {
+    let entitlements = account.entitlements.iter();
+    for entitlement in entitlements.filter(|one| counts(one, expectation)) {
         let origin = entitlement
             .inherited_from
             .as_ref()
@@ -254,4 +280,12 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
         left.push(format!("{sessions} live sessions"));
     }
     left
+}
+
+/// Whether an entitlement that is left is access that should not be.
+fn counts(entitlement: &Entitlement, expectation: Expectation) -> bool {
+    match expectation {
+        Expectation::AccountGone | Expectation::AccountPowerless => true,
+        Expectation::NoWayIn => entitlement.kind == EntitlementKind::Credential,
+    }
 }

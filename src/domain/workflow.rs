@@ -13,7 +13,7 @@ use super::event::EventKind;
 use super::id::{DefinitionDigest, StateName, WorkflowName};
 use super::outcome::FailureClass;
 use super::retry::RetryPolicy;
-use super::verdict::Verdict;
+use super::verdict::{Expectation, Verdict};
 
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -123,11 +123,15 @@ pub enum Action {
         /// `ObservedAbsent` or `Reverified`.
         rung: Verdict,
     },
+    /// Removal: try the leaver's ways in, as the manifest declares; all must be refused.
+    Probe,
     /// Wait durably.
     Wait {
         /// How long.
         seconds: u64,
     },
+    /// Discovery, removal: take away upstream what gives access to the target that will not obey.
+    CutUpstream,
     /// Rotation: one step.
     Rotate(RotationStep),
     /// Rotation: wait for the connector's overlap.
@@ -274,13 +278,20 @@ impl Action {
             | Self::Gather
             | Self::Rotate(_) => &[OutcomeKey::Done],
             Self::FindAccounts | Self::Inspect => &[OutcomeKey::Found, OutcomeKey::Absent],
-            Self::Act(_) | Self::Each { .. } => {
+            Self::Act(_) | Self::Each { .. } | Self::CutUpstream => {
                 &[OutcomeKey::Done, OutcomeKey::Absent, OutcomeKey::NotNeeded]
             }
             Self::Verify { .. } => &[
                 OutcomeKey::Absent,
                 OutcomeKey::Present,
                 OutcomeKey::Inconclusive,
+            ],
+            // Absent: refused everywhere. Present: let in. Not needed: nothing is declared or kept.
+            Self::Probe => &[
+                OutcomeKey::Absent,
+                OutcomeKey::Present,
+                OutcomeKey::Inconclusive,
+                OutcomeKey::NotNeeded,
             ],
             Self::Fallback(_) => &[OutcomeKey::Attested],
             Self::End(_) => &[],
@@ -296,6 +307,8 @@ impl Action {
                 | Self::Act(_)
                 | Self::Each { .. }
                 | Self::Verify { .. }
+                | Self::CutUpstream
+                | Self::Probe
                 | Self::Rotate(_)
         )
     }
@@ -350,6 +363,9 @@ pub struct Machine {
     pub start: StateName,
     /// By name.
     pub states: BTreeMap<StateName, State>,
+    /// Removal: what must no longer be seen after it; `None`: what the target's manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
 }
 
 /// One workflow file, proved.

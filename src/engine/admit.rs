@@ -44,7 +44,7 @@ impl Engine {
         now: crate::domain::time::Timestamp,
     ) -> Admission {
         let kind = recorded.event.kind;
-        let workflow = self.library.by_event(kind);
+        let workflow = self.workflows.by_event(kind);
         let refused = |message: String| Admission {
             event: recorded.event.key(),
             decision: AdmissionDecision::Ignore,
@@ -84,7 +84,7 @@ impl Engine {
         let serving = self.serving();
         let given = Given {
             now,
-            ..self.given(self.library.rotation(), &serving, None)
+            ..self.given(self.workflows.rotation(), &serving, None)
         };
         let decide =
             |command: &_, task: Option<&_>, run: Option<&_>| obey(command, task, run, &given);

@@ -5,15 +5,15 @@
 //! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
-use crate::domain::correlation::correlate;
+use crate::domain::correlation::correlate_at;
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::health::{Recheck, Sample, Standing};
 use crate::domain::id::{ConnectorName, RunId};
 use crate::domain::outcome::Failure;
-use crate::domain::run::{CaseBody, RemovalBody, Run, RunBody, Stage};
+use crate::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::time::{Effective, Timestamp};
-use crate::domain::verdict::{CredentialRole, Finding, judge, residue};
+use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge, residue};
 use crate::domain::workflow::RunKind;
 use crate::store::{CaseFilter, IntakeBatch, RunsEnded};
 
@@ -36,7 +36,7 @@ pub(super) struct SeenAgain {
     /// A look proved nothing: the rest waits for a later survey.
     pub(super) stuck: bool,
     count: u64,
-    came_back: u64,
+    pub(super) came_back: u64,
 }
 
 impl SeenAgain {
@@ -80,7 +80,8 @@ impl Engine {
             return Ok(seen);
         }
         let manifest = connector.manifest();
-        let Ok(credential) = self.secrets.credential(manifest, CredentialRole::Verifier) else {
+        let role = CredentialRole::Verifier;
+        let Ok(credential) = self.secrets.credential(manifest, role).await else {
             seen.stuck = true;
             seen.finished = false;
             return Ok(seen);
@@ -89,10 +90,21 @@ impl Engine {
             let Stage::Ended { at, .. } = &run.stage else {
                 continue;
             };
+            if run.drill().is_some() {
+                // A canary is made anew, and is meant to be there again.
+                seen.done = Some((*at, run.id));
+                continue;
+            }
             match self.look_again(connector, &credential, run, recheck).await {
                 Ok(Finding::Absent) => {}
                 Ok(Finding::Present(left)) => {
-                    self.reopen(run, connector.name(), recheck, &left).await?;
+                    let event = format!("{}/{}", run.id, recheck.until);
+                    let reason = format!(
+                        "settled while {} was away, and there again: {}",
+                        connector.name(),
+                        left.join(", ")
+                    );
+                    self.reopen(run, connector.name(), event, reason).await?;
                     seen.came_back += 1;
                 }
                 Ok(Finding::Inconclusive(_)) | Err(_) => {
@@ -119,9 +131,7 @@ impl Engine {
                 self.look_at_account(connector, credential, body, recheck)
                     .await
             }
-            RunBody::Discovery(body) => {
-                look_for_accounts(connector, credential, &body.subject).await
-            }
+            RunBody::Discovery(body) => look_for_accounts(connector, credential, body).await,
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => Ok(Finding::Absent),
         }
     }
@@ -150,12 +160,12 @@ impl Engine {
 
     /// Records that the subject's access is back, as an event; told twice, it is recorded once.
     /// Where a person already decides about the subject's return, that person has it in hand.
-    async fn reopen(
+    pub(super) async fn reopen(
         &self,
         run: &Run,
         connector: &ConnectorName,
-        recheck: &Recheck,
-        left: &[String],
+        event: String,
+        reason: String,
     ) -> Result<(), EngineError> {
         let Some(body) = self.case_of(run).await? else {
             return Ok(());
@@ -168,21 +178,15 @@ impl Engine {
         let now = self.clock.now();
         let event = LifecycleEvent {
             source: SOURCE.to_owned(),
-            id: format!("{}/{}", run.id, recheck.until),
-            kind: match body.subject.kind {
-                SubjectKind::Person => EventKind::WorkerTerminated,
-                SubjectKind::Nhi | SubjectKind::Application => EventKind::NhiRetired,
-            },
+            id: event,
+            kind: kind_of(run, &body.subject),
             occurred: None,
             subject: body.subject,
             hr_case: format!("seen-again/{}", run.id),
             revision: 1,
             effective: Effective::Immediately,
             urgency: body.urgency,
-            reason: Some(format!(
-                "settled while {connector} was away, and there again: {}",
-                left.join(", ")
-            )),
+            reason: Some(reason),
             connectors: vec![connector.clone()],
         };
         let recorded = RecordedEvent {
@@ -205,7 +209,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn case_of(&self, run: &Run) -> Result<Option<CaseBody>, EngineError> {
+    pub(super) async fn case_of(&self, run: &Run) -> Result<Option<CaseBody>, EngineError> {
         let Some(case) = run.case else {
             return Ok(None);
         };
@@ -246,18 +250,39 @@ impl Engine {
     }
 }
 
+/// The event that takes away again what the run had taken away, and no more.
+fn kind_of(run: &Run, subject: &Subject) -> EventKind {
+    let expect = match &run.body {
+        RunBody::Removal(body) => Some(body.expect),
+        RunBody::Discovery(body) => body.expect,
+        RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
+    };
+    match (subject.kind, expect) {
+        (SubjectKind::Nhi, Some(Expectation::NoWayIn)) => EventKind::NhiSilent,
+        (SubjectKind::Person, _) => EventKind::WorkerTerminated,
+        (SubjectKind::Nhi | SubjectKind::Application, _) => EventKind::NhiRetired,
+    }
+}
+
 /// A person said that the subject has nothing here; the target could not be asked then.
 async fn look_for_accounts(
     connector: &Guarded,
     credential: &Credential,
-    subject: &Subject,
+    body: &DiscoveryBody,
 ) -> Result<Finding, Failure> {
     let manifest = connector.manifest();
     let listing = connector.list(credential).await?;
-    let theirs = correlate(&manifest.correlation, subject, &listing.accounts)?;
+    let found = correlate_at(
+        &manifest.name,
+        &manifest.correlation,
+        &body.subject,
+        &listing.accounts,
+    );
+    let theirs = found.decided()?;
+    let expect = body.expect.unwrap_or(manifest.after_removal);
     let left: Vec<_> = theirs
         .iter()
-        .flat_map(|account| residue(account, manifest.after_removal))
+        .flat_map(|account| residue(account, expect))
         .collect();
     if !left.is_empty() {
         return Ok(Finding::Present(left));

@@ -149,7 +149,9 @@ impl Crew {
             room.insert(connector.clone(), 0);
         }
         if spared.all {
-            room.values_mut().for_each(|room| *room = 0);
+            for room in room.values_mut() {
+                *room = 0;
+            }
         }
         Keep {
             worker: self.worker,

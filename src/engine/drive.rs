@@ -182,7 +182,10 @@ impl Engine {
             }
             effect => self.perform(&mut ride.run, &effect).await,
         };
-        if matches!(&outcome, Outcome::Failed(failure) if was_paused(failure)) {
+        // Where an upstream is paused and not the target itself, the run goes its way without the cut.
+        if matches!(&outcome, Outcome::Failed(failure) if was_paused(failure))
+            && self.is_held_back(&ride.run)
+        {
             return Ok(Next::Back);
         }
         let serving = self.serving();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::connectors::{Draft, Placed, Roll, Standing, drafts, matter};
+use crate::connectors::{BARRED, Draft, Placed, Roll, Standing, drafts, matter};
 use crate::document::Problems;
 use crate::domain::approval::{Binding, MatterKind, Record, Signed, narrow};
 use crate::domain::id::ConnectorName;
@@ -24,6 +24,7 @@ type Files = Vec<(String, String)>;
 /// Where manifests come from, and whether they need two people.
 pub struct Manifests {
     governed: bool,
+    drilled: bool,
     look: Arc<dyn Fn() -> Result<Files, Problems> + Send + Sync>,
     known: Mutex<Known>,
 }
@@ -45,6 +46,7 @@ impl fmt::Debug for Manifests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Manifests")
             .field("governed", &self.governed)
+            .field("drilled", &self.drilled)
             .finish_non_exhaustive()
     }
 }
@@ -57,9 +59,17 @@ impl Manifests {
     ) -> Self {
         Self {
             governed,
+            drilled: false,
             look: Arc::new(look),
             known: Mutex::default(),
         }
+    }
+
+    /// Whether what is in force serves events only after a drill; means nothing where nobody governs.
+    #[must_use]
+    pub fn asking_for_drills(mut self, drilled: bool) -> Self {
+        self.drilled = drilled;
+        self
     }
 }
 
@@ -76,8 +86,10 @@ impl Engine {
         self.look_at_files(manifests, &mut known).await?;
         let Known { drafts, roll, .. } = &mut *known;
         let changed = if manifests.governed {
+            self.ask_for_drills(manifests, roll).await?;
             let mut changed = roll.place(drafts, &self.in_force().await?, &self.clock)?;
             if self.bind_narrower(roll).await? {
+                self.ask_for_drills(manifests, roll).await?;
                 changed.extend(roll.place(drafts, &self.in_force().await?, &self.clock)?);
             }
             changed
@@ -88,9 +100,43 @@ impl Engine {
             self.serve(roll.registry());
             for name in &changed {
                 told(name, roll.get(name));
+                self.wake_barred(name, roll.get(name)).await;
             }
         }
         Ok(())
+    }
+
+    async fn ask_for_drills(
+        &self,
+        manifests: &Manifests,
+        roll: &mut Roll,
+    ) -> Result<(), EngineError> {
+        if manifests.drilled {
+            let drilled = self.store.drilled(self.clock.now()).await?;
+            roll.ask_for_drills(Some(drilled));
+        }
+        Ok(())
+    }
+
+    /// What was refused for want of an approval or a drill tries again now. Also when this worker
+    /// begins: there may have been none when the approval came.
+    async fn wake_barred(&self, name: &ConnectorName, placed: Option<&Placed>) {
+        let serves = placed.is_some_and(|one| one.standing.serves() && one.undrilled().is_none());
+        if !serves {
+            return;
+        }
+        let woken = self.store.wake_barred(name, &BARRED, self.clock.now());
+        match woken.await {
+            Ok(0) => {}
+            Ok(runs) => {
+                tracing::info!(connector = %name, runs, "what was refused is tried again");
+            }
+            Err(error) => tracing::warn!(
+                connector = %name,
+                error = &error as &dyn std::error::Error,
+                "what was refused waits for its own next try"
+            ),
+        }
     }
 
     /// Reads the files again where one has changed, once two looks show the same: half a file may
@@ -188,7 +234,12 @@ fn told(name: &ConnectorName, placed: Option<&Placed>) {
         standing,
         Standing::Waiting | Standing::FileMissing | Standing::Unapproved
     );
-    metrics::manifest(name.as_str(), waits, !standing.serves());
+    let undrilled = placed.undrilled();
+    let barred = !standing.serves() || undrilled.is_some();
+    metrics::manifest(name.as_str(), waits, barred);
+    if let Some(undrilled) = undrilled {
+        tracing::warn!(connector = %name, why = %undrilled, "it serves no events");
+    }
     let manifest = placed.guarded.mandate().under.as_ref();
     let manifest = manifest.map(|under| under.digest.as_str());
     match standing {

@@ -1,6 +1,7 @@
 //! Holds: what a removal must not begin without approval by two people.
 //!
-//! Owns the look before the first write: protected subjects and accounts, last administrators, brakes.
+//! Owns the look before the first write, at the target or upstream of it: protected subjects and
+//! accounts, last administrators, brakes.
 //! What is approved is read only where something would be held, so the usual step reads nothing. The
 //! judgements are the domain's. Approves nothing.
 
@@ -12,7 +13,7 @@ use crate::domain::brake;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::protect::{self, Hold};
-use crate::domain::run::{RemovalBody, Run, RunBody};
+use crate::domain::run::{Leaving, RemovalBody, Run, RunBody};
 use crate::domain::step::Effect;
 use crate::domain::verdict::CredentialRole;
 
@@ -26,24 +27,31 @@ impl Engine {
         run: &Run,
         effect: &Effect,
     ) -> Result<Option<Failure>, EngineError> {
-        let RunBody::Removal(body) = &run.body else {
+        let Some(leaving) = run.leaving().filter(|_| writes(effect)) else {
             return Ok(None);
         };
-        if !writes(effect) || body.last_write.is_some() {
-            return Ok(None);
-        }
         let serving = self.serving();
-        for hold in protect::by_name(run, body, &serving.estate) {
+        let mut holds: Vec<_> = protect::subject(run, leaving, &serving.estate)
+            .into_iter()
+            .collect();
+        if let RunBody::Removal(body) = &run.body {
+            if body.last_write.is_some() {
+                return Ok(None);
+            }
+            holds.extend(protect::account(run, body, &serving.estate));
+        }
+        for hold in holds {
             if !self.is_approved(&hold.matter).await? {
                 return Ok(Some(hold.failure));
             }
         }
-        if let Some(hold) = self.last_administrator(run, body, &serving).await?
+        if let RunBody::Removal(body) = &run.body
+            && let Some(hold) = self.last_administrator(run, body, &serving).await?
             && !self.is_approved(&hold.matter).await?
         {
             return Ok(Some(hold.failure));
         }
-        self.braked(run, body, &serving).await
+        self.braked(run, leaving, &serving).await
     }
 
     /// Two people have approved it, and that is not over.
@@ -71,7 +79,7 @@ impl Engine {
         let listed = match &guarded {
             Some(guarded) => {
                 let role = CredentialRole::Verifier;
-                match self.secrets.credential(guarded.manifest(), role) {
+                match self.secrets.credential(guarded.manifest(), role).await {
                     Ok(credential) => guarded.list(&credential).await.ok(),
                     Err(_) => None,
                 }
@@ -95,10 +103,10 @@ impl Engine {
     async fn braked(
         &self,
         run: &Run,
-        body: &RemovalBody,
+        leaving: &Leaving,
         serving: &Serving,
     ) -> Result<Option<Failure>, EngineError> {
-        let mut asks = serving.estate.brakes.asks(run, &body.leaving);
+        let mut asks = serving.estate.brakes.asks(run, leaving);
         // Each refusal names one brake, which is lifted or not; so this ends.
         while !asks.is_empty() {
             let Some(stop) = self.store.permit(&asks, self.clock.now()).await? else {
@@ -119,6 +127,11 @@ impl Engine {
 fn writes(effect: &Effect) -> bool {
     match effect {
         Effect::Act { operation } | Effect::Each { operation, .. } => Operation::writes(*operation),
-        Effect::Find { .. } | Effect::Inspect | Effect::Observe | Effect::Rotate { .. } => false,
+        Effect::CutUpstream => true,
+        Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::Rotate { .. } => false,
     }
 }

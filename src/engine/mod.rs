@@ -7,19 +7,24 @@
 mod admit;
 mod again;
 mod crew;
+mod drill;
 mod drive;
 mod govern;
 mod holds;
+mod look;
 mod pauses;
 mod perform;
+mod returned;
 mod scout;
 mod settings;
 mod settle;
+mod silent;
 mod survey;
 mod sweep;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod worker;
 
 use std::collections::HashMap;
@@ -106,7 +111,7 @@ pub struct Engine {
     /// Looks with the verifier credential.
     pub verification: Arc<Verification>,
     /// Workflow files as checked.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -133,7 +138,7 @@ pub struct Ports {
     /// Looks with the verifier credential.
     pub verification: Arc<Verification>,
     /// Workflow files as checked.
-    pub library: Arc<Library>,
+    pub workflows: Arc<Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Jitter and ids.
@@ -141,16 +146,17 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library, settings: &Settings) -> Self {
+    fn of(registry: Arc<Registry>, workflows: &Library, settings: &Settings) -> Self {
         let mut estate = registry.estate();
         estate.people = settings.people.clone();
-        estate.protected = settings.protected.clone();
+        estate.protected.clone_from(&settings.protected);
         estate.brakes = settings.brakes.clone();
-        let rotation = library.rotation();
+        let rotation = workflows.rotation();
         estate.rotation = rotation
             .machines
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
+        estate.trust = settings.trust;
         Self { registry, estate }
     }
 }
@@ -158,12 +164,12 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.library, &settings);
+        let serving = Serving::of(ports.registry, &ports.workflows, &settings);
         Self {
             store: ports.store,
             secrets: ports.secrets,
             verification: ports.verification,
-            library: ports.library,
+            workflows: ports.workflows,
             clock: ports.clock,
             chance: ports.chance,
             settings,
@@ -187,7 +193,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn save_definitions(&self) -> Result<(), EngineError> {
-        for workflow in self.library.all() {
+        for workflow in self.workflows.all() {
             let definition = StoredDefinition {
                 digest: workflow.digest.clone(),
                 name: workflow.name.to_string(),
@@ -214,7 +220,7 @@ impl Engine {
 
     fn serve(&self, registry: Registry) {
         self.keep_paused(&registry);
-        let serving = Serving::of(Arc::new(registry), &self.library, &self.settings);
+        let serving = Serving::of(Arc::new(registry), &self.workflows, &self.settings);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }
@@ -240,7 +246,7 @@ impl Engine {
         &self,
         digest: &DefinitionDigest,
     ) -> Result<Arc<Workflow>, EngineError> {
-        if let Some(workflow) = self.library.get(digest) {
+        if let Some(workflow) = self.workflows.get(digest) {
             return Ok(workflow.clone());
         }
         if let Some(workflow) = self.remembered(digest, None) {

@@ -1,25 +1,21 @@
 //! Perform: one effect in the world, through connector, verifier or vault.
 //!
-//! Owns the way from an effect to its outcome. Nothing is decided here and nothing is written to
-//! the store but the inventory, which is what a complete listing happened to show. No transaction
-//! is open while this runs.
+//! Owns the way from an effect to its outcome; what only looks is in `look`. Nothing is decided here
+//! and nothing is written to the store but the inventory, which is what a complete listing showed.
+//! No transaction is open while this runs.
 
 use std::sync::Arc;
 
 use crate::connectors::{Answered, Change, Credential, Guarded};
-use crate::domain::access::{Account, Entitlement, Operation};
+use crate::domain::access::{Entitlement, Operation};
 use crate::domain::approval::Under;
-use crate::domain::correlation::correlate;
-use crate::domain::id::{ConnectorName, EntitlementId};
+use crate::domain::id::EntitlementId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
-use crate::domain::subject::Subject;
-use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
-use crate::store::{KnownAccount, Listed};
 
 use super::drive::removal;
 use super::tell::Attempt;
@@ -59,6 +55,8 @@ impl Engine {
             Effect::Inspect => self.inspect(run, connector).await,
             Effect::Act { operation } => self.act(run, connector, *operation).await,
             Effect::Observe => self.observe(run, connector).await,
+            Effect::CutUpstream => self.cut_upstream(run, connector).await,
+            Effect::Probe { probes } => self.probe(run, connector, probes).await,
             Effect::Rotate { step } => self.rotate(run, connector, *step).await,
             Effect::Each { .. } => Err(lost("a wave is performed item by item")),
         }
@@ -89,91 +87,9 @@ impl Engine {
         ((entitlement.id.clone(), answer), under)
     }
 
-    async fn find(
-        &self,
-        run: &mut Run,
-        connector: &Guarded,
-        subject: &Subject,
-    ) -> Result<Outcome, Failure> {
-        match self.list(connector, subject).await {
-            Ok(accounts) => Ok(Outcome::Accounts(accounts)),
-            Err(failure) => {
-                self.recall(run, connector, subject).await;
-                Err(failure)
-            }
-        }
-    }
-
-    async fn list(&self, connector: &Guarded, subject: &Subject) -> Result<Vec<Account>, Failure> {
-        let at = self.clock.now();
-        let credential = self.credential(connector, CredentialRole::Verifier)?;
-        let listing = connector.list(&credential).await?;
-        if let Some(gap) = listing.completeness.gap() {
-            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
-        }
-        let matched = correlate(
-            &connector.manifest().correlation,
-            subject,
-            &listing.accounts,
-        )?;
-        let believed = connector.vitals().believed(listing.completeness).gap();
-        if let (true, Some(gap)) = (matched.is_empty(), believed) {
-            // What it shows is there; that it shows no more proves nothing while it is drifted.
-            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
-        }
-        if connector.vitals().is_worth_keeping() {
-            self.remember(connector.name(), at, believed.is_none(), listing.accounts)
-                .await;
-        }
-        Ok(matched)
-    }
-
-    /// Keeps a listing for the person who takes over when the target is away.
-    async fn remember(
-        &self,
-        connector: &ConnectorName,
-        at: Timestamp,
-        whole: bool,
-        accounts: Vec<Account>,
-    ) {
-        let listed = Listed {
-            connector: connector.clone(),
-            at,
-            credential: CredentialRole::Verifier,
-            whole,
-            accounts,
-        };
-        if let Err(error) = self.store.save_inventory(&listed).await {
-            tracing::warn!(
-                connector = connector.as_str(),
-                error = &error as &dyn std::error::Error,
-                "an inventory was not kept"
-            );
-        }
-    }
-
-    /// Puts what the last inventory knew of the subject on the run, with its age.
-    async fn recall(&self, run: &mut Run, connector: &Guarded, subject: &Subject) {
-        let RunBody::Discovery(body) = &mut run.body else {
-            return;
-        };
-        let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
-            return;
-        };
-        let rule = &connector.manifest().correlation;
-        let known = inventory.accounts.iter();
-        let accounts: Vec<_> = known.map(|known| known.account.clone()).collect();
-        if let Ok(accounts) = correlate(rule, subject, &accounts) {
-            let theirs = |known: &&KnownAccount| accounts.iter().any(|a| a.id == known.account.id);
-            let oldest = inventory.accounts.iter().filter(theirs);
-            body.found_at = oldest.map(|known| known.seen).min().or(inventory.whole_at);
-            body.found = accounts;
-        }
-    }
-
     async fn inspect(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are inspected"))?;
-        let credential = self.credential(connector, CredentialRole::Writer)?;
+        let credential = self.credential(connector, CredentialRole::Writer).await?;
         let reading = connector.read(&credential, &body.account.id).await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
@@ -205,7 +121,7 @@ impl Engine {
         entitlement: Option<Entitlement>,
     ) -> Result<Answered, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals write"))?;
-        let credential = self.credential(connector, CredentialRole::Writer)?;
+        let credential = self.credential(connector, CredentialRole::Writer).await?;
         let change = Change {
             operation,
             account: body.account.id.clone(),
@@ -213,23 +129,6 @@ impl Engine {
             entitlement,
         };
         connector.write(&credential, &change).await
-    }
-
-    async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
-        let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
-        let credential = self.credential(connector, CredentialRole::Verifier)?;
-        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
-        let observation = self
-            .verification
-            .observe(
-                connector,
-                &credential,
-                &body.account.id,
-                &body.account.login,
-                not_before,
-            )
-            .await?;
-        Ok(Outcome::Observed(observation))
     }
 
     async fn rotate(
@@ -246,23 +145,32 @@ impl Engine {
         Ok(Outcome::Rotated(facts))
     }
 
-    fn credential(&self, connector: &Guarded, role: CredentialRole) -> Result<Credential, Failure> {
-        self.secrets.credential(connector.manifest(), role)
+    pub(super) async fn credential(
+        &self,
+        connector: &Guarded,
+        role: CredentialRole,
+    ) -> Result<Credential, Failure> {
+        self.secrets.credential(connector.manifest(), role).await
     }
 
     fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {
         let name = run.connector.as_ref();
         let name = name.ok_or_else(|| lost("the run names no connector"))?;
-        self.serving().registry.get(name).ok_or_else(|| {
+        let guarded = self.serving().registry.get(name).ok_or_else(|| {
             Failure::new(
                 FailureClass::Unsupported,
                 "CB-ENGINE-7",
                 format!("no manifest named {name} is loaded any more"),
             )
+        })?;
+        // The one place where a fault is put in, from the mark on the run itself.
+        Ok(match run.drill() {
+            Some(pass) => Arc::new(guarded.rehearsing(pass)),
+            None => guarded,
         })
     }
 }
 
-fn lost(message: &str) -> Failure {
+pub(super) fn lost(message: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, "CB-ENGINE-8", message)
 }

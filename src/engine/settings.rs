@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use crate::document::Table;
 use crate::domain::brake::Brakes;
 use crate::domain::escalation::People;
-
 mod brakes;
 mod people;
-
+use crate::domain::doubt::Trust;
 pub use brakes::{read as read_brakes, read_protected};
 pub use people::read as read_people;
 
@@ -33,8 +32,12 @@ pub struct Settings {
     pub sweep_seconds: u64,
     /// How often it looks for connectors that are to be surveyed; when is in their manifests.
     pub survey_milliseconds: u64,
+    /// How often a connector is drilled whose manifest does not say it.
+    pub drill_days: u64,
     /// Settlements in one commit at most.
     pub settlements_per_commit: usize,
+    /// How far events are trusted without a person.
+    pub trust: Trust,
     /// Where status events go; `None` writes none.
     pub status_topic: Option<String>,
     /// `[tasks]`: when people work, and who is told of what they have not done in time.
@@ -55,7 +58,9 @@ impl Default for Settings {
             bury_milliseconds: 500,
             sweep_seconds: 60,
             survey_milliseconds: 2000,
+            drill_days: 30,
             settlements_per_commit: 512,
+            trust: Trust::default(),
             status_topic: Some("clawback.status.v1".to_owned()),
             people: People::default(),
             protected: BTreeSet::new(),
@@ -87,7 +92,9 @@ impl Settings {
                 600_000,
                 default.survey_milliseconds,
             ),
+            drill_days: number("drill_days", 1, 366, default.drill_days),
             settlements_per_commit: per_commit as usize,
+            trust: read_trust(table),
             status_topic: match table.string("status_topic") {
                 Some(topic) if topic.value.is_empty() => None,
                 Some(topic) => Some(topic.value),
@@ -99,5 +106,19 @@ impl Settings {
         };
         table.finish();
         settings
+    }
+}
+
+/// The bounds beyond which an event is held for a person.
+fn read_trust(table: &Table<'_>) -> Trust {
+    let days = |key: &str| {
+        let item = table.integer(key, 1..=36_500);
+        item.map(|item| item.value.unsigned_abs())
+    };
+    let default = Trust::default();
+    Trust {
+        past_days: days("effective_past_days").unwrap_or(default.past_days),
+        ahead_days: days("effective_ahead_days").unwrap_or(default.ahead_days),
+        event_age_days: days("event_age_days").or(default.event_age_days),
     }
 }

@@ -130,11 +130,18 @@ impl Engine {
                 )),
                 Err(failure) => Err(failure.clone()),
             },
-            credentials: self.credential_ages(&connector),
+            credentials: self.credential_ages(&connector).await,
+            undrilled: self.drill_trouble(&connector, lease.standing.first).await?,
         };
         let (expected, _) = advance(&lease.standing, &survey, &bounds);
         connector.vitals().set_distrust(expected.trouble.clone());
+        let mut came_back = 0;
         if let Ok(listing) = listing {
+            // What a listing shows is there, however little it proves about what it does not show.
+            // While it was away, the recheck below sees the same removals one by one.
+            if expected.recheck.is_none() {
+                came_back = self.see_returned(&connector, &listing.accounts, at).await?;
+            }
             let listed = Listed {
                 connector: lease.connector.clone(),
                 at,
@@ -144,12 +151,15 @@ impl Engine {
             };
             self.store.save_inventory(&listed).await?;
         }
-        let seen = match &expected.recheck {
+        self.force_silent(&connector, &lease.standing, &expected)
+            .await?;
+        let mut seen = match &expected.recheck {
             Some(recheck) if !expected.state.is_away() => {
                 self.see_again(&connector, recheck).await?
             }
             Some(_) | None => SeenAgain::default(),
         };
+        seen.came_back += came_back;
         self.tell_calls_of(&connector).await?;
         let surveyed = Surveyed {
             engine: self,
@@ -172,14 +182,14 @@ impl Engine {
 
     async fn look_over(&self, connector: &Guarded) -> Result<Listing, Failure> {
         let role = CredentialRole::Verifier;
-        let credential = self.secrets.credential(connector.manifest(), role)?;
+        let credential = self.secrets.credential(connector.manifest(), role).await?;
         connector.survey(&credential).await
     }
 
-    fn credential_ages(&self, connector: &Guarded) -> BTreeMap<CredentialRole, u64> {
+    async fn credential_ages(&self, connector: &Guarded) -> BTreeMap<CredentialRole, u64> {
         let now = self.clock.now();
         let manifest = std::iter::once(connector.manifest());
-        let ages = self.secrets.ages(manifest, &BTreeSet::new());
+        let ages = self.secrets.ages(manifest, &BTreeSet::new()).await;
         let ages = ages.unwrap_or_default().into_iter();
         ages.map(|secret| (secret.role, seconds_between(secret.created, now)))
             .collect()
@@ -249,6 +259,7 @@ impl Surveyed<'_> {
         let keeper = Keeper {
             connector: &manifest.name,
             facts: &facts,
+            nhi: manifest.nhi.is_some(),
             owner: &manifest.owner,
             deputy: &manifest.deputy,
             topic,

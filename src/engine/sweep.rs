@@ -1,6 +1,6 @@
 //! Sweep: what becomes due without anyone asking.
 //!
-//! Owns the search for secrets past their age, tasks past their deadline, and dead workers. What it finds becomes an
+//! Owns the search for secrets past their age or near their end, tasks past their deadline, and dead workers. What it finds becomes an
 //! ordinary run on the ordinary path. Does not rotate anything itself.
 
 use crate::domain::id::WorkerId;
@@ -15,7 +15,7 @@ use super::{Engine, EngineError, tell};
 const TASKS_AT_ONCE: u32 = 64;
 
 impl Engine {
-    /// Starts a rotation for each secret that is past its age; returns how many began.
+    /// Starts a rotation for each secret that is past its age or ends soon; returns how many began.
     ///
     /// # Errors
     /// When the store or the vault fails.
@@ -24,7 +24,7 @@ impl Engine {
         let serving = self.serving();
         let given = Given {
             now,
-            ..self.given(self.library.rotation(), &serving, None)
+            ..self.given(self.workflows.rotation(), &serving, None)
         };
         let open = self.store.rotations(None).await?;
         let rotating = open
@@ -40,11 +40,12 @@ impl Engine {
             .collect();
         let connectors = serving.registry.iter();
         let manifests = connectors.map(|connector| connector.manifest());
-        let ages = self.secrets.ages(manifests, &rotating)?;
+        let ages = self.secrets.ages(manifests, &rotating).await?;
         tell::secrets(&ages, now);
         let mut begun = 0;
         for (connector, role, trigger) in rotation::sweep(&ages, now) {
-            let cause = format!("age/{now}");
+            let why = trigger.as_str();
+            let cause = format!("{why}/{now}");
             let Some(run) = rotation_run(&given, &connector, role, trigger, &cause) else {
                 continue;
             };
@@ -52,7 +53,8 @@ impl Engine {
                 tracing::info!(
                     connector = connector.as_str(),
                     role = role.as_str(),
-                    "a secret is past its age"
+                    why,
+                    "a secret is due to be replaced"
                 );
                 begun += 1;
             }

@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::store::Claimed;
 
 use super::crew::{Hands, Place, Shares};
+use super::drill::Driller;
 use super::scout::Scout;
 use super::settle::Scribe;
 use super::survey::Surveyor;
@@ -156,6 +157,7 @@ struct Life {
     scribes: JoinSet<()>,
     scout: JoinSet<()>,
     surveyor: JoinSet<()>,
+    driller: JoinSet<()>,
 }
 
 impl Life {
@@ -173,6 +175,8 @@ impl Life {
         scout.spawn(Scout::new(engine.clone(), hands.clone(), pulse.clone()).run());
         let mut surveyor = JoinSet::new();
         surveyor.spawn(Surveyor::new(engine.clone(), crew.clone()).run());
+        let mut driller = JoinSet::new();
+        driller.spawn(Driller::new(engine.clone(), crew.clone()).run());
         let (writer, scribes) = Writer::new(&engine, &hands);
         let scribes = scribes.into_iter().map(Scribe::run).collect();
         Self {
@@ -184,6 +188,7 @@ impl Life {
             scribes,
             scout,
             surveyor,
+            driller,
         }
     }
 
@@ -233,6 +238,11 @@ impl Life {
                     let surveyor = Surveyor::new(engine, self.crew.clone());
                     self.surveyor.spawn(surveyor.run());
                 }
+                Some(_) = self.driller.join_next(), if !self.driller.is_empty() => {
+                    tracing::error!("the driller panicked; it begins anew");
+                    let driller = Driller::new(engine, self.crew.clone());
+                    self.driller.spawn(driller.run());
+                }
                 // Both go on until the drain, unless they panic.
                 Some(_) = self.scout.join_next() => {
                     self.abandon().await;
@@ -278,6 +288,7 @@ impl Life {
         let settled = async {
             while self.scout.join_next().await.is_some() {}
             while self.surveyor.join_next().await.is_some() {}
+            while self.driller.join_next().await.is_some() {}
             while self.runs.join_next().await.is_some() {
                 // Children and parents that were kept meanwhile go back unused.
                 while self.kept.try_recv().is_ok() {}
@@ -289,6 +300,7 @@ impl Life {
             );
             self.scout.shutdown().await;
             self.surveyor.shutdown().await;
+            self.driller.shutdown().await;
             self.runs.shutdown().await;
         }
         drop(self.writer);
@@ -299,6 +311,7 @@ impl Life {
     async fn abandon(mut self) {
         self.scout.shutdown().await;
         self.surveyor.shutdown().await;
+        self.driller.shutdown().await;
         self.runs.shutdown().await;
         self.scribes.shutdown().await;
     }

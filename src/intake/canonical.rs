@@ -197,9 +197,11 @@ fn subject_kind(fields: &Fields<'_>, event: EventKind) -> Option<SubjectKind> {
         | EventKind::TerminationCancelled
         | EventKind::Rehired
         | EventKind::WorkerMoved => &[SubjectKind::Person],
-        EventKind::NhiRetired => &[SubjectKind::Nhi],
+        EventKind::NhiRetired | EventKind::NhiSilent => &[SubjectKind::Nhi],
         EventKind::ApplicationRetired => &[SubjectKind::Application],
-        EventKind::CredentialCompromised => &[SubjectKind::Person, SubjectKind::Nhi],
+        EventKind::CredentialCompromised | EventKind::IdentifierRecycled => {
+            &[SubjectKind::Person, SubjectKind::Nhi]
+        }
         EventKind::LegalHoldPlaced | EventKind::LegalHoldLifted => &[
             SubjectKind::Person,
             SubjectKind::Nhi,
@@ -301,6 +303,8 @@ fn effective(
                 | EventKind::ApplicationRetired => true,
                 EventKind::TerminationCancelled
                 | EventKind::Rehired
+                | EventKind::NhiSilent
+                | EventKind::IdentifierRecycled
                 | EventKind::CredentialCompromised
                 | EventKind::LegalHoldPlaced
                 | EventKind::LegalHoldLifted => false,

@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::rotate::Rotation;
-use super::{LocalVault, NewSecret, Owner, SecretRecord, Slot, VaultError};
+use super::{Change, NewSecret, Owner, SecretRecord, Slot, Vault, VaultError};
 use crate::connectors::{Credential, CredentialDeclaration, Guarded, Manifest};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -21,7 +22,7 @@ use crate::domain::workflow::RotationStep;
 /// The connectors' secrets.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    vault: Arc<LocalVault>,
+    vault: Arc<dyn Vault>,
 }
 
 /// One line of the list of secrets: what is declared and what is kept. No value.
@@ -39,22 +40,31 @@ pub struct SecretListing {
     pub max_age_seconds: Option<u64>,
     /// Age of the current value; `None` when the vault has none.
     pub age_seconds: Option<u64>,
+    /// When the target stops taking it, where that is known.
+    pub expires: Option<Timestamp>,
+    /// Who could read it, as the manifest says.
+    pub known_by: Vec<String>,
+    /// When a rotation made the current value; `None` for one that an operator put in.
+    pub rotated: Option<Timestamp>,
+    /// When a replaced value was last seen to be refused.
+    pub proved: Option<Timestamp>,
     /// What the vault keeps under the reference.
     pub record: Option<SecretRecord>,
 }
 
 impl Secrets {
     /// Over this vault.
-    pub fn new(vault: Arc<LocalVault>) -> Self {
+    pub fn new(vault: Arc<dyn Vault>) -> Self {
         Self { vault }
     }
 
-    /// The credential to sign in with; one without a value for `none:<name>`. Cheap enough for each
-    /// call: one `stat`, one decryption.
+    /// The credential to sign in with; one without a value for `none:<name>`. Looked up for
+    /// each call, so that a replaced secret is used at once: one `stat` and one decryption, or one
+    /// request to the vault's server.
     ///
     /// # Errors
     /// `auth_failure` when the vault has no such secret, so that a rotation may make one.
-    pub fn credential(
+    pub async fn credential(
         &self,
         manifest: &Manifest,
         role: CredentialRole,
@@ -69,8 +79,44 @@ impl Secrets {
                 secret: String::new().into(),
             });
         }
-        self.in_slot(&owner, declared, Slot::Current)?
+        self.in_slot(&owner, declared, Slot::Current)
+            .await?
             .ok_or_else(|| VaultError::missing(&owner.reference, Slot::Current).into())
+    }
+
+    /// A secret that is kept for a probe: of an account that is tried, or of a control. `None` when
+    /// the vault has no such secret.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub async fn kept(
+        &self,
+        connector: &ConnectorName,
+        reference: &str,
+    ) -> Result<Option<SecretString>, Failure> {
+        let revealed = self
+            .vault
+            .reveal(&kept(connector, reference), Slot::Current)
+            .await?;
+        Ok(revealed.map(|revealed| revealed.value))
+    }
+
+    /// Puts a secret in for a probe; returns its version.
+    ///
+    /// # Errors
+    /// When the vault cannot be written.
+    pub async fn keep(
+        &self,
+        connector: &ConnectorName,
+        reference: &str,
+        new: NewSecret,
+        now: Timestamp,
+    ) -> Result<u64, Failure> {
+        let owner = kept(connector, reference);
+        Ok(self
+            .vault
+            .change(&owner, Change::Put { new, at: now })
+            .await?)
     }
 
     /// Carries out one step of a rotation. May be repeated after a crash or a lost answer at any
@@ -103,11 +149,14 @@ impl Secrets {
         now: Timestamp,
     ) -> Result<u64, Failure> {
         let (owner, _) = declared(manifest, role)?;
-        self.change(move |vault| vault.put(&owner, new, now)).await
+        Ok(self
+            .vault
+            .change(&owner, Change::Put { new, at: now })
+            .await?)
     }
 
     /// What the sweep looks at; `rotating` are the secrets of which a rotation is under way.
-    pub fn ages<'m>(
+    pub async fn ages<'m>(
         &self,
         manifests: impl Iterator<Item = &'m Manifest>,
         rotating: &BTreeSet<(ConnectorName, CredentialRole)>,
@@ -116,7 +165,7 @@ impl Secrets {
         for manifest in manifests {
             let kept = manifest.credentials.iter();
             for (role, declared) in kept.filter(|(_, declared)| declared.needs_secret()) {
-                let record = self.vault.record(&owner(manifest, *role, declared))?;
+                let record = self.vault.record(&owner(manifest, *role, declared)).await?;
                 let Some(current) = record.and_then(|record| record.current) else {
                     continue;
                 };
@@ -125,6 +174,8 @@ impl Secrets {
                     role: *role,
                     created: current.created,
                     max_age_seconds: declared.max_age_seconds,
+                    expires: current.expires,
+                    renew_before_seconds: declared.renew_before_seconds,
                     rotating: rotating.contains(&(manifest.name.clone(), *role)),
                 });
             }
@@ -133,7 +184,7 @@ impl Secrets {
     }
 
     /// Every declared secret with what is kept of it.
-    pub fn list<'m>(
+    pub async fn list<'m>(
         &self,
         manifests: impl Iterator<Item = &'m Manifest>,
         now: Timestamp,
@@ -142,7 +193,7 @@ impl Secrets {
         for manifest in manifests {
             for (role, declared) in &manifest.credentials {
                 let record = if declared.needs_secret() {
-                    self.vault.record(&owner(manifest, *role, declared))?
+                    self.vault.record(&owner(manifest, *role, declared)).await?
                 } else {
                     None
                 };
@@ -156,6 +207,10 @@ impl Secrets {
                     age_seconds: current.map(|current| {
                         u64::try_from(now.duration_since(current.created).as_secs()).unwrap_or(0)
                     }),
+                    expires: current.and_then(|current| current.expires),
+                    known_by: declared.known_by.iter().cloned().collect(),
+                    rotated: current.and_then(|one| one.label.is_some().then_some(one.created)),
+                    proved: record.as_ref().and_then(|record| record.proved_at),
                     record,
                 });
             }
@@ -163,18 +218,18 @@ impl Secrets {
         Ok(lines)
     }
 
-    pub(super) fn vault(&self) -> &LocalVault {
-        &self.vault
+    pub(super) fn vault(&self) -> &dyn Vault {
+        self.vault.as_ref()
     }
 
     /// The value of a slot, ready to sign in with.
-    pub(super) fn in_slot(
+    pub(super) async fn in_slot(
         &self,
         owner: &Owner,
         declared: &CredentialDeclaration,
         slot: Slot,
     ) -> Result<Option<Credential>, Failure> {
-        let revealed = self.vault.reveal(owner, slot)?;
+        let revealed = self.vault.reveal(owner, slot).await?;
         Ok(revealed.map(|revealed| Credential {
             role: owner.role,
             version: revealed.record.version,
@@ -186,26 +241,6 @@ impl Secrets {
             secret: revealed.value,
         }))
     }
-
-    /// Changes the vault without holding up the event loop: a change waits for a lock and the disk.
-    pub(super) async fn change<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&LocalVault) -> Result<T, VaultError> + Send + 'static,
-    ) -> Result<T, Failure> {
-        if self.vault.is_in_memory() {
-            return Ok(change(&self.vault)?);
-        }
-        let vault = Arc::clone(&self.vault);
-        match tokio::task::spawn_blocking(move || change(&vault)).await {
-            Ok(result) => Ok(result?),
-            // It panicked, or the runtime is being shut down: whether it was written is not known.
-            Err(_) => Err(Failure::new(
-                FailureClass::UnknownOutcome,
-                "CB-SECRETS-12",
-                "the write to the vault did not come to its end",
-            )),
-        }
-    }
 }
 
 fn owner(manifest: &Manifest, role: CredentialRole, declared: &CredentialDeclaration) -> Owner {
@@ -213,6 +248,15 @@ fn owner(manifest: &Manifest, role: CredentialRole, declared: &CredentialDeclara
         reference: declared.secret.clone(),
         connector: manifest.name.clone(),
         role,
+    }
+}
+
+/// Only ever used to look, so kept as the verifier's.
+fn kept(connector: &ConnectorName, reference: &str) -> Owner {
+    Owner {
+        reference: reference.to_owned(),
+        connector: connector.clone(),
+        role: CredentialRole::Verifier,
     }
 }
 

@@ -39,7 +39,15 @@ pub enum VaultError {
         /// What is wrong; quotes nothing from the file.
         message: String,
     },
-    /// The entry was sealed with another key, for another place, or was changed.
+    /// The entry was sealed with another key.
+    #[error("the {slot} secret under {reference} does not open: it was sealed with another key")]
+    OtherKey {
+        /// As the manifest writes it.
+        reference: String,
+        /// `current`, `pending` or `previous`.
+        slot: &'static str,
+    },
+    /// The entry was sealed for another place, or was changed.
     #[error("the {slot} secret under {reference} does not open: {message}")]
     Sealed {
         /// As the manifest writes it.
@@ -83,13 +91,56 @@ pub enum VaultError {
     #[error("the vault key can't be used: {0}")]
     Key(String),
     /// The reference is not one that this vault resolves.
-    #[error("`{0}` is not a reference into the local vault (`local:<name>`)")]
-    Reference(String),
+    #[error("`{reference}` is not a reference into this vault (`{form}`)")]
+    Reference {
+        /// As the manifest writes it.
+        reference: String,
+        /// How one looks.
+        form: &'static str,
+    },
     /// A secret that can't be one.
     #[error("the secret for {reference} is empty")]
     Empty {
         /// As the manifest writes it.
         reference: String,
+    },
+    /// The write was under way when the process stopped or a thread of it died.
+    #[error("the write to the vault did not come to its end")]
+    BrokenOff,
+    /// The vault's server did not answer, or not as a vault does.
+    #[error("the vault does not answer {request}: {message}")]
+    Away {
+        /// Method and path.
+        request: String,
+        /// What happened; quotes no value.
+        message: String,
+        /// True when a change was sent and may have been made.
+        sent: bool,
+    },
+    /// Others change the secret all the time.
+    #[error("the secret under {reference} is changed by others all the time")]
+    Contended {
+        /// As the manifest writes it.
+        reference: String,
+    },
+    /// The vault's server is sealed: it has no key to open its storage with.
+    #[error("the vault is sealed")]
+    Closed,
+    /// The vault refuses the sign-in, or the policy of the token lacks something.
+    #[error("the vault forbids {request}: {message}")]
+    Forbidden {
+        /// Method and path.
+        request: String,
+        /// The vault's words.
+        message: String,
+    },
+    /// What lies under the reference was not written by Clawback.
+    #[error("what the vault keeps under {reference} is no secret of Clawback: {message}")]
+    Document {
+        /// As the manifest writes it.
+        reference: String,
+        /// What is wrong; quotes no value.
+        message: String,
     },
     /// The cryptographic library or its random source failed.
     #[error("the cryptographic library failed")]
@@ -103,14 +154,19 @@ impl VaultError {
             Self::Missing { .. } => "CB-SECRETS-1",
             Self::Io { .. } => "CB-SECRETS-2",
             Self::Format { .. } => "CB-SECRETS-3",
-            Self::Sealed { .. } => "CB-SECRETS-4",
+            Self::Sealed { .. } | Self::OtherKey { .. } => "CB-SECRETS-4",
             Self::Foreign { .. } => "CB-SECRETS-5",
-            Self::Overtaken { .. } => "CB-SECRETS-6",
+            Self::Overtaken { .. } | Self::Contended { .. } => "CB-SECRETS-6",
             Self::NotPending { .. } => "CB-SECRETS-7",
             Self::Key(_) => "CB-SECRETS-8",
-            Self::Reference(_) => "CB-SECRETS-9",
+            Self::Reference { .. } => "CB-SECRETS-9",
             Self::Empty { .. } => "CB-SECRETS-10",
             Self::Crypto => "CB-SECRETS-11",
+            Self::BrokenOff => "CB-SECRETS-12",
+            Self::Away { .. } => "CB-SECRETS-17",
+            Self::Closed => "CB-SECRETS-18",
+            Self::Forbidden { .. } => "CB-SECRETS-19",
+            Self::Document { .. } => "CB-SECRETS-20",
         }
     }
 
@@ -119,14 +175,22 @@ impl VaultError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Missing { .. } => FailureClass::AuthFailure,
-            Self::Io { .. } | Self::Crypto => FailureClass::Unreachable,
-            Self::Overtaken { .. } | Self::NotPending { .. } => FailureClass::StaleData,
+            Self::Io { .. } | Self::Crypto | Self::Closed | Self::Away { sent: false, .. } => {
+                FailureClass::Unreachable
+            }
+            Self::BrokenOff | Self::Away { sent: true, .. } => FailureClass::UnknownOutcome,
+            Self::Overtaken { .. } | Self::Contended { .. } | Self::NotPending { .. } => {
+                FailureClass::StaleData
+            }
             Self::Format { .. }
             | Self::Sealed { .. }
+            | Self::OtherKey { .. }
+            | Self::Forbidden { .. }
+            | Self::Document { .. }
             | Self::Foreign { .. }
             | Self::Key(_)
             | Self::Empty { .. } => FailureClass::Refused,
-            Self::Reference(_) => FailureClass::Unsupported,
+            Self::Reference { .. } => FailureClass::Unsupported,
         }
     }
 

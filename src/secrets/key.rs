@@ -1,7 +1,7 @@
 //! The key that wraps the vault's data keys.
 //!
 //! Owns where it comes from (a file that only its owner can read, or a text that the caller took
-//! from the environment) and its id, by which a wrong key is told from a damaged entry. Reads no
+//! from the environment or a terminal) and its id, by which a wrong key is told from a damaged entry. Reads no
 //! environment variable itself; the key's bytes are wiped when it is dropped.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -26,19 +27,7 @@ pub struct VaultKey {
 impl VaultKey {
     /// Reads a key file: 64 hex digits, and nobody but its owner may have any right to it.
     pub fn from_file(path: &Path) -> Result<Self, VaultError> {
-        let io = |error: std::io::Error| VaultError::Key(format!("{}: {error}", path.display()));
-        let mut file = std::fs::File::open(path).map_err(io)?;
-        // Asked of the open file, not of the path: what is checked is what is read.
-        let mode = file.metadata().map_err(io)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(VaultError::Key(format!(
-                "{} has mode {mode:04o}; it must be 0600 or 0400",
-                path.display()
-            )));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(io)?;
-        Self::from_text(&text)
+        Self::from_text(read_private(path)?.expose_secret())
     }
 
     /// Takes 64 hex digits; white space around them does not count.
@@ -94,6 +83,24 @@ impl VaultKey {
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
+}
+
+/// Reads a key, token or secret id from a file to which nobody but its owner may have any right;
+/// white space around it does not count.
+pub fn read_private(path: &Path) -> Result<SecretString, VaultError> {
+    let io = |error: std::io::Error| VaultError::Key(format!("{}: {error}", path.display()));
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    // Asked of the open file, not of the path: what is checked is what is read.
+    let mode = file.metadata().map_err(io)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(VaultError::Key(format!(
+            "{} has mode {mode:04o}; it must be 0600 or 0400",
+            path.display()
+        )));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(io)?;
+    Ok(SecretString::from(text.trim()))
 }
 
 impl fmt::Debug for VaultKey {

@@ -9,14 +9,21 @@ mod chosen;
 mod leftovers;
 mod minted;
 mod proof;
+mod slot;
 
-use super::{Owner, SecretRecord, Secrets, Slot};
+pub(super) use chosen::draw;
+pub(super) use proof::still_accepted;
+
+use super::{Change, Owner, SecretRecord, Secrets, Slot};
 use crate::connectors::{Credential, CredentialDeclaration, Guarded};
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::rotation::{RotationBody, RotationFacts, Strategy};
+use crate::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
+
+/// Within this time a refusal of a secret that a rotation made begins no other rotation.
+const REST_SECONDS: i64 = 3600;
 
 /// One rotation at one step.
 pub(super) struct Rotation<'a> {
@@ -37,13 +44,22 @@ enum Answer {
 
 impl Rotation<'_> {
     pub(super) async fn perform(&self, step: RotationStep) -> Result<RotationFacts, Failure> {
+        if self.body.facts.needless {
+            return Ok(self.body.facts.clone());
+        }
         let facts = match (step, self.body.strategy) {
             (RotationStep::Prepare, _) => self.prepare().await,
             (RotationStep::Create, Strategy::Add) => self.create_minted().await,
-            (RotationStep::Create, Strategy::Choose) => self.create_chosen().await,
+            (RotationStep::Create, Strategy::Choose | Strategy::DualSlot) => {
+                self.create_chosen().await
+            }
             (RotationStep::Test, _) => self.test().await,
-            (RotationStep::Promote, Strategy::Add | Strategy::Choose) => self.promote().await,
+            (
+                RotationStep::Promote,
+                Strategy::Add | Strategy::Choose | Strategy::DualSlot,
+            ) => self.promote().await,
             (RotationStep::Retire, Strategy::Add) => self.retire().await,
+            (RotationStep::Retire, Strategy::DualSlot) => self.retire_slot().await,
             // The target knows one secret at a time: to set the new one was to end the old one.
             (RotationStep::Retire, Strategy::Choose)
             // Whoever rotates it makes the new one and retires the old one.
@@ -66,36 +82,70 @@ impl Rotation<'_> {
     /// Notes where the rotation starts from, and clears away what an abandoned one left behind.
     async fn prepare(&self) -> Result<RotationFacts, Failure> {
         let mut facts = self.body.facts.clone();
-        let record = self.record()?;
+        let record = self.record().await?;
         if self.is_ours(record.as_ref(), Slot::Current) {
             // Taken up again from the start after the new one was promoted.
+            return Ok(facts);
+        }
+        if self.was_just_replaced(record.as_ref()).await? {
+            facts.needless = true;
+            facts.previous_rejected = true;
             return Ok(facts);
         }
         if self.body.strategy != Strategy::Delegated {
             self.clear_leftovers(record.as_ref()).await?;
         }
         if facts.started_version.is_none() {
-            let current = self.record()?.and_then(|record| record.current);
+            let current = self.record().await?.and_then(|record| record.current);
             facts.started_version = current.map(|current| current.version);
         }
         match self.body.strategy {
             Strategy::Delegated => {}
             Strategy::Add => self.note_known(&mut facts).await?,
-            Strategy::Choose => self.choose(&mut facts).await?,
+            Strategy::Choose => self.choose(&mut facts, None).await?,
+            Strategy::DualSlot => self.choose_slot(&mut facts).await?,
         }
         Ok(facts)
     }
 
+    /// Bounds what refusals can bring about. A secret that a rotation made a short while ago, and
+    /// that is accepted, needs no other: who was refused had held the one before. One that is refused
+    /// again so soon is not cured by a third, so that goes to a person.
+    async fn was_just_replaced(&self, record: Option<&SecretRecord>) -> Result<bool, Failure> {
+        let current = record.and_then(|record| record.current.as_ref());
+        let fresh = current.is_some_and(|current| {
+            let seconds = self.now.duration_since(current.created).as_secs();
+            current.label.is_some() && seconds < REST_SECONDS
+        });
+        if !fresh || self.body.trigger != Trigger::AuthFailure {
+            return Ok(false);
+        }
+        let begun = record.is_some_and(|record| record.pending.is_some());
+        if begun || self.body.strategy == Strategy::Delegated {
+            return Ok(false);
+        }
+        match self.ask(&self.required(Slot::Current).await?).await? {
+            Answer::Accepted => Ok(true),
+            Answer::Refused => Err(Failure::new(
+                FailureClass::Refused,
+                "CB-SECRETS-22",
+                "a secret that was replaced within the last hour is refused again",
+            )),
+        }
+    }
+
     /// Does real work with the new secret.
     async fn test(&self) -> Result<RotationFacts, Failure> {
-        let record = self.record()?;
+        let record = self.record().await?;
         let slot = match self.body.strategy {
             Strategy::Delegated => Slot::Current,
             _ if self.is_ours(record.as_ref(), Slot::Pending) => Slot::Pending,
             _ if self.is_ours(record.as_ref(), Slot::Current) => Slot::Current,
-            Strategy::Add | Strategy::Choose => return Err(self.nothing_of_ours()),
+            Strategy::Add | Strategy::Choose | Strategy::DualSlot => {
+                return Err(self.nothing_of_ours());
+            }
         };
-        let credential = self.required(slot)?;
+        let credential = self.required(slot).await?;
         self.connector.try_credential(&credential).await?;
         match self.body.role {
             CredentialRole::Writer | CredentialRole::Verifier => {
@@ -119,11 +169,8 @@ impl Rotation<'_> {
 
     /// The new one becomes current; from here on calls use it.
     async fn promote(&self) -> Result<RotationFacts, Failure> {
-        let (owner, label) = (self.owner.clone(), self.label());
-        let replaced = self.body.facts.previous_ref.clone();
-        self.secrets
-            .change(move |vault| vault.promote(&owner, &label, replaced.as_deref()))
-            .await?;
+        let (label, replaced) = (self.label(), self.body.facts.previous_ref.clone());
+        self.change(Change::Promote { label, replaced }).await?;
         Ok(self.body.facts.clone())
     }
 
@@ -131,12 +178,16 @@ impl Rotation<'_> {
         self.body.facts.label.clone()
     }
 
-    fn record(&self) -> Result<Option<SecretRecord>, Failure> {
-        Ok(self.secrets.vault().record(&self.owner)?)
+    async fn change(&self, change: Change) -> Result<u64, Failure> {
+        Ok(self.secrets.vault().change(&self.owner, change).await?)
     }
 
-    fn version(&self) -> Result<u64, Failure> {
-        Ok(self.record()?.map_or(0, |record| record.version))
+    async fn record(&self) -> Result<Option<SecretRecord>, Failure> {
+        Ok(self.secrets.vault().record(&self.owner).await?)
+    }
+
+    async fn version(&self) -> Result<u64, Failure> {
+        Ok(self.record().await?.map_or(0, |record| record.version))
     }
 
     fn is_ours(&self, record: Option<&SecretRecord>, slot: Slot) -> bool {
@@ -148,18 +199,20 @@ impl Rotation<'_> {
         held.is_some_and(|held| held.label.as_ref() == Some(&self.body.facts.label))
     }
 
-    fn in_slot(&self, slot: Slot) -> Result<Option<Credential>, Failure> {
-        self.secrets.in_slot(&self.owner, self.declared, slot)
+    async fn in_slot(&self, slot: Slot) -> Result<Option<Credential>, Failure> {
+        self.secrets.in_slot(&self.owner, self.declared, slot).await
     }
 
-    fn required(&self, slot: Slot) -> Result<Credential, Failure> {
-        self.in_slot(slot)?
+    async fn required(&self, slot: Slot) -> Result<Credential, Failure> {
+        self.in_slot(slot)
+            .await?
             .ok_or_else(|| super::VaultError::missing(&self.owner.reference, slot).into())
     }
 
-    fn rotator(&self) -> Result<Credential, Failure> {
+    async fn rotator(&self) -> Result<Credential, Failure> {
         self.secrets
             .credential(self.connector.manifest(), CredentialRole::Rotator)
+            .await
     }
 
     /// Tells acceptance from refusal; everything else is neither, and an error.

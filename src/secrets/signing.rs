@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{LocalVault, NewSecret, Owner, Slot, VaultError};
+use super::{Change, NewSecret, Owner, Slot, Vault, VaultError};
 use crate::domain::time::Timestamp;
 
 const SEED_BYTES: usize = 32;
@@ -72,24 +72,24 @@ pub fn signed_by(public: &str, message: &[u8], signature: &str) -> bool {
 ///
 /// # Errors
 /// When the vault cannot be used, or has not the key that the log names.
-pub fn signer(
-    vault: &LocalVault,
+pub async fn signer(
+    vault: &dyn Vault,
     owner: &Owner,
     expected: Option<&str>,
     now: Timestamp,
 ) -> Result<Signer, VaultError> {
-    if vault.reveal(owner, Slot::Current)?.is_none() && expected.is_none() {
-        let next = next_signer(vault, owner, now)?;
-        promote(vault, owner, &next)?;
+    if vault.reveal(owner, Slot::Current).await?.is_none() && expected.is_none() {
+        let next = next_signer(vault, owner, now).await?;
+        promote(vault, owner, &next).await?;
     }
     for slot in [Slot::Current, Slot::Pending, Slot::Previous] {
-        let Some(revealed) = vault.reveal(owner, slot)? else {
+        let Some(revealed) = vault.reveal(owner, slot).await? else {
             continue;
         };
         let signer = Signer::from_seed(&revealed.value)?;
         if expected.is_none_or(|expected| expected == signer.public()) {
             if slot == Slot::Pending {
-                promote(vault, owner, &signer)?;
+                promote(vault, owner, &signer).await?;
             }
             return Ok(signer);
         }
@@ -105,29 +105,39 @@ pub fn signer(
 ///
 /// # Errors
 /// When the vault cannot be written.
-pub fn next_signer(
-    vault: &LocalVault,
+pub async fn next_signer(
+    vault: &dyn Vault,
     owner: &Owner,
     now: Timestamp,
 ) -> Result<Signer, VaultError> {
-    if let Some(pending) = vault.reveal(owner, Slot::Pending)? {
+    if let Some(pending) = vault.reveal(owner, Slot::Pending).await? {
         return Signer::from_seed(&pending.value);
     }
-    let base = vault.record(owner)?.map_or(0, |record| record.version);
+    let base = vault
+        .record(owner)
+        .await?
+        .map_or(0, |record| record.version);
     let seed = Signer::draw()?;
     let signer = Signer::from_seed(&seed)?;
     let new = NewSecret {
         value: seed,
         username: None,
         remote_ref: None,
+        expires: None,
     };
-    match vault.save_pending(owner, base, signer.public(), new, now) {
+    let save = Change::SavePending {
+        base,
+        label: signer.public().to_owned(),
+        new,
+        at: now,
+    };
+    match vault.change(owner, save).await {
         Ok(_) => Ok(signer),
         // Another process drew one at the same moment: that one it is.
         Err(VaultError::Overtaken { .. } | VaultError::NotPending { .. }) => {
             let slots = [Slot::Pending, Slot::Current];
             for slot in slots {
-                if let Some(revealed) = vault.reveal(owner, slot)? {
+                if let Some(revealed) = vault.reveal(owner, slot).await? {
                     return Signer::from_seed(&revealed.value);
                 }
             }
@@ -141,8 +151,12 @@ pub fn next_signer(
 ///
 /// # Errors
 /// When the vault cannot be written.
-pub fn promote(vault: &LocalVault, owner: &Owner, next: &Signer) -> Result<(), VaultError> {
-    vault.promote(owner, next.public(), None).map(|_| ())
+pub async fn promote(vault: &dyn Vault, owner: &Owner, next: &Signer) -> Result<(), VaultError> {
+    let promote = Change::Promote {
+        label: next.public().to_owned(),
+        replaced: None,
+    };
+    vault.change(owner, promote).await.map(drop)
 }
 
 #[cfg(test)]
@@ -150,6 +164,7 @@ mod tests {
     use super::*;
     use crate::domain::id::ConnectorName;
     use crate::domain::verdict::CredentialRole;
+    use crate::secrets::LocalVault;
 
     fn owner() -> Owner {
         Owner {
@@ -159,10 +174,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_signature_is_of_one_key_over_one_message() {
+    #[tokio::test]
+    async fn a_signature_is_of_one_key_over_one_message() {
         let vault = LocalVault::in_memory().expect("a vault");
-        let signer = signer(&vault, &owner(), None, Timestamp::UNIX_EPOCH).expect("a key");
+        let signer = signer(&vault, &owner(), None, Timestamp::UNIX_EPOCH)
+            .await
+            .expect("a key");
         let signature = signer.sign(b"text");
         assert!(signed_by(signer.public(), b"text", &signature));
         assert!(!signed_by(signer.public(), b"texts", &signature));
@@ -170,23 +187,31 @@ mod tests {
         assert!(!signed_by("no hex", b"text", &signature));
     }
 
-    #[test]
-    fn a_key_is_drawn_once_and_changed_in_two_steps_that_survive_a_crash() {
+    #[tokio::test]
+    async fn a_key_is_drawn_once_and_changed_in_two_steps_that_survive_a_crash() {
         let vault = LocalVault::in_memory().expect("a vault");
         let now = Timestamp::UNIX_EPOCH;
-        let first = signer(&vault, &owner(), None, now).expect("a key");
-        let again = signer(&vault, &owner(), None, now).expect("the key");
+        let first = signer(&vault, &owner(), None, now).await.expect("a key");
+        let again = signer(&vault, &owner(), None, now).await.expect("the key");
         assert_eq!(first.public(), again.public());
 
-        let next = next_signer(&vault, &owner(), now).expect("drawn");
+        let next = next_signer(&vault, &owner(), now).await.expect("drawn");
         assert_ne!(next.public(), first.public());
-        let same = next_signer(&vault, &owner(), now).expect("the same");
+        let same = next_signer(&vault, &owner(), now).await.expect("the same");
         assert_eq!(same.public(), next.public());
         // Before the log names it, the first one signs; when the log names it, it does.
-        let now_signs = signer(&vault, &owner(), Some(first.public()), now).expect("a key");
+        let now_signs = signer(&vault, &owner(), Some(first.public()), now)
+            .await
+            .expect("a key");
         assert_eq!(now_signs.public(), first.public());
-        let now_signs = signer(&vault, &owner(), Some(next.public()), now).expect("a key");
+        let now_signs = signer(&vault, &owner(), Some(next.public()), now)
+            .await
+            .expect("a key");
         assert_eq!(now_signs.public(), next.public());
-        assert!(signer(&vault, &owner(), Some("another"), now).is_err());
+        assert!(
+            signer(&vault, &owner(), Some("another"), now)
+                .await
+                .is_err()
+        );
     }
 }

@@ -1,14 +1,14 @@
 //! One secret: its slots and the moves between them.
 //!
-//! Owns what `put`, `save pending`, `promote`, `forget` and `drop` mean for the slots `current`,
-//! `pending` and `previous` of one entry: never more than one of each, each move idempotent by the
-//! rotation's label. Values are sealed to their slot, so a move seals anew. Touches no file.
+//! Owns what each [`Change`] means for the slots `current`, `pending` and `previous` of one secret:
+//! never more than one of each, each move idempotent by the rotation's label. Every vault keeps
+//! secrets in its own way and moves them by these rules. Touches neither file nor network, and seals
+//! nothing.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::seal::{SealError, Sealed, associated_data};
-use super::{VaultError, VaultKey};
+use super::VaultError;
 use crate::domain::id::ConnectorName;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -25,6 +25,9 @@ pub enum Slot {
 }
 
 impl Slot {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Current, Self::Pending, Self::Previous];
+
     /// The name in messages and in the seal.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,6 +49,21 @@ pub struct Owner {
     pub role: CredentialRole,
 }
 
+impl Owner {
+    /// One connector's path can't reach another's secret.
+    pub(super) fn is(
+        &self,
+        connector: &ConnectorName,
+        role: CredentialRole,
+    ) -> Result<(), VaultError> {
+        if self.connector == *connector && self.role == role {
+            Ok(())
+        } else {
+            Err(VaultError::foreign(&self.reference, connector, role))
+        }
+    }
+}
+
 /// What is known of a value without the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRecord {
@@ -53,6 +71,9 @@ pub struct SlotRecord {
     pub version: u64,
     /// When the value was made.
     pub created: Timestamp,
+    /// When the target stops taking it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// The rotation that made it; `None` for one that an operator put in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -73,6 +94,8 @@ pub struct NewSecret {
     pub username: Option<String>,
     /// The target's id of it.
     pub remote_ref: Option<String>,
+    /// When the target stops taking it, where that is known.
+    pub expires: Option<Timestamp>,
 }
 
 /// A value on its way out.
@@ -84,62 +107,102 @@ pub struct Revealed {
     pub value: SecretString,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Held {
-    #[serde(flatten)]
-    record: SlotRecord,
-    sealed: Sealed,
+/// One secret without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretRecord {
+    /// As the manifest writes it.
+    pub reference: String,
+    /// Whose.
+    pub connector: ConnectorName,
+    /// Which of its credentials.
+    pub role: CredentialRole,
+    /// Counts its changes.
+    pub version: u64,
+    /// The one that calls use.
+    pub current: Option<SlotRecord>,
+    /// Made by a rotation that has not promoted it.
+    pub pending: Option<SlotRecord>,
+    /// Replaced, and not yet shown to be rejected.
+    pub previous: Option<SlotRecord>,
+    /// The label of the last rotation that saw the target refuse the previous one.
+    pub proved: Option<String>,
+    /// When it saw that.
+    pub proved_at: Option<Timestamp>,
 }
 
-/// One secret as it lies in the file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Entry {
-    pub(super) connector: ConnectorName,
-    pub(super) role: CredentialRole,
-    /// Counts the changes; what a caller decided on an older one is refused.
+/// One move. A vault makes it on what is there at that moment, whole or not at all.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// An operator's own value becomes current. The one it replaces is kept as previous, so that it
+    /// can be taken away at the target and shown to be refused; an older previous one stays.
+    Put {
+        /// The value.
+        new: NewSecret,
+        /// When.
+        at: Timestamp,
+    },
+    /// Saves a rotation's new value. Refused when the secret changed since version `base` was read
+    /// (0: nothing was there): what was decided on the older state no longer holds.
+    SavePending {
+        /// What the caller had read.
+        base: u64,
+        /// Names the rotation.
+        label: String,
+        /// The value.
+        new: NewSecret,
+        /// When.
+        at: Timestamp,
+    },
+    /// Pending becomes current, current becomes previous. Doing it again changes nothing.
+    Promote {
+        /// Names the rotation.
+        label: String,
+        /// The target's id of what is replaced, where the vault did not know it.
+        replaced: Option<String>,
+    },
+    /// Forgets the previous value if it is still this version of it (`None`: there is none), and
+    /// remembers which rotation saw it refused.
+    ForgetPrevious {
+        /// Which value is meant.
+        version: Option<u64>,
+        /// Names the rotation.
+        proved: String,
+        /// When it saw that.
+        at: Timestamp,
+    },
+    /// Forgets a previous value that an earlier rotation left behind and that is refused.
+    ForgetLeftover {
+        /// Which value is meant.
+        version: u64,
+    },
+    /// Back to the previous value, if it is still this version of it; the current one is dropped.
+    RestorePrevious {
+        /// Which value is meant.
+        version: u64,
+    },
+    /// Drops the pending value of this rotation, if it is there.
+    DropPending {
+        /// Names the rotation.
+        label: String,
+    },
+}
+
+/// All values of one secret, in clear, for the length of a change.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slots {
+    /// Counts the changes.
     pub(super) version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    current: Option<Held>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pending: Option<Held>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    previous: Option<Held>,
-    /// The last rotation that saw the target refuse the previous value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) current: Option<Revealed>,
+    pub(super) pending: Option<Revealed>,
+    pub(super) previous: Option<Revealed>,
+    /// The last rotation that saw the target refuse the previous value, and when.
     pub(super) proved: Option<String>,
+    pub(super) proved_at: Option<Timestamp>,
 }
 
-impl Entry {
-    pub(super) fn new(owner: &Owner) -> Self {
-        Self {
-            connector: owner.connector.clone(),
-            role: owner.role,
-            version: 0,
-            current: None,
-            pending: None,
-            previous: None,
-            proved: None,
-        }
-    }
-
-    /// One connector's path can't reach another's secret.
-    pub(super) fn check(&self, owner: &Owner) -> Result<(), VaultError> {
-        if self.connector == owner.connector && self.role == owner.role {
-            Ok(())
-        } else {
-            Err(VaultError::foreign(
-                &owner.reference,
-                &self.connector,
-                self.role,
-            ))
-        }
-    }
-
-    pub(super) fn record(&self, slot: Slot) -> Option<SlotRecord> {
-        self.slot(slot).map(|held| held.record.clone())
-    }
-
-    fn slot(&self, slot: Slot) -> Option<&Held> {
+impl Slots {
+    /// What is in a slot.
+    pub(super) fn slot(&self, slot: Slot) -> Option<&Revealed> {
         match slot {
             Slot::Current => self.current.as_ref(),
             Slot::Pending => self.pending.as_ref(),
@@ -147,55 +210,89 @@ impl Entry {
         }
     }
 
-    /// The value in `slot`, if there is one.
-    pub(super) fn reveal(
-        &self,
-        owner: &Owner,
-        slot: Slot,
-        key: &VaultKey,
-    ) -> Result<Option<Revealed>, VaultError> {
-        let Some(held) = self.slot(slot) else {
-            return Ok(None);
-        };
-        let value = held
-            .sealed
-            .open(key, &place(owner, slot, &held.record))
-            .map_err(|error| explain(error, owner, slot))?;
-        Ok(Some(Revealed {
-            record: held.record.clone(),
-            value,
-        }))
+    /// Everything but the values.
+    pub(super) fn record(&self, owner: &Owner) -> SecretRecord {
+        let record = |slot| self.slot(slot).map(|held| held.record.clone());
+        SecretRecord {
+            reference: owner.reference.clone(),
+            connector: owner.connector.clone(),
+            role: owner.role,
+            version: self.version,
+            current: record(Slot::Current),
+            pending: record(Slot::Pending),
+            previous: record(Slot::Previous),
+            proved: self.proved.clone(),
+            proved_at: self.proved_at,
+        }
     }
 
-    /// An operator's own value becomes current. The one it replaces is kept as previous, so that
-    /// it can be taken away at the target and shown to be refused; an older previous one stays.
-    pub(super) fn put(
-        &mut self,
-        owner: &Owner,
-        new: NewSecret,
-        now: Timestamp,
-        key: &VaultKey,
-    ) -> Result<u64, VaultError> {
-        let fresh = self.fresh(owner, Slot::Current, None, new, now, key)?;
-        if self.previous.is_none() {
-            self.previous = self.moved(owner, Slot::Current, Slot::Previous, key)?;
+    /// Makes the move; returns the secret's version after it. A move that was made already, or that
+    /// is about another value, changes nothing and leaves the version as it is.
+    ///
+    /// # Errors
+    /// `Overtaken`, `NotPending` or `Empty`; then nothing is changed.
+    pub(super) fn apply(&mut self, owner: &Owner, change: &Change) -> Result<u64, VaultError> {
+        match change {
+            Change::Put { new, at } => self.put(owner, new, *at)?,
+            Change::SavePending {
+                base,
+                label,
+                new,
+                at,
+            } => self.save_pending(owner, (*base, label), new, *at)?,
+            Change::Promote { label, replaced } => self.promote(owner, label, replaced.as_ref())?,
+            Change::ForgetPrevious {
+                version,
+                proved,
+                at,
+            } => {
+                if self.is_previous(*version) {
+                    self.previous = None;
+                    self.proved = Some(proved.clone());
+                    self.proved_at = Some(*at);
+                    self.version += 1;
+                }
+            }
+            Change::ForgetLeftover { version } => {
+                if self.is_previous(Some(*version)) {
+                    self.previous = None;
+                    self.proved = None;
+                    self.version += 1;
+                }
+            }
+            Change::RestorePrevious { version } => {
+                if self.is_previous(Some(*version)) {
+                    self.current = self.previous.take();
+                    self.version += 1;
+                }
+            }
+            Change::DropPending { label } => {
+                if is_of(self.pending.as_ref(), label) {
+                    self.pending = None;
+                    self.version += 1;
+                }
+            }
         }
-        self.current = Some(fresh);
-        self.version += 1;
         Ok(self.version)
     }
 
-    /// Saves a rotation's new value. Refused when the entry changed since `base` was read: what
-    /// was decided on the older state (nothing pending, mint one) no longer holds.
-    pub(super) fn save_pending(
+    fn put(&mut self, owner: &Owner, new: &NewSecret, at: Timestamp) -> Result<(), VaultError> {
+        let fresh = self.fresh(owner, None, new, at)?;
+        if self.previous.is_none() {
+            self.previous = self.current.take();
+        }
+        self.current = Some(fresh);
+        self.version += 1;
+        Ok(())
+    }
+
+    fn save_pending(
         &mut self,
         owner: &Owner,
-        base: u64,
-        label: &str,
-        mut new: NewSecret,
-        now: Timestamp,
-        key: &VaultKey,
-    ) -> Result<u64, VaultError> {
+        (base, label): (u64, &String),
+        new: &NewSecret,
+        at: Timestamp,
+    ) -> Result<(), VaultError> {
         if base != self.version {
             return Err(VaultError::Overtaken {
                 reference: owner.reference.clone(),
@@ -204,128 +301,51 @@ impl Entry {
             });
         }
         if self.pending.is_some() {
-            return Err(VaultError::NotPending {
-                reference: owner.reference.clone(),
-                label: label.to_owned(),
-            });
+            return Err(not_pending(owner, label));
         }
-        if new.username.is_none() {
-            new.username = self
-                .current
-                .as_ref()
-                .and_then(|held| held.record.username.clone());
+        let mut fresh = self.fresh(owner, Some(label.clone()), new, at)?;
+        if fresh.record.username.is_none() {
+            let current = self.current.as_ref();
+            fresh.record.username = current.and_then(|held| held.record.username.clone());
         }
-        let label = Some(label.to_owned());
-        self.pending = Some(self.fresh(owner, Slot::Pending, label, new, now, key)?);
+        self.pending = Some(fresh);
         self.version += 1;
-        Ok(self.version)
+        Ok(())
     }
 
-    /// Pending becomes current, current becomes previous; nothing if that has been done already.
-    /// `replaced` is the target's id of what is replaced, where the vault did not know it.
-    pub(super) fn promote(
+    fn promote(
         &mut self,
         owner: &Owner,
         label: &str,
-        replaced: Option<&str>,
-        key: &VaultKey,
-    ) -> Result<u64, VaultError> {
-        let labelled = |held: &Option<Held>| {
-            held.as_ref()
-                .is_some_and(|held| held.record.label.as_deref() == Some(label))
-        };
-        if !labelled(&self.pending) {
-            if labelled(&self.current) {
-                return Ok(self.version);
+        replaced: Option<&String>,
+    ) -> Result<(), VaultError> {
+        if !is_of(self.pending.as_ref(), label) {
+            if is_of(self.current.as_ref(), label) {
+                return Ok(());
             }
-            return Err(VaultError::NotPending {
-                reference: owner.reference.clone(),
-                label: label.to_owned(),
-            });
+            return Err(not_pending(owner, label));
         }
-        let previous = self.replaced(owner, replaced, key)?;
-        let current = self.moved(owner, Slot::Pending, Slot::Current, key)?;
         // Without a current one there is nothing to follow; an older leftover stays known.
-        self.previous = previous.or(self.previous.take());
-        self.current = current;
-        self.pending = None;
+        if let Some(mut old) = self.current.take() {
+            old.record.remote_ref = old.record.remote_ref.or_else(|| replaced.cloned());
+            self.previous = Some(old);
+        }
+        self.current = self.pending.take();
         self.version += 1;
-        Ok(self.version)
-    }
-
-    /// Forgets the previous value, if it is still this version of it, and remembers the rotation
-    /// that saw it refused, if it was its own.
-    pub(super) fn forget_previous(&mut self, version: Option<u64>, proved: Option<&str>) {
-        let previous = self.previous.as_ref().map(|held| held.record.version);
-        if previous == version {
-            self.previous = None;
-            self.proved = proved.map(str::to_owned);
-            self.version += 1;
-        }
-    }
-
-    /// Back to the previous value, if it is still this version of it; the current one is dropped.
-    pub(super) fn restore_previous(
-        &mut self,
-        owner: &Owner,
-        version: u64,
-        key: &VaultKey,
-    ) -> Result<(), VaultError> {
-        if self
-            .previous
-            .as_ref()
-            .is_some_and(|held| held.record.version == version)
-        {
-            self.current = self.moved(owner, Slot::Previous, Slot::Current, key)?;
-            self.previous = None;
-            self.version += 1;
-        }
         Ok(())
     }
 
-    /// Drops the pending value of this rotation, if it is there.
-    pub(super) fn drop_pending(&mut self, label: &str) {
-        if self
-            .pending
-            .as_ref()
-            .is_some_and(|held| held.record.label.as_deref() == Some(label))
-        {
-            self.pending = None;
-            self.version += 1;
-        }
-    }
-
-    /// Seals every value with another key.
-    pub(super) fn rekey(
-        &mut self,
-        owner: &Owner,
-        old: &VaultKey,
-        new: &VaultKey,
-    ) -> Result<(), VaultError> {
-        for slot in [Slot::Current, Slot::Pending, Slot::Previous] {
-            let Some(revealed) = self.reveal(owner, slot, old)? else {
-                continue;
-            };
-            let held = held(owner, slot, revealed.record, &revealed.value, new)?;
-            match slot {
-                Slot::Current => self.current = Some(held),
-                Slot::Pending => self.pending = Some(held),
-                Slot::Previous => self.previous = Some(held),
-            }
-        }
-        Ok(())
+    fn is_previous(&self, version: Option<u64>) -> bool {
+        self.previous.as_ref().map(|held| held.record.version) == version
     }
 
     fn fresh(
         &self,
         owner: &Owner,
-        slot: Slot,
         label: Option<String>,
-        new: NewSecret,
-        now: Timestamp,
-        key: &VaultKey,
-    ) -> Result<Held, VaultError> {
-        use secrecy::ExposeSecret;
+        new: &NewSecret,
+        at: Timestamp,
+    ) -> Result<Revealed, VaultError> {
         if new.value.expose_secret().is_empty() {
             return Err(VaultError::Empty {
                 reference: owner.reference.clone(),
@@ -333,80 +353,26 @@ impl Entry {
         }
         let record = SlotRecord {
             version: self.version + 1,
-            created: now,
+            created: at,
+            expires: new.expires,
             label,
-            remote_ref: new.remote_ref,
-            username: new.username,
+            remote_ref: new.remote_ref.clone(),
+            username: new.username.clone(),
         };
-        held(owner, slot, record, &new.value, key)
-    }
-
-    fn replaced(
-        &self,
-        owner: &Owner,
-        remote_ref: Option<&str>,
-        key: &VaultKey,
-    ) -> Result<Option<Held>, VaultError> {
-        let Some(mut revealed) = self.reveal(owner, Slot::Current, key)? else {
-            return Ok(None);
-        };
-        if revealed.record.remote_ref.is_none() {
-            revealed.record.remote_ref = remote_ref.map(str::to_owned);
-        }
-        held(owner, Slot::Previous, revealed.record, &revealed.value, key).map(Some)
-    }
-
-    fn moved(
-        &self,
-        owner: &Owner,
-        from: Slot,
-        to: Slot,
-        key: &VaultKey,
-    ) -> Result<Option<Held>, VaultError> {
-        let Some(revealed) = self.reveal(owner, from, key)? else {
-            return Ok(None);
-        };
-        held(owner, to, revealed.record, &revealed.value, key).map(Some)
+        Ok(Revealed {
+            record,
+            value: new.value.clone(),
+        })
     }
 }
 
-fn held(
-    owner: &Owner,
-    slot: Slot,
-    record: SlotRecord,
-    value: &SecretString,
-    key: &VaultKey,
-) -> Result<Held, VaultError> {
-    let sealed = Sealed::seal(key, &place(owner, slot, &record), value)
-        .map_err(|error| explain(error, owner, slot))?;
-    Ok(Held { record, sealed })
+fn is_of(held: Option<&Revealed>, label: &str) -> bool {
+    held.is_some_and(|held| held.record.label.as_deref() == Some(label))
 }
 
-/// Everything that must not be changed beside the value: a pending secret that is turned to
-/// another connector or sign-in name would be sent to the wrong place.
-fn place(owner: &Owner, slot: Slot, record: &SlotRecord) -> Vec<u8> {
-    associated_data(&[
-        owner.connector.as_str(),
-        owner.role.as_str(),
-        slot.as_str(),
-        &record.version.to_string(),
-        &owner.reference,
-        &record.created.to_string(),
-        record.label.as_deref().unwrap_or_default(),
-        record.remote_ref.as_deref().unwrap_or_default(),
-        record.username.as_deref().unwrap_or_default(),
-    ])
-}
-
-fn explain(error: SealError, owner: &Owner, slot: Slot) -> VaultError {
-    let message = match error {
-        SealError::OtherKey => "it was sealed with another key",
-        SealError::Damaged => "it was changed, or moved here from elsewhere",
-        SealError::Library => return VaultError::Crypto,
-    };
-    VaultError::Sealed {
+fn not_pending(owner: &Owner, label: &str) -> VaultError {
+    VaultError::NotPending {
         reference: owner.reference.clone(),
-        slot: slot.as_str(),
-        message: message.to_owned(),
+        label: label.to_owned(),
     }
 }

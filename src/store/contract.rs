@@ -25,13 +25,15 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Inventory, Listed, People, RunsEnded, StoreError, SurveyLease, SurveyWanted,
+    AdvanceFn, Audit, Departures, Drills, Inventory, Listed, People, RunsEnded, StoreError,
+    SurveyLease, SurveyWanted,
 };
 
 /// Result of a store call.
 pub type Stored<T> = Result<T, StoreError>;
 
-/// Decides one event, given the cases of the same tenant and HR case or subject, newest first.
+/// Decides one event, given the cases of the same tenant and HR case or subject, or of one that shares
+/// an identifier with it, newest first.
 pub type AdmitFn<'a> = &'a (dyn Fn(&RecordedEvent, &[ExistingCase]) -> Admission + Send + Sync);
 
 /// Decides one command, given the task and the run that it is about.
@@ -43,7 +45,7 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 
 /// Durable state.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + Audit + People {
+pub trait Store: Send + Sync + std::fmt::Debug + Audit + Departures + Drills + People {
     // --- the database itself ---
 
     /// Brings the schema up to date; returns the names of the migrations applied.

@@ -4,8 +4,9 @@
 //! Owns the order of decisions: each event of a batch sees what the earlier ones did. Opened cases
 //! are then written all at once, the rarer decisions one by one after them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::domain::doubt::names;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
 use crate::domain::run::{Run, RunBody};
@@ -17,6 +18,8 @@ use super::AdmitFn;
 #[derive(Debug, Default)]
 pub(super) struct Docket {
     cases: Vec<(String, ExistingCase)>,
+    /// The identifiers of their subjects.
+    names: HashMap<CaseId, BTreeSet<String>>,
 }
 
 /// A case to open.
@@ -63,7 +66,11 @@ pub(super) struct Rulings {
 impl Docket {
     pub(super) fn new(mut cases: Vec<(String, ExistingCase)>) -> Self {
         cases.sort_by_key(|(_, case)| (case.row.opened, case.row.id));
-        Self { cases }
+        let names = cases
+            .iter()
+            .map(|(_, case)| (case.row.id, names_of(&case.run)));
+        let names = names.collect();
+        Self { cases, names }
     }
 
     /// Decides the events in this order.
@@ -86,15 +93,21 @@ impl Docket {
         rulings
     }
 
-    /// Cases of the same HR case or subject, newest first.
+    /// Cases of the same HR case or subject, or of one that shares an identifier, newest first.
     fn about(&self, event: &RecordedEvent) -> Vec<ExistingCase> {
         let subject = &event.event.subject;
         let key = subject.key();
+        let names = names(subject);
+        let shares = |id: &CaseId| {
+            let known = self.names.get(id);
+            known.is_some_and(|known| !known.is_disjoint(&names))
+        };
         self.cases
             .iter()
             .rev()
             .filter(|(tenant, case)| {
                 case.row.subject_key == key
+                    || shares(&case.row.id)
                     || (*tenant == subject.tenant && case.row.hr_case == event.event.hr_case)
             })
             .map(|(_, case)| case.clone())
@@ -111,6 +124,7 @@ impl Docket {
                     ended: first.case_ended.map(|(_, end, _)| end),
                     halted: false,
                 };
+                self.names.insert(case.id, names_of(&first.run));
                 self.cases.push((tenant.to_owned(), opened));
                 out.opened.push(Opened {
                     tenant: tenant.to_owned(),
@@ -166,6 +180,16 @@ impl Docket {
             .iter_mut()
             .map(|(_, case)| case)
             .find(|case| case.row.id == id)
+    }
+}
+
+/// The identifiers of a case's subject, by which another's case is found.
+pub(super) fn names_of(run: &Run) -> BTreeSet<String> {
+    match &run.body {
+        RunBody::Case(body) => names(&body.subject),
+        RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+            BTreeSet::new()
+        }
     }
 }
 

@@ -8,7 +8,9 @@ pub mod audit;
 #[cfg(test)]
 mod conformance;
 mod contract;
+mod departed;
 mod docket;
+mod drills;
 mod error;
 mod estate;
 mod intake;
@@ -37,6 +39,8 @@ pub(crate) use conformance::given;
 
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
+pub use departed::{DepartedAccount, Departures};
+pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
 pub use people::{EscalateFn, Paused, People};

@@ -68,7 +68,7 @@ pub(super) fn account_of(run: Run) -> Option<AccountId> {
 /// What queries and constraints need of a task beside its body.
 #[derive(Debug, Clone)]
 pub(super) struct Beside {
-    /// When it is escalated; none once it is closed.
+    /// When it is escalated; none once it is closed, and for a drill's, which nobody has to work on.
     pub chase_us: Option<i64>,
     pub privileged: bool,
     /// How it was closed.
@@ -89,7 +89,7 @@ impl Beside {
         };
         let signed = |place: usize| task.attestations.get(place).map(|one| one.by.clone());
         Self {
-            chase_us: how.is_none().then(|| micros(task.chased_at())),
+            chase_us: (how.is_none() && !task.drill).then(|| micros(task.chased_at())),
             privileged: task.privileged,
             how,
             attested_by: signed(0),

@@ -91,7 +91,7 @@ pub(super) struct Plan<'a> {
     pub tasks: Vec<&'a FallbackTask>,
     /// The settled run, and its message.
     pub messages: Vec<(Uuid, &'a OutboxMessage)>,
-    /// The settled run, and the rotation that it asks for.
+    /// The settled run, and each rotation that it asks for.
     pub rotations: Vec<(Uuid, RunColumns)>,
     /// The settled run, and case, end and time.
     pub ends: Vec<(Uuid, Uuid, &'static str, i64)>,
@@ -167,7 +167,7 @@ impl<'a> Plan<'a> {
         self.tasks.extend(&settlement.task);
         self.messages
             .extend(settlement.messages.iter().map(|message| (run, message)));
-        if let Some(rotation) = &settlement.rotation {
+        for rotation in &settlement.rotations {
             self.rotations.push((run, RunColumns::of(rotation, &[])?));
         }
         if let Some((case, end, at)) = &settlement.case_ended {

@@ -5,11 +5,13 @@
 //! accounts. A call costs a hash of its labels and an atomic addition; nothing is allocated for a
 //! series that is known.
 
+mod drills;
+
 use std::sync::LazyLock;
 
-use prometheus::{
-    Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder, histogram_opts, opts,
-};
+use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+
+pub use drills::drill;
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [
@@ -65,6 +67,8 @@ struct Metrics {
     connector_read_age: IntGaugeVec,
     connector_write_age: IntGaugeVec,
     connector_accounts: IntGaugeVec,
+    connector_nhis: IntGaugeVec,
+    connector_nhis_silent: IntGaugeVec,
     manifest_waiting: IntGaugeVec,
     manifest_barred: IntGaugeVec,
     settle_batch: HistogramVec,
@@ -77,46 +81,10 @@ struct Metrics {
     spans: IntCounterVec,
 }
 
-/// Registers families; the names are constants of this file, so that a refusal is a fault of it.
-struct Registrar(Registry);
-
-impl Registrar {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        made: prometheus::Result<C>,
-    ) -> C {
-        let collector = made.expect("names and labels are constants, checked by a test");
-        self.0
-            .register(Box::new(collector.clone()))
-            .expect("no name is used twice, checked by a test");
-        collector
-    }
-
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        let counter = self.add(IntCounterVec::new(opts!(name, help), labels));
-        if labels.is_empty() {
-            // On the page before anything is counted, so that a rate sees the first one.
-            counter.with_label_values::<&str>(&[]);
-        }
-        counter
-    }
-
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(opts!(name, help), labels))
-    }
-
-    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.add(HistogramVec::new(
-            histogram_opts!(name, help, buckets.to_vec()),
-            labels,
-        ))
-    }
-}
-
 impl Metrics {
     #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
     fn new() -> Self {
-        let r = Registrar(Registry::new());
+        let r = Registrar::default();
         Self {
             events: r.counter(
                 "clawback_events_total",
@@ -244,6 +212,16 @@ impl Metrics {
                 "Accounts at the last survey that answered",
                 &["connector"],
             ),
+            connector_nhis: r.gauge(
+                "clawback_connector_nhis",
+                "Accounts of non-human identities at the last survey that answered",
+                &["connector"],
+            ),
+            connector_nhis_silent: r.gauge(
+                "clawback_connector_nhis_silent",
+                "Non-human identities whose record stopped updating beyond its interval",
+                &["connector"],
+            ),
             manifest_waiting: r.gauge(
                 "clawback_connector_manifest_waiting",
                 "1 while the connector's file waits for approval",
@@ -251,7 +229,7 @@ impl Metrics {
             ),
             manifest_barred: r.gauge(
                 "clawback_connector_barred",
-                "1 while the connector serves nothing for want of an approval",
+                "1 while the connector serves no events for want of an approval or a drill",
                 &["connector"],
             ),
             settle_batch: r.histogram(
@@ -437,6 +415,12 @@ pub fn connector_accounts(connector: &str, accounts: u64) {
     set(&ALL.connector_accounts, &[connector], accounts);
 }
 
+/// How many of them are of non-human identities, and of how many the record stopped updating.
+pub fn connector_nhis(connector: &str, count: u64, silent: u64) {
+    set(&ALL.connector_nhis, &[connector], count);
+    set(&ALL.connector_nhis_silent, &[connector], silent);
+}
+
 /// A connector stands differently: its file waits for approval, or it serves nothing for want of one.
 pub fn manifest(connector: &str, waiting: bool, barred: bool) {
     set(&ALL.manifest_waiting, &[connector], u64::from(waiting));
@@ -495,5 +479,8 @@ fn set(gauge: &IntGaugeVec, labels: &[&str], value: u64) {
         .set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
+mod registrar;
 #[cfg(test)]
 mod tests;
+
+use registrar::Registrar;

@@ -5,6 +5,7 @@
 //! a look proves is said by `domain::verdict`.
 
 mod listings;
+mod probing;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::{Completeness, Observation, Sighting};
 
 use listings::Listings;
+
+pub use probing::Trial;
 
 /// Looks at accounts. One for the whole worker, so that observers of one target share listings.
 #[derive(Debug)]

@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use super::Verification;
+use super::{Trial, Verification};
 use crate::connectors::{
-    Answered, Call, Change, Connector, Credential, KnownSecret, Listing, Manifest, MintOrder,
-    Minted, Reading, Registry, unsupported,
+    Answered, Call, Change, Connector, Credential, Knock, KnownSecret, Listing, Manifest,
+    MintOrder, Minted, Reading, Registry, SignIn, unsupported,
 };
 use crate::document::Document;
 use crate::domain::access::{Account, AccountState};
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::Failure;
+use crate::domain::probe::{ProbeFinding, Probed};
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::{
     Completeness, CredentialRole, Expectation, Finding, Observation, Sighting, judge,
@@ -28,6 +29,9 @@ struct Fake {
     listed: Mutex<Vec<Account>>,
     cut: Mutex<Option<Completeness>>,
     listings: AtomicU64,
+    /// What the control's sign-in comes to, and how often accounts were tried.
+    turns_all_away: std::sync::atomic::AtomicBool,
+    tried: AtomicU64,
 }
 
 #[async_trait]
@@ -61,6 +65,18 @@ impl Connector for Arc<Fake> {
         Ok(())
     }
 
+    async fn sign_in(&self, _: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        let control = order.account.is_none();
+        self.tried.fetch_add(u64::from(!control), Ordering::SeqCst);
+        let entered = control && !self.turns_all_away.load(Ordering::SeqCst);
+        Ok(Knock {
+            entered,
+            code: if entered { "0" } else { "locked" }.to_owned(),
+            words: "answered".to_owned(),
+            sessions: None,
+        })
+    }
+
     async fn mint(&self, _: &Call<'_>, _: &MintOrder) -> Result<Minted, Failure> {
         Err(unsupported("mint"))
     }
@@ -85,7 +101,7 @@ impl Clock for Frozen {
 
 const MANIFEST: &str = r#"
 name = "crm"
-kind = "rest"
+kind = "ldap"
 purpose = "p"
 owner = "a@acme.example"
 deputy = "b@acme.example"
@@ -108,6 +124,12 @@ accounts_max = 10
 [fallback]
 deadline_hours = 1
 steps = ["by hand"]
+[[probe]]
+name = "bind"
+kind = "ldap_bind"
+tries = "wrong_password"
+sign_in_name = "uid={login}"
+refused = ["locked"]
 "#;
 
 fn account(id: &str) -> Account {
@@ -135,6 +157,7 @@ impl Scene {
         *fake.listed.lock().expect("not poisoned") = listed.iter().map(|id| account(id)).collect();
         let document = Document::parse("crm.toml", MANIFEST).expect("syntax");
         let manifest = Manifest::read(&document.root());
+        assert!(document.take_problems().is_empty());
         let clock: Arc<dyn Clock> = Arc::new(Frozen);
         let part: Arc<dyn Connector> = Arc::new(fake.clone());
         Self {
@@ -161,6 +184,31 @@ impl Scene {
             self.verification
                 .observe(&connector, &credential, &id, "login-gone", Timestamp::MIN);
         looked.await.expect("readable")
+    }
+
+    /// The one probe, of an account that is gone.
+    async fn probed(&self) -> Probed {
+        let connector = self
+            .registry
+            .get(&ConnectorName::from("crm"))
+            .expect("there");
+        let verifier = Credential {
+            role: CredentialRole::Verifier,
+            version: 1,
+            remote_ref: None,
+            username: Some("verifier".to_owned()),
+            secret: SecretString::from("s"),
+        };
+        let trial = Trial {
+            probe: &connector.manifest().probes[0],
+            account: &account("gone"),
+            keys: Vec::new(),
+            kept: None,
+            control: None,
+        };
+        let mut tries = self.verification.probe(&connector, &verifier, &trial).await;
+        assert_eq!(tries.len(), 1);
+        tries.remove(0)
     }
 
     async fn finding(&self) -> Finding {
@@ -215,6 +263,19 @@ async fn e1_the_writers_own_eyes_prove_nothing() {
     let observation = scene.look(CredentialRole::Writer).await;
     let finding = judge(&observation, Expectation::AccountGone, Timestamp::MIN, 60);
     assert!(matches!(finding, Finding::Inconclusive(_)));
+}
+
+#[tokio::test]
+async fn e2_nothing_is_tried_where_the_control_is_turned_away() {
+    let scene = Scene::new(&["a", "b"]);
+    let tried = scene.probed().await;
+    assert_eq!((tried.finding, tried.spent), (ProbeFinding::Refused, true));
+    scene.fake.turns_all_away.store(true, Ordering::SeqCst);
+    let tried = scene.probed().await;
+    // It could not tell, and the one try that is allowed was not spent on it.
+    let untold = ProbeFinding::CouldNotTell;
+    assert_eq!((tried.finding, tried.spent), (untold, false), "{tried:?}");
+    assert_eq!(scene.fake.tried.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -414,7 +414,7 @@ after_removal = "account_powerless"
 const TAIL: &str = r#"
 [limits]
 requests_per_second = 1000
-timeout_seconds = 1
+timeout_seconds = 3
 [fallback]
 steps = ["Disable the person by hand"]
 "#;

@@ -426,6 +426,7 @@ async fn rotation_works(bench: &Bench, name: &str, expired: bool) {
     let order = MintOrder {
         role: CredentialRole::Writer,
         label: "clawback:rotation-1".to_owned(),
+        username: None,
         chosen: None,
     };
     let minted = connector.mint(&rotator, &order).await.expect("mints");

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use clawback::app::wall;
 use clawback::connectors::Registry;
@@ -104,6 +103,7 @@ impl Scene {
             let new = NewSecret {
                 value: crm.value(key).to_owned().into(),
                 remote_ref: None,
+                expires: None,
                 username: None,
             };
             let put = secrets.put(connector.manifest(), role, new, clock.now());
@@ -117,7 +117,7 @@ impl Scene {
             registry,
             secrets: Arc::new(secrets),
             verification: Arc::new(Verification::new(dyn_clock.clone())),
-            library: Arc::new(clawback::definitions::built_in().expect("built in")),
+            workflows: Arc::new(clawback::definitions::built_in().expect("built in")),
             clock: dyn_clock,
             chance: wall::chance(),
         };
@@ -216,10 +216,14 @@ impl Scene {
         self.store.record(&batch).await.expect("recorded");
     }
 
-    /// An hour passes, and a moment in which the worker notices.
+    /// An hour passes, and the worker has done what was due by then.
     async fn pass_an_hour(&self) {
         self.clock.1.fetch_add(3600, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until("what was due is done", async || {
+            let counts = self.store.counts(self.clock.now()).await.expect("read");
+            counts.events_waiting == 0 && counts.runs_active == 0
+        })
+        .await;
     }
 
     async fn standing(&self) -> Standing {

@@ -40,6 +40,8 @@ pub struct Plan {
     pub badges: usize,
     /// PostgreSQL and Kafka of its own, to be broken.
     pub own_services: bool,
+    /// Connectors serve events only after a drill.
+    pub drilled: bool,
     /// More lines for `clawback.toml`.
     pub settings: &'static str,
 }
@@ -246,6 +248,7 @@ impl House {
         // The shipped workflow with shorter waits: an operator would do the same for a rehearsal.
         let leaver = include_str!("../../workflows/leaver.toml")
             .replace("wait_seconds = 3600", "wait_seconds = 1")
+            .replace("wait_seconds = 82800", "wait_seconds = 1")
             .replace("first_seconds = 30", "first_seconds = 1")
             .replace("first_seconds = 5", "first_seconds = 1")
             .replace("first_seconds = 2", "first_seconds = 1")
@@ -315,7 +318,7 @@ impl House {
              [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
              [kafka]\nbootstrap_servers = \"{}\"\ntopics = [\"{}\"]\ngroup = \"{}\"\n\
              [kafka.properties]\n\"message.timeout.ms\" = \"240000\"\n\
-             [connectors]\ndirectory = \"connectors\"\n\
+             [connectors]\ndirectory = \"connectors\"\ndrilled = {}\n\
              [workflows]\ndirectory = \"workflows\"\n\
              [console]\nlisten = \"127.0.0.1:{port}\"\n\
              {}\n",
@@ -323,6 +326,7 @@ impl House {
             self.servers,
             self.topic,
             self.topic,
+            self.plan.drilled,
             self.settings()
         );
         std::fs::write(&path, text).expect("written");

@@ -196,6 +196,7 @@ impl Site {
         }
         let leaver = include_str!("../../workflows/leaver.toml")
             .replace("wait_seconds = 3600", "wait_seconds = 1")
+            .replace("wait_seconds = 82800", "wait_seconds = 1")
             .replace("first_seconds = 30", "first_seconds = 1")
             .replace("first_seconds = 5", "first_seconds = 1")
             .replace("first_seconds = 2", "first_seconds = 1")
@@ -207,7 +208,7 @@ impl Site {
             "[store]\nurl = \"sqlite:clawback.db\"\n\
              [vault]\npath = \"vault\"\nkey_file = \"vault.key\"\n\
              [kafka]\nbootstrap_servers = \"{}\"\ntopics = [\"lifecycle\"]\ngroup = \"isolation\"\n\
-             [connectors]\ndirectory = \"connectors\"\n[workflows]\ndirectory = \"workflows\"\n\
+             [connectors]\ndirectory = \"connectors\"\ndrilled = false\n[workflows]\ndirectory = \"workflows\"\n\
              [console]\nlisten = \"127.0.0.1:0\"\n[engine]\nstatus_topic = \"lifecycle.status\"\n",
             broker.bootstrap_servers()
         );

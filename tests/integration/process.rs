@@ -94,7 +94,8 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn python() -> String {
+/// Where the interpreter is.
+pub fn python() -> String {
     let found = Command::new("sh")
         .args(["-c", "command -v python3"])
         .output();
@@ -193,6 +194,7 @@ async fn d2_a_new_key_works_and_the_old_one_is_rejected() {
     let order = MintOrder {
         role: CredentialRole::Writer,
         label: "doors-writer-2".to_owned(),
+        username: None,
         chosen: Some("w-2".to_owned().into()),
     };
     doors.mint(&rotator, &order).await.expect("minted");

@@ -651,6 +651,7 @@ async fn d2_the_connectors_own_role_gets_a_new_password() {
     let order = MintOrder {
         role: CredentialRole::Writer,
         label: "clawback:test".to_owned(),
+        username: None,
         chosen: Some("n3w-value".to_owned().into()),
     };
     server.connector.mint(&rotator, &order).await.expect("set");

@@ -297,6 +297,7 @@ async fn d2_a_chosen_password_works_at_once_and_the_old_one_is_dead() {
     let order = MintOrder {
         role: CredentialRole::Writer,
         label: "clawback:test".to_owned(),
+        username: None,
         chosen: Some("n3w-value".to_owned().into()),
     };
     shop.connector.mint(&rotator, &order).await.expect("set");

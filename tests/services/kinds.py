@@ -341,6 +341,7 @@ index entryUUID,uid,member eq
 limits dn.exact="cn=limited,ou=services,{base}" size.soft=3 size.hard=3 size.prtotal=hard
 overlay ppolicy
 ppolicy_default "cn=default,ou=policies,{base}"
+ppolicy_use_lockout
 access to attrs=userPassword
   by dn.exact="cn=rotator,ou=services,{base}" write
   by anonymous auth
@@ -531,7 +532,24 @@ def ready_canaille(state):
     return answers(f"{state['env']['URL']}/Users", expect=401)
 
 
+# --- moto: AWS IAM with authentication -----------------------------------------------------------
+
+def plan_moto(home, _options, port):
+    program, number = os.path.join(TOOLS, "moto", "bin", "moto_server"), port()
+    if not os.path.exists(program):
+        raise Failure(f"moto is not in {os.path.dirname(program)}: scripts/test installs it")
+    # Nobody signs in until the caller says so at /moto-api/reset-auth: somebody must be there first.
+    environ = {"INITIAL_NO_AUTH_ACTION_COUNT": "1000000"}
+    return {"argv": [program, "-H", "127.0.0.1", "-p", str(number)], "cwd": home, "environ": environ, "env": {
+        "HOST": "127.0.0.1", "PORT": number, "URL": f"http://127.0.0.1:{number}",
+    }}
+
+
+def ready_moto(state):
+    return answers(f"{state['env']['URL']}/moto-api/data.json", expect=200)
+
+
 KINDS = {"postgres": plan_postgres, "mariadb": plan_mariadb, "kafka": plan_kafka, "scim": plan_scim,
-         "canaille": plan_canaille, "nginx": plan_nginx, "slapd": plan_slapd}
+         "canaille": plan_canaille, "moto": plan_moto, "nginx": plan_nginx, "slapd": plan_slapd}
 READY = {"postgres": ready_postgres, "mariadb": ready_mariadb, "kafka": ready_kafka, "scim": ready_scim,
-         "canaille": ready_canaille, "nginx": ready_nginx, "slapd": ready_slapd}
+         "canaille": ready_canaille, "moto": ready_moto, "nginx": ready_nginx, "slapd": ready_slapd}

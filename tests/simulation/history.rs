@@ -31,6 +31,8 @@ pub struct Plan {
     pub seed: u64,
     /// The verifier is lied to: the oracle must notice.
     pub planted_lie: bool,
+    /// Probes are not told of sessions in caches: the oracle must notice.
+    pub hidden_sessions: bool,
 }
 
 /// A subject of the history and what became due for it.
@@ -73,12 +75,22 @@ pub fn owner(connector: &ConnectorName, role: CredentialRole) -> Owner {
 }
 
 const TARGETS: [&str; 3] = ["crm", "mail", "pay"];
+/// The target at which the leavers' own ways in are tried.
+const PROBED: &str = "crm";
+const PROBE: &str = r#"
+[[probe]]
+name = "sign-in"
+kind = "sql_login"
+[probe.kept]
+leaver0 = "local:crm/probe/leaver0"
+leaver1 = "local:crm/probe/leaver1"
+"#;
 
 fn manifest(name: &str) -> Manifest {
     let text = format!(
         r#"
 name = "{name}"
-kind = "rest"
+kind = "{kind}"
 purpose = "simulated"
 owner = "a@acme.example"
 deputy = "b@acme.example"
@@ -120,7 +132,11 @@ max_data_age_seconds = 300
 desk = "built-in"
 deadline_hours = 24
 steps = ["do it by hand"]
+{probe}
 "#,
+        // The one kind whose own sign-in can be probed with a password that is kept.
+        kind = if name == PROBED { "sql" } else { "rest" },
+        probe = if name == PROBED { PROBE } else { "" },
         after = if name == "pay" {
             "account_powerless"
         } else {
@@ -160,6 +176,7 @@ fn estate(
             clock: clock.clone(),
             trouble,
             lies_to_verifier: plan.planted_lie,
+            hides_sessions: plan.hidden_sessions,
         });
         let manifest = manifest(name);
         for role in [
@@ -185,15 +202,37 @@ fn estate(
             let secret = NewSecret {
                 value: SecretString::from(value.clone()),
                 remote_ref: Some(value),
+                expires: None,
                 username: None,
             };
             vault.put(&owner, secret, clock.now()).expect("kept");
+        }
+        if name == PROBED {
+            keep_passwords(&manifest.name, vault, clock);
         }
         let name = ConnectorName::from(name);
         targets.insert(name, target.clone());
         parts.push((manifest, target as Arc<dyn clawback::connectors::Connector>));
     }
     (targets, parts)
+}
+
+/// What our own vault keeps of accounts that are probed; of the third leaver it keeps nothing.
+fn keep_passwords(connector: &ConnectorName, vault: &Arc<LocalVault>, clock: &Arc<VirtualClock>) {
+    for login in ["leaver0", "leaver1"] {
+        let owner = Owner {
+            reference: format!("local:{connector}/probe/{login}"),
+            connector: connector.clone(),
+            role: CredentialRole::Verifier,
+        };
+        let secret = NewSecret {
+            value: SecretString::from(format!("password-of-{login}")),
+            remote_ref: None,
+            expires: None,
+            username: None,
+        };
+        vault.put(&owner, secret, clock.now()).expect("kept");
+    }
 }
 
 impl History {
@@ -216,7 +255,9 @@ impl History {
             registry,
             secrets,
             verification: Arc::new(Verification::new(dyn_clock.clone())),
-            library: Arc::new(clawback::definitions::built_in().expect("built-in files are right")),
+            workflows: Arc::new(
+                clawback::definitions::built_in().expect("built-in files are right"),
+            ),
             clock: dyn_clock,
             chance: dice.clone() as Arc<dyn Chance>,
         };
@@ -440,7 +481,8 @@ impl History {
     /// Outages come and go, tokens die, other systems bring accounts back.
     fn disturb(&self, round: u64) {
         if round > 60 {
-            return self.calm();
+            self.calm();
+            return self.bring_back_late();
         }
         for (name, target) in &self.targets {
             if target.trouble > 0 && self.dice.percent(2) {
@@ -449,6 +491,19 @@ impl History {
             }
             if target.trouble > 0 && self.dice.percent(1) {
                 // Someone who stays has lost nothing that could come back.
+                let leavers = |(_, account): &(&String, &True)| account.login.starts_with("leaver");
+                let index = self.dice.below(3) as usize;
+                if let Some((id, account)) = self.before[name].iter().filter(leavers).nth(index) {
+                    target.resurrect(id, account);
+                }
+            }
+        }
+    }
+
+    /// Hours later, when removals have ended in proof, another system brings an account back.
+    fn bring_back_late(&self) {
+        for (name, target) in &self.targets {
+            if target.trouble > 0 && self.dice.percent(1) {
                 let leavers = |(_, account): &(&String, &True)| account.login.starts_with("leaver");
                 let index = self.dice.below(3) as usize;
                 if let Some((id, account)) = self.before[name].iter().filter(leavers).nth(index) {

@@ -87,6 +87,9 @@ fn p_histories_end_in_proof_or_in_a_persons_hands() {
         Fault::Down,
         Fault::HiddenNotFound,
         Fault::Resurrected,
+        Fault::ReturnedAfterProof,
+        Fault::CachedSession,
+        Fault::ProbeUntold,
     ] {
         assert!(
             fired.get(&fault).is_some_and(|count| *count > 0),
@@ -104,6 +107,7 @@ async fn the_oracle_notices_a_planted_lie() {
         let plan = Plan {
             seed,
             planted_lie: true,
+            ..Plan::default()
         };
         let (_, violations) = play(plan).await;
         noticed += u64::from(
@@ -113,6 +117,25 @@ async fn the_oracle_notices_a_planted_lie() {
         );
     }
     assert!(noticed > 0, "the oracle believed every lie");
+}
+
+/// E2: and so must a session that outlives the proof, where the probe is not told of it.
+#[tokio::test]
+async fn the_oracle_notices_a_session_that_outlives_the_proof() {
+    let mut noticed = 0;
+    for seed in 0..60 {
+        let plan = Plan {
+            seed,
+            hidden_sessions: true,
+            ..Plan::default()
+        };
+        let (_, violations) = play(plan).await;
+        let told = violations
+            .iter()
+            .any(|v| v.contains("while a session works"));
+        noticed += u64::from(told);
+    }
+    assert!(noticed > 0, "no hidden session was noticed");
 }
 
 /// Replays one history; all of them by default agree that the same seed gives the same story.

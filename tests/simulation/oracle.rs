@@ -26,6 +26,8 @@ pub async fn violations(history: &History) -> Vec<String> {
     }
     verified_means_gone(history, &stories, &mut found);
     present_means_owed(history, &stories, &mut found);
+    what_came_back_is_found(history, &stories, &mut found);
+    verified_means_no_session(history, &stories, &mut found);
     nothing_gained(history, &stories, &mut found);
     one_task_each(history, &stories, &mut found).await;
     secrets_work(history, &mut found);
@@ -94,6 +96,49 @@ fn present_means_owed(history: &History, stories: &[CaseStory], found: &mut Vec<
                     ));
                 }
             }
+        }
+    }
+}
+
+/// What came back before the last search of its target was found by it: a discovery that ended
+/// verified after that has taken it away again.
+fn what_came_back_is_found(history: &History, stories: &[CaseStory], found: &mut Vec<String>) {
+    for run in stories.iter().flat_map(|story| &story.runs) {
+        let (RunBody::Discovery(body), Some((End::Verified, at))) = (&run.body, ended(run)) else {
+            continue;
+        };
+        let Some(target) = run.connector.as_ref().and_then(|c| history.targets.get(c)) else {
+            continue;
+        };
+        let accounts = target.truth().accounts.clone();
+        let theirs = accounts.iter().filter(|(_, a)| a.number == body.subject.id);
+        for (id, account) in theirs.filter(|(_, account)| account.powerful()) {
+            if account.resurrected.is_some_and(|back| back < at) {
+                found.push(format!(
+                    "{id} came back before its case settled, and nobody owes it: {account:?}"
+                ));
+            }
+        }
+    }
+}
+
+/// Where a leaver's way in is probed, no removal ended verified while a session still worked.
+fn verified_means_no_session(history: &History, stories: &[CaseStory], found: &mut Vec<String>) {
+    for run in stories.iter().flat_map(|story| &story.runs) {
+        let (RunBody::Removal(body), Some((End::Verified, at))) = (&run.body, ended(run)) else {
+            continue;
+        };
+        let Some(target) = run.connector.as_ref().and_then(|c| history.targets.get(c)) else {
+            continue;
+        };
+        let probed = run.connector.as_ref().is_some_and(|c| c.as_str() == "crm");
+        let cached = target.truth().cached.get(&body.account.login).copied();
+        if let Some((from, until)) = cached
+            && probed
+            && from <= at
+            && at < until
+        {
+            found.push(format!("{} is verified while a session works", run.id));
         }
     }
 }

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use clawback::connectors::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, MintOrder, Minted, Reading,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, MintOrder, Minted, Reading,
+    SignIn,
 };
 use clawback::domain::access::{Account, AccountState, Entitlement, EntitlementKind, Operation};
 use clawback::domain::id::{AccountId, EntitlementId};
 use clawback::domain::outcome::{Failure, FailureClass};
-use clawback::domain::time::{Clock, Timestamp};
+use clawback::domain::time::{Clock, Timestamp, after};
 use clawback::domain::verdict::{Completeness, CredentialRole};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -33,6 +34,9 @@ pub enum Fault {
     Down,
     HiddenNotFound,
     Resurrected,
+    ReturnedAfterProof,
+    CachedSession,
+    ProbeUntold,
 }
 
 /// One account as it truly is.
@@ -65,6 +69,8 @@ pub struct Truth {
     pub deaf: BTreeSet<String>,
     pub fired: BTreeMap<Fault, u64>,
     pub minted: u64,
+    /// Sessions that a cache honours after they were ended: by login, from when until when.
+    pub cached: BTreeMap<String, (Timestamp, Timestamp)>,
     /// Accounts that a write has named.
     touched: BTreeSet<String>,
     past: Vec<(Timestamp, BTreeMap<String, True>)>,
@@ -79,6 +85,8 @@ pub struct Target {
     pub trouble: u64,
     /// The planted lie: writes do nothing, and the verifier is told that what they named is gone.
     pub lies_to_verifier: bool,
+    /// Another planted lie: probes are not told of sessions in caches.
+    pub hides_sessions: bool,
 }
 
 impl Target {
@@ -165,9 +173,25 @@ impl Target {
         }
     }
 
+    /// What ends sessions may leave one in a cache downstream, for a while.
+    fn cache_session(&self, change: &Change, now: Timestamp) {
+        let ends = matches!(change.operation, Operation::EndSessions | Operation::Delete);
+        let account = self.truth().accounts.get(change.account.as_str()).cloned();
+        if let Some(account) = account.filter(|account| ends && account.sessions > 0)
+            && self.struck(Fault::CachedSession, 40)
+        {
+            let until = after(now, 60 + self.dice.below(9000));
+            self.truth().cached.insert(account.login, (now, until));
+        }
+    }
+
     /// Another system brings the account back, with all it had.
     pub fn resurrect(&self, id: &str, as_it_was: &True) {
         let now = self.clock.now();
+        let gone = !self.truth().accounts.get(id).is_some_and(True::powerful);
+        if gone {
+            self.fire(Fault::ReturnedAfterProof);
+        }
         let account = True {
             resurrected: Some(now),
             ..as_it_was.clone()
@@ -277,6 +301,7 @@ impl Connector for Target {
             self.fire(Fault::NoEffect);
             return Ok(Answered::Accepted);
         }
+        self.cache_session(change, now);
         let answered = {
             let mut truth = self.truth();
             Self::remember(&mut truth, now);
@@ -290,6 +315,41 @@ impl Connector for Target {
 
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
         self.enter(call, call.credential.role)
+    }
+
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        self.enter(call, CredentialRole::Verifier)?;
+        let knock = |entered, code: &str, sessions| Knock {
+            entered,
+            code: code.to_owned(),
+            words: format!("answered {code}"),
+            sessions,
+        };
+        if order.account.is_none() {
+            return Ok(knock(true, "0", None));
+        }
+        if self.struck(Fault::ProbeUntold, 30) {
+            return Ok(knock(false, "53300", None));
+        }
+        let now = self.clock.now();
+        let truth = self.truth();
+        let mut accounts = truth.accounts.values();
+        let account = accounts.find(|account| account.login == order.name);
+        let given = order.secret.as_ref().map(|s| s.expose_secret().to_owned());
+        let right = given == Some(format!("password-of-{}", order.name));
+        let enabled = account.is_some_and(|account| account.enabled);
+        let live = account.map_or(0, |account| account.sessions);
+        let cached = truth.cached.get(&order.name);
+        let cached = cached.is_some_and(|(_, until)| now < *until) && !self.hides_sessions;
+        if self.lies_to_verifier {
+            return Ok(knock(false, "28P01", Some(0)));
+        }
+        let code = if enabled && right { "0" } else { "28P01" };
+        Ok(knock(
+            enabled && right,
+            code,
+            Some(live + u64::from(cached)),
+        ))
     }
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
@@ -309,6 +369,7 @@ impl Connector for Target {
         Ok(Minted {
             remote_ref: Some(value.clone()),
             secret: SecretString::from(value),
+            expires: None,
         })
     }
 

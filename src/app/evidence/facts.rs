@@ -81,10 +81,12 @@ pub(super) fn verb(action: Option<&Action>) -> &'static str {
     match action {
         Some(Action::Act(operation) | Action::Each { operation, .. }) => operation.as_str(),
         Some(Action::Verify { .. }) => "observe",
+        Some(Action::Probe) => "probe",
         Some(Action::FindAccounts) => "find_accounts",
         Some(Action::Inspect) => "inspect",
         Some(Action::Fallback(_)) => "hand_to_person",
         Some(Action::Rotate(step)) => step.as_str(),
+        Some(Action::CutUpstream) => "cut_upstream",
         Some(
             Action::AwaitEffective
             | Action::Discover

@@ -20,7 +20,7 @@ use crate::domain::audit::{Finding, key_in_words};
 use crate::domain::id::CaseId;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::workflow::Workflow;
-use crate::secrets::LocalVault;
+use crate::secrets::Vault;
 use crate::store::{CaseStory, Store};
 
 pub use bundle::bundle;
@@ -78,7 +78,7 @@ pub async fn workflow_of(
 /// When store or vault fails, or what is stored about the case is not what was written.
 pub async fn export(
     store: &dyn Store,
-    vault: &LocalVault,
+    vault: &dyn Vault,
     settings: &Settings,
     clock: &dyn Clock,
     case: CaseId,

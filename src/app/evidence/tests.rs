@@ -3,6 +3,7 @@
 //! Owns the list of changes, which is made by walking the file itself, so that a new field is covered by
 //! existing.
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::envelope::Envelope;
@@ -11,8 +12,8 @@ use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::settlement::Settlement;
 use crate::domain::task::TaskNote;
 use crate::domain::workflow::{End, OutcomeKey};
-use crate::secrets::Owner;
 use crate::secrets::signing::{Signer, signer};
+use crate::secrets::{LocalVault, Owner};
 use crate::store::given::{a_case, at, ended, fenced, gathering, handed_over, keep, removal, step};
 use crate::store::{Settings as StoreSettings, open};
 use std::sync::Arc;
@@ -112,7 +113,8 @@ fn a_signer() -> Signer {
         connector: "the platform".into(),
         role: crate::domain::verdict::CredentialRole::Writer,
     };
-    signer(&vault, &owner, None, at(0)).expect("a key")
+    let signer = signer(&vault, &owner, None, at(0)).now_or_never();
+    signer.expect("in memory").expect("a key")
 }
 
 /// Every way to change one place of a document: each value, each name, each element.

@@ -19,7 +19,7 @@ use crate::domain::access::{Account, Operation};
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::verdict::CredentialRole;
-use crate::secrets::{LocalVault, Secrets};
+use crate::secrets::{Secrets, Vault};
 use canary::{cannot_be_seen, change, example, nobody, taken_by};
 
 /// What is wished of an examination.
@@ -62,16 +62,18 @@ pub type Keys = BTreeMap<CredentialRole, Result<Credential, Failure>>;
 /// Runs the suite with the credentials of the vault; `None` when there is no such connector.
 pub async fn connector(
     registry: &Registry,
-    vault: Arc<LocalVault>,
+    vault: Arc<dyn Vault>,
     name: &ConnectorName,
     order: &Order,
 ) -> Option<Vec<Point>> {
     let connector = registry.get(name)?;
     let manifest = connector.manifest();
     let secrets = Secrets::new(vault);
-    let roles = manifest.credentials.keys();
-    let keys = roles.map(|role| (*role, secrets.credential(manifest, *role)));
-    Some(examine(&connector, &keys.collect(), order).await)
+    let mut keys = Keys::new();
+    for role in manifest.credentials.keys() {
+        keys.insert(*role, secrets.credential(manifest, *role).await);
+    }
+    Some(examine(&connector, &keys, order).await)
 }
 
 /// Runs the suite.

@@ -113,6 +113,8 @@ impl<'a> View<'a> {
             "read": self.standing.read,
             "write": self.standing.write,
             "accounts": self.standing.accounts,
+            "nhis": self.standing.nhis,
+            "silent": self.standing.silent,
             "to_be_seen_again": self.standing.recheck.is_some(),
         })
     }
@@ -126,6 +128,25 @@ impl<'a> View<'a> {
     fn accounts(&self) -> String {
         let accounts = self.standing.accounts;
         accounts.map_or(String::new(), |count| count.to_string())
+    }
+
+    /// How many identities there are, and since when the record of which says nothing.
+    fn identities(&self) -> String {
+        let Some(count) = self.standing.nhis else {
+            return String::new();
+        };
+        let silent = self.standing.silent.values();
+        let silent = silent.map(|one| {
+            let what = match (one.told, one.forced) {
+                (_, Some(at)) => format!("silent, forced {}", instant(at)),
+                (true, None) => "silent".to_owned(),
+                (false, None) => "tells no update".to_owned(),
+            };
+            format!("{} since {} ({what})", one.login, instant(one.since))
+        });
+        let mut told = vec![count.to_string()];
+        told.extend(silent);
+        told.join("; ")
     }
 
     fn row(&self) -> Vec<String> {
@@ -166,6 +187,7 @@ impl<'a> View<'a> {
             ("last good read", self.ago(self.standing.read)),
             ("last good write", self.ago(self.standing.write)),
             ("accounts", self.accounts()),
+            ("non-human", self.identities()),
             ("fields", fields.unwrap_or_default()),
             ("age of secrets", secrets.unwrap_or_default()),
         ])

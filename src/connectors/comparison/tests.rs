@@ -207,6 +207,19 @@ fn c4_what_the_comparison_does_not_know_counts_as_widening() {
     }
 }
 
+#[test]
+fn c4_what_is_forced_or_cut_elsewhere_waits_for_approval_both_ways() {
+    let with = |more: &str| written(&format!("{CRM}{URL}{more}"));
+    for more in [
+        "[nhi]\naccounts = \"all\"\n",
+        "[upstream]\nconnector = \"idp\"\nentitlement = \"app-crm\"\n",
+    ] {
+        for found in [compare(&crm(), &with(more)), compare(&with(more), &crm())] {
+            assert_eq!(effect(&found), Effect::Widening, "{more}");
+        }
+    }
+}
+
 /// Questions to a manifest; `true` is a permission.
 fn permits(manifest: &Manifest) -> Vec<bool> {
     let mut answers = Vec::new();

@@ -54,6 +54,7 @@ impl<'a> Judge<'a> {
         let other = match (self.purpose, &request.account) {
             (Purpose::Read(account), Some(named)) => account != named,
             (Purpose::Change(change), Some(named)) => change.account != *named,
+            (Purpose::Probe(tried), named) => tried != named.as_ref(),
             (Purpose::ListSecrets | Purpose::ChangeSecret, _) => true,
             (
                 Purpose::List
@@ -85,6 +86,7 @@ impl<'a> Judge<'a> {
             | Purpose::Survey
             | Purpose::Read(_)
             | Purpose::Try
+            | Purpose::Probe(_)
             | Purpose::ListSecrets
             | Purpose::ChangeSecret => {
                 return Err(refused(
@@ -138,7 +140,8 @@ impl<'a> Judge<'a> {
             | Purpose::Survey
             | Purpose::Read(_)
             | Purpose::Change(_)
-            | Purpose::Try => {
+            | Purpose::Try
+            | Purpose::Probe(_) => {
                 return Err(refused(
                     "CB-GUARD-4",
                     format!("nobody asked for a secret: {}", request.line),

@@ -13,11 +13,21 @@ pub(super) enum Purpose<'a> {
     Read(&'a AccountId),
     Change(&'a Change),
     Try,
+    /// A try to get in as this account; `None` is its control, which names no account.
+    Probe(Option<&'a AccountId>),
     ListSecrets,
     ChangeSecret,
 }
 
 impl Purpose<'_> {
+    /// True for calls that are part of what an event owes; surveys and rotations are not.
+    pub(super) fn is_of_event(self) -> bool {
+        match self {
+            Self::List | Self::Read(_) | Self::Change(_) | Self::Probe(_) => true,
+            Self::Survey | Self::Try | Self::ListSecrets | Self::ChangeSecret => false,
+        }
+    }
+
     /// The name in metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -26,6 +36,7 @@ impl Purpose<'_> {
             Self::Read(_) => "read",
             Self::Change(change) => change.operation.as_str(),
             Self::Try => "try_credential",
+            Self::Probe(_) => "probe",
             Self::ListSecrets => "list_secrets",
             Self::ChangeSecret => "change_secret",
         }

@@ -24,7 +24,7 @@ use crate::domain::time::Clock;
 use oauth::TokenSource;
 
 pub(super) use answer::HttpAnswer;
-pub(super) use settings::WORKERS;
+pub(super) use settings::{WORKERS, read_address};
 
 /// Larger answers are not read: a page of accounts is well below it.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -283,14 +283,14 @@ impl Transport {
 }
 
 /// User name and password (RFC 7617).
-fn basic(user: &str, secret: &str) -> String {
+pub(super) fn basic(user: &str, secret: &str) -> String {
     use base64::Engine as _;
     let pair = zeroize::Zeroizing::new(format!("{user}:{secret}"));
     let encoded = base64::engine::general_purpose::STANDARD.encode(pair.as_bytes());
     format!("Basic {encoded}")
 }
 
-fn header_value(text: zeroize::Zeroizing<String>) -> Result<HeaderValue, Failure> {
+pub(super) fn header_value(text: zeroize::Zeroizing<String>) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(&text).map_err(|_| {
         Failure::new(
             FailureClass::AuthFailure,
@@ -364,7 +364,7 @@ fn lost(error: &reqwest::Error, changes: bool, line: &str) -> Failure {
     Failure::new(class, "CB-HTTP-2", format!("{line} was lost: {words}"))
 }
 
-fn client(timeout: Duration) -> Option<reqwest::Client> {
+pub(super) fn client(timeout: Duration) -> Option<reqwest::Client> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())

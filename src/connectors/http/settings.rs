@@ -67,7 +67,7 @@ impl Transport {
 }
 
 /// An address to which a credential may be sent.
-pub(super) fn read_address(
+pub(in crate::connectors) fn read_address(
     table: &Table<'_>,
     key: &str,
     item: &Item<String>,

@@ -224,7 +224,11 @@ impl Client {
         Ok(link)
     }
 
-    async fn connection(&self) -> Result<LdapConnSettings, Failure> {
+    /// How a connection is opened.
+    ///
+    /// # Errors
+    /// `drifted` when the authorities cannot be read.
+    pub async fn connection(&self) -> Result<LdapConnSettings, Failure> {
         let settings = LdapConnSettings::new().set_conn_timeout(self.settings.timeout);
         let settings = settings.set_starttls(self.settings.security == Security::StartTls);
         let Some(file) = &self.settings.ca_file else {

@@ -1,15 +1,16 @@
 //! Connector kind `ldap`: OpenLDAP, Active Directory and their like (RFC 4511).
 //!
 //! Owns the calls. The manifest says which entries are accounts and groups and which attribute means
-//! what; memberships are asked at the groups. Referrals are never followed. Rotation (`choose`) sets
-//! the password of the connector's own entry with the rotator's credential: an entry has one password
-//! at a time, so setting the new one retires the old one, and nothing is left to retire.
+//! what; memberships are asked at the groups. Referrals are never followed. The
+//! connector's own passwords are rotated in `passwords`.
 
 mod belonging;
 mod classify;
 mod client;
 mod entry;
 mod groups;
+mod knock;
+mod passwords;
 mod session;
 mod settings;
 mod state;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
-    RenderedRequest, unsupported,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
+    Reading, RenderedRequest, SignIn,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, AccountState, Operation};
@@ -33,7 +34,7 @@ use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::{Completeness, CredentialRole};
-use client::{Client, Page, SetPassword};
+use client::{Client, Page};
 use entry::Entry;
 use session::{Query, Session};
 use settings::Settings;
@@ -163,48 +164,29 @@ impl Connector for LdapConnector {
         link.search(permit).await.map(drop)
     }
 
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        knock::sign_in(&self.client, call, order).await
+    }
+
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
-        let settings = self.client.settings();
-        let (Some(dn), Some(chosen)) = (settings.own.get(&order.role), &order.chosen) else {
-            return Err(unsupported("mint a password that we do not choose"));
-        };
-        let rendered = RenderedRequest {
-            operation: None,
-            account: None,
-            writes: BTreeSet::new(),
-            line: format!("PASSWORD of {dn}"),
-        };
-        let set = SetPassword {
-            dn: dn.clone(),
-            way: settings.password_way,
-            chosen: chosen.clone(),
-        };
-        let permit = call.permit(rendered, set).await?;
-        let mut link = self.client.connect(call.credential).await?;
-        link.set_password(permit).await?;
-        Ok(Minted {
-            remote_ref: None,
-            secret: chosen.clone(),
-        })
+        passwords::mint(&self.client, call, order).await
     }
 
     async fn minted(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
+        call: &Call<'_>,
+        role: CredentialRole,
     ) -> Result<Vec<KnownSecret>, Failure> {
-        // An entry has one password, and the directory tells nothing about it.
-        Ok(Vec::new())
+        passwords::list(&self.client, call, role).await
     }
 
     async fn retire(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
-        _remote_ref: &str,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
     ) -> Result<(), Failure> {
-        // The old password died when the new one was set.
-        Ok(())
+        passwords::take_away(&self.client, call, role, remote_ref).await
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Settings {
     pub password_way: PasswordWay,
     /// Entries whose passwords rotation sets.
     pub own: BTreeMap<CredentialRole, String>,
+    /// Those of them that may have two at a time.
+    pub two_passwords: BTreeSet<CredentialRole>,
 }
 
 /// How the connection is protected.
@@ -119,7 +121,8 @@ impl Settings {
         }
         let known_references = known_references.map(|item| item.value).collect();
         table.finish();
-        let own = read_own(table, manifest);
+        let own = read_own(table, manifest, password_way);
+        let declared = manifest.credentials.iter();
         let settings = Self {
             url: url?,
             security: security?,
@@ -133,6 +136,10 @@ impl Settings {
             cleanup,
             password_way,
             own,
+            two_passwords: declared
+                .filter(|(_, one)| one.rotation == Some(Strategy::Add))
+                .map(|(role, _)| *role)
+                .collect(),
         };
         settings.check_writes(table, manifest);
         Some(settings)
@@ -359,8 +366,12 @@ fn read_password_way(table: &Table<'_>, security: Option<Security>) -> PasswordW
     way
 }
 
-/// The entries whose passwords may be set: those that are to be rotated by `choose`.
-fn read_own(table: &Table<'_>, manifest: &Manifest) -> BTreeMap<CredentialRole, String> {
+/// The entries whose passwords may be set: those that are to be rotated by `choose` or `add`.
+fn read_own(
+    table: &Table<'_>,
+    manifest: &Manifest,
+    way: PasswordWay,
+) -> BTreeMap<CredentialRole, String> {
     let mut own = BTreeMap::new();
     for (role, declared) in &manifest.credentials {
         let name = role.as_str();
@@ -381,14 +392,19 @@ fn read_own(table: &Table<'_>, manifest: &Manifest) -> BTreeMap<CredentialRole, 
             );
         }
         match (declared.rotation, &declared.username) {
-            (Some(Strategy::Choose), Some(username)) => {
+            (Some(Strategy::Add), _) if way != PasswordWay::UserPassword => report(
+                "cannot be rotated in this way",
+                "two passwords at a time take `new_password = \"user_password\"`, and a directory that \
+                 allows them; else use `choose`",
+            ),
+            (Some(Strategy::Add | Strategy::Choose), Some(username)) => {
                 own.insert(*role, username.clone());
             }
-            (Some(Strategy::Add), _) => report(
+            (Some(Strategy::DualSlot), _) => report(
                 "cannot be rotated in this way",
-                "an entry has one password at a time: use `choose`",
+                "an entry is one name: use `add` where it may have two passwords, else `choose`",
             ),
-            (None | Some(Strategy::Delegated | Strategy::Choose), _) => {}
+            (None | Some(Strategy::Add | Strategy::Delegated | Strategy::Choose), _) => {}
         }
     }
     own

@@ -196,6 +196,7 @@ impl Connector for ProcessConnector {
         Ok(Minted {
             remote_ref: done.remote_ref,
             secret,
+            expires: None,
         })
     }
 

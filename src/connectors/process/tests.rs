@@ -352,9 +352,14 @@ fn h3_every_fault_of_the_table_is_told_at_once() {
 
 #[test]
 fn h3_the_manifest_in_the_documentation_can_be_loaded() {
-    let page = include_str!("../../../docs/connectors/process.md");
-    let file = manifest_in(page);
-    let clock: Arc<dyn Clock> = crate::connectors::fixture::Moved::new();
-    let registry = Registry::load(&[file], &clock).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(registry.names().count(), 1);
+    for page in [
+        include_str!("../../../docs/connectors/process.md"),
+        include_str!("../../../docs/connectors/aws-iam.md"),
+    ] {
+        let file = manifest_in(page);
+        let clock: Arc<dyn Clock> = crate::connectors::fixture::Moved::new();
+        let registry = Registry::load(&[file], &clock);
+        let registry = registry.unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(registry.names().count(), 1);
+    }
 }

@@ -90,3 +90,20 @@ fn a_file_is_called_as_its_connector() {
         "{found:?}"
     );
 }
+
+#[test]
+fn b11_upstream_is_another_connector_that_there_is() {
+    let upstream = |name: &str| {
+        let table = format!("[upstream]\nconnector = \"{name}\"\nentitlement = \"app-crm\"\n");
+        let text = CRM.replace("rotation = \"add\"\n", "");
+        format!("{text}[scim]\nbase_url = \"https://crm.example/scim\"\n{table}")
+    };
+    for (name, expected) in [
+        ("idp", "names `idp`, and there is no such manifest"),
+        ("crm", "a connector is its own upstream"),
+    ] {
+        let found = problems("crm.toml", &upstream(name));
+        let told = found.iter().any(|(_, message)| message.contains(expected));
+        assert!(told, "{found:?}");
+    }
+}

@@ -67,6 +67,18 @@ pub fn failure(error: &sqlx::Error, phase: Phase) -> Failure {
     }
 }
 
+/// The server's own code of an error, if it is one of the server's: an SQLSTATE, or a number.
+pub fn server_code(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Database(database) = error else {
+        return None;
+    };
+    let mariadb = database.try_downcast_ref::<MySqlDatabaseError>();
+    match mariadb {
+        Some(error) => Some(error.number().to_string()),
+        None => database.code().map(std::borrow::Cow::into_owned),
+    }
+}
+
 /// SQLSTATE, see "Appendix A. PostgreSQL Error Codes".
 fn sqlstate(code: &str, message: &str, phase: Phase) -> Failure {
     let told = format!("SQLSTATE {code}: {message}");

@@ -62,8 +62,8 @@ pub enum Written {
 pub struct SetPassword {
     /// The role's name.
     pub role: String,
-    /// What the server keeps instead of the password, which it never sees itself.
-    pub verifier: String,
+    /// What the server keeps in place of the password; `None` leaves the role without one.
+    pub verifier: Option<String>,
 }
 
 impl Client {
@@ -207,7 +207,9 @@ impl Client {
         }
         link.hush().await?;
         let role = order.role.replace('"', "\"\"");
-        let text = format!("ALTER ROLE \"{role}\" PASSWORD '{}'", order.verifier);
+        let verifier = order.verifier.map(|verifier| format!("'{verifier}'"));
+        let verifier = verifier.unwrap_or_else(|| "NULL".to_owned());
+        let text = format!("ALTER ROLE \"{role}\" PASSWORD {verifier}");
         link.run(text, Phase::Statement).await?;
         link.commit().await
     }
@@ -247,7 +249,33 @@ impl Client {
         credential: &Credential,
         database: Option<&str>,
     ) -> Result<Link, Failure> {
-        let failed = |error: sqlx::Error| classify::failure(&error, Phase::Connect);
+        let dialled = self.dial(credential, database).await?;
+        dialled.map_err(|error| classify::failure(&error, Phase::Connect))
+    }
+
+    /// What the server answers to somebody who signs in: `None` when it lets them in, and they are
+    /// gone again; otherwise its own code.
+    ///
+    /// # Errors
+    /// When it did not answer.
+    pub async fn answer_to(&self, somebody: &Credential) -> Result<Option<String>, Failure> {
+        match self.dial(somebody, None).await? {
+            Ok(link) => {
+                link.close().await;
+                Ok(None)
+            }
+            Err(error) => match classify::server_code(&error) {
+                Some(code) => Ok(Some(code)),
+                None => Err(classify::failure(&error, Phase::Connect)),
+            },
+        }
+    }
+
+    async fn dial(
+        &self,
+        credential: &Credential,
+        database: Option<&str>,
+    ) -> Result<Result<Link, sqlx::Error>, Failure> {
         match &self.place.target {
             Target::Postgres(options) => {
                 let Some(username) = &credential.username else {
@@ -262,7 +290,7 @@ impl Client {
                     options = options.database(database);
                 }
                 let link = sqlx::PgConnection::connect_with(&options).await;
-                Ok(Link::Postgres(link.map_err(failed)?))
+                Ok(link.map(Link::Postgres))
             }
             Target::Mariadb(options) => {
                 let Some(username) = &credential.username else {
@@ -273,7 +301,7 @@ impl Client {
                     .username(username)
                     .password(credential.secret.expose_secret());
                 let link = sqlx::MySqlConnection::connect_with(&options).await;
-                Ok(Link::Mariadb(Box::new(link.map_err(failed)?)))
+                Ok(link.map(|link| Link::Mariadb(Box::new(link))))
             }
             Target::Sqlite(options) => {
                 let options = options
@@ -281,7 +309,7 @@ impl Client {
                     .clone()
                     .busy_timeout(self.place.lock_timeout)
                     .read_only(credential.role != CredentialRole::Writer);
-                Ok(Link::Sqlite(options.connect().await.map_err(failed)?))
+                Ok(options.connect().await.map(Link::Sqlite))
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod classify;
 mod client;
+mod knock;
 mod link;
 mod password;
 mod place;
@@ -25,8 +26,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Powers,
-    Reading,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
+    Powers, Reading, SignIn,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, Operation};
@@ -179,6 +180,10 @@ impl Connector for SqlConnector {
         powers::judge(&self.client, call, &need).await
     }
 
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        knock::sign_in(&self.client, call, order).await
+    }
+
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
         password::mint(&self.client, call, order).await
     }
@@ -194,11 +199,10 @@ impl Connector for SqlConnector {
 
     async fn retire(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
-        _remote_ref: &str,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
     ) -> Result<(), Failure> {
-        // The old password died when the new one was set.
-        Ok(())
+        password::close(&self.client, call, role, remote_ref).await
     }
 }

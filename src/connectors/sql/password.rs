@@ -1,8 +1,9 @@
-//! Rotation of the connector's own passwords (`choose`).
+//! Rotation of the connector's own passwords (`choose`, `dual_slot`).
 //!
 //! Owns the order for a new password. A database role has one password at a time, so setting the
-//! new one with the rotator's credential retires the old one, and nothing is left to retire. The
-//! server gets a verifier, never the password itself.
+//! new one with the rotator's credential retires the old one. Where two roles take turns, the one
+//! that is no longer used is left without a password. The server gets a verifier, never the password
+//! itself.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +18,17 @@ use super::render::Bound;
 use super::scram;
 use crate::connectors::{Call, MintOrder, Minted, RenderedRequest, unsupported};
 use crate::domain::outcome::Failure;
+use crate::domain::verdict::CredentialRole;
 
 /// Sets the password that the order chose.
 ///
 /// # Errors
 /// `unsupported` for a role whose manifest does not rotate it, else as `classify` says.
 pub async fn mint(client: &Client, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
-    let role = client.place().passwords.get(&order.role);
-    let (Some(role), Some(chosen)) = (role, &order.chosen) else {
+    let Some(chosen) = &order.chosen else {
         return Err(unsupported("mint a password that we do not choose"));
     };
+    let role = own(client, order.role, order.username.as_deref())?;
     let password = chosen.expose_secret();
     // Judged alike for both servers: printable, without blanks.
     let scram = scram::verifier(password)?;
@@ -34,8 +36,62 @@ pub async fn mint(client: &Client, call: &Call<'_>, order: &MintOrder) -> Result
         Target::Mariadb(_) => ("ALTER USER", native(password)),
         Target::Postgres(_) | Target::Sqlite(_) => ("ALTER ROLE", scram),
     };
+    set(client, call, (verb, role), Some(verifier)).await?;
+    Ok(Minted {
+        remote_ref: None,
+        secret: chosen.clone(),
+        expires: None,
+    })
+}
+
+/// Leaves one of two roles that take turns without a password, so that nobody signs in as it with
+/// one; where a role has no second, there is nothing to do: its old password died when the new one
+/// was set.
+///
+/// # Errors
+/// `unsupported` for a role that the manifest does not name, else as `classify` says.
+pub async fn close(
+    client: &Client,
+    call: &Call<'_>,
+    role: CredentialRole,
+    remote_ref: &str,
+) -> Result<(), Failure> {
+    let named = client.place().passwords.get(&role);
+    if named.is_some_and(|named| named.len() < 2) {
+        return Ok(());
+    }
+    let role = own(client, role, Some(remote_ref))?;
+    let verb = match client.place().target {
+        Target::Mariadb(_) => "ALTER USER",
+        Target::Postgres(_) | Target::Sqlite(_) => "ALTER ROLE",
+    };
+    set(client, call, (verb, role), None).await
+}
+
+/// A database role of the connector itself: the named one, or the only one.
+fn own<'c>(
+    client: &'c Client,
+    role: CredentialRole,
+    named: Option<&str>,
+) -> Result<&'c str, Failure> {
+    let declared = client.place().passwords.get(&role).into_iter().flatten();
+    let declared: Vec<_> = declared.map(String::as_str).collect();
+    let found = match (named, declared.as_slice()) {
+        (None, [only]) => Some(*only),
+        (Some(named), declared) => declared.iter().find(|one| **one == named).copied(),
+        (None, _) => None,
+    };
+    found.ok_or_else(|| unsupported("set the password of a role that its manifest does not rotate"))
+}
+
+async fn set(
+    client: &Client,
+    call: &Call<'_>,
+    (verb, role): (&str, &str),
+    verifier: Option<String>,
+) -> Result<(), Failure> {
     let set = SetPassword {
-        role: role.clone(),
+        role: role.to_owned(),
         verifier,
     };
     let rendered = RenderedRequest {
@@ -45,11 +101,7 @@ pub async fn mint(client: &Client, call: &Call<'_>, order: &MintOrder) -> Result
         line: format!("{verb} {role} PASSWORD"),
     };
     let permit = call.permit(rendered, set).await?;
-    client.set_password(call.credential, permit).await?;
-    Ok(Minted {
-        remote_ref: None,
-        secret: chosen.clone(),
-    })
+    client.set_password(call.credential, permit).await
 }
 
 /// Sets the password of the one account of that user name.
@@ -69,10 +121,13 @@ pub async fn set_in_mariadb(link: &mut Link, order: &SetPassword) -> Result<(), 
     };
     let account = row.get("account").and_then(Option::as_deref);
     let account = account.ok_or_else(|| classify::drifted("an account has no name"))?;
-    let text = format!(
-        "ALTER USER {account} IDENTIFIED BY PASSWORD '{}'",
-        order.verifier
-    );
+    // `invalid` is what MariaDB itself keeps for an account that no password opens.
+    let text = match &order.verifier {
+        Some(verifier) => format!("ALTER USER {account} IDENTIFIED BY PASSWORD '{verifier}'"),
+        None => {
+            format!("ALTER USER {account} IDENTIFIED VIA mysql_native_password USING 'invalid'")
+        }
+    };
     link.run(text, Phase::Commit).await
 }
 

@@ -23,7 +23,7 @@ pub struct Place {
     /// Where it is.
     pub target: Target,
     /// Database roles whose passwords rotation sets.
-    pub passwords: BTreeMap<CredentialRole, String>,
+    pub passwords: BTreeMap<CredentialRole, Vec<String>>,
     /// Longest run of one statement.
     pub statement_timeout: Duration,
     /// Longest wait for a lock of another transaction.
@@ -163,12 +163,13 @@ fn near(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") || host.starts_with('/')
 }
 
-/// The roles whose passwords may be set: those that are to be rotated by `choose`.
+/// The roles whose passwords may be set: those that are to be rotated by `choose`, or two of each
+/// that take turns by `dual_slot`.
 fn read_passwords(
     table: &Table<'_>,
     manifest: &Manifest,
     target: Option<&Target>,
-) -> BTreeMap<CredentialRole, String> {
+) -> BTreeMap<CredentialRole, Vec<String>> {
     let mut passwords = BTreeMap::new();
     let file = matches!(target, Some(Target::Sqlite(_)));
     for (role, declared) in &manifest.credentials {
@@ -190,13 +191,19 @@ fn read_passwords(
         match (declared.rotation, &declared.username) {
             (None | Some(Strategy::Delegated), _) => {}
             (Some(Strategy::Choose), Some(username)) if !file => {
-                passwords.insert(*role, username.clone());
+                passwords.insert(*role, vec![username.clone()]);
             }
-            (Some(Strategy::Choose), None) if !file => {}
-            (Some(Strategy::Add | Strategy::Choose), _) => table.report(
+            (Some(Strategy::DualSlot), Some(username)) if !file => {
+                let mut both = vec![username.clone()];
+                both.extend(declared.alternate.clone());
+                passwords.insert(*role, both);
+            }
+            (Some(Strategy::Choose | Strategy::DualSlot), None) if !file => {}
+            (Some(Strategy::Add | Strategy::Choose | Strategy::DualSlot), _) => table.report(
                 table.line(),
                 format!("the {name} cannot be rotated in this way"),
-                "a role or account has one password at a time: use `choose`; a SQLite file has none",
+                "a role or account has one password at a time: use `choose`, or `dual_slot` with two of \
+                 them; a SQLite file has none",
             ),
         }
     }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::super::outcome::Failure;
 use super::super::time::{Timestamp, after};
 use super::super::verdict::CredentialRole;
@@ -24,6 +26,8 @@ pub struct Survey {
     pub answer: Result<Answer, Failure>,
     /// Age in seconds of each of the connector's own secrets.
     pub credentials: BTreeMap<CredentialRole, u64>,
+    /// What is wrong with its drills.
+    pub undrilled: Option<String>,
 }
 
 /// Takes a survey in: the standing afterwards, and the sample.
@@ -42,6 +46,8 @@ pub fn advance(before: &Standing, survey: &Survey, bounds: &Bounds) -> (Standing
     };
     if let Ok(answer) = &survey.answer {
         after.accounts = Some(answer.accounts);
+        after.nhis = answer.identities.as_ref().map(|shown| shown.count);
+        listen(before, &mut after, answer, survey, bounds);
         if after.trouble.is_none() {
             after.surveyed = before.surveyed.max(Some(survey.at));
             after.read = before.read.max(Some(survey.at));
@@ -49,6 +55,7 @@ pub fn advance(before: &Standing, survey: &Survey, bounds: &Bounds) -> (Standing
             after.deleted = 0;
         }
     }
+    after.undrilled.clone_from(&survey.undrilled);
     (after.state, after.reason) = after.judged(bounds, survey.until);
     if after.state != before.state || after.since.is_none() {
         after.since = Some(survey.until);
@@ -56,6 +63,33 @@ pub fn advance(before: &Standing, survey: &Survey, bounds: &Bounds) -> (Standing
     come_and_go(before, &mut after, survey, bounds);
     let sample = sample(&mut after, baseline.map(|known| known.accounts), survey);
     (after, sample)
+}
+
+/// Which identities' records have stopped updating. Data that are not believed make none silent, and
+/// when too many fall silent at once it is the data that are not believed.
+fn listen(
+    before: &Standing,
+    after: &mut Standing,
+    answer: &Answer,
+    survey: &Survey,
+    bounds: &Bounds,
+) {
+    let Some((nhi, shown)) = bounds.nhi.as_ref().zip(answer.identities.as_ref()) else {
+        after.silent.clear();
+        return;
+    };
+    if after.trouble.is_some() {
+        return;
+    }
+    // What a copy shows is as old as the copy.
+    let age = i64::try_from(answer.data_age_seconds).unwrap_or(i64::MAX);
+    let age = SignedDuration::from_secs(age);
+    let at = survey.at.checked_sub(age).unwrap_or(survey.at);
+    let silent = nhi.silences(&before.silent, shown, at);
+    match nhi.hushed(&before.silent, &silent) {
+        Some(hushed) => after.trouble = Some(Trouble::Drifted(hushed)),
+        None => after.silent = silent,
+    }
 }
 
 /// Remembers since when the connector was away, and what to see again when it is back.
@@ -68,7 +102,7 @@ fn come_and_go(before: &Standing, after: &mut Standing, survey: &Survey, bounds:
         State::Failing | State::Stale | State::Drifted => {
             after.away_since = away.or(known).or(Some(survey.at));
         }
-        State::Healthy => {
+        State::Healthy | State::Undrilled => {
             after.away_since = None;
             if let Some(since) = away {
                 let open = after.recheck.take();
@@ -96,6 +130,8 @@ fn sample(after: &mut Standing, known: Option<u64>, survey: &Survey) -> Sample {
         read: after.read,
         write: after.write,
         accounts: answer.map(|answer| answer.accounts),
+        nhis: after.nhis.filter(|_| answer.is_some()),
+        silent: after.silent(),
         change: answer
             .zip(known)
             .map(|(answer, known)| count(answer.accounts).saturating_sub(count(known))),

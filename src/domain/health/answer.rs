@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::access::{Account, AccountState};
 use super::super::verdict::Completeness;
+use super::identities::Shown;
 use super::{Baseline, Bounds, Trouble};
 
 /// From this share on, in percent, a field is part of the shape.
@@ -31,6 +32,8 @@ pub struct Answer {
     pub data_age_seconds: u64,
     /// Of a hundred accounts, how many showed each field.
     pub fields: BTreeMap<String, u64>,
+    /// The non-human identities among them, where the manifest tells them.
+    pub identities: Option<Shown>,
 }
 
 impl Answer {
@@ -66,6 +69,7 @@ impl Answer {
                 .into_iter()
                 .map(|(name, count)| (name.to_owned(), share(count)))
                 .collect(),
+            identities: bounds.nhi.as_ref().map(|nhi| nhi.shown(accounts)),
         }
     }
 

@@ -19,8 +19,8 @@ use super::super::workflow::{End, RunKind};
 use super::{Standing, State};
 
 /// Where a target weighs more, its connector's trouble does as well.
-const PRIVILEGED_DEADLINE_SECONDS: u64 = 3600;
-const PRIVILEGED_PRIORITY: i16 = 0;
+const AT_ONCE_DEADLINE_SECONDS: u64 = 3600;
+const AT_ONCE_PRIORITY: i16 = 0;
 const PRIORITY: i16 = 20;
 
 /// The run that holds such a task.
@@ -51,6 +51,8 @@ pub struct Keeper<'a> {
     pub connector: &'a ConnectorName,
     /// What its manifest declares.
     pub facts: &'a ConnectorFacts,
+    /// Its manifest tells non-human identities.
+    pub nhi: bool,
     /// Who answers for it.
     pub owner: &'a str,
     /// Who answers when the owner does not.
@@ -70,9 +72,21 @@ pub fn care(
 ) -> (Vec<Care>, Vec<OutboxMessage>) {
     let mut changed = Vec::new();
     for one in open {
+        let about = match &one.run.body {
+            RunBody::Care(body) => body.state,
+            RunBody::Case(_)
+            | RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_) => continue,
+        };
         let next = match standing.state {
             State::Healthy => Some(keeper.closed(one.clone())),
-            State::Unknown | State::Failing | State::Stale | State::Drifted => {
+            // It answers as expected; what is open about that is over.
+            State::Undrilled if about != State::Undrilled => {
+                standing.care.remove(&about);
+                Some(keeper.closed(one.clone()))
+            }
+            State::Undrilled | State::Unknown | State::Failing | State::Stale | State::Drifted => {
                 keeper.held(one.clone(), standing)
             }
         };
@@ -80,12 +94,14 @@ pub fn care(
     }
     match standing.state {
         State::Healthy => standing.care.clear(),
-        State::Stale | State::Drifted if !standing.care.contains_key(&standing.state) => {
+        State::Stale | State::Drifted | State::Undrilled
+            if !standing.care.contains_key(&standing.state) =>
+        {
             let opened = keeper.opened(standing);
             standing.care.insert(standing.state, opened.run.id);
             changed.push(opened);
         }
-        State::Unknown | State::Failing | State::Stale | State::Drifted => {}
+        State::Unknown | State::Failing | State::Stale | State::Drifted | State::Undrilled => {}
     }
     let tell = |topic: &str| {
         let told = changed.iter();
@@ -100,8 +116,8 @@ impl Keeper<'_> {
     fn opened(&self, standing: &Standing) -> Care {
         let state = standing.state;
         let id = RunId::care(self.connector, state.as_str(), self.now);
-        let (priority, seconds) = if self.facts.privileged {
-            (PRIVILEGED_PRIORITY, PRIVILEGED_DEADLINE_SECONDS)
+        let (priority, seconds) = if self.weighs(standing) {
+            (AT_ONCE_PRIORITY, AT_ONCE_DEADLINE_SECONDS)
         } else {
             (
                 PRIORITY,
@@ -140,6 +156,7 @@ impl Keeper<'_> {
             connector: Some(self.connector.clone()),
             subject: format!("connector {}", self.connector),
             account: None,
+            drill: false,
             privileged: self.facts.privileged,
             priority,
             access: Vec::new(),
@@ -147,7 +164,7 @@ impl Keeper<'_> {
             class: Some(class(state)),
             code: code(state).to_owned(),
             why: format!("{state}: {}", standing.reason),
-            steps: self.steps(state),
+            steps: self.steps(state, standing),
             desk: self.facts.fallback.desk.clone(),
             opened: self.now,
             deadline: after(self.now, seconds),
@@ -160,7 +177,13 @@ impl Keeper<'_> {
         Care { run, task }
     }
 
-    fn steps(&self, state: State) -> Vec<String> {
+    /// Privileged, or with non-human identities, which nobody misses when they go astray. Where nobody
+    /// knows yet whether there are any, there are.
+    fn weighs(&self, standing: &Standing) -> bool {
+        self.facts.privileged || (self.nhi && standing.nhis != Some(0))
+    }
+
+    fn steps(&self, state: State, standing: &Standing) -> Vec<String> {
         let name = self.connector;
         let mut steps = vec![
             format!(
@@ -171,6 +194,17 @@ impl Keeper<'_> {
                 "Look at `clawback connectors health {name}` and `clawback connectors check {name}`"
             ),
         ];
+        if state == State::Undrilled {
+            steps.push(format!(
+                "See to it that the canary has its account, then `clawback drill {name}`; without a canary, \
+                 two people may do without (`clawback drill override {name}`)"
+            ));
+        }
+        if let (true, Some(count @ 1..)) = (self.nhi, standing.nhis) {
+            steps.push(format!(
+                "{count} non-human identities are out of sight: see that their keys are rotated or revoked"
+            ));
+        }
         if state == State::Drifted {
             steps.push(
                 "Where the new shape or count is right, have the manifest changed and approved: it is learned anew"
@@ -244,6 +278,7 @@ impl Keeper<'_> {
 fn code(state: State) -> &'static str {
     match state {
         State::Drifted => "CB-HEALTH-2",
+        State::Undrilled => "CB-HEALTH-4",
         State::Unknown | State::Healthy | State::Failing | State::Stale => "CB-HEALTH-1",
     }
 }
@@ -251,6 +286,7 @@ fn code(state: State) -> &'static str {
 fn class(state: State) -> FailureClass {
     match state {
         State::Drifted => FailureClass::Drifted,
+        State::Undrilled => FailureClass::Refused,
         State::Unknown | State::Healthy | State::Failing | State::Stale => FailureClass::StaleData,
     }
 }

@@ -7,6 +7,7 @@
 mod advance;
 mod answer;
 mod care;
+mod identities;
 mod orphan;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use super::verdict::{Completeness, CredentialRole};
 pub use advance::{Survey, advance, next_survey};
 pub use answer::Answer;
 pub use care::{Care, CareBody, Keeper, care};
+pub use identities::{CREDENTIAL, Identities, Pulse, Silence, Silences, Which, fallen};
 pub use orphan::{Orphan, orphans};
 
 /// How a connector is.
@@ -44,16 +46,19 @@ pub enum State {
     Stale,
     /// The answer is not of the declared or known shape, or its count is not believed.
     Drifted,
+    /// It answers as expected, but the last drill failed or is overdue, or it waits for its first.
+    Undrilled,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Healthy,
         Self::Failing,
         Self::Stale,
         Self::Drifted,
+        Self::Undrilled,
     ];
 
     /// The name in tables, metrics and events.
@@ -64,13 +69,14 @@ impl State {
             Self::Failing => "failing",
             Self::Stale => "stale",
             Self::Drifted => "drifted",
+            Self::Undrilled => "undrilled",
         }
     }
 
     /// True when decisions made in it must be looked at again once it is over.
     pub fn is_away(self) -> bool {
         match self {
-            Self::Unknown | Self::Healthy => false,
+            Self::Unknown | Self::Healthy | Self::Undrilled => false,
             Self::Failing | Self::Stale | Self::Drifted => true,
         }
     }
@@ -93,6 +99,8 @@ pub struct Bounds {
     pub change_at_most_percent: Option<u64>,
     /// Attributes of accounts that decide whose they are.
     pub deciding: Vec<String>,
+    /// How non-human identities are told, where the target has any.
+    pub nhi: Option<Identities>,
     /// Names the manifest's content: what was known under another one is learned anew.
     pub manifest: String,
 }
@@ -119,8 +127,15 @@ pub struct Standing {
     pub write_failed: Option<(Timestamp, FailureClass)>,
     /// Accounts at the last survey that answered.
     pub accounts: Option<u64>,
+    /// Accounts of non-human identities among them.
+    pub nhis: Option<u64>,
+    /// Identities whose records tell no update, or none for too long.
+    pub silent: Silences,
     /// What was wrong with the last survey.
     pub trouble: Option<Trouble>,
+    /// What is wrong with its drills, as of the last survey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undrilled: Option<String>,
     /// What the last good survey looked like.
     pub baseline: Option<Baseline>,
     /// What runs' calls came to since the last survey.
@@ -288,6 +303,12 @@ pub struct Sample {
     pub write: Option<Timestamp>,
     /// Accounts shown; `None` without an answer.
     pub accounts: Option<u64>,
+    /// Accounts of non-human identities among them.
+    #[serde(default)]
+    pub nhis: Option<u64>,
+    /// Of these, those whose record had stopped updating.
+    #[serde(default)]
+    pub silent: u64,
     /// Against the last good survey before.
     pub change: Option<i64>,
     /// Whether it was everything.
@@ -326,6 +347,12 @@ pub struct Advance {
 }
 
 impl Standing {
+    /// How many non-human identities have stopped updating.
+    pub fn silent(&self) -> u64 {
+        let silent = self.silent.values();
+        silent.filter(|one| one.forced.is_some()).count() as u64
+    }
+
     /// Takes in what a worker saw.
     pub fn note(&mut self, tally: &Tally) {
         self.read = self.read.max(tally.read);
@@ -371,7 +398,10 @@ impl Standing {
             Some((at, class)) if Some(at) > self.write => {
                 (State::Failing, format!("the last write failed: {class}"))
             }
-            Some(_) | None => (State::Healthy, "as expected".to_owned()),
+            Some(_) | None => match &self.undrilled {
+                Some(why) => (State::Undrilled, why.clone()),
+                None => (State::Healthy, "as expected".to_owned()),
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     Answer, Baseline, Bounds, Calls, Standing, State, Survey, Tally, Trouble, advance, next_survey,
 };
 
-fn dawn() -> Timestamp {
+pub(super) fn dawn() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("in range")
 }
 
@@ -25,11 +25,12 @@ fn bounds() -> Bounds {
         max_data_age_seconds: 60,
         change_at_most_percent: Some(20),
         deciding: vec!["number".to_owned()],
+        nhi: None,
         manifest: "m1".to_owned(),
     }
 }
 
-fn account(id: u64, attributes: &[&str]) -> Account {
+pub(super) fn account(id: u64, attributes: &[&str]) -> Account {
     Account {
         id: format!("a-{id}").as_str().into(),
         login: format!("login-{id}"),
@@ -61,6 +62,7 @@ fn survey(seconds: u64, answer: Result<Answer, FailureClass>) -> Survey {
         until: at,
         answer: answer.map_err(|class| Failure::new(class, "CB-TEST-1", "planted")),
         credentials: BTreeMap::new(),
+        undrilled: None,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Claiming, closing, confirming and rejecting tasks.
 //!
-//! Owns who may say what about a task in which state. A person speaks for themselves only: an
+//! Owns who may say what about a task in which state, and how a held event is let go or dropped. A person speaks for themselves only: an
 //! attestation bears the name of who gives it, and the second person of privileged access gives
 //! theirs in a command of their own. Whether a claim is true is seen at the target, not here.
 
 use super::super::approval::same_person;
 use super::super::command::{Answer, Command, Wish};
+use super::super::doubt::{Ruling, is_held};
 use super::super::run::{Run, RunBody, Stage};
 use super::super::settlement::Obedience;
 use super::super::step::{Given, claim as claim_of, set_claim};
@@ -32,6 +33,14 @@ pub(super) fn obey(
 ) -> Obedience {
     if let (Wish::RetryTask { .. }, false) = (&command.wish, task.is_closed()) {
         return tried(command, task, run.clone(), given.now);
+    }
+    if let (Wish::RuleHold { release, note, .. }, false) = (&command.wish, task.is_closed()) {
+        let ruling = Ruling {
+            release: *release,
+            by: command.by.clone(),
+            note: note.clone(),
+        };
+        return ruled(command, run.clone(), ruling, given.now);
     }
     let change = match change(command, task, given.now) {
         Ok(change) => change,
@@ -81,6 +90,28 @@ fn tried(command: &Command, task: &FallbackTask, mut run: Run, now: Timestamp) -
     }
 }
 
+/// A held event is let go, or dropped, by the next step of its case.
+fn ruled(command: &Command, mut run: Run, ruling: Ruling, now: Timestamp) -> Obedience {
+    if let (RunBody::Case(body), Stage::WithPerson { next_try, .. }) =
+        (&mut run.body, &mut run.stage)
+        && is_held(body)
+    {
+        let answer = yes(if ruling.release {
+            "the event is released"
+        } else {
+            "the event is dropped"
+        });
+        body.ruling = Some(ruling);
+        *next_try = Some(now);
+        return Obedience {
+            run: Some(run),
+            ..answered(command, answer)
+        };
+    }
+    let words = "the task holds no event that could be released or dropped";
+    answered(command, no("CB-HOLD-5", words))
+}
+
 fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Change, Answer> {
     if let TaskState::Closed { by, .. } = &task.state {
         let words = format!("the task was closed by {by}");
@@ -100,9 +131,11 @@ fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Chan
         } => closed(command, task, note, attestation.as_ref(), Some(bulk), now),
         Wish::ConfirmTask { statement, .. } => confirmed(command, task, statement),
         Wish::RetryTask { .. }
+        | Wish::RuleHold { .. }
         | Wish::RotateSecret { .. }
         | Wish::Pause { .. }
-        | Wish::Resume { .. } => Err(no("CB-COMMAND-1", "there is no such task")),
+        | Wish::Resume { .. }
+        | Wish::Drill { .. } => Err(no("CB-COMMAND-1", "there is no such task")),
     }
 }
 

@@ -4,7 +4,8 @@
 //! Pure: the same run at the same time decides the same.
 
 use super::super::access::{Entitlement, Operation};
-use super::super::run::{Run, RunBody, Stage};
+use super::super::estate::ConnectorFacts;
+use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
 use super::super::task::FallbackTask;
@@ -42,6 +43,13 @@ pub enum Effect {
     },
     /// Look with the verifier credential. Answer: `Observed` or `Failed`.
     Observe,
+    /// Take the entitlement away upstream that gives access to the target. Answer: `Cut` or `Failed`.
+    CutUpstream,
+    /// Try the leaver's ways in. Answer: `Probed` or `Failed`.
+    Probe {
+        /// The probes that may be tried now, by name.
+        probes: Vec<String>,
+    },
     /// One step of a rotation. Answer: `Rotated` or `Failed`.
     Rotate {
         /// Which.
@@ -102,6 +110,8 @@ pub fn decide(
             | Action::Act(_)
             | Action::Each { .. }
             | Action::Verify { .. }
+            | Action::CutUpstream
+            | Action::Probe
             | Action::Rotate(_)
             | Action::Gather
             | Action::Fallback(_)
@@ -129,7 +139,9 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
     if stage.ended() {
         return Ok(());
     }
-    if let RunBody::Case(body) = &step.run().body {
+    if let RunBody::Case(body) = &step.run().body
+        && body.drill.is_none()
+    {
         let claimed = body.claim.is_some();
         // A case that was with a person for another reason tells now that it was called off.
         let told = step
@@ -157,7 +169,8 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
         let fallback = step.fallback_state()?;
         step.enter(&fallback)
     } else if woken.open_children > 0 {
-        // They are halted as well, and wake this run when the last of them has ended.
+        // They are halted as well, and wake this run when the last of them has ended. A drill's case
+        // needs nobody's review.
         Ok(())
     } else {
         step.end(End::Halted);
@@ -174,13 +187,13 @@ impl Step<'_> {
         let writes_nothing_else = self.out.journal.is_empty()
             && self.out.children.is_empty()
             && self.out.task.is_none()
-            && self.out.rotation.is_none()
+            && self.out.rotations.is_empty()
             && self.out.messages.is_empty();
         if *due > self.given.now || !writes_nothing_else {
             return Ok(Decision::Settle(Box::new(self.finish())));
         }
         let action = &self.state(state)?.action;
-        let Some(effect) = effect(action, &self.out.run) else {
+        let Some(effect) = effect(action, &self.out.run, self.facts()) else {
             return Ok(Decision::Settle(Box::new(self.finish())));
         };
         // `settle` counts the step; deciding is not one.
@@ -200,6 +213,9 @@ impl Step<'_> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
             return Err(self.broken(format!("`{state}` is no fallback state")));
         };
+        if let Some(ruling) = self.take_ruling() {
+            return self.ruled(state, &ruling);
+        }
         let tries = self.run().attempts.get(state).copied();
         if claim(&self.run().body).is_some() {
             self.fresh_attempts(state, tries);
@@ -226,7 +242,7 @@ impl Step<'_> {
     }
 }
 
-fn effect(action: &Action, run: &Run) -> Option<Effect> {
+fn effect(action: &Action, run: &Run, facts: Option<&ConnectorFacts>) -> Option<Effect> {
     match (action, &run.body) {
         (Action::FindAccounts, RunBody::Discovery(body)) => Some(Effect::Find {
             subject: Box::new(body.subject.clone()),
@@ -250,7 +266,24 @@ fn effect(action: &Action, run: &Run) -> Option<Effect> {
             side_by_side: *side_by_side,
         }),
         (Action::Verify { .. }, RunBody::Removal(_)) => Some(Effect::Observe),
+        (Action::CutUpstream, RunBody::Removal(_) | RunBody::Discovery(_)) => {
+            Some(Effect::CutUpstream)
+        }
+        (Action::Probe, RunBody::Removal(body)) => Some(Effect::Probe {
+            probes: unspent(body, facts),
+        }),
         (Action::Rotate(step), RunBody::Rotation(_)) => Some(Effect::Rotate { step: *step }),
         _ => None,
     }
+}
+
+/// The declared probes but those of which the one try was made.
+fn unspent(body: &RemovalBody, facts: Option<&ConnectorFacts>) -> Vec<String> {
+    let declared = facts.map_or(&[][..], |facts| &facts.probes);
+    let spent = |name: &str| {
+        let mut tries = body.probed.iter();
+        tries.any(|one| one.probe == name && one.spent)
+    };
+    let left = declared.iter().filter(|one| !spent(&one.name));
+    left.map(|one| one.name.clone()).collect()
 }

@@ -16,6 +16,9 @@ use super::super::verdict::CredentialRole;
 use super::super::workflow::{Action, Next, OutcomeKey};
 use super::{Inconsistent, Step, claim, rotation_run, set_failure, unsupported};
 
+/// The longest wait of a drill, in seconds.
+const LONGEST_DRILLED: u64 = 3600;
+
 impl Step<'_> {
     /// The run's state `state` came to `key`: go where the definition says.
     pub(super) fn outcome(
@@ -75,20 +78,22 @@ impl Step<'_> {
     /// Asks for a fresh secret for the credential that `state` signs in with.
     fn wish_rotation(&mut self, state: &StateName) -> Result<(), Inconsistent> {
         let role = match self.state(state)?.action {
-            Action::FindAccounts | Action::Verify { .. } => CredentialRole::Verifier,
+            Action::FindAccounts | Action::Verify { .. } | Action::Probe => {
+                CredentialRole::Verifier
+            }
             _ => CredentialRole::Writer,
         };
         let Some(connector) = self.run().connector.clone() else {
             return Ok(());
         };
         let cause = format!("{}/{}", self.run().id, self.run().step);
-        self.out.rotation = rotation_run(
+        self.out.rotations.extend(rotation_run(
             self.given,
             &connector,
             role,
             super::super::rotation::Trigger::AuthFailure,
             &cause,
-        );
+        ));
         Ok(())
     }
 
@@ -100,7 +105,7 @@ impl Step<'_> {
                 Some(due) => self.rest(name, due),
                 None => self.outcome(name, OutcomeKey::Done, None),
             },
-            Action::Wait { seconds } => self.rest(name, after(now, *seconds)),
+            Action::Wait { seconds } => self.rest(name, after(now, self.wait(*seconds))),
             Action::Overlap => {
                 let seconds = self.facts().map_or(0, |facts| facts.overlap_seconds);
                 self.rest(name, after(now, seconds))
@@ -114,6 +119,8 @@ impl Step<'_> {
             }
             Action::Act(operation) => self.arrive_at_act(name, *operation),
             Action::Each { operation, .. } => self.arrive_at_each(name, *operation),
+            Action::CutUpstream => self.arrive_at_upstream(name),
+            Action::Probe => self.arrive_at_probe(name),
             Action::FindAccounts | Action::Inspect | Action::Verify { .. } | Action::Rotate(_) => {
                 self.rest(name, now)
             }
@@ -125,8 +132,25 @@ impl Step<'_> {
         }
     }
 
+    /// A search that left something for a person to decide does not keep that person waiting, and a
+    /// drill sees after an hour what a departure sees after a day: its canary comes back by nobody.
+    fn wait(&self, seconds: u64) -> u64 {
+        let seconds = match self.run().drill() {
+            Some(_) => seconds.min(LONGEST_DRILLED),
+            None => seconds,
+        };
+        match &self.run().body {
+            RunBody::Discovery(body) if !body.unclear.is_empty() => 0,
+            RunBody::Discovery(_)
+            | RunBody::Case(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => seconds,
+        }
+    }
+
     #[allow(clippy::unnecessary_wraps)] // One arm among others that can fail.
-    fn rest(&mut self, name: &StateName, due: Timestamp) -> Result<(), Inconsistent> {
+    pub(super) fn rest(&mut self, name: &StateName, due: Timestamp) -> Result<(), Inconsistent> {
         self.run_mut().stage = Stage::Due {
             state: name.clone(),
             due,
@@ -174,7 +198,16 @@ impl Step<'_> {
         }
     }
 
-    fn skip(&mut self, name: &StateName, why: &str) -> Result<(), Inconsistent> {
+    fn arrive_at_probe(&mut self, name: &StateName) -> Result<(), Inconsistent> {
+        let declared = self.facts().is_some_and(|facts| !facts.probes.is_empty());
+        if declared {
+            self.rest(name, self.given.now)
+        } else {
+            self.skip(name, "the manifest declares no probe")
+        }
+    }
+
+    pub(super) fn skip(&mut self, name: &StateName, why: &str) -> Result<(), Inconsistent> {
         self.note(name, None, OutcomeKey::NotNeeded, None, Some(why.into()));
         self.outcome(name, OutcomeKey::NotNeeded, None)
     }

@@ -3,11 +3,12 @@
 //! Owns how a run opens its one task, what the task says, how a person's claim is sent back or
 //! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
 
+use super::super::doubt::Ruling;
 use super::super::escalation::Escalation;
 use super::super::id::StateName;
 use super::super::instructions::Known;
 use super::super::outcome::{Failure, FailureClass};
-use super::super::run::{RunBody, Stage};
+use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
 use super::super::task::{CloseClaim, Closure, FallbackTask, TaskNote, TaskState, Weight, weigh};
 use super::super::time::after;
@@ -134,16 +135,52 @@ impl Step<'_> {
             task.access_as_of = as_of;
         }
         if let Some(facts) = self.facts() {
-            let known = Known {
-                subject: &task.subject,
-                connector: task.connector.as_ref().map(|name| name.as_str()),
-                account: task.account.as_deref(),
-                access: &task.access,
-                as_of: task.access_as_of,
-                now: self.given.now,
-            };
-            task.steps = known.fill(&facts.fallback.steps);
+            task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
         }
+    }
+
+    /// The answer to the doubt for which the case is held, once.
+    pub(super) fn take_ruling(&mut self) -> Option<Ruling> {
+        match &mut self.run_mut().body {
+            RunBody::Case(body) => body.ruling.take(),
+            RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => None,
+        }
+    }
+
+    /// A held case goes its way from the beginning, or ends with nothing done.
+    pub(super) fn ruled(&mut self, name: &StateName, ruling: &Ruling) -> Result<(), Inconsistent> {
+        let detail = serde_json::to_value(ruling).ok();
+        self.note(name, None, OutcomeKey::Done, None, detail);
+        if let Some(mut task) = self.task.take() {
+            let words = if ruling.release {
+                "released"
+            } else {
+                "dropped"
+            };
+            let text = format!("{words}: {}", ruling.note);
+            task.remember(self.given.now, &ruling.by, text);
+            task.state = TaskState::Closed {
+                how: Closure::Answered,
+                by: ruling.by.clone(),
+                at: self.given.now,
+            };
+            self.out.task = Some(task);
+        }
+        self.run_mut().task = None;
+        if !ruling.release {
+            self.end(End::Rescinded);
+            return Ok(());
+        }
+        if let RunBody::Case(body) = &mut self.run_mut().body {
+            body.for_person = None;
+        }
+        let machine = self.given.workflow.machines.get(&self.run().kind);
+        let start = machine.map(|machine| machine.start.clone());
+        let start = start.ok_or_else(|| self.broken("its workflow has no machine".to_owned()))?;
+        self.enter(&start)
     }
 
     /// Looks whether a person's claim is true. What was seen before it was made does not count.
@@ -158,8 +195,9 @@ impl Step<'_> {
     fn looked(&self, check: &StateName) -> bool {
         self.out.journal.iter().any(|entry| {
             let state = self.state(&entry.state);
-            let verifies = |state: &State| matches!(state.action, Action::Verify { .. });
-            entry.state == *check || state.is_ok_and(verifies)
+            let looks =
+                |state: &State| matches!(state.action, Action::Verify { .. } | Action::Probe);
+            entry.state == *check || state.is_ok_and(looks)
         })
     }
 
@@ -174,7 +212,7 @@ impl Step<'_> {
         let claimed = claim(&self.run().body).cloned();
         let how = match (end, &claimed) {
             (End::Attested, _) => Closure::Attested,
-            (End::Halted | End::Rescinded, _) if self.is_case() => Closure::Attested,
+            (End::Halted | End::Rescinded, _) if self.is_case() && !task.drill => Closure::Attested,
             (End::Halted | End::Rescinded, _) => Closure::Superseded,
             (End::Verified | End::Rotated, Some(_)) => Closure::Proved,
             (End::Verified | End::Rotated, None) => Closure::ProvedByMachine,
@@ -188,6 +226,8 @@ impl Step<'_> {
         let text = match how {
             Closure::Proved | Closure::ProvedByMachine => "absence is proved",
             Closure::Attested => "closed on a person's word",
+            Closure::Superseded if task.drill => "the drill is done with it",
+            Closure::Answered => "a person answered",
             Closure::Superseded => "the case was halted; its review task goes on",
         };
         task.remember(self.given.now, "clawback", text.to_owned());
@@ -238,7 +278,18 @@ impl Step<'_> {
         let failed = failure
             .as_ref()
             .map(|failure| format!("{}: {}", failure.class, failure.message));
-        let words: Vec<_> = [failed, found].into_iter().flatten().collect();
+        let returned = match &self.run().body {
+            RunBody::Removal(body) => body.returned.last(),
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+                None
+            }
+        };
+        let returned = returned.map(|returned| format!("it came back: {returned}"));
+        let risk = residual_risk(self.run());
+        let words: Vec<_> = [failed, found, returned, risk]
+            .into_iter()
+            .flatten()
+            .collect();
         if words.is_empty() && self.is_case() {
             let failure = Failure::new(
                 FailureClass::Ambiguous,
@@ -271,6 +322,7 @@ impl Step<'_> {
             subject,
             account,
             privileged,
+            drill: run.drill().is_some(),
             priority: run.priority,
             access,
             access_as_of,
@@ -283,7 +335,11 @@ impl Step<'_> {
                 |facts| facts.fallback.desk.clone(),
             ),
             opened: self.given.now,
-            deadline: people.deadline(facts, run.priority, self.given.now),
+            deadline: people.deadline(
+                facts.map(|facts| &facts.fallback),
+                run.priority,
+                self.given.now,
+            ),
             state: TaskState::Open,
             escalation: Escalation::default(),
             attestations: Vec::new(),

@@ -6,9 +6,11 @@
 
 mod decide;
 mod enter;
+mod evidence;
 mod fallback;
 mod settle;
 mod spawn;
+mod upstream;
 
 pub use decide::{Decision, Effect, Woken, decide};
 pub use settle::settle;
@@ -70,7 +72,7 @@ impl<'a> Step<'a> {
                 journal: Vec::new(),
                 children: Vec::new(),
                 task: None,
-                rotation: None,
+                rotations: Vec::new(),
                 messages: Vec::new(),
                 case_ended: None,
             },
@@ -176,15 +178,22 @@ impl<'a> Step<'a> {
         self.tell_end(end);
     }
 
+    /// Where the run's news goes. A drill's goes nowhere: whoever acts on such news must not act on it.
+    fn topic(&self) -> Option<&'a str> {
+        self.given
+            .status_topic
+            .filter(|_| self.out.run.drill().is_none())
+    }
+
     fn tell_end(&mut self, end: End) {
-        if let Some(topic) = self.given.status_topic {
+        if let Some(topic) = self.topic() {
             let message = status::ended(&self.out.run, end, topic, self.given.now);
             self.out.messages.push(message);
         }
     }
 
     fn tell_task(&mut self) {
-        if let (Some(topic), Some(task)) = (self.given.status_topic, &self.out.task) {
+        if let (Some(topic), Some(task)) = (self.topic(), &self.out.task) {
             let message = status::task(&self.out.run, task, topic, self.given.now);
             self.out.messages.push(message);
         }

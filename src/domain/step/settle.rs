@@ -1,7 +1,7 @@
 //! What came of an effect, and where the run goes with it.
 //!
 //! Owns the reading of outcomes. A yes from the target lifts a removal to `accepted` and no
-//! further; only a judged observation lifts it higher. Pure, like `decide`.
+//! further; what lifts it higher is in `evidence`. Pure, like `decide`.
 
 use super::super::access::{Account, Operation};
 use super::super::id::{EntitlementId, StateName};
@@ -10,8 +10,7 @@ use super::super::rotation::RotationFacts;
 use super::super::run::{ItemStatus, Run, RunBody, Stage};
 use super::super::settlement::{Outcome, Settlement};
 use super::super::task::FallbackTask;
-use super::super::time::Timestamp;
-use super::super::verdict::{Finding, Observation, Sighting, Verdict, judge};
+use super::super::verdict::Verdict;
 use super::super::workflow::{Action, OutcomeKey, RotationStep};
 use super::{Given, Inconsistent, Step};
 
@@ -31,7 +30,7 @@ pub fn settle(
     };
     let action = &step.state(&state)?.action;
     match (action, outcome) {
-        (Action::FindAccounts, Outcome::Accounts(accounts)) => step.found(&state, accounts)?,
+        (Action::FindAccounts, Outcome::Accounts(search)) => step.searched(&state, search)?,
         (Action::Inspect, Outcome::Account(account)) => step.inspected(&state, account)?,
         (Action::Act(_), Outcome::Done) => {
             step.sent();
@@ -54,6 +53,9 @@ pub fn settle(
         (Action::Verify { rung }, Outcome::Observed(observation)) => {
             step.observed(&state, *rung, &observation)?;
         }
+        (Action::CutUpstream, Outcome::Cut { since, looks }) => step.cut(&state, since, &looks)?,
+        (Action::CutUpstream, Outcome::Failed(failure)) => step.not_cut(&state, failure)?,
+        (Action::Probe, Outcome::Probed(tries)) => step.probed(&state, tries)?,
         (Action::Rotate(which), Outcome::Rotated(facts)) => {
             step.rotated(&state, *which, facts)?;
         }
@@ -67,7 +69,7 @@ pub fn settle(
 }
 
 impl Step<'_> {
-    fn go(&mut self, state: &StateName, key: OutcomeKey) -> Result<(), Inconsistent> {
+    pub(super) fn go(&mut self, state: &StateName, key: OutcomeKey) -> Result<(), Inconsistent> {
         let detail = self.under(None);
         self.note(state, None, key, None, detail);
         self.outcome(state, key, None)
@@ -100,28 +102,9 @@ impl Step<'_> {
         self.lift(Verdict::Accepted);
     }
 
-    fn lift(&mut self, to: Verdict) {
+    pub(super) fn lift(&mut self, to: Verdict) {
         let run = self.run_mut();
         run.verdict = run.verdict.map(|verdict| verdict.max(to));
-    }
-
-    fn found(&mut self, state: &StateName, accounts: Vec<Account>) -> Result<(), Inconsistent> {
-        let now = self.given.now;
-        let key = if accounts.is_empty() {
-            OutcomeKey::Absent
-        } else {
-            OutcomeKey::Found
-        };
-        let logins: Vec<_> = accounts.iter().map(|account| &account.login).collect();
-        let detail = serde_json::json!({ "accounts": logins });
-        if let RunBody::Discovery(body) = &mut self.run_mut().body {
-            body.found = accounts;
-            body.found_at = Some(now);
-            body.last_failure = None;
-        }
-        let detail = self.under(Some(detail));
-        self.note(state, None, key, None, detail);
-        self.outcome(state, key, None)
     }
 
     fn inspected(
@@ -207,49 +190,6 @@ impl Step<'_> {
                 self.outcome(state, OutcomeKey::Failed(failure.class), Some(&failure))
             }
         }
-    }
-
-    fn observed(
-        &mut self,
-        state: &StateName,
-        rung: Verdict,
-        observation: &Observation,
-    ) -> Result<(), Inconsistent> {
-        let max_age = self.facts().map_or(0, |facts| facts.max_data_age_seconds);
-        let RunBody::Removal(body) = &self.run().body else {
-            return Err(self.broken("only removals are observed".to_owned()));
-        };
-        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
-        let finding = judge(observation, body.expect, not_before, max_age);
-        let key = match &finding {
-            Finding::Absent => OutcomeKey::Absent,
-            Finding::Present(_) => OutcomeKey::Present,
-            Finding::Inconclusive(_) => OutcomeKey::Inconclusive,
-        };
-        let detail = serde_json::json!({ "observation": observation, "finding": finding });
-        if key == OutcomeKey::Present
-            && let Sighting::There(account) = &observation.sighting
-        {
-            self.owe(&account.entitlements);
-        }
-        if let RunBody::Removal(body) = &mut self.run_mut().body {
-            body.last_finding = Some(finding);
-            if key != OutcomeKey::Inconclusive {
-                body.last_failure = None;
-            }
-        }
-        match key {
-            OutcomeKey::Absent => self.lift(rung),
-            // Access that is seen again takes the verdict back: what was known no longer holds.
-            OutcomeKey::Present => {
-                let run = self.run_mut();
-                run.verdict = run.verdict.map(|verdict| verdict.min(Verdict::Accepted));
-            }
-            _ => {}
-        }
-        let detail = self.under(Some(detail));
-        self.note(state, None, key, None, detail);
-        self.outcome(state, key, None)
     }
 
     fn rotated(

@@ -9,6 +9,7 @@ use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
 use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
 use super::super::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
+use super::super::subject::Subject;
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
 use super::super::workflow::{OutcomeKey, RunKind};
 use super::{Given, Inconsistent, Step};
@@ -16,6 +17,16 @@ use super::{Given, Inconsistent, Step};
 impl Step<'_> {
     /// Spawns what the state asks for and gathers; goes on at once when there is nothing to spawn.
     pub(super) fn spawn(&mut self, name: &StateName) -> Result<(), Inconsistent> {
+        let leaver = match &self.run().body {
+            RunBody::Case(body) => Some(body.subject.clone()),
+            RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => None,
+        };
+        if let Some(subject) = leaver {
+            self.replace_what_is_known_to(&subject);
+        }
         let children = match &self.run().body {
             RunBody::Case(body) => self
                 .given
@@ -46,6 +57,9 @@ impl Step<'_> {
             };
             return self.outcome(name, key, None);
         }
+        if let RunBody::Discovery(body) = &mut self.run_mut().body {
+            body.rounds += 1;
+        }
         self.out.children.extend(children);
         self.run_mut().stage = Stage::Gathering {
             state: name.clone(),
@@ -53,16 +67,44 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Begins the replacement of every secret that the leaver could read, and of all secrets of the
+    /// connectors that the leaver answers for. They are runs of their own: no removal waits for them.
+    fn replace_what_is_known_to(&mut self, subject: &Subject) {
+        let is = |name: &String| {
+            let mut names = subject.identifiers.iter().map(|one| &one.value);
+            names.any(|value| value.eq_ignore_ascii_case(name)) || subject.id == *name
+        };
+        let trigger = Trigger::Leaver {
+            subject: subject.key(),
+        };
+        let cause = format!("leaver/{}", self.run().id);
+        for (connector, facts) in &self.given.estate.connectors {
+            let kept = facts.keepers.iter().any(is);
+            let known = facts.known_by.iter();
+            let known = known.filter(|(_, names)| kept || names.iter().any(is));
+            let runs = known.filter_map(|(role, _)| {
+                rotation_run(self.given, connector, *role, trigger.clone(), &cause)
+            });
+            self.out.rotations.extend(runs);
+        }
+    }
+
     fn discovery(&self, connector: &ConnectorName, case: &CaseBody) -> Result<Run, Inconsistent> {
         let effective = case.effective.instant(case.recorded);
+        let removal = self.given.workflow.machines.get(&RunKind::Removal);
         let body = RunBody::Discovery(DiscoveryBody {
             subject: case.subject.clone(),
             leaving: leaving(case),
             owed_since: effective.unwrap_or(case.recorded),
+            expect: removal.and_then(|machine| machine.expect),
+            upstream: None,
             found: Vec::new(),
             found_at: None,
+            rounds: 0,
+            unclear: Vec::new(),
             last_failure: None,
             claim: None,
+            drill: case.drill,
         });
         let facts = self.given.estate.connectors.get(connector);
         // Privileged targets are contained first.
@@ -82,26 +124,37 @@ impl Step<'_> {
         discovery: &DiscoveryBody,
     ) -> Result<Run, Inconsistent> {
         let subject = &discovery.subject;
-        let name = subject.display_name.as_ref().unwrap_or(&subject.id);
+        let who = subject.display_name.as_ref().unwrap_or(&subject.id);
         let body = RunBody::Removal(Box::new(RemovalBody {
-            subject_name: name.clone(),
+            subject_name: who.clone(),
             leaving: discovery.leaving.clone(),
             owed_since: discovery.owed_since,
             account: account.clone(),
             account_as_of: self.given.now,
-            expect: self
-                .facts()
-                .map_or(Expectation::AccountGone, |facts| facts.expect),
+            expect: discovery
+                .expect
+                .or(self.facts().map(|facts| facts.expect))
+                .unwrap_or(Expectation::AccountGone),
             items: Vec::new(),
             last_write: None,
+            upstream: discovery.upstream.clone(),
+            probed: Vec::new(),
+            absent_at: None,
+            returned: Vec::new(),
             last_finding: None,
             last_failure: None,
             claim: None,
+            drill: discovery.drill,
         }));
         let ahead = i16::from(account.privileged);
+        // A removal that has ended stays ended: access that is there again gets one of its own.
+        let name = match discovery.rounds {
+            0 => account.id.to_string(),
+            round => format!("{}#{round}", account.id),
+        };
         self.child(
             RunKind::Removal,
-            account.id.as_str(),
+            &name,
             self.run().connector.clone(),
             self.run().priority - ahead,
             body,
@@ -165,7 +218,10 @@ pub fn rotation_run(
     cause: &str,
 ) -> Option<Run> {
     let facts = given.estate.connectors.get(connector)?;
-    let strategy: Strategy = *facts.rotation.get(&role)?;
+    let declared = facts.rotation.get(&role).copied();
+    // Where the machine cannot replace what must be replaced, it waits for the one who can.
+    let by_person = trigger.wants_a_person().then_some(Strategy::Delegated);
+    let strategy = declared.or(by_person)?;
     let (definition, machine) = given.estate.rotation.as_ref()?;
     let id = RunId::rotation(connector, role.as_str(), cause, given.now);
     Some(Run {

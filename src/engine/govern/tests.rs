@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use super::*;
 use crate::connectors::{Mandate, Registry, retirement};
 use crate::definitions;
-use crate::domain::approval::{Content, approve, propose};
+use crate::domain::approval::{Content, Matter, approve, propose};
+use crate::domain::drill::{Drill, Stage};
+use crate::domain::id::{ContentDigest, DrillId, WorkerId};
 use crate::domain::time::{Chance, Clock, Timestamp, after};
 use crate::engine::{Ports, Settings};
 use crate::secrets::{LocalVault, Secrets};
@@ -69,6 +71,14 @@ struct Bench {
 }
 
 async fn bench(governed: bool) -> Bench {
+    bench_of(governed, false).await
+}
+
+async fn drilled_bench() -> Bench {
+    bench_of(true, true).await
+}
+
+async fn bench_of(governed: bool, drilled: bool) -> Bench {
     let store = store::open(&store::Settings::at("sqlite::memory:")).await;
     let store = store.expect("opened");
     store.migrate().await.expect("migrated");
@@ -81,7 +91,7 @@ async fn bench(governed: bool) -> Bench {
             LocalVault::in_memory().expect("a vault"),
         ))),
         verification: Arc::new(Verification::new(clock.clone())),
-        library: Arc::new(definitions::built_in().expect("built-in files are right")),
+        workflows: Arc::new(definitions::built_in().expect("built-in files are right")),
         clock: clock.clone(),
         chance: Arc::new(Same),
     };
@@ -89,7 +99,8 @@ async fn bench(governed: bool) -> Bench {
     let seen = files.clone();
     let manifests = Manifests::new(governed, move || {
         Ok(seen.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    });
+    })
+    .asking_for_drills(drilled);
     Bench {
         engine: Engine::new(ports, Settings::default()).following(manifests),
         store,
@@ -225,4 +236,97 @@ async fn c4_without_governance_files_bind_as_they_are() {
     bench.write(&[&wider]);
     assert_eq!(bench.look().await, Some(Mandate::default()));
     assert!(bench.bound().await.is_empty());
+}
+
+impl Bench {
+    /// Two people let what has this digest serve without a drill.
+    async fn override_by_two(&self, digest: &ContentDigest, seconds: u64) {
+        let matter = Matter {
+            kind: MatterKind::DrillOverride,
+            name: "gate".to_owned(),
+        };
+        let until = after(self.clock.now(), seconds);
+        let content = Content {
+            digest: digest.clone(),
+            text: "without a drill".to_owned(),
+        };
+        let proposes =
+            |record: &Record| propose(record, &matter, content.clone(), until, self.signed("ada"));
+        let ruled = self.store.rule(&matter, &proposes).await.expect("stored");
+        ruled.expect("proposed");
+        let approves = |record: &Record| approve(record, &matter, digest, self.signed("bo"));
+        let ruled = self.store.rule(&matter, &approves).await.expect("stored");
+        ruled.expect("approved");
+    }
+
+    /// A drill under the manifest with this digest came to this.
+    async fn rehearsed(&self, number: u128, digest: &ContentDigest, passed: bool) {
+        let now = self.clock.now();
+        let id = DrillId(uuid::Uuid::from_u128(number));
+        let mut drill = Drill::new(id, "gate".into(), "ada", now);
+        assert!(self.store.begin_drill(&drill).await.expect("stored"));
+        let worker = WorkerId(uuid::Uuid::nil());
+        let taken = self.store.take_drills(worker, now, 60, 1).await;
+        let lease = taken.expect("stored").remove(0);
+        drill.manifest = Some(digest.clone());
+        drill.stage = Stage::Ended { at: now, passed };
+        let kept = self.store.keep_drill(&lease, &drill, now).await;
+        assert!(kept.expect("stored"));
+    }
+
+    async fn serves_events(&self) -> bool {
+        self.look().await.expect("owed").undrilled.is_none()
+    }
+}
+
+#[tokio::test]
+async fn c8_a_changed_manifest_serves_events_only_after_a_passed_drill() {
+    let bench = drilled_bench().await;
+    let content = bench.content(GATE);
+    bench.two_people(content.clone(), 1000).await;
+    let mandate = bench.look().await.expect("owed");
+    let undrilled = mandate.undrilled.expect("is told");
+    assert_eq!(
+        (undrilled.code.as_str(), mandate.barred),
+        ("CB-GUARD-15", None)
+    );
+    bench.rehearsed(1, &content.digest, false).await;
+    assert!(!bench.serves_events().await, "it failed");
+    bench.rehearsed(2, &"another".into(), true).await;
+    assert!(!bench.serves_events().await, "that was another manifest");
+    bench.rehearsed(3, &content.digest, true).await;
+    assert!(bench.serves_events().await);
+
+    // What permits no more keeps the pass; what permits more needs its own.
+    let narrower = GATE.replace(", \"delete\"]", "]").replace("[\"*\"]", "[]");
+    bench.write(&[&narrower]);
+    assert!(bench.serves_events().await);
+    assert_eq!(bench.bound().await.len(), 2);
+    let wider = GATE.replace("/nowhere", "/elsewhere");
+    bench.write(&[&wider]);
+    let wider = bench.content(&wider);
+    bench.two_people(wider.clone(), 1000).await;
+    assert!(!bench.serves_events().await);
+    bench.rehearsed(4, &wider.digest, true).await;
+    assert!(bench.serves_events().await);
+    // A later failure is health, and takes no connector out of service.
+    bench.rehearsed(5, &wider.digest, false).await;
+    assert!(bench.serves_events().await);
+}
+
+#[tokio::test]
+async fn c8_two_people_let_a_manifest_serve_without_a_drill_for_a_while() {
+    let bench = drilled_bench().await;
+    let content = bench.content(GATE);
+    bench.two_people(content.clone(), 5000).await;
+    bench.override_by_two(&"another".into(), 1000).await;
+    assert!(
+        !bench.serves_events().await,
+        "that is about another manifest"
+    );
+    bench.override_by_two(&content.digest, 1000).await;
+    assert!(bench.serves_events().await);
+    let over = after(bench.clock.now(), 1000);
+    *bench.clock.0.lock().expect("not poisoned") = over;
+    assert!(!bench.serves_events().await, "its time is over");
 }

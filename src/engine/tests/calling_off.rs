@@ -226,7 +226,7 @@ fn b7_tasks_of_halted_removals_go_over_into_the_review() {
 fn b7_a_departure_called_off_after_its_case_had_ended_is_a_persons_business() {
     let mut target = Target::new();
     let mut play = Play::begun();
-    play.pass(7200, &mut target);
+    play.pass(2 * 86_400, &mut target);
     assert_eq!(play.end(RunKind::Case), Some(End::Verified));
     play.hear(stays(2));
     let codes: Vec<_> = play.tasks.values().map(|task| task.code.as_str()).collect();

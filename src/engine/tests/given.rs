@@ -3,7 +3,7 @@
 //! Owns values only, each the plainest of its kind; a test changes the one field that it is about.
 //! Plays nothing; that is `play`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::definitions::{self, Library};
@@ -12,6 +12,7 @@ use crate::domain::escalation::People;
 use crate::domain::estate::{ConnectorFacts, Estate, Instructions};
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::probe::{ProbeFacts, ProbeFinding, Probed};
 use crate::domain::rotation::Strategy;
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::task::Attestation;
@@ -44,15 +45,21 @@ pub(super) fn facts() -> ConnectorFacts {
         expect: Expectation::AccountGone,
         max_data_age_seconds: 300,
         privileged: false,
+        probes: Vec::new(),
+        fed_by: None,
         rotation: BTreeMap::from([
             (CredentialRole::Writer, Strategy::Add),
             (CredentialRole::Verifier, Strategy::Add),
         ]),
+        keepers: BTreeSet::from(["owner@acme.example".to_owned()]),
+        known_by: BTreeMap::new(),
         overlap_seconds: 60,
         owner: "ann".to_owned(),
         deputy: "bob".to_owned(),
         break_glass: std::collections::BTreeSet::new(),
         administrators: std::collections::BTreeSet::new(),
+        drill: None,
+        upstream: None,
         fallback: Instructions {
             desk: "built-in".to_owned(),
             steps: vec!["do it by hand".to_owned()],
@@ -109,6 +116,15 @@ pub(super) fn news(kind: EventKind, revision: u64, effective: Effective) -> Life
 /// The leaver leaves at once.
 pub(super) fn leaves() -> LifecycleEvent {
     news(EventKind::WorkerTerminated, 1, Effective::Immediately)
+}
+
+/// Somebody else leaves at once, under another HR case.
+pub(super) fn leaves_of(id: &str, number: u64) -> LifecycleEvent {
+    let mut event = leaves();
+    event.id = format!("leaves/{number}");
+    event.hr_case = format!("hr-{number}");
+    event.subject.id = id.to_owned();
+    event
 }
 
 /// The departure is called off.
@@ -168,6 +184,28 @@ fn entitlement(id: &str, kind: EntitlementKind) -> Entitlement {
         kind,
         name: id.to_owned(),
         inherited_from: None,
+    }
+}
+
+/// A probe as the planner knows it.
+pub(super) fn probe(name: &str, once: bool) -> ProbeFacts {
+    ProbeFacts {
+        name: name.to_owned(),
+        once,
+    }
+}
+
+/// One try; probes named `sign-in` spend it.
+pub(super) fn probed(name: &str, finding: ProbeFinding, at: Timestamp) -> Probed {
+    Probed {
+        probe: name.to_owned(),
+        artefact: "the name login-a-1".to_owned(),
+        at,
+        method: "POST /login".to_owned(),
+        control: "let in".to_owned(),
+        finding,
+        words: "planted".to_owned(),
+        spent: name == "sign-in",
     }
 }
 

@@ -5,19 +5,26 @@
 //! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
 
 mod calling_off;
+mod doubts;
+mod drill;
 mod given;
 mod health;
 mod holds;
+mod identities;
 mod never_grants;
 mod order;
 mod people;
 mod play;
+mod probing;
 mod promise;
 mod proof;
+mod returned;
 mod secrets;
 mod storm;
 mod target;
 mod tasks;
+mod upstream;
 mod waiting;
 mod ward;
 mod watch;
+mod ways_in;

@@ -31,7 +31,10 @@ enum Nature {
 
 fn nature(effect: &Effect) -> Nature {
     match effect {
-        Effect::Find { .. } | Effect::Inspect | Effect::Observe => Nature::Reads,
+        Effect::Find { .. } | Effect::Inspect | Effect::Observe | Effect::Probe { .. } => {
+            Nature::Reads
+        }
+        Effect::CutUpstream => of_operation(Operation::RevokeEntitlement),
         Effect::Act { operation } | Effect::Each { operation, .. } => of_operation(*operation),
         Effect::Rotate { step } => match step {
             RotationStep::Prepare

@@ -54,7 +54,13 @@ fn place(effect: &Effect) -> Option<usize> {
         Effect::Act { operation } | Effect::Each { operation, .. } => {
             order.iter().position(|other| other == operation)
         }
-        Effect::Find { .. } | Effect::Inspect | Effect::Observe | Effect::Rotate { .. } => None,
+        // Upstream is another target.
+        Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::CutUpstream
+        | Effect::Rotate { .. } => None,
     }
 }
 

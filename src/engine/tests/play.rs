@@ -324,7 +324,7 @@ impl Play {
         if let Some(task) = &settlement.task {
             self.tasks.insert(task.id, task.clone());
         }
-        if let Some(rotation) = &settlement.rotation {
+        for rotation in &settlement.rotations {
             self.start(rotation);
         }
         if let Some((case, end, _)) = settlement.case_ended {
@@ -413,6 +413,12 @@ impl Play {
     }
 
     /// How the one run of this kind ended, if it has.
+    /// The tasks that nobody has closed.
+    pub(super) fn tasks_open(&self) -> Vec<&FallbackTask> {
+        let open = |task: &&FallbackTask| !matches!(task.state, TaskState::Closed { .. });
+        self.tasks.values().filter(open).collect()
+    }
+
     pub(super) fn end(&self, kind: RunKind) -> Option<End> {
         match self.run(kind).stage {
             Stage::Ended { end, .. } => Some(end),

@@ -194,6 +194,8 @@ fn d3_a_secret_is_due_when_it_is_as_old_as_its_manifest_allows() {
             role: CredentialRole::Writer,
             created,
             max_age_seconds,
+            expires: None,
+            renew_before_seconds: 0,
             rotating,
         };
         sweep(&[secret], after(created, age)).pop()
@@ -213,7 +215,134 @@ fn d3_a_secret_from_the_future_is_not_due() {
         role: CredentialRole::Writer,
         created: after(given::dawn(), 10),
         max_age_seconds: Some(1),
+        expires: None,
+        renew_before_seconds: 0,
         rotating: false,
     };
     assert_eq!(sweep(&[secret], given::dawn()), []);
+}
+
+#[test]
+fn d5_a_secret_that_ends_soon_is_due_for_that() {
+    let secret = |left: i64, renew_before_seconds: u64| {
+        let now = after(given::dawn(), 1000);
+        let expires = now + std::time::Duration::from_secs(left.unsigned_abs());
+        let expires = if left < 0 { given::dawn() } else { expires };
+        let secret = SecretAge {
+            connector: CRM.into(),
+            role: CredentialRole::Writer,
+            created: given::dawn(),
+            max_age_seconds: Some(10),
+            expires: Some(expires),
+            renew_before_seconds,
+            rotating: false,
+        };
+        sweep(&[secret], now).pop().map(|(_, _, trigger)| trigger)
+    };
+    let soon = |seconds_left| Some(Trigger::Expiry { seconds_left });
+    assert_eq!(secret(100, 100), soon(100));
+    assert_eq!(secret(-1, 0), soon(0), "one that has ended");
+    assert_eq!(secret(101, 100), Some(Trigger::Age { seconds: 1000 }));
+}
+
+proptest::proptest! {
+    #[test]
+    fn d3_the_sweep_tells_each_secret_once_and_with_a_reason_that_holds(
+        secrets in proptest::collection::vec(
+            (0_u64..500, proptest::option::of(0_u64..500), proptest::option::of(0_u64..800), 0_u64..300,
+             proptest::bool::ANY),
+            0..12,
+        )
+    ) {
+        let now = after(given::dawn(), 500);
+        let secrets: Vec<_> = secrets
+            .into_iter()
+            .enumerate()
+            .map(|(number, (created, max_age_seconds, expires, renew_before_seconds, rotating))| {
+                SecretAge {
+                    connector: ConnectorName(format!("c{number}")),
+                    role: CredentialRole::Writer,
+                    created: after(given::dawn(), created),
+                    max_age_seconds,
+                    expires: expires.map(|at| after(given::dawn(), at)),
+                    renew_before_seconds,
+                    rotating,
+                }
+            })
+            .collect();
+        let due = sweep(&secrets, now);
+        for secret in &secrets {
+            let age = crate::domain::time::after(secret.created, secret.max_age_seconds.unwrap_or(0));
+            let old = secret.max_age_seconds.is_some() && age <= now;
+            let ends = secret.expires.is_some_and(|at| at <= after(now, secret.renew_before_seconds));
+            let found: Vec<_> = due.iter().filter(|(name, ..)| *name == secret.connector).collect();
+            let expected = usize::from(!secret.rotating && (old || ends));
+            proptest::prop_assert_eq!(found.len(), expected, "{:?}", secret);
+            if let Some((_, _, trigger)) = found.first() {
+                let reason = if ends { "expiry" } else { "age" };
+                proptest::prop_assert_eq!(trigger.as_str(), reason);
+            }
+        }
+    }
+}
+
+/// How the leaver is named where a manifest says who knows a secret.
+fn known_to_the_leaver() -> std::collections::BTreeSet<String> {
+    [given::leaves().subject.id].into()
+}
+
+#[test]
+fn b10_what_a_leaver_could_read_is_replaced_and_no_removal_waits_for_it() {
+    // Given one connector of which the leaver knows the writer's secret, one that the leaver owns
+    // without any way to replace its secret, and one that is no business of the leaver.
+    let mut known = facts();
+    known.known_by = [
+        (CredentialRole::Writer, known_to_the_leaver()),
+        (CredentialRole::Verifier, std::collections::BTreeSet::new()),
+    ]
+    .into();
+    let mut owned = known.clone();
+    owned.rotation.clear();
+    owned.known_by = [(CredentialRole::Verifier, std::collections::BTreeSet::new())].into();
+    owned.keepers = known_to_the_leaver();
+    let mut other = facts();
+    other.known_by = [(CredentialRole::Writer, ["somebody else".to_owned()].into())].into();
+    let mut play = Play::new(&[(CRM, known), ("mail", owned), ("wiki", other)]);
+    play.hear(given::leaves());
+    // When the departure takes effect, and rotations are slow.
+    let mut target = Target::new();
+    play.pass(8000, &mut target);
+    // Then just these are replaced, for that reason, and the removals ended by themselves.
+    let mut wished: Vec<_> = play
+        .wished
+        .iter()
+        .map(body)
+        .map(|b| {
+            (
+                b.connector.to_string(),
+                b.role,
+                b.strategy,
+                b.trigger.as_str(),
+            )
+        })
+        .collect();
+    wished.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(
+        wished,
+        [
+            (
+                CRM.to_owned(),
+                CredentialRole::Writer,
+                Strategy::Add,
+                "leaver"
+            ),
+            (
+                "mail".to_owned(),
+                CredentialRole::Verifier,
+                Strategy::Delegated,
+                "leaver"
+            ),
+        ]
+    );
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
 }

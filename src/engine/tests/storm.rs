@@ -4,15 +4,17 @@
 //! effect, looks that contradict each other, half and stale ones. Everything follows from the
 //! rolls, so a failing history shrinks and repeats.
 
-use super::given::{self, account, attested, failure};
+use super::given::{self, account, attested, failure, probed};
 use super::play::Play;
 use super::target::World;
 use super::watch::{Watch, stands};
 use crate::domain::access::{Account, AccountState, Entitlement};
 use crate::domain::command::Wish;
+use crate::domain::correlation::Search;
 use crate::domain::estate::ConnectorFacts;
 use crate::domain::id::TaskId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::probe::ProbeFinding;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
@@ -163,7 +165,15 @@ impl World for Storm {
             (Effect::Find { .. }, _) => {
                 let count = self.dice.one_of(&[0, 1, 1, 2]);
                 let found = ["a-1", "a-2"].into_iter().take(count);
-                Outcome::Accounts(found.map(|id| self.account(id)).collect())
+                let unclear = self.dice.percent(10);
+                Outcome::Accounts(Search {
+                    accounts: found.map(|id| self.account(id)).collect(),
+                    unclear: unclear
+                        .then(|| "an account".to_owned())
+                        .into_iter()
+                        .collect(),
+                    gone: Vec::new(),
+                })
             }
             (Effect::Inspect, RunBody::Removal(body)) => {
                 let there = self.dice.percent(85);
@@ -173,6 +183,18 @@ impl World for Storm {
             (Effect::Act { .. }, _) => Outcome::Done,
             (Effect::Observe, RunBody::Removal(body)) => {
                 Outcome::Observed(self.look(body.account.id.as_str(), now))
+            }
+            (Effect::Probe { probes }, RunBody::Removal(_)) => {
+                let findings = [
+                    ProbeFinding::Refused,
+                    ProbeFinding::Refused,
+                    ProbeFinding::LetIn,
+                    ProbeFinding::CouldNotTell,
+                    ProbeFinding::NothingToTry,
+                ];
+                let tries = probes.iter();
+                let tries = tries.map(|name| probed(name, self.dice.one_of(&findings), now));
+                Outcome::Probed(tries.collect())
             }
             (Effect::Rotate { .. }, RunBody::Rotation(body)) => {
                 Outcome::Rotated(body.facts.clone())
@@ -190,6 +212,7 @@ pub(super) fn connectors() -> Vec<(&'static str, ConnectorFacts)> {
     ledger.privileged = true;
     ledger.expect = Expectation::AccountPowerless;
     ledger.operations.remove(&Operation::Delete);
+    ledger.probes = vec![given::probe("sign-in", true), given::probe("token", false)];
     let why = "accounts stay for the books".to_owned();
     ledger.without.insert(Operation::Delete, why);
     let mut old = given::facts();

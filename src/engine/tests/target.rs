@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::given::{LEAVER, account, failure};
+use super::given::{LEAVER, account, failure, probed};
 use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::correlation::Search;
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::probe::ProbeFinding;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
@@ -51,6 +53,10 @@ pub(super) struct Target {
     /// What fails: names of effects (see [`name`]), ids of entitlements, or `*` for all.
     pub(super) fails: BTreeMap<String, Failure>,
     pub(super) look: Look,
+    /// Accounts that may be the leaver's.
+    pub(super) unclear: Vec<String>,
+    /// What tries to get in come to, by probe; else an account that can sign in is let in.
+    pub(super) doors: BTreeMap<String, ProbeFinding>,
 }
 
 impl Target {
@@ -62,7 +68,25 @@ impl Target {
             deaf: false,
             fails: BTreeMap::new(),
             look: Look::GOOD,
+            unclear: Vec::new(),
+            doors: BTreeMap::new(),
         }
+    }
+
+    fn door(&self, probe: &str, id: &AccountId) -> ProbeFinding {
+        let account = self.accounts.get(id).map(|(_, account)| account);
+        let enabled = account.is_some_and(|one| one.state != AccountState::Disabled);
+        match (self.doors.get(probe), enabled) {
+            (Some(finding), _) => *finding,
+            (None, true) => ProbeFinding::LetIn,
+            (None, false) => ProbeFinding::Refused,
+        }
+    }
+
+    /// Nobody has anything here any more.
+    pub(super) fn empty(mut self) -> Self {
+        self.accounts.clear();
+        self
     }
 
     /// From now on this fails.
@@ -166,7 +190,11 @@ impl World for Target {
             (Effect::Find { subject }, _) => {
                 let accounts = self.accounts.values();
                 let theirs = accounts.filter(|(of, _)| *of == subject.id);
-                Outcome::Accounts(theirs.map(|(_, account)| account.clone()).collect())
+                Outcome::Accounts(Search {
+                    accounts: theirs.map(|(_, account)| account.clone()).collect(),
+                    unclear: self.unclear.clone(),
+                    gone: Vec::new(),
+                })
             }
             (Effect::Inspect, RunBody::Removal(body)) => {
                 Outcome::Account(self.seen(&body.account.id))
@@ -186,6 +214,11 @@ impl World for Target {
             }
             (Effect::Observe, RunBody::Removal(body)) => {
                 Outcome::Observed(self.observe(&body.account.id, now))
+            }
+            (Effect::Probe { probes }, RunBody::Removal(body)) => {
+                let tries = probes.iter();
+                let tries = tries.map(|name| probed(name, self.door(name, &body.account.id), now));
+                Outcome::Probed(tries.collect())
             }
             (Effect::Rotate { .. }, RunBody::Rotation(body)) => {
                 Outcome::Rotated(body.facts.clone())
@@ -211,6 +244,8 @@ pub(super) fn name(effect: &Effect) -> &'static str {
         Effect::Inspect => "inspect",
         Effect::Act { operation } | Effect::Each { operation, .. } => operation.as_str(),
         Effect::Observe => "observe",
+        Effect::CutUpstream => "cut_upstream",
+        Effect::Probe { .. } => "probe",
         Effect::Rotate { step } => step.as_str(),
     }
 }

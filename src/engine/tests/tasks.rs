@@ -296,7 +296,7 @@ fn f4_a_target_that_comes_back_is_finished_and_proved_by_the_machine() {
         play.until(kind, "with_person", &mut target);
         // When the target recovers.
         target.fails.clear();
-        play.pass(900 + 3600 + 60, &mut target);
+        play.pass(900 + 3600 + 60 + 86_400, &mut target);
         // Then the machine finishes, proves, and closes the task with a note.
         assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
         assert_eq!(play.end(RunKind::Case), Some(End::Verified));

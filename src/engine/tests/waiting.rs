@@ -25,7 +25,7 @@ fn goes_on_waiting(play: &Play, run: &Run) {
     };
     assert_eq!(settlement.run.stage, run.stage);
     assert!(settlement.journal.is_empty() && settlement.children.is_empty());
-    assert!(settlement.task.is_none() && settlement.rotation.is_none());
+    assert!(settlement.task.is_none() && settlement.rotations.is_empty());
 }
 
 #[test]

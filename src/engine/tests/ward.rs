@@ -15,12 +15,13 @@ use crate::connectors::{
     Registry, unsupported,
 };
 use crate::document::Document;
-use crate::domain::access::{Account, Operation};
-use crate::domain::event::Urgency;
+use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::event::{RecordedEvent, Urgency};
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::Run;
+use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::subject::Identifier;
 use crate::domain::time::{Chance, Clock, Effective};
 use crate::domain::verdict::{Completeness, CredentialRole};
@@ -42,6 +43,16 @@ pub(super) struct Shown {
     pub(super) hangs: bool,
     /// How many have begun so.
     pub(super) hanging: u64,
+    /// Left out of listings.
+    pub(super) unlisted: Option<AccountId>,
+}
+
+impl Shown {
+    fn listed(&self) -> Vec<Account> {
+        let listed = self.accounts.iter();
+        let listed = listed.filter(|one| Some(&one.id) != self.unlisted.as_ref());
+        listed.cloned().collect()
+    }
 }
 
 #[derive(Debug)]
@@ -70,7 +81,7 @@ impl Connector for Arc<Scripted> {
         self.answer()?;
         let shown = self.shown();
         Ok(Listing {
-            accounts: shown.accounts.clone(),
+            accounts: shown.listed(),
             completeness: shown.completeness,
             data_age_seconds: 0,
             method: "list".to_owned(),
@@ -94,6 +105,10 @@ impl Connector for Arc<Scripted> {
         if change.operation == Operation::Delete {
             shown.accounts.retain(|one| one.id != change.account);
         }
+        let mut accounts = shown.accounts.iter_mut();
+        if let Some(account) = accounts.find(|one| one.id == change.account) {
+            taken_away(account, change);
+        }
         Ok(Answered::Accepted)
     }
 
@@ -111,6 +126,18 @@ impl Connector for Arc<Scripted> {
 
     async fn retire(&self, _: &Call<'_>, _: CredentialRole, _: &str) -> Result<(), Failure> {
         Err(unsupported("retire secrets"))
+    }
+}
+
+fn taken_away(account: &mut Account, change: &Change) {
+    match change.operation {
+        Operation::Disable => account.state = AccountState::Disabled,
+        Operation::EndSessions => account.sessions = Some(0),
+        Operation::RevokeEntitlement | Operation::RevokeCredential => {
+            let gone = change.entitlement.as_ref().map(|one| &one.id);
+            account.entitlements.retain(|one| Some(&one.id) != gone);
+        }
+        Operation::List | Operation::Read | Operation::Delete => {}
     }
 }
 
@@ -132,7 +159,12 @@ impl Chance for Counted {
 
 /// A manifest that expects a survey in every 60 s; `more` goes to its `[expect]`.
 pub(super) fn manifest(more: &str, privileged: bool) -> Manifest {
-    let text = format!(
+    approved(&text(more, privileged))
+}
+
+/// The same as its owner wrote it.
+pub(super) fn text(more: &str, privileged: bool) -> String {
+    format!(
         r#"
 name = "crm"
 kind = "rest"
@@ -140,6 +172,7 @@ purpose = "Customer records"
 owner = "owner@acme.example"
 deputy = "deputy@acme.example"
 review_by = "2099-12-31"
+fed_by = "hr-sync"
 privileged = {privileged}
 after_removal = "account_gone"
 operations = ["list", "read", "delete"]
@@ -164,8 +197,12 @@ refresh_seconds = 60
 deadline_hours = 48
 steps = ["by hand"]
 "#
-    );
-    let document = Document::parse("crm.toml", &text).expect("syntax");
+    )
+}
+
+/// What this text says.
+pub(super) fn approved(text: &str) -> Manifest {
+    let document = Document::parse("crm.toml", text).expect("syntax");
     let manifest = Manifest::read(&document.root());
     let problems = document.take_problems();
     assert!(problems.is_empty(), "{problems:?}");
@@ -177,6 +214,8 @@ pub(super) struct Ward {
     pub(super) engine: Arc<Engine>,
     pub(super) store: Arc<dyn Store>,
     pub(super) target: Arc<Scripted>,
+    /// The target of a second connector, where there is one.
+    pub(super) upstream: Arc<Scripted>,
     pub(super) clock: Arc<Moved>,
     pub(super) worker: WorkerId,
 }
@@ -195,26 +234,47 @@ pub(super) fn numbered(ids: &[&str]) -> Vec<Account> {
 impl Ward {
     /// Over a target with the leaver's account `a-1` and four of others.
     pub(super) async fn new(more: &str, privileged: bool) -> Self {
-        Self::of(manifest(more, privileged), Settings::default()).await
+        Self::under(manifest(more, privileged)).await
     }
 
     /// The same under this manifest and these settings.
     pub(super) async fn of(manifest: Manifest, settings: Settings) -> Self {
-        let target = Arc::new(Scripted(Mutex::new(Shown {
-            accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
-            completeness: Completeness::WHOLE,
-            fails: None,
-            hangs: false,
-            hanging: 0,
-        })));
+        Self::with(manifest, None, settings).await
+    }
+
+    /// The same under another manifest.
+    pub(super) async fn under(manifest: Manifest) -> Self {
+        Self::behind(manifest, None).await
+    }
+
+    /// The same behind the target of another manifest, which shows the same accounts.
+    pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
+        Self::with(manifest, upstream, Settings::default()).await
+    }
+
+    async fn with(manifest: Manifest, upstream: Option<Manifest>, settings: Settings) -> Self {
+        let scripted = || {
+            Arc::new(Scripted(Mutex::new(Shown {
+                accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
+                completeness: Completeness::WHOLE,
+                fails: None,
+                hangs: false,
+                hanging: 0,
+                unlisted: None,
+            })))
+        };
+        let (target, gate) = (scripted(), scripted());
         let place = crate::store::Settings::at("sqlite::memory:");
         let store = crate::store::open(&place).await.expect("opened");
         store.migrate().await.expect("migrated");
-        let (engine, clock, worker) = engine(manifest, settings, &target, &store).await;
+        let mut parts = vec![(manifest, target.clone())];
+        parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
+        let (engine, clock, worker) = engine(parts, settings, &store).await;
         Self {
             engine,
             store,
             target,
+            upstream: gate,
             clock,
             worker,
         }
@@ -239,11 +299,20 @@ impl Ward {
 
     /// The leaver, whose number is that of account `a-1`, leaves.
     pub(super) async fn leaver_leaves(&self) {
-        self.leaves("a-1", Urgency::Planned).await;
+        self.leaver_leaves_from(&[]).await;
+    }
+
+    /// The same, from these targets alone.
+    pub(super) async fn leaver_leaves_from(&self, connectors: &[&str]) {
+        self.departs("a-1", Urgency::Planned, connectors).await;
     }
 
     /// Who has this account leaves at once.
     pub(super) async fn leaves(&self, account: &str, urgency: Urgency) {
+        self.departs(account, urgency, &[]).await;
+    }
+
+    async fn departs(&self, account: &str, urgency: Urgency, connectors: &[&str]) {
         let mut event = given::leaves();
         if account != "a-1" {
             event.id = format!("leaves-{account}");
@@ -252,6 +321,7 @@ impl Ward {
         }
         event.effective = Effective::Immediately;
         event.urgency = urgency;
+        event.connectors = connectors.iter().map(|name| (*name).into()).collect();
         event.subject.identifiers = vec![Identifier {
             kind: "employee_number".to_owned(),
             value: format!("n-{account}"),
@@ -261,6 +331,17 @@ impl Ward {
             ..IntakeBatch::default()
         };
         self.store.record(&batch).await.expect("recorded");
+    }
+
+    /// What is recorded is admitted, and nothing else happens.
+    pub(super) async fn admit(&self) {
+        let keep = Keep {
+            worker: self.worker,
+            at_most: 0,
+            share: u32::MAX,
+            room: BTreeMap::new(),
+        };
+        self.engine.admit(&keep).await.expect("admitted");
     }
 
     /// Everything that is due within these seconds, looked for once a minute.
@@ -313,6 +394,28 @@ impl Ward {
         self.store.runs_ended(&which).await.expect("read")
     }
 
+    /// Shows each event that waits, and leaves it waiting no longer.
+    pub(super) async fn waiting(&self, mut show: impl FnMut(&RecordedEvent) + Send) {
+        let shown = Mutex::new(&mut show);
+        let keep = Keep {
+            worker: self.worker,
+            at_most: 0,
+            share: u32::MAX,
+            room: BTreeMap::new(),
+        };
+        let look = |event: &RecordedEvent, _: &[ExistingCase]| {
+            let mut show = shown.lock().expect("not poisoned");
+            (*show)(event);
+            Admission {
+                event: event.event.key(),
+                decision: AdmissionDecision::Ignore,
+                reason: "shown".to_owned(),
+            }
+        };
+        let admitted = self.store.admit(10, self.clock.now(), &keep, &look).await;
+        admitted.expect("admitted");
+    }
+
     pub(super) async fn open_tasks(&self) -> Vec<crate::domain::task::FallbackTask> {
         let filter = TaskFilter::default();
         self.store.tasks(&filter).await.expect("read")
@@ -320,21 +423,24 @@ impl Ward {
 }
 
 async fn engine(
-    manifest: Manifest,
+    parts: Vec<(Manifest, Arc<Scripted>)>,
     settings: Settings,
-    target: &Arc<Scripted>,
     store: &Arc<dyn Store>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
     let clock = Moved::new();
     let dyn_clock: Arc<dyn Clock> = clock.clone();
-    let part: Arc<dyn Connector> = Arc::new(target.clone());
+    let parts = parts.into_iter().map(|(manifest, target)| {
+        let part: Arc<dyn Connector> = Arc::new(target);
+        (manifest, part)
+    });
+    let parts = parts.collect();
     let vault = Arc::new(LocalVault::in_memory().expect("a vault"));
     let ports = Ports {
         store: store.clone(),
-        registry: Arc::new(Registry::assemble(vec![(manifest, part)], &dyn_clock)),
+        registry: Arc::new(Registry::assemble(parts, &dyn_clock)),
         secrets: Arc::new(Secrets::new(vault)),
         verification: Arc::new(Verification::new(dyn_clock.clone())),
-        library: Arc::new(crate::definitions::built_in().expect("built in")),
+        workflows: Arc::new(crate::definitions::built_in().expect("built in")),
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::play::{Deed, Play};
-use crate::domain::access::AccountState;
+use crate::domain::access::{AccountState, Entitlement, EntitlementKind};
 use crate::domain::id::RunId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::probe::ProbeFinding;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
@@ -24,6 +25,8 @@ pub(super) struct Watch {
     steps: BTreeMap<RunId, u64>,
     /// When something was last sent that may have changed the target.
     written: BTreeMap<RunId, Timestamp>,
+    /// The last try of each probe since access was last seen.
+    tries: BTreeMap<RunId, BTreeMap<String, ProbeFinding>>,
 }
 
 impl Watch {
@@ -41,7 +44,12 @@ impl Watch {
                 self.written.insert(run.id, play.now);
             }
         }
-        let looked = matches!(&deed.performed, Some((Effect::Observe, ..)));
+        self.tried(deed);
+        let looked = match &deed.performed {
+            Some((Effect::Observe, ..)) => true,
+            Some((Effect::Probe { .. }, ..)) => self.all_refused(run),
+            _ => false,
+        };
         if !looked && run.verdict > deed.before.verdict.max(Some(Verdict::Accepted)) {
             found.push(format!("{} was lifted without a look", run.id));
         }
@@ -50,6 +58,36 @@ impl Watch {
             self.ended(play, deed, end, &mut found);
         }
         found
+    }
+
+    fn tried(&mut self, deed: &Deed) {
+        let run = &deed.settlement.run;
+        let RunBody::Removal(body) = &run.body else {
+            return;
+        };
+        match &deed.performed {
+            Some((_, Outcome::Observed(look), _)) => {
+                // Seen, in whatever look: refusals from before say nothing any more.
+                let seen = matches!(look.sighting, Sighting::There(_));
+                if seen && !shows_nothing(look, body.expect) {
+                    self.tries.remove(&run.id);
+                }
+            }
+            Some((_, Outcome::Probed(lines), _)) => {
+                let tries = self.tries.entry(run.id).or_default();
+                for line in lines {
+                    tries.insert(line.probe.clone(), line.finding);
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn all_refused(&self, run: &Run) -> bool {
+        let mut tries = self.tries.get(&run.id).into_iter().flatten();
+        tries.all(|(_, finding)| {
+            matches!(finding, ProbeFinding::Refused | ProbeFinding::NothingToTry)
+        })
     }
 
     fn counted(&mut self, deed: &Deed, found: &mut Vec<String>) {
@@ -132,6 +170,11 @@ impl Watch {
         if self.written.get(&run.id).is_some_and(|at| look.at < *at) {
             return lacks("by a look from before the last write");
         }
+        let declared = facts.map_or(0, |facts| facts.probes.len());
+        let tried = self.tries.get(&run.id).map_or(0, BTreeMap::len);
+        if tried < declared || !self.all_refused(run) {
+            return lacks("though a way in was not refused");
+        }
         if run.verdict < Some(Verdict::Reverified) {
             return lacks("below the rung");
         }
@@ -171,9 +214,12 @@ fn shows_nothing(look: &Observation, expect: Expectation) -> bool {
     match (&look.sighting, expect) {
         (Sighting::NotThere, _) => true,
         (Sighting::There(_), Expectation::AccountGone) => false,
-        (Sighting::There(account), Expectation::AccountPowerless) => {
+        (Sighting::There(account), Expectation::AccountPowerless | Expectation::NoWayIn) => {
+            let counts = |one: &&Entitlement| {
+                expect == Expectation::AccountPowerless || one.kind == EntitlementKind::Credential
+            };
             account.state == AccountState::Disabled
-                && account.entitlements.is_empty()
+                && !account.entitlements.iter().any(|one| counts(&one))
                 && account.sessions.unwrap_or(0) == 0
         }
     }
@@ -193,6 +239,8 @@ fn changed(outcome: &Outcome) -> bool {
         | Outcome::Accounts(_)
         | Outcome::Account(_)
         | Outcome::Observed(_)
+        | Outcome::Cut { .. }
+        | Outcome::Probed(_)
         | Outcome::Rotated(_)
         | Outcome::Held(_) => false,
     }

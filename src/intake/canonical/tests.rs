@@ -232,7 +232,9 @@ fn every_sample_decodes_and_every_type_has_one() {
 
 #[test]
 fn h3_every_schema_names_the_fields_that_the_decoder_knows() {
-    let schemas = docs("schemas");
+    let mut schemas = docs("schemas");
+    // What Clawback gives out, and does not read.
+    schemas.retain(|(name, _)| name != "clawback.evidence.v1");
     assert_eq!(schemas.len(), EventKind::ALL.len());
     for kind in EventKind::ALL {
         let named = schemas.iter().find(|(name, _)| name == kind.as_str());

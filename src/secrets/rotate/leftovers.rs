@@ -9,7 +9,7 @@ use super::{Answer, Rotation};
 use crate::connectors::Credential;
 use crate::domain::outcome::Failure;
 use crate::domain::rotation::Strategy;
-use crate::secrets::{SecretRecord, Slot};
+use crate::secrets::{Change, SecretRecord, Slot};
 
 impl Rotation<'_> {
     /// Makes room for a new pending secret.
@@ -23,47 +23,43 @@ impl Rotation<'_> {
         if let Some(label) = record
             .and_then(|record| record.pending.as_ref())
             .and_then(|pending| pending.label.clone())
-            && let Some(pending) = self.in_slot(Slot::Pending)?
+            && let Some(pending) = self.in_slot(Slot::Pending).await?
         {
             self.clear_pending(&pending, &label).await?;
         }
-        if let Some(previous) = self.in_slot(Slot::Previous)? {
+        if let Some(previous) = self.in_slot(Slot::Previous).await? {
             self.clear_previous(&previous).await?;
         }
         Ok(())
     }
 
     async fn clear_pending(&self, pending: &Credential, label: &str) -> Result<(), Failure> {
-        let (owner, label) = (self.owner.clone(), label.to_owned());
+        let label = label.to_owned();
         if self.ask(pending).await? == Answer::Accepted
             && (self.body.strategy == Strategy::Choose || !self.works(Slot::Current).await?)
         {
             // It is the only one that works, or (where the target knows one at a time) the one that
             // was set last: what the target still honours beside it is about to lapse.
-            self.secrets
-                .change(move |vault| vault.promote(&owner, &label, None))
-                .await?;
+            let replaced = None;
+            self.change(Change::Promote { label, replaced }).await?;
             return Ok(());
         }
         if let Some(remote_ref) = &pending.remote_ref {
             self.retire_listed(remote_ref).await?;
         }
-        self.secrets
-            .change(move |vault| vault.drop_pending(&owner, &label))
-            .await
+        self.change(Change::DropPending { label }).await?;
+        Ok(())
     }
 
     async fn clear_previous(&self, previous: &Credential) -> Result<(), Failure> {
-        let (owner, version) = (self.owner.clone(), previous.version);
+        let version = previous.version;
         if self.ask(previous).await? == Answer::Accepted {
             if !self.works(Slot::Current).await? {
                 // The old one works and the new one does not: back to the last one that works.
-                return self
-                    .secrets
-                    .change(move |vault| vault.restore_previous(&owner, version))
-                    .await;
+                self.change(Change::RestorePrevious { version }).await?;
+                return Ok(());
             }
-            let current = self.required(Slot::Current)?;
+            let current = self.required(Slot::Current).await?;
             if let Some(remote_ref) = &previous.remote_ref
                 && current.remote_ref.as_ref() != Some(remote_ref)
             {
@@ -73,13 +69,12 @@ impl Rotation<'_> {
                 return Err(super::proof::still_accepted());
             }
         }
-        self.secrets
-            .change(move |vault| vault.forget_leftover(&owner, version))
-            .await
+        self.change(Change::ForgetLeftover { version }).await?;
+        Ok(())
     }
 
     async fn works(&self, slot: Slot) -> Result<bool, Failure> {
-        match self.in_slot(slot)? {
+        match self.in_slot(slot).await? {
             Some(credential) => Ok(self.ask(&credential).await? == Answer::Accepted),
             None => Ok(false),
         }
@@ -87,10 +82,12 @@ impl Rotation<'_> {
 
     /// Retires what the target still lists.
     async fn retire_listed(&self, remote_ref: &str) -> Result<(), Failure> {
-        if self.body.strategy != Strategy::Add {
-            return Ok(());
+        match self.body.strategy {
+            Strategy::Add => {}
+            Strategy::DualSlot => return self.close_slot(remote_ref).await,
+            Strategy::Choose | Strategy::Delegated => return Ok(()),
         }
-        let rotator = self.rotator()?;
+        let rotator = self.rotator().await?;
         let listed = self.listed(&rotator).await?;
         if listed.iter().any(|known| known.remote_ref == remote_ref) {
             self.retire_one(&rotator, remote_ref).await?;

@@ -10,18 +10,18 @@ use super::{Answer, Rotation};
 use crate::connectors::{Credential, KnownSecret, MintOrder};
 use crate::domain::outcome::Failure;
 use crate::domain::rotation::RotationFacts;
-use crate::secrets::{NewSecret, Slot};
+use crate::secrets::{Change, NewSecret, Slot};
 
 impl Rotation<'_> {
     /// Notes the ids that the target knows, and which of them is the one to be replaced.
     pub(super) async fn note_known(&self, facts: &mut RotationFacts) -> Result<(), Failure> {
-        let listed = self.listed(&self.rotator()?).await?;
+        let listed = self.listed(&self.rotator().await?).await?;
         facts.known = listed
             .iter()
             .filter(|known| known.label != facts.label)
             .map(|known| known.remote_ref.clone())
             .collect();
-        let Some(current) = self.in_slot(Slot::Current)? else {
+        let Some(current) = self.in_slot(Slot::Current).await? else {
             return Ok(());
         };
         facts.previous_ref = match (&current.remote_ref, facts.known.as_slice()) {
@@ -36,37 +36,34 @@ impl Rotation<'_> {
     /// Has the new secret minted and saves it as pending, unless that has been done.
     pub(super) async fn create_minted(&self) -> Result<RotationFacts, Failure> {
         let mut facts = self.body.facts.clone();
-        let record = self.record()?;
+        let record = self.record().await?;
         if self.is_ours(record.as_ref(), Slot::Current) {
             return Ok(facts);
         }
-        let rotator = self.rotator()?;
+        let rotator = self.rotator().await?;
         if self.is_ours(record.as_ref(), Slot::Pending)
-            && let Some(pending) = self.in_slot(Slot::Pending)?
+            && let Some(pending) = self.in_slot(Slot::Pending).await?
         {
             if self.still_good(&rotator, &pending).await? {
                 facts.pending_version = Some(pending.version);
                 facts.new_ref = pending.remote_ref;
                 return Ok(facts);
             }
-            let (owner, label) = (self.owner.clone(), self.label());
-            self.secrets
-                .change(move |vault| vault.drop_pending(&owner, &label))
-                .await?;
+            let label = self.label();
+            self.change(Change::DropPending { label }).await?;
         }
         // Read before anything is asked of the target: whoever is faster than us wins the save.
-        let base = self.version()?;
+        let base = self.version().await?;
         for orphan in self.listed(&rotator).await? {
-            if orphan.label == facts.label {
+            if self.is_orphan(&orphan) {
                 self.retire_one(&rotator, &orphan.remote_ref).await?;
             }
         }
-        self.secrets
-            .change(crate::secrets::LocalVault::probe)
-            .await?;
+        self.secrets.vault().probe(&self.owner).await?;
         let order = MintOrder {
             role: self.body.role,
             label: self.label(),
+            username: None,
             chosen: None,
         };
         let minted = self.connector.mint(&rotator, &order).await?;
@@ -74,12 +71,16 @@ impl Rotation<'_> {
             value: minted.secret,
             username: None,
             remote_ref: minted.remote_ref.clone(),
+            expires: minted.expires,
         };
-        let (owner, label, now) = (self.owner.clone(), self.label(), self.now);
-        let saved = self
-            .secrets
-            .change(move |vault| vault.save_pending(&owner, base, &label, new, now))
-            .await;
+        let (label, at) = (self.label(), self.now);
+        let save = Change::SavePending {
+            base,
+            label,
+            new,
+            at,
+        };
+        let saved = self.change(save).await;
         match saved {
             Ok(version) => {
                 facts.pending_version = Some(version);
@@ -122,21 +123,21 @@ impl Rotation<'_> {
     /// Takes the previous secret away at the target, and any other that this rotation made.
     pub(super) async fn retire(&self) -> Result<RotationFacts, Failure> {
         let mut facts = self.body.facts.clone();
-        let record = self.record()?;
+        let record = self.record().await?;
         if !self.is_ours(record.as_ref(), Slot::Current) {
             return Err(self.nothing_of_ours());
         }
-        let current = self.required(Slot::Current)?;
+        let current = self.required(Slot::Current).await?;
         let replaced = record.and_then(|record| record.previous);
         if let Some(remote_ref) = replaced.and_then(|previous| previous.remote_ref) {
             facts.previous_ref = Some(remote_ref);
         }
-        let rotator = self.rotator()?;
+        let rotator = self.rotator().await?;
         let mut doomed = BTreeSet::new();
         for known in self.listed(&rotator).await? {
             let replaced = facts.previous_ref.as_ref() == Some(&known.remote_ref);
             // Without the current one's id an own label does not tell an orphan from it.
-            let orphan = known.label == facts.label && current.remote_ref.is_some();
+            let orphan = self.is_orphan(&known) && current.remote_ref.is_some();
             if (replaced || orphan) && current.remote_ref.as_ref() != Some(&known.remote_ref) {
                 doomed.insert(known.remote_ref);
             }
@@ -145,6 +146,14 @@ impl Rotation<'_> {
             self.retire_one(&rotator, &remote_ref).await?;
         }
         Ok(facts)
+    }
+
+    /// Whether an attempt of this rotation made it: it bears our label, or, where the target keeps no
+    /// labels, it was not there when the rotation began.
+    fn is_orphan(&self, listed: &KnownSecret) -> bool {
+        let facts = &self.body.facts;
+        let known = facts.known.contains(&listed.remote_ref);
+        listed.label == facts.label || (listed.label.is_empty() && !known)
     }
 
     pub(super) async fn listed(&self, rotator: &Credential) -> Result<Vec<KnownSecret>, Failure> {

@@ -7,13 +7,13 @@
 use super::{Answer, Rotation};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
-use crate::secrets::{SecretRecord, Slot};
+use crate::secrets::{Change, SecretRecord, Slot};
 
 impl Rotation<'_> {
     /// Shows that the previous secret is rejected, then forgets it.
     pub(super) async fn prove_rejected(&self) -> Result<RotationFacts, Failure> {
         let mut facts = self.body.facts.clone();
-        let record = self.record()?;
+        let record = self.record().await?;
         let proved = |record: &SecretRecord| record.proved.as_ref() == Some(&facts.label);
         if record.as_ref().is_some_and(proved) {
             facts.previous_rejected = true;
@@ -23,9 +23,9 @@ impl Rotation<'_> {
         if !ours && !self.was_replaced(record.as_ref()) {
             return Err(not_replaced());
         }
-        let current = self.required(Slot::Current)?;
+        let current = self.required(Slot::Current).await?;
         self.connector.try_credential(&current).await?;
-        let previous = self.in_slot(Slot::Previous)?;
+        let previous = self.in_slot(Slot::Previous).await?;
         match &previous {
             Some(previous) if self.ask(previous).await? == Answer::Accepted => {
                 return Err(still_accepted());
@@ -35,11 +35,14 @@ impl Rotation<'_> {
             None if ours || self.body.strategy == Strategy::Delegated => {}
             None => return Err(not_replaced()),
         }
-        let (owner, label) = (self.owner.clone(), self.label());
         let version = previous.map(|previous| previous.version);
-        self.secrets
-            .change(move |vault| vault.forget_previous(&owner, version, &label))
-            .await?;
+        let (proved, at) = (self.label(), self.now);
+        self.change(Change::ForgetPrevious {
+            version,
+            proved,
+            at,
+        })
+        .await?;
         facts.previous_rejected = true;
         Ok(facts)
     }
@@ -65,7 +68,7 @@ fn not_replaced() -> Failure {
     )
 }
 
-pub(super) fn still_accepted() -> Failure {
+pub(in crate::secrets) fn still_accepted() -> Failure {
     Failure::new(
         FailureClass::WriteFailure,
         "CB-SECRETS-16",

@@ -4,6 +4,7 @@
 //! or whose worker died, and goes back from the proof to `retire` as `rotate_secret.toml` does. The
 //! oracle looks after each step: something known to the vault always works; at the end exactly one.
 
+mod ends;
 mod target;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::target::{Fault, ROTATOR, Target};
+use self::target::{Fault, NAMES, ROTATOR, Target};
 use super::*;
 use crate::connectors::fixture::{Moved, crm};
 use crate::connectors::{Connector, Manifest};
@@ -25,6 +26,7 @@ struct World {
     target: Arc<Target>,
     guarded: Guarded,
     clock: Arc<Moved>,
+    vault: LocalVault,
     secrets: Secrets,
     owner: Owner,
     body: RotationBody,
@@ -32,10 +34,23 @@ struct World {
 
 impl World {
     async fn new(strategy: Strategy) -> Self {
-        let target = Arc::new(Target::new(strategy == Strategy::Choose, FIRST));
+        Self::of(strategy, true).await
+    }
+
+    /// `labels`: whether the target keeps what a secret was made under.
+    async fn of(strategy: Strategy, labels: bool) -> Self {
+        let target = Arc::new(Target::new(strategy, labels, FIRST));
         let clock = Moved::new();
-        let manifest = crm();
-        let secrets = Secrets::new(Arc::new(LocalVault::in_memory().expect("a vault")));
+        let mut manifest = crm();
+        if strategy == Strategy::DualSlot {
+            let writer = manifest.credentials.get_mut(&CredentialRole::Writer);
+            let writer = writer.expect("a writer");
+            writer.username = Some(NAMES[0].to_owned());
+            writer.alternate = Some(NAMES[1].to_owned());
+            writer.rotation = Some(strategy);
+        }
+        let vault = LocalVault::in_memory().expect("a vault");
+        let secrets = Secrets::new(Arc::new(vault.clone()));
         for (role, value) in [
             (CredentialRole::Rotator, ROTATOR),
             (CredentialRole::Writer, FIRST),
@@ -47,6 +62,7 @@ impl World {
             guarded: Guarded::new(manifest, connector, Arc::clone(&clock) as _),
             target,
             clock,
+            vault,
             secrets,
             owner: Owner {
                 reference: "local:crm/writer".to_owned(),
@@ -105,7 +121,9 @@ impl World {
             known.iter().flatten().any(|value| self.target.opens(value)),
             "no working secret is known after {step:?}"
         );
-        if self.body.strategy == Strategy::Add {
+        let most = self.target.truth().most;
+        assert!(most <= 2, "{most} secrets at once after {step:?}");
+        if self.body.strategy != Strategy::Choose {
             let current = self.value(Slot::Current).expect("never without");
             assert!(
                 self.target.opens(&current),
@@ -136,7 +154,7 @@ impl World {
     }
 
     fn value(&self, slot: Slot) -> Option<String> {
-        let revealed = self.secrets.vault().reveal(&self.owner, slot);
+        let revealed = self.vault.reveal(&self.owner, slot);
         let revealed = revealed.expect("readable")?;
         Some(revealed.value.expose_secret().to_owned())
     }
@@ -147,6 +165,7 @@ async fn put(secrets: &Secrets, manifest: &Manifest, role: CredentialRole, value
         value: SecretString::from(value),
         username: None,
         remote_ref: None,
+        expires: None,
     };
     secrets.put(manifest, role, new, NOW).await.expect("put");
 }
@@ -169,9 +188,17 @@ fn body(strategy: Strategy, label: &str) -> RotationBody {
     }
 }
 
+/// Every strategy in which the machine does the work, and whether the target keeps labels.
+const WAYS: [(Strategy, bool); 4] = [
+    (Strategy::Add, true),
+    (Strategy::Add, false),
+    (Strategy::Choose, true),
+    (Strategy::DualSlot, true),
+];
+
 /// Calls that an undisturbed rotation makes.
-async fn calls(strategy: Strategy) -> u32 {
-    let mut world = World::new(strategy).await;
+async fn calls((strategy, labels): (Strategy, bool)) -> u32 {
+    let mut world = World::of(strategy, labels).await;
     world.rotate().expect("undisturbed");
     world.only_a_new_one_works();
     world.target.truth().calls
@@ -179,10 +206,10 @@ async fn calls(strategy: Strategy) -> u32 {
 
 #[tokio::test]
 async fn d2_a_rotation_broken_off_at_any_call_ends_with_one_working_secret() {
-    for strategy in [Strategy::Add, Strategy::Choose] {
-        for number in 0..calls(strategy).await {
+    for (strategy, labels) in WAYS {
+        for number in 0..calls((strategy, labels)).await {
             for fault in Fault::ALL {
-                let mut world = World::new(strategy).await;
+                let mut world = World::of(strategy, labels).await;
                 world.target.truth().faults.insert(number, fault);
                 let result = world.rotate();
                 assert_eq!(result, Ok(()), "{strategy:?}, {fault:?} at {number}");
@@ -196,12 +223,12 @@ async fn d2_a_rotation_broken_off_at_any_call_ends_with_one_working_secret() {
 #[tokio::test]
 async fn d2_so_does_one_broken_off_twice() {
     let mut struck = 0;
-    for strategy in [Strategy::Add, Strategy::Choose] {
-        let calls = calls(strategy).await;
+    for (strategy, labels) in WAYS {
+        let calls = calls((strategy, labels)).await;
         for first in 0..calls {
             for second in first + 1..first + 6 {
                 for (one, two) in Fault::ALL.into_iter().zip([2, 3, 3, 1]) {
-                    let mut world = World::new(strategy).await;
+                    let mut world = World::of(strategy, labels).await;
                     let faults = [(first, one), (second, Fault::ALL[two])];
                     world.target.truth().faults.extend(faults);
                     assert_eq!(world.rotate(), Ok(()), "{strategy:?}, {faults:?}");
@@ -216,7 +243,7 @@ async fn d2_so_does_one_broken_off_twice() {
 
 #[tokio::test]
 async fn b2_every_step_can_be_repeated_after_it_worked_and_its_settlement_was_lost() {
-    for strategy in [Strategy::Add, Strategy::Choose] {
+    for strategy in [Strategy::Add, Strategy::Choose, Strategy::DualSlot] {
         let mut world = World::new(strategy).await;
         for step in RotationStep::ALL {
             let before = world.body.clone();
@@ -235,7 +262,7 @@ async fn b2_every_step_can_be_repeated_after_it_worked_and_its_settlement_was_lo
 async fn d2_a_minted_secret_that_cannot_be_saved_is_taken_away_again() {
     let mut world = World::new(Strategy::Add).await;
     assert_eq!(world.step(RotationStep::Prepare), Some(Ok(())));
-    world.secrets.vault().fail_writes(1);
+    world.vault.fail_writes(1);
     let failure = world.step(RotationStep::Create).expect("alive");
     assert_eq!(failure.expect_err("fails").code, "CB-SECRETS-11");
     assert!(
@@ -243,20 +270,21 @@ async fn d2_a_minted_secret_that_cannot_be_saved_is_taken_away_again() {
         "nothing is minted for a vault that can't be written"
     );
     // Written by somebody else between the look and the save.
-    let secrets = world.secrets.clone();
+    let vault = world.vault.clone();
     let owner = world.owner.clone();
     let create = |world: &mut World| world.step(RotationStep::Create);
     let sneak = NewSecret {
         value: SecretString::from("sneaked in"),
         username: None,
         remote_ref: None,
+        expires: None,
     };
     world.target.truth().live.insert(
         "k9".to_owned(),
         ("sneaked in".to_owned(), "by hand".to_owned()),
     );
     world.target.before_mint(move || {
-        secrets.vault().put(&owner, sneak, NOW).expect("put");
+        vault.put(&owner, sneak, NOW).expect("put");
     });
     let failure = create(&mut world).expect("alive").expect_err("overtaken");
     assert_eq!(failure.code, "CB-SECRETS-6");
@@ -268,12 +296,13 @@ async fn d2_a_minted_secret_that_cannot_be_saved_is_taken_away_again() {
 #[tokio::test]
 async fn d2_without_a_current_secret_a_rotation_makes_one() {
     let mut world = World::new(Strategy::Add).await;
-    world.secrets.vault().remove(&world.owner).expect("removed");
+    world.vault.remove(&world.owner).expect("removed");
     world.target.truth().live.clear();
     let manifest = world.guarded.manifest();
     let failure = world
         .secrets
         .credential(manifest, CredentialRole::Writer)
+        .await
         .expect_err("none");
     assert_eq!(failure.class, FailureClass::AuthFailure);
     for step in RotationStep::ALL {
@@ -284,7 +313,7 @@ async fn d2_without_a_current_secret_a_rotation_makes_one() {
 
 #[tokio::test]
 async fn d2_an_expired_secret_is_replaced() {
-    for strategy in [Strategy::Add, Strategy::Choose] {
+    for strategy in [Strategy::Add, Strategy::Choose, Strategy::DualSlot] {
         let mut world = World::new(strategy).await;
         world.target.truth().live.clear();
         world.body.trigger = Trigger::AuthFailure;
@@ -325,7 +354,7 @@ async fn d2_a_target_that_refuses_everybody_proves_nothing() {
 
 #[tokio::test]
 async fn d2_a_rotation_that_was_given_up_is_cleared_away_by_the_next() {
-    for strategy in [Strategy::Add, Strategy::Choose] {
+    for strategy in [Strategy::Add, Strategy::Choose, Strategy::DualSlot] {
         for given_up_after in 1..RotationStep::ALL.len() {
             let mut world = World::new(strategy).await;
             for step in &RotationStep::ALL[..given_up_after] {
@@ -379,8 +408,11 @@ async fn d1_no_failure_or_debug_output_shows_a_value() {
         );
     }
     let manifest = world.guarded.manifest();
-    let credential = world.secrets.credential(manifest, CredentialRole::Writer);
-    let listed = world.secrets.list(std::iter::once(manifest), NOW);
+    let credential = world
+        .secrets
+        .credential(manifest, CredentialRole::Writer)
+        .await;
+    let listed = world.secrets.list(std::iter::once(manifest), NOW).await;
     let shown = format!("{credential:?} {listed:?} {:?}", world.secrets);
     assert!(
         !shown.contains(&pending) && !shown.contains("\"first\""),

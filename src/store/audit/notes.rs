@@ -9,7 +9,8 @@ use crate::domain::approval::Binding;
 use crate::domain::audit::{Cell, Entries, Entry};
 use crate::domain::event::RecordedEvent;
 use crate::domain::health::Sample;
-use crate::domain::id::EntitlementId;
+use crate::domain::id::{ConnectorName, EntitlementId};
+use crate::domain::pause::PauseChange;
 use crate::domain::settlement::{JournalEntry, Settlement};
 use crate::domain::task::FallbackTask;
 use crate::store::Stored;
@@ -131,6 +132,25 @@ impl Notes {
         Ok(())
     }
 
+    /// What the pause change of this number wrote.
+    pub(in crate::store) fn pause(&mut self, number: i64, change: &PauseChange) {
+        let (table, connector, signed) = match change {
+            PauseChange::Begin { connector, signed } => {
+                let name = connector.as_ref().map_or("", ConnectorName::as_str);
+                (&tables::PAUSES, Some(Cell::Text(Some(name))), signed)
+            }
+            PauseChange::End { signed, .. } => (&tables::RESUMES, None, signed),
+        };
+        let mut cells = vec![Cell::Number(Some(number))];
+        cells.extend(connector);
+        cells.extend([
+            Cell::Text(Some(&signed.by)),
+            Cell::Number(Some(micros(signed.at))),
+            Cell::Text(Some(&signed.reason)),
+        ]);
+        self.entries.add(&table.entry(&cells));
+    }
+
     /// A batch of settlements: of those that `taken` names, with the children that `born` names.
     pub(in crate::store) fn plan(
         &mut self,
@@ -233,7 +253,7 @@ impl Touched {
         use crate::store::docket::Change;
         let mut touched = Self::default();
         let firsts = rulings.opened.iter();
-        let rotations = firsts.filter_map(|one| one.first.rotation.as_ref());
+        let rotations = firsts.flat_map(|one| &one.first.rotations);
         touched.runs.extend(rotations.map(|run| run.id.0));
         for change in &rulings.changes {
             match change {

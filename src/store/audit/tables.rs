@@ -200,6 +200,35 @@ pub const SAMPLES: Table = Table {
     columns: &[Text("state"), Text("body")],
     rule: Rule::Passing,
 };
+/// What people paused. Codes 15 and 16 are the console's.
+pub const PAUSES: Table = Table {
+    code: 17,
+    name: "pauses",
+    table: "pauses",
+    only: "",
+    key: &[Number("number")],
+    columns: &[
+        Text("connector"),
+        Text("paused_by"),
+        Number("paused_us"),
+        Text("reason"),
+    ],
+    rule: Rule::Once,
+};
+/// How pauses ended.
+pub const RESUMES: Table = Table {
+    code: 18,
+    name: "pauses (ended)",
+    table: "pauses",
+    only: "resumed_us IS NOT NULL",
+    key: &[Number("number")],
+    columns: &[
+        Text("resumed_by"),
+        Number("resumed_us"),
+        Text("resumed_reason"),
+    ],
+    rule: Rule::Once,
+};
 
 /// All of them.
 pub const ALL: &[Table] = &[
@@ -217,6 +246,8 @@ pub const ALL: &[Table] = &[
     DECISIONS,
     BINDINGS,
     SAMPLES,
+    PAUSES,
+    RESUMES,
 ];
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
+            ruling: None,
             subject: event.event.subject.clone(),
             event: event.event.key(),
             source: String::new(),
@@ -129,6 +130,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             traceparent: None,
             for_person: None,
             claim: None,
+            drill: None,
         }),
     };
     let children = targets.iter().map(|name| discovery(&run, name)).collect();
@@ -232,7 +234,7 @@ pub fn bare(run: Run) -> Settlement {
         journal: Vec::new(),
         children: Vec::new(),
         task: None,
-        rotation: None,
+        rotations: Vec::new(),
         messages: Vec::new(),
         case_ended: None,
     }
@@ -278,13 +280,18 @@ pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
 /// A discovery of one target, due now.
 pub fn discovery(parent: &Run, target: &str) -> Run {
     let body = RunBody::Discovery(DiscoveryBody {
+        expect: None,
+        upstream: None,
         subject: subject("x"),
         leaving: Leaving::default(),
         owed_since: at(0),
         found: Vec::new(),
+        rounds: 0,
+        unclear: Vec::new(),
         found_at: None,
         last_failure: None,
         claim: None,
+        drill: None,
     });
     child(parent, RunKind::Discovery, target, target, body)
 }
@@ -298,11 +305,16 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         account: an_account(account),
         account_as_of: at(0),
         expect: Expectation::AccountGone,
+        upstream: None,
         items: Vec::new(),
+        probed: Vec::new(),
+        absent_at: None,
+        returned: Vec::new(),
         last_write: None,
         last_finding: None,
         last_failure: None,
         claim: None,
+        drill: None,
     }));
     let mut run = child(parent, RunKind::Removal, target, account, body);
     run.verdict = Some(Verdict::Requested);
@@ -382,6 +394,7 @@ pub fn a_task(run: &Run) -> FallbackTask {
         connector: run.connector.clone(),
         subject: "Ada".to_owned(),
         account: None,
+        drill: false,
         privileged: false,
         priority: run.priority,
         access: Vec::new(),

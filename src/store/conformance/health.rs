@@ -2,7 +2,7 @@
 //!
 //! What a survey means is the domain's; here it is only committed, whole, once and by who may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     Inventory, KnownAccount, Listed, RunsEnded, SAMPLES_KEPT, SurveyLease, SurveyWanted, TaskFilter,
@@ -126,6 +126,7 @@ fn bounds() -> Bounds {
         max_data_age_seconds: 60,
         change_at_most_percent: None,
         deciding: Vec::new(),
+        nhi: None,
         manifest: "m".to_owned(),
     }
 }
@@ -141,6 +142,7 @@ fn failed(standing: &Standing, open: &[Care], second: u64) -> Advance {
             "no answer",
         )),
         credentials: BTreeMap::new(),
+        undrilled: None,
     };
     settled(standing, open, &survey)
 }
@@ -152,6 +154,7 @@ fn settled(before: &Standing, open: &[Care], survey: &Survey) -> Advance {
     let keeper = Keeper {
         connector: &connector,
         facts: &facts,
+        nhi: false,
         owner: "owner",
         deputy: "deputy",
         topic: None,
@@ -176,12 +179,18 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         expect: verdict::Expectation::AccountGone,
         max_data_age_seconds: 60,
         privileged: false,
+        probes: Vec::new(),
+        fed_by: None,
         rotation: BTreeMap::new(),
+        keepers: BTreeSet::new(),
+        known_by: BTreeMap::new(),
         overlap_seconds: 60,
         owner: "ann".to_owned(),
         deputy: "bob".to_owned(),
         break_glass: std::collections::BTreeSet::new(),
         administrators: std::collections::BTreeSet::new(),
+        drill: None,
+        upstream: None,
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),
@@ -354,6 +363,7 @@ pub async fn c5_a_task_about_a_connector_is_kept_with_its_survey(home: &Home) {
             &bounds(),
         )),
         credentials: BTreeMap::new(),
+        undrilled: None,
     };
     let decide = |standing: &Standing, open: &[Care]| settled(standing, open, &good);
     let kept = home.store.keep_survey(&lease[0], &decide).await;

@@ -7,8 +7,11 @@
 pub mod admission;
 pub mod approvals;
 pub mod audit;
+pub mod departed;
+pub mod drills;
 pub mod given;
 pub mod health;
+pub mod identifiers;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
@@ -93,6 +96,14 @@ macro_rules! suite {
                 p_what_was_decided_and_what_bound_stays,
                 many_workers_bind_a_narrower_text_once,
             ]
+            drills: [
+                c8_a_connector_has_one_drill_under_way,
+                c8_a_drill_is_led_on_by_one_worker_at_a_time,
+                c8_what_is_in_force_is_known_to_be_drilled,
+                p_a_drill_passes_under_a_manifest,
+                c4_examinations_are_remembered,
+                c8_what_was_barred_is_woken_and_nothing_else,
+            ]
             wishes: [
                 a_wish_waits_while_its_run_is_leased,
                 wishes_about_one_task_see_each_other,
@@ -111,6 +122,9 @@ macro_rules! suite {
                 g1_a_share_is_of_the_accounts_that_are_known,
                 g2_removals_under_way_are_known_by_their_accounts,
             ]
+            identifiers: [
+                a5_an_event_sees_the_cases_of_others_who_share_an_identifier,
+            ]
             outbox: [
                 one_worker_publishes_a_key_and_in_order,
                 messages_of_a_dead_worker_are_taken_by_another,
@@ -123,6 +137,9 @@ macro_rules! suite {
                 definitions_are_kept,
                 counts_add_up,
                 the_schema_is_checked,
+            ]
+            departed: [
+                e3_accounts_whose_removal_ended_are_known_by_the_last_of_them,
             ]
             audit: [
                 e6_every_transaction_leaves_a_link,

@@ -299,6 +299,7 @@ fn bare(command: &Command) -> Obedience {
         rotation: None,
         survey: None,
         pause: None,
+        drill: None,
     }
 }
 

@@ -112,6 +112,7 @@ async fn obeyed(
                 rotation: None,
                 survey: None,
                 pause: None,
+                drill: None,
             }
         })
         .await
@@ -235,7 +236,7 @@ pub async fn d2_a_secret_has_one_rotation_under_way(home: &Home) {
     let case = a_case(&home.store, "c").await;
     let mut asks = step(&case.run, gathering("fan-out"));
     asks.children = vec![super::given::removal(&case.run, "crm", "a")];
-    asks.rotation = Some(rotation("crm", "c", 3));
+    asks.rotations = vec![rotation("crm", "c", 3)];
     let settled = home
         .store
         .settle(at(3), &keep(1, 5), &[fenced(&case, asks)])

@@ -55,6 +55,7 @@ fn noted(command: &Command, task: Option<&FallbackTask>, run: Option<&Run>) -> O
         rotation: None,
         survey: None,
         pause: None,
+        drill: None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use sqlx::{Connection, PgConnection};
 
+use crate::domain::doubt::names;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::settlement::{ExistingCase, Settlement};
@@ -112,6 +113,10 @@ async fn existing(
         subjects.collect(),
         tenants.collect(),
         hr_cases.collect(),
+        events
+            .iter()
+            .flat_map(|(_, one)| names(&one.event.subject))
+            .collect(),
     )
     .await
 }
@@ -130,7 +135,7 @@ async fn open(
     let mut rotations = Vec::new();
     for one in opened {
         openings.push(Opening::of(&one.first, now, share)?);
-        if let Some(rotation) = &one.first.rotation {
+        for rotation in &one.first.rotations {
             rotations.push(RunColumns::of(rotation, &[])?);
         }
     }

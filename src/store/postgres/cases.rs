@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
 use crate::domain::settlement::{CaseRow, ExistingCase};
-use crate::store::docket::Opened;
+use crate::store::docket::{Opened, names_of};
 use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
 use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
@@ -80,6 +80,25 @@ pub(super) fn write(batch: &mut Batch, opened: &[Opened]) -> Stored<()> {
              SELECT x.* FROM {rows}"
         ),
     );
+    write_names(batch, opened)
+}
+
+/// By these other events find the cases.
+fn write_names(batch: &mut Batch, opened: &[Opened]) -> Stored<()> {
+    let named = opened.iter().flat_map(|one| {
+        let names = names_of(&one.first.run).into_iter();
+        names.map(|name| (name, one.case.id.0))
+    });
+    let (names, of): (Vec<_>, Vec<_>) = named.unzip();
+    let mut columns = Columns::new(batch);
+    columns
+        .add("name", "text", names)?
+        .add("case_id", "uuid", of)?;
+    let rows = columns.rows("n");
+    batch.part(
+        "named",
+        &format!("INSERT INTO case_identifiers (name, case_id) SELECT n.* FROM {rows}"),
+    );
     Ok(())
 }
 
@@ -136,7 +155,8 @@ pub(super) async fn removals_of(funnel: &Funnel, case: CaseId) -> Stored<u32> {
     Ok(count as u32)
 }
 
-/// Cases of these subject keys, or of these tenants and HR cases; their runs are locked. `OFFSET 0`
+/// Cases of these subject keys, of these tenants and HR cases, or of subjects with one of these
+/// identifiers; their runs are locked. `OFFSET 0`
 /// keeps each pair a look-up of its own: an `ANY` for each column would be served by the tenant alone,
 /// which is all of them.
 pub(super) async fn about(
@@ -144,18 +164,21 @@ pub(super) async fn about(
     subjects: Vec<String>,
     tenants: Vec<String>,
     hr_cases: Vec<String>,
+    names: Vec<String>,
 ) -> Stored<Vec<(String, ExistingCase)>> {
     sqlx::query_as::<_, ExistingRow>(
         "SELECT c.*, r.body FROM ( \
            SELECT id FROM cases WHERE subject_key = ANY ($1) \
            UNION SELECT c.id FROM UNNEST($2::text[], $3::text[]) AS p (tenant, hr_case), \
              LATERAL (SELECT id FROM cases WHERE tenant = p.tenant AND hr_case = p.hr_case OFFSET 0) c \
+           UNION SELECT case_id FROM case_identifiers WHERE name = ANY ($4) \
          ) k JOIN cases c ON c.id = ANY (ARRAY[k.id]) JOIN runs r ON r.id = ANY (ARRAY[c.run_id]) \
          ORDER BY r.id FOR UPDATE OF r",
     )
     .bind(subjects)
     .bind(tenants)
     .bind(hr_cases)
+    .bind(names)
     .fetch_all(tx)
     .await?
     .into_iter()

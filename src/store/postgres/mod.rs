@@ -10,6 +10,8 @@ mod batch;
 mod cases;
 mod commands;
 mod counts;
+mod departed;
+mod drills;
 mod funnel;
 mod gate;
 mod health;

@@ -225,34 +225,33 @@ async fn try_escalate(
 }
 
 /// Begins or ends a pause, with the wish that asks for it.
-pub(super) async fn change(tx: &mut PgConnection, change: &PauseChange) -> Stored<()> {
-    match change {
-        PauseChange::Begin { connector, signed } => {
-            sqlx::query(
-                "INSERT INTO pauses (connector, paused_by, paused_us, reason) \
-                 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            )
-            .bind(connector.as_ref().map_or("", ConnectorName::as_str))
-            .bind(&signed.by)
-            .bind(micros(signed.at))
-            .bind(&signed.reason)
-            .execute(&mut *tx)
-            .await?;
-        }
-        PauseChange::End { connector, signed } => {
-            sqlx::query(
-                "UPDATE pauses SET resumed_by = $2, resumed_us = $3, resumed_reason = $4 \
-                 WHERE connector = $1 AND resumed_us IS NULL",
-            )
-            .bind(connector.as_ref().map_or("", ConnectorName::as_str))
-            .bind(&signed.by)
-            .bind(micros(signed.at))
-            .bind(&signed.reason)
-            .execute(&mut *tx)
-            .await?;
-        }
+pub(super) async fn change(
+    tx: &mut PgConnection,
+    change: &PauseChange,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let (sql, connector, signed) = match change {
+        PauseChange::Begin { connector, signed } => (BEGIN, connector, signed),
+        PauseChange::End { connector, signed } => (END, connector, signed),
+    };
+    let number: Option<i64> = sqlx::query_scalar(sql)
+        .bind(connector.as_ref().map_or("", ConnectorName::as_str))
+        .bind(&signed.by)
+        .bind(micros(signed.at))
+        .bind(&signed.reason)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(number) = number {
+        notes.pause(number, change);
     }
     // Every worker hears of it with the commit.
     sqlx::query(super::gate::TELL).execute(tx).await?;
     Ok(())
 }
+
+/// Nothing where one is in force already.
+const BEGIN: &str = "INSERT INTO pauses (connector, paused_by, paused_us, reason) \
+    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING number";
+/// Nothing where none is in force.
+const END: &str = "UPDATE pauses SET resumed_by = $2, resumed_us = $3, resumed_reason = $4 \
+    WHERE connector = $1 AND resumed_us IS NULL RETURNING number";

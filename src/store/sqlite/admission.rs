@@ -5,6 +5,7 @@
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use crate::domain::doubt::names;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::run::Run;
@@ -98,7 +99,9 @@ async fn existing(
             (subject.tenant.as_str(), event.event.hr_case.as_str())
         })
         .collect();
-    cases::about(tx, &json(&subjects)?, &json(&hr_cases)?).await
+    let names = events.iter().flat_map(|(_, one)| names(&one.event.subject));
+    let names: Vec<String> = names.collect();
+    cases::about(tx, &json(&subjects)?, &json(&hr_cases)?, &json(&names)?).await
 }
 
 async fn open(
@@ -123,7 +126,7 @@ async fn open(
     }
     runs::insert(tx, &rows).await?;
     notes.opened(rulings, &openings, micros(now))?;
-    let rotations = opened.iter().filter_map(|one| one.first.rotation.as_ref());
+    let rotations = opened.iter().flat_map(|one| &one.first.rotations);
     for rotation in rotations {
         start(tx, rotation).await?;
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
 use crate::domain::settlement::{CaseRow, ExistingCase};
-use crate::store::docket::Opened;
+use crate::store::docket::{Opened, names_of};
 use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
 use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
@@ -41,6 +41,21 @@ pub(super) async fn insert(tx: &mut SqliteConnection, opened: &[Opened]) -> Stor
                 .bind(micros(row.opened))
                 .bind(row.priority)
                 .bind(one.first.run.id.0);
+        }
+        query.execute(&mut *tx).await?;
+    }
+    let named = opened.iter().flat_map(|one| {
+        let names = names_of(&one.first.run).into_iter();
+        names.map(|name| (name, one.case.id.0))
+    });
+    for chunk in chunks(&named.collect::<Vec<_>>()) {
+        let sql = format!(
+            "INSERT INTO case_identifiers (name, case_id) VALUES {}",
+            tuples(2, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (name, case) in chunk {
+            query = query.bind(name).bind(case);
         }
         query.execute(&mut *tx).await?;
     }
@@ -106,20 +121,24 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Cases of these subject keys (JSON list) or of these tenants and HR cases (JSON list of pairs).
+/// Cases of these subject keys (JSON list), of these tenants and HR cases (JSON list of pairs), or of
+/// subjects with one of these identifiers (JSON list).
 pub(super) async fn about(
     tx: &mut SqliteConnection,
     subjects: &str,
     hr_cases: &str,
+    names: &str,
 ) -> Stored<Vec<(String, ExistingCase)>> {
     sqlx::query_as::<_, ExistingRow>(
         "SELECT c.*, r.body FROM cases c JOIN runs r ON r.id = c.run_id WHERE c.id IN ( \
            SELECT id FROM cases WHERE subject_key IN (SELECT value FROM json_each(?1)) \
            UNION SELECT c.id FROM json_each(?2) p JOIN cases c \
-             ON c.tenant = p.value ->> 0 AND c.hr_case = p.value ->> 1)",
+             ON c.tenant = p.value ->> 0 AND c.hr_case = p.value ->> 1 \
+           UNION SELECT i.case_id FROM json_each(?3) n JOIN case_identifiers i ON i.name = n.value)",
     )
     .bind(subjects)
     .bind(hr_cases)
+    .bind(names)
     .fetch_all(tx)
     .await?
     .into_iter()

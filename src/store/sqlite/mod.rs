@@ -9,6 +9,8 @@ mod audit;
 mod cases;
 mod commands;
 mod counts;
+mod departed;
+mod drills;
 mod funnel;
 mod health;
 mod intake;

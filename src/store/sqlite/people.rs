@@ -195,32 +195,31 @@ async fn any_due(funnel: &Funnel, now: Timestamp) -> Stored<bool> {
 }
 
 /// Begins or ends a pause, with the wish that asks for it.
-pub(super) async fn change(tx: &mut SqliteConnection, change: &PauseChange) -> Stored<()> {
-    match change {
-        PauseChange::Begin { connector, signed } => {
-            sqlx::query(
-                "INSERT INTO pauses (connector, paused_by, paused_us, reason) VALUES (?,?,?,?) \
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(connector.as_ref().map_or("", ConnectorName::as_str))
-            .bind(&signed.by)
-            .bind(micros(signed.at))
-            .bind(&signed.reason)
-            .execute(tx)
-            .await?;
-        }
-        PauseChange::End { connector, signed } => {
-            sqlx::query(
-                "UPDATE pauses SET resumed_by = ?2, resumed_us = ?3, resumed_reason = ?4 \
-                 WHERE connector = ?1 AND resumed_us IS NULL",
-            )
-            .bind(connector.as_ref().map_or("", ConnectorName::as_str))
-            .bind(&signed.by)
-            .bind(micros(signed.at))
-            .bind(&signed.reason)
-            .execute(tx)
-            .await?;
-        }
+pub(super) async fn change(
+    tx: &mut SqliteConnection,
+    change: &PauseChange,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let (sql, connector, signed) = match change {
+        PauseChange::Begin { connector, signed } => (BEGIN, connector, signed),
+        PauseChange::End { connector, signed } => (END, connector, signed),
+    };
+    let number: Option<i64> = sqlx::query_scalar(sql)
+        .bind(connector.as_ref().map_or("", ConnectorName::as_str))
+        .bind(&signed.by)
+        .bind(micros(signed.at))
+        .bind(&signed.reason)
+        .fetch_optional(tx)
+        .await?;
+    if let Some(number) = number {
+        notes.pause(number, change);
     }
     Ok(())
 }
+
+/// Nothing where one is in force already.
+const BEGIN: &str = "INSERT INTO pauses (connector, paused_by, paused_us, reason) \
+    VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING RETURNING number";
+/// Nothing where none is in force.
+const END: &str = "UPDATE pauses SET resumed_by = ?2, resumed_us = ?3, resumed_reason = ?4 \
+    WHERE connector = ?1 AND resumed_us IS NULL RETURNING number";

@@ -28,6 +28,8 @@ fn touch() {
     connector_accounts("crm", 12);
     task_escalated("crm", "owner");
     paused("crm", true, 3);
+    connector_nhis("crm", 4, 1);
+    drill("crm", true, Some(60));
     settled(17, 0.004);
     settlements_refused(1);
     run_failed();

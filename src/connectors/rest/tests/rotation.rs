@@ -124,6 +124,7 @@ async fn d2_a_clients_secret_is_made_beside_the_old_one_tried_and_the_old_one_re
     let order = MintOrder {
         role: CredentialRole::Writer,
         label: "clawback-9".into(),
+        username: None,
         chosen: None,
     };
     let minted = target.connector.mint(&rotating, &order).await;

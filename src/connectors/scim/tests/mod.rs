@@ -410,6 +410,7 @@ async fn d2_a_token_is_made_listed_and_retired_and_no_failure_repeats_a_secret()
     let order = MintOrder {
         role: CredentialRole::Writer,
         label: "clawback-7".into(),
+        username: None,
         chosen: None,
     };
     let minted = bench.crm.mint(&rotator, &order).await.expect("minted");

@@ -16,7 +16,11 @@ use crate::connectors::{
 };
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{Completeness, CredentialRole};
+
+/// The two sign-in names of `dual_slot`.
+pub(super) const NAMES: [&str; 2] = ["svc_a", "svc_b"];
 
 /// The rotator's own secret, which is not rotated here.
 pub(super) const ROTATOR: &str = "rotator";
@@ -54,13 +58,17 @@ pub(super) struct Truth {
     pub(super) ever: Vec<String>,
     /// Refuses everybody, as a target does whose directory is away.
     pub(super) locked: bool,
+    /// Keeps no labels.
+    pub(super) unlabelled: bool,
+    /// The most values that were live at one time.
+    pub(super) most: usize,
     /// Goes on accepting what was retired.
     pub(super) forgetful: bool,
 }
 
 pub(super) struct Target {
     truth: Mutex<Truth>,
-    chooses: bool,
+    strategy: Strategy,
     before_mint: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -71,15 +79,21 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
-    pub(super) fn new(chooses: bool, first: &str) -> Self {
-        let mut truth = Truth::default();
-        truth.live.insert(
-            if chooses { "" } else { "k0" }.to_owned(),
-            (first.to_owned(), "by hand".to_owned()),
-        );
+    pub(super) fn new(strategy: Strategy, labels: bool, first: &str) -> Self {
+        let mut truth = Truth {
+            unlabelled: !labels,
+            ..Truth::default()
+        };
+        let name = match strategy {
+            Strategy::Choose => "",
+            Strategy::DualSlot => NAMES[0],
+            Strategy::Add | Strategy::Delegated => "k0",
+        };
+        let first = (first.to_owned(), "by hand".to_owned());
+        truth.live.insert(name.to_owned(), first);
         Self {
             truth: Mutex::new(truth),
-            chooses,
+            strategy,
             before_mint: Mutex::new(None),
         }
     }
@@ -132,7 +146,11 @@ fn sign_in(truth: &Truth, credential: &Credential) -> Result<(), Failure> {
     let value = credential.secret.expose_secret();
     let known = match credential.role {
         CredentialRole::Rotator => value == ROTATOR,
-        _ => truth.live.values().any(|(live, _)| live == value),
+        _ => truth.live.iter().any(|(name, (live, _))| {
+            let named = credential.username.as_ref();
+            let by_name = !NAMES.contains(&name.as_str()) || named == Some(name);
+            live == value && by_name
+        }),
     };
     if known && !truth.locked {
         Ok(())
@@ -177,21 +195,27 @@ impl Connector for Target {
             sign_in(truth, call.credential)?;
             truth.minted += 1;
             let (remote_ref, value) = match &order.chosen {
-                Some(chosen) => (None, chosen.expose_secret().to_owned()),
+                Some(chosen) => (order.username.clone(), chosen.expose_secret().to_owned()),
                 None => (
                     Some(format!("k{}", truth.minted)),
                     format!("minted {}", truth.minted),
                 ),
             };
-            assert_eq!(order.chosen.is_some(), self.chooses);
+            let chooses = matches!(self.strategy, Strategy::Choose | Strategy::DualSlot);
+            assert_eq!(order.chosen.is_some(), chooses);
+            let named = order.username.as_deref().map(|name| NAMES.contains(&name));
+            let expected = (self.strategy == Strategy::DualSlot).then_some(true);
+            assert_eq!(named, expected, "one of the declared names");
             truth.ever.push(value.clone());
             truth.live.insert(
                 remote_ref.clone().unwrap_or_default(),
                 (value.clone(), order.label.clone()),
             );
+            truth.most = truth.most.max(truth.live.len());
             Ok(Minted {
                 remote_ref,
                 secret: SecretString::from(value),
+                expires: None,
             })
         })
         .await
@@ -209,7 +233,11 @@ impl Connector for Target {
                 .iter()
                 .map(|(remote_ref, (_, label))| KnownSecret {
                     remote_ref: remote_ref.clone(),
-                    label: label.clone(),
+                    label: if truth.unlabelled {
+                        String::new()
+                    } else {
+                        label.clone()
+                    },
                 })
                 .collect())
         })
@@ -224,7 +252,9 @@ impl Connector for Target {
     ) -> Result<(), Failure> {
         self.call(|truth| {
             sign_in(truth, call.credential)?;
-            if !truth.forgetful && truth.live.remove(remote_ref).is_none() {
+            // To close a name that is closed already is no failure.
+            let idle = self.strategy == Strategy::DualSlot;
+            if !truth.forgetful && truth.live.remove(remote_ref).is_none() && !idle {
                 return Err(Failure::new(
                     FailureClass::WriteFailure,
                     "T",

@@ -13,14 +13,15 @@ use async_trait::async_trait;
 
 use super::super::classify;
 use super::super::client::{Client, Written};
+use super::super::knock;
 use super::super::password;
 use super::super::powers;
 use super::super::render;
 use super::settings::Roles;
 use super::task::{Task, may_be_gone};
 use crate::connectors::{
-    Answered, Call, Change, Connector, KnownSecret, Listing, MintOrder, Minted, Powers, Reading,
-    RenderedRequest, unsupported,
+    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, MintOrder, Minted, Powers,
+    Reading, RenderedRequest, SignIn, unsupported,
 };
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
@@ -207,6 +208,10 @@ impl Connector for MariadbRoles {
         powers::judge(&self.client, call, &need).await
     }
 
+    async fn sign_in(&self, call: &Call<'_>, order: &SignIn) -> Result<Knock, Failure> {
+        knock::sign_in(&self.client, call, order).await
+    }
+
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
         password::mint(&self.client, call, order).await
     }
@@ -222,12 +227,11 @@ impl Connector for MariadbRoles {
 
     async fn retire(
         &self,
-        _call: &Call<'_>,
-        _role: CredentialRole,
-        _remote_ref: &str,
+        call: &Call<'_>,
+        role: CredentialRole,
+        remote_ref: &str,
     ) -> Result<(), Failure> {
-        // The old password died when the new one was set.
-        Ok(())
+        password::close(&self.client, call, role, remote_ref).await
     }
 }
 

@@ -8,6 +8,54 @@ use std::os::unix::fs::PermissionsExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
+use crate::domain::verdict::CredentialRole;
+
+/// The moves of a rotation, as its steps make them.
+impl LocalVault {
+    fn save_pending(
+        &self,
+        owner: &Owner,
+        base: u64,
+        label: &str,
+        new: NewSecret,
+        at: Timestamp,
+    ) -> Result<u64, VaultError> {
+        let label = label.to_owned();
+        let save = Change::SavePending {
+            base,
+            label,
+            new,
+            at,
+        };
+        self.apply(owner, &save)
+    }
+
+    fn promote(&self, owner: &Owner, label: &str) -> Result<u64, VaultError> {
+        let label = label.to_owned();
+        let replaced = None;
+        self.apply(owner, &Change::Promote { label, replaced })
+    }
+
+    fn forget_previous(
+        &self,
+        owner: &Owner,
+        version: Option<u64>,
+        proved: &str,
+    ) -> Result<u64, VaultError> {
+        let (proved, at) = (proved.to_owned(), NOW);
+        let forget = Change::ForgetPrevious {
+            version,
+            proved,
+            at,
+        };
+        self.apply(owner, &forget)
+    }
+
+    fn drop_pending(&self, owner: &Owner, label: &str) -> Result<u64, VaultError> {
+        let label = label.to_owned();
+        self.apply(owner, &Change::DropPending { label })
+    }
+}
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -24,6 +72,7 @@ fn secret(value: &str, remote_ref: Option<&str>) -> NewSecret {
         value: SecretString::from(value),
         username: None,
         remote_ref: remote_ref.map(str::to_owned),
+        expires: None,
     }
 }
 
@@ -53,7 +102,7 @@ fn d2_a_rotation_goes_through_the_slots_and_each_move_can_be_repeated() {
     assert_eq!(slots(&vault), [some("one"), some("two"), None]);
 
     for _ in 0..2 {
-        vault.promote(&owner(), "r1", None).expect("promoted");
+        vault.promote(&owner(), "r1").expect("promoted");
         assert_eq!(slots(&vault), [some("two"), None, some("one")]);
     }
     let current = vault.reveal(&owner(), Slot::Current).expect("readable");
@@ -97,7 +146,7 @@ fn d2_there_is_never_more_than_one_pending_secret() {
         assert_eq!(error.code(), code);
     }
     assert_eq!(value(&vault, Slot::Pending).as_deref(), Some("two"));
-    assert!(vault.promote(&owner(), "r2", None).is_err());
+    assert!(vault.promote(&owner(), "r2").is_err());
     vault.drop_pending(&owner(), "r2").expect("not its own");
     assert_eq!(value(&vault, Slot::Pending).as_deref(), Some("two"));
     vault.drop_pending(&owner(), "r1").expect("dropped");
@@ -166,7 +215,7 @@ fn d1_neither_file_nor_debug_nor_error_shows_a_value() {
 fn another_key_does_not_open_the_vault_until_it_is_sealed_anew() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("vault");
-    let mut vault = LocalVault::open(&path, key()).expect("a vault");
+    let vault = LocalVault::open(&path, key()).expect("a vault");
     vault.put(&owner(), secret("one", None), NOW).expect("put");
     let other = || VaultKey::from_text(&"77".repeat(32)).expect("a key");
     let error = LocalVault::open(&path, other()).expect_err("refused");
@@ -215,7 +264,7 @@ fn b2_many_processes_at_once_lose_no_change_and_overtake_nobody() {
                         vault.save_pending(&owner(), base, &label, secret(&label, None), NOW);
                     if saved.is_ok() {
                         won += 1;
-                        vault.promote(&owner(), &label, None).expect("its own");
+                        vault.promote(&owner(), &label).expect("its own");
                     }
                 }
                 won

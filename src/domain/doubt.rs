@@ -1,0 +1,210 @@
+//! What is doubtful about an event before anything is done for it.
+//!
+//! Owns the doubts for which an event is held for a person: identifiers that contradict what is known
+//! of the subject, an identifier that another record has too, an instant absurdly far off, news that
+//! is too old. Whether accounts contradict each other is seen later, in `correlation`. Pure.
+
+use std::collections::BTreeSet;
+
+use super::event::{EventKind, RecordedEvent};
+use super::outcome::{Failure, FailureClass};
+use super::run::{CaseBody, RunBody};
+use super::settlement::ExistingCase;
+use super::subject::Subject;
+use super::time::{Effective, Timestamp};
+use super::workflow::End;
+
+/// Origins of events that Clawback writes by itself begin so; no Kafka topic can.
+const OWN: &str = "urn:clawback:";
+/// Kinds of identifiers that several subjects may share, or that name no subject.
+const SHARED: [&str; 5] = ["account", "credential", "email", "id", "phone"];
+/// Kinds of identifiers that change in a person's life, besides those above.
+const CHANGING: [&str; 3] = ["login", "upn", "username"];
+
+/// The codes of the doubts.
+const DOUBTS: [&str; 4] = ["CB-HOLD-1", "CB-HOLD-2", "CB-HOLD-3", "CB-HOLD-4"];
+
+/// How far an event is trusted without a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    /// The oldest in days that an effective instant may be.
+    pub past_days: u64,
+    /// The furthest ahead in days that it may be.
+    pub ahead_days: u64,
+    /// The oldest in days that an event may be when it comes in, by its own `time`; `None`: any.
+    pub event_age_days: Option<u64>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            past_days: 366,
+            ahead_days: 731,
+            event_age_days: None,
+        }
+    }
+}
+
+/// A person's answer to a held event.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ruling {
+    /// True: it is as the event says. False: nothing is to be done for it.
+    pub release: bool,
+    /// Who says so; a source that corrected itself by a newer revision is named by its own name.
+    pub by: String,
+    /// Why.
+    pub note: String,
+}
+
+/// The subject's identifiers that no other subject should have, as one text each.
+pub fn names(subject: &Subject) -> BTreeSet<String> {
+    let own = subject.identifiers.iter();
+    let own = own.filter(|one| !SHARED.contains(&one.kind.as_str()));
+    own.map(|one| {
+        let value = one.value.to_ascii_lowercase();
+        format!("{}/{}/{value}", subject.tenant, one.kind)
+    })
+    .collect()
+}
+
+/// True for a case that waits for an answer to a doubt.
+pub fn is_held(body: &CaseBody) -> bool {
+    let failure = body.for_person.as_ref();
+    failure.is_some_and(|failure| DOUBTS.contains(&failure.code.as_str()))
+}
+
+/// Why a person has to look before anything is done for the event; `existing` are the cases of its
+/// subject, and those of others that share an identifier with it.
+pub fn doubt(
+    recorded: &RecordedEvent,
+    existing: &[ExistingCase],
+    trust: &Trust,
+    now: Timestamp,
+) -> Option<Failure> {
+    let removes = match recorded.event.kind {
+        EventKind::WorkerTerminated
+        | EventKind::TerminationChanged
+        | EventKind::NhiRetired
+        | EventKind::NhiSilent => true,
+        EventKind::TerminationCancelled
+        | EventKind::Rehired
+        | EventKind::WorkerMoved
+        | EventKind::IdentifierRecycled
+        | EventKind::ApplicationRetired
+        | EventKind::CredentialCompromised
+        | EventKind::LegalHoldPlaced
+        | EventKind::LegalHoldLifted => false,
+    };
+    if !removes || recorded.origin.topic.starts_with(OWN) {
+        return None;
+    }
+    let subject = &recorded.event.subject;
+    let mut others = existing.iter();
+    others
+        .find_map(|case| contradicted(subject, case).or_else(|| taken(subject, case)))
+        .or_else(|| far_off(recorded, trust, now))
+        .or_else(|| outdated(recorded, trust))
+}
+
+/// The same record had another value of an identifier that never changes.
+fn contradicted(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
+    let known = subject_of(case).filter(|known| known.key() == subject.key())?;
+    let lasting = |kind: &str| !SHARED.contains(&kind) && !CHANGING.contains(&kind);
+    let kinds: BTreeSet<_> = subject.identifiers.iter().map(|one| &one.kind).collect();
+    kinds
+        .into_iter()
+        .filter(|kind| lasting(kind))
+        .find_map(|kind| {
+            let values = |of: &Subject| -> BTreeSet<_> {
+                let same = of.identifiers.iter().filter(|one| one.kind == *kind);
+                same.map(|one| one.value.to_ascii_lowercase()).collect()
+            };
+            let (now, before) = (values(subject), values(known));
+            (!before.is_empty() && now.is_disjoint(&before)).then(|| {
+                held(
+                    FailureClass::Ambiguous,
+                    "CB-HOLD-1",
+                    format!(
+                        "the event says that the {kind} of {} is {}, and case {} that it is {}",
+                        subject.key(),
+                        listed(&now),
+                        case.row.id,
+                        listed(&before)
+                    ),
+                )
+            })
+        })
+}
+
+/// Another record has one of the subject's identifiers.
+fn taken(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
+    let other = subject_of(case).filter(|other| other.key() != subject.key())?;
+    if case.ended == Some(End::Rescinded) {
+        return None;
+    }
+    let shared = names(subject);
+    let shared: BTreeSet<_> = shared.intersection(&names(other)).cloned().collect();
+    (!shared.is_empty()).then(|| {
+        held(
+            FailureClass::Ambiguous,
+            "CB-HOLD-2",
+            format!(
+                "{} has {} too (case {}): the same person under two records, or an identifier that was \
+                 given to somebody else",
+                other.key(),
+                listed(&shared),
+                case.row.id
+            ),
+        )
+    })
+}
+
+fn far_off(recorded: &RecordedEvent, trust: &Trust, now: Timestamp) -> Option<Failure> {
+    let effective = &recorded.event.effective;
+    let Effective::At { .. } = effective else {
+        return None;
+    };
+    let instant = effective.instant(recorded.recorded).ok()?;
+    let days = instant.duration_since(now).as_hours() / 24;
+    let most = |days: u64| i64::try_from(days).unwrap_or(i64::MAX);
+    let (which, most) = if days < 0 {
+        ("past", most(trust.past_days))
+    } else {
+        ("future", most(trust.ahead_days))
+    };
+    (days.abs() > most).then(|| {
+        let days = days.abs();
+        let words =
+            format!("access is to end {days} days in the {which}, at most {most} are believed");
+        held(FailureClass::Ambiguous, "CB-HOLD-3", words)
+    })
+}
+
+fn outdated(recorded: &RecordedEvent, trust: &Trust) -> Option<Failure> {
+    let (occurred, most) = recorded.event.occurred.zip(trust.event_age_days)?;
+    let days = recorded.recorded.duration_since(occurred).as_hours() / 24;
+    (u64::try_from(days).unwrap_or(0) > most).then(|| {
+        let source = &recorded.event.source;
+        let words =
+            format!("the news of {source} was {days} days old, at most {most} are believed");
+        held(FailureClass::StaleData, "CB-HOLD-4", words)
+    })
+}
+
+fn subject_of(case: &ExistingCase) -> Option<&Subject> {
+    match &case.run.body {
+        RunBody::Case(body) => Some(&body.subject),
+        RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+            None
+        }
+    }
+}
+
+fn listed(values: &BTreeSet<String>) -> String {
+    let values: Vec<_> = values.iter().map(String::as_str).collect();
+    values.join(", ")
+}
+
+fn held(class: FailureClass, code: &str, words: String) -> Failure {
+    Failure::new(class, code, words)
+}

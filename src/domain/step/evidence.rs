@@ -1,0 +1,213 @@
+//! What looks, tries and searches prove, and where a run goes with it.
+//!
+//! Owns the lifting of a removal's verdict above `accepted` and the taking back of it, access that
+//! came back, inherited access, and what is left of a subject at a target. Judges by `verdict` and
+//! `probe`; looks at nothing itself.
+
+use super::super::correlation::{Search, ambiguous};
+use super::super::id::StateName;
+use super::super::outcome::{Failure, FailureClass};
+use super::super::probe::{ProbeFinding, Probed, Tried, renew, tried};
+use super::super::run::{Returned, RunBody};
+use super::super::time::Timestamp;
+use super::super::verdict::{Expectation, Finding, Observation, Sighting, Verdict, judge, residue};
+use super::super::workflow::OutcomeKey;
+use super::{Inconsistent, Step};
+
+impl Step<'_> {
+    /// A complete listing was held against the subject. The first search finds all accounts; a
+    /// later one only those that still give access, since those that stay without any are settled.
+    pub(super) fn searched(
+        &mut self,
+        state: &StateName,
+        search: Search,
+    ) -> Result<(), Inconsistent> {
+        let now = self.given.now;
+        let Search {
+            mut accounts,
+            unclear,
+            gone,
+        } = search;
+        let RunBody::Discovery(body) = &self.run().body else {
+            return Err(self.broken("only a discovery searches".to_owned()));
+        };
+        let expect = body.expect.or(self.facts().map(|facts| facts.expect));
+        if let (1.., Some(expect)) = (body.rounds, expect) {
+            accounts.retain(|account| !residue(account, expect).is_empty());
+        }
+        let logins: Vec<_> = accounts.iter().map(|account| &account.login).collect();
+        let detail = serde_json::json!({
+            "accounts": logins,
+            "unclear": unclear,
+            // Gone at the target though the inventory still showed them; each was read.
+            "gone": gone,
+        });
+        let found = !accounts.is_empty();
+        if let RunBody::Discovery(body) = &mut self.run_mut().body {
+            body.found = accounts;
+            body.found_at = Some(now);
+            body.unclear.clone_from(&unclear);
+            body.last_failure = None;
+        }
+        let detail = self.under(Some(detail));
+        // What is clear is removed first; what is not is a person's at the latest before the end.
+        if !found && !unclear.is_empty() {
+            return self.fail_with(state, ambiguous(&unclear), detail);
+        }
+        let key = if found {
+            OutcomeKey::Found
+        } else {
+            OutcomeKey::Absent
+        };
+        self.note(state, None, key, None, detail);
+        self.outcome(state, key, None)
+    }
+
+    /// A look with the verifier's credential.
+    pub(super) fn observed(
+        &mut self,
+        state: &StateName,
+        rung: Verdict,
+        observation: &Observation,
+    ) -> Result<(), Inconsistent> {
+        let max_age = self.facts().map_or(0, |facts| facts.max_data_age_seconds);
+        let RunBody::Removal(body) = &self.run().body else {
+            return Err(self.broken("only removals are observed".to_owned()));
+        };
+        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
+        let finding = judge(observation, body.expect, not_before, max_age);
+        let inherited = inherited_only(observation, &finding, body.expect);
+        let mut detail = serde_json::json!({ "observation": observation, "finding": finding });
+        let key = match &finding {
+            Finding::Absent => OutcomeKey::Absent,
+            Finding::Present(_) => OutcomeKey::Present,
+            Finding::Inconclusive(_) => OutcomeKey::Inconclusive,
+        };
+        if key == OutcomeKey::Present {
+            if let Sighting::There(account) = &observation.sighting {
+                self.owe(&account.entitlements);
+            }
+            if let Some(returned) = self.came_back(observation.at) {
+                detail["returned"] = serde_json::json!(returned);
+            }
+        }
+        if let RunBody::Removal(body) = &mut self.run_mut().body {
+            if key == OutcomeKey::Absent {
+                body.absent_at = Some(observation.at);
+            }
+            body.last_finding = Some(finding);
+            if key != OutcomeKey::Inconclusive {
+                body.last_failure = None;
+            }
+        }
+        match key {
+            OutcomeKey::Absent => self.lift(rung),
+            // Access that is seen again takes the verdict back: what was known no longer holds.
+            OutcomeKey::Present => self.take_back(),
+            _ => {}
+        }
+        let detail = self.under(Some(detail));
+        if let Some(failure) = inherited {
+            return self.fail_with(state, failure, detail);
+        }
+        self.note(state, None, key, None, detail);
+        self.outcome(state, key, None)
+    }
+
+    /// Tries to get in. A refusal of all of them lifts the verdict; what could not tell does not.
+    pub(super) fn probed(
+        &mut self,
+        state: &StateName,
+        tries: Vec<Probed>,
+    ) -> Result<(), Inconsistent> {
+        let mut detail = serde_json::json!({ "probes": tries });
+        let RunBody::Removal(body) = &mut self.run_mut().body else {
+            return Err(self.broken("only removals are probed".to_owned()));
+        };
+        renew(&mut body.probed, tries);
+        let came_to = tried(&body.probed);
+        let (key, finding, final_doubt) = match came_to {
+            Tried::Refused => (OutcomeKey::Absent, Some(Finding::Absent), false),
+            Tried::LetIn(words) => (OutcomeKey::Present, Some(Finding::Present(words)), false),
+            Tried::CouldNotTell(words, last) => {
+                let finding = Finding::Inconclusive(words.join("; "));
+                (OutcomeKey::Inconclusive, Some(finding), last)
+            }
+            Tried::Nothing => (OutcomeKey::NotNeeded, None, false),
+        };
+        if let Some(finding) = finding {
+            detail["finding"] = serde_json::json!(finding);
+            body.last_finding = Some(finding);
+        }
+        match key {
+            OutcomeKey::Absent => self.lift(Verdict::EffectiveAbsent),
+            OutcomeKey::Present => self.take_back(),
+            _ => {}
+        }
+        let detail = self.under(Some(detail));
+        if final_doubt {
+            let failure = Failure::new(
+                FailureClass::Unsupported,
+                "CB-PROBE-1",
+                "a probe could not tell, and may be tried only once",
+            );
+            return self.fail_with(state, failure, detail);
+        }
+        self.note(state, None, key, None, detail);
+        self.outcome(state, key, None)
+    }
+
+    fn take_back(&mut self) {
+        let run = self.run_mut();
+        run.verdict = run.verdict.map(|verdict| verdict.min(Verdict::Accepted));
+        if let RunBody::Removal(body) = &mut run.body {
+            // What was refused before access was seen says nothing about what is there now, and
+            // what was let in is tried again once it is contained.
+            body.probed.retain(|one| one.finding == ProbeFinding::LetIn);
+            for one in &mut body.probed {
+                one.spent = false;
+            }
+        }
+    }
+
+    /// Notes a return of access whose absence had been proved.
+    fn came_back(&mut self, seen_at: Timestamp) -> Option<Returned> {
+        let likely_source = self.facts().and_then(|facts| facts.fed_by.clone());
+        let RunBody::Removal(body) = &mut self.run_mut().body else {
+            return None;
+        };
+        let returned = Returned {
+            absent_at: body.absent_at.take()?,
+            seen_at,
+            likely_source,
+        };
+        body.returned.push(returned.clone());
+        Some(returned)
+    }
+}
+
+/// Where all that is left comes from elsewhere, no write here can help: a person is told where.
+fn inherited_only(
+    observation: &Observation,
+    finding: &Finding,
+    expect: Expectation,
+) -> Option<Failure> {
+    let (Finding::Present(_), Sighting::There(account)) = (finding, &observation.sighting) else {
+        return None;
+    };
+    let mut own = account.as_ref().clone();
+    own.entitlements.retain(|one| one.inherited_from.is_none());
+    if !residue(&own, expect).is_empty() {
+        return None;
+    }
+    let places = account.entitlements.iter().filter_map(|one| {
+        let parent = one.inherited_from.as_ref()?;
+        Some(format!("{} at {parent}", one.name))
+    });
+    let places: Vec<_> = places.collect();
+    Some(Failure::new(
+        FailureClass::Inherited,
+        "CB-ENGINE-3",
+        format!("what is left is inherited; remove {}", places.join(", ")),
+    ))
+}

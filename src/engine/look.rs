@@ -1,0 +1,256 @@
+//! Perform what only looks: searches, tries to get in, observations.
+//!
+//! Owns the way from a subject to its accounts at one target, where inventory and target disagree,
+//! and from a removal to the tries of its leaver's ways in. Decides nothing; a search that was not
+//! complete is a failure, never a short list.
+
+use crate::connectors::{Credential, Guarded};
+use crate::domain::access::{Account, EntitlementKind};
+use crate::domain::correlation::{Gone, Search, correlate_at};
+use crate::domain::id::ConnectorName;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::run::{RemovalBody, Run, RunBody};
+use crate::domain::settlement::Outcome;
+use crate::domain::subject::Subject;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{CredentialRole, Expectation, residue};
+use crate::store::{KnownAccount, Listed};
+use crate::verification::Trial;
+
+use super::Engine;
+use super::drive::removal;
+use super::perform::lost;
+
+impl Engine {
+    pub(super) async fn find(
+        &self,
+        run: &mut Run,
+        connector: &Guarded,
+        subject: &Subject,
+    ) -> Result<Outcome, Failure> {
+        let expect = match &run.body {
+            RunBody::Discovery(body) => body.expect,
+            RunBody::Case(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+                None
+            }
+        };
+        match self.search(connector, subject, expect).await {
+            Ok(search) => Ok(Outcome::Accounts(search)),
+            Err(failure) => {
+                self.recall(run, connector, subject).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// A search of the whole target; `expect` is what must be left of the accounts, if not what the
+    /// manifest says.
+    pub(super) async fn search(
+        &self,
+        connector: &Guarded,
+        subject: &Subject,
+        expect: Option<Expectation>,
+    ) -> Result<Search, Failure> {
+        let at = self.clock.now();
+        let credential = self.credential(connector, CredentialRole::Verifier).await?;
+        let listing = connector.list(&credential).await?;
+        if let Some(gap) = listing.completeness.gap() {
+            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+        }
+        let rule = &connector.manifest().correlation;
+        let mut search = correlate_at(connector.name(), rule, subject, &listing.accounts);
+        self.resolve(
+            connector,
+            &credential,
+            subject,
+            &listing.accounts,
+            &mut search,
+        )
+        .await?;
+        let manifest = connector.manifest();
+        let expect = expect.unwrap_or(manifest.after_removal);
+        let left = |one: &Account| !residue(one, expect).is_empty();
+        // What is shown can be acted on however old it is; that nothing is shown proves nothing then.
+        let nothing_left = !search.accounts.iter().any(left);
+        let oldest = manifest.expect.max_data_age_seconds;
+        if nothing_left && listing.data_age_seconds > oldest {
+            return Err(too_old(listing.data_age_seconds, oldest));
+        }
+        let believed = connector.vitals().believed(listing.completeness).gap();
+        if let (true, Some(gap)) = (nothing_left, believed) {
+            // What it shows is there; that it shows no more proves nothing while it is drifted.
+            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+        }
+        if connector.vitals().is_worth_keeping() {
+            self.remember(connector.name(), at, believed.is_none(), listing.accounts)
+                .await;
+        }
+        Ok(search)
+    }
+
+    /// Accounts of the subject that the inventory still shows and the listing does not: each is read.
+    /// One that is there after all is found; of one that is gone it is noted how that is known.
+    async fn resolve(
+        &self,
+        connector: &Guarded,
+        credential: &Credential,
+        subject: &Subject,
+        listed: &[Account],
+        search: &mut Search,
+    ) -> Result<(), Failure> {
+        let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
+            return Ok(());
+        };
+        let oldest = connector.manifest().expect.max_data_age_seconds;
+        let shown = |known: &&KnownAccount| listed.iter().any(|one| one.id == known.account.id);
+        let missing = inventory.accounts.iter().filter(|known| !shown(known));
+        for known in missing {
+            let account = std::slice::from_ref(&known.account);
+            let rule = &connector.manifest().correlation;
+            if correlate_at(connector.name(), rule, subject, account)
+                .accounts
+                .is_empty()
+            {
+                continue;
+            }
+            let read_at = self.clock.now();
+            let reading = connector.read(credential, &known.account.id).await?;
+            match (reading.account, reading.completeness.gap()) {
+                (Some(there), _) => search.accounts.push(there),
+                (None, Some(gap)) => {
+                    return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+                }
+                (None, None) if reading.data_age_seconds > oldest => {
+                    return Err(too_old(reading.data_age_seconds, oldest));
+                }
+                (None, None) => search.gone.push(Gone {
+                    account: known.account.id.clone(),
+                    login: known.account.login.clone(),
+                    last_seen: known.seen,
+                    read_at,
+                    method: reading.method,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a listing for the person who takes over when the target is away.
+    async fn remember(
+        &self,
+        connector: &ConnectorName,
+        at: Timestamp,
+        whole: bool,
+        accounts: Vec<Account>,
+    ) {
+        let listed = Listed {
+            connector: connector.clone(),
+            at,
+            credential: CredentialRole::Verifier,
+            whole,
+            accounts,
+        };
+        if let Err(error) = self.store.save_inventory(&listed).await {
+            tracing::warn!(
+                connector = connector.as_str(),
+                error = &error as &dyn std::error::Error,
+                "an inventory was not kept"
+            );
+        }
+    }
+
+    /// Puts what the last inventory knew of the subject on the run, with its age.
+    async fn recall(&self, run: &mut Run, connector: &Guarded, subject: &Subject) {
+        let RunBody::Discovery(body) = &mut run.body else {
+            return;
+        };
+        let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
+            return;
+        };
+        let rule = &connector.manifest().correlation;
+        let known = inventory.accounts.iter();
+        let accounts: Vec<_> = known.map(|known| known.account.clone()).collect();
+        let accounts = correlate_at(connector.name(), rule, subject, &accounts).accounts;
+        let theirs = |known: &&KnownAccount| accounts.iter().any(|a| a.id == known.account.id);
+        let oldest = inventory.accounts.iter().filter(theirs);
+        body.found_at = oldest.map(|known| known.seen).min().or(inventory.whole_at);
+        body.found = accounts;
+    }
+
+    pub(super) async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
+        let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
+        let credential = self.credential(connector, CredentialRole::Verifier).await?;
+        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
+        let observation = self
+            .verification
+            .observe(
+                connector,
+                &credential,
+                &body.account.id,
+                &body.account.login,
+                not_before,
+            )
+            .await?;
+        Ok(Outcome::Observed(observation))
+    }
+
+    /// Makes these probes, one after the other.
+    pub(super) async fn probe(
+        &self,
+        run: &Run,
+        connector: &Guarded,
+        names: &[String],
+    ) -> Result<Outcome, Failure> {
+        let body = removal(run).ok_or_else(|| lost("only removals are probed"))?;
+        let verifier = self.credential(connector, CredentialRole::Verifier).await?;
+        let mut lines = Vec::new();
+        let declared = connector.manifest().probes.iter();
+        for probe in declared.filter(|probe| names.contains(&probe.name)) {
+            let kept = probe.kept(&body.account.login);
+            let control = probe.control_secret();
+            let trial = Trial {
+                probe,
+                account: &body.account,
+                keys: keys(body),
+                kept: match kept {
+                    Some(reference) => {
+                        let secret = self.secrets.kept(connector.name(), reference).await?;
+                        Some((
+                            reference.to_owned(),
+                            secret.ok_or_else(|| not_kept(reference))?,
+                        ))
+                    }
+                    None => None,
+                },
+                control: match control {
+                    Some(reference) => self.secrets.kept(connector.name(), reference).await?,
+                    None => None,
+                },
+            };
+            lines.extend(self.verification.probe(connector, &verifier, &trial).await);
+        }
+        Ok(Outcome::Probed(lines))
+    }
+}
+
+/// Every key and token that the account was ever read with in this removal.
+fn keys(body: &RemovalBody) -> Vec<String> {
+    let later = body.items.iter().map(|item| &item.entitlement);
+    let all = body.account.entitlements.iter().chain(later);
+    let keys = all.filter(|one| one.kind == EntitlementKind::Credential);
+    let keys: std::collections::BTreeSet<_> = keys.map(|one| one.id.to_string()).collect();
+    keys.into_iter().collect()
+}
+
+fn too_old(seconds: u64, oldest: u64) -> Failure {
+    let gap = format!("the data are {seconds} s old, at most {oldest} s count as fresh");
+    Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap)
+}
+
+fn not_kept(reference: &str) -> Failure {
+    Failure::new(
+        FailureClass::Unsupported,
+        "CB-PROBE-5",
+        format!("the vault keeps nothing under {reference}, which a probe is to try"),
+    )
+}

@@ -1,0 +1,134 @@
+//! Accounts that a survey shows although their case has settled.
+//!
+//! Owns the holding of a believed listing against the accounts whose removal has ended. One that
+//! gives access again opens a case of its own through the ordinary door, tied to the first by its
+//! name, and told with when it was gone, when it was there again, and who likely brought it back.
+//! While a case of the subject is open, that case looks for itself.
+
+use std::collections::BTreeMap;
+
+use crate::connectors::Guarded;
+use crate::domain::access::Account;
+use crate::domain::correlation::correlate_at;
+use crate::domain::run::{Returned, Run, RunBody};
+use crate::domain::subject::Subject;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::residue;
+use crate::store::{CaseFilter, DepartedAccount};
+
+use super::{Engine, EngineError};
+
+/// For how long an account that was removed is watched.
+const WATCHED_DAYS: i64 = 90;
+
+impl Engine {
+    /// Looks for accounts that came back. Answers how many did; told twice, they are recorded once.
+    pub(super) async fn see_returned(
+        &self,
+        connector: &Guarded,
+        listed: &[Account],
+        at: Timestamp,
+    ) -> Result<u64, EngineError> {
+        let watched = jiff::SignedDuration::from_hours(24 * WATCHED_DAYS);
+        let since = at.saturating_sub(watched).unwrap_or(Timestamp::MIN);
+        let departed = self.store.departed(connector.name(), since).await?;
+        if departed.is_empty() {
+            return Ok(0);
+        }
+        let mut came_back = 0;
+        let usual = connector.manifest().after_removal;
+        for (gone, account) in back(&departed, listed, at) {
+            // Accounts that stay without access are most of what is listed: nothing is read of them.
+            if residue(account, usual).is_empty() {
+                continue;
+            }
+            let Some((run, _)) = self.store.run(gone.removal).await? else {
+                continue;
+            };
+            // That removal may have been to leave more: of a silent identity the account stays.
+            let RunBody::Removal(removal) = &run.body else {
+                continue;
+            };
+            let left = residue(account, removal.expect);
+            if left.is_empty() {
+                continue;
+            }
+            let Some(case) = self.case_of(&run).await? else {
+                continue;
+            };
+            let same = account.id == gone.account;
+            if !(same || is_theirs(connector, &case.subject, account))
+                || self.is_looked_for(&case.subject).await?
+            {
+                continue;
+            }
+            let returned = Returned {
+                absent_at: last_absent(&run).unwrap_or(gone.ended),
+                seen_at: at,
+                likely_source: connector.manifest().fed_by.clone(),
+            };
+            let reason = format!(
+                "there again after its removal: {}; {returned}",
+                left.join(", ")
+            );
+            // Without the time: however many surveys see it, it comes back once for each removal.
+            let event = format!("{}/returned", run.id);
+            self.reopen(&run, connector.name(), event, reason).await?;
+            came_back += 1;
+        }
+        Ok(came_back)
+    }
+
+    /// True while a case of the subject is open: it looks for all ways in before it settles.
+    async fn is_looked_for(&self, subject: &Subject) -> Result<bool, EngineError> {
+        let key = subject.key();
+        let filter = CaseFilter {
+            subject: Some(key.clone()),
+            ..CaseFilter::default()
+        };
+        let cases = self.store.cases(&filter).await?;
+        let mut theirs = cases.iter().filter(|case| case.row.subject_key == key);
+        Ok(theirs.any(|case| case.ended.is_none()))
+    }
+}
+
+/// Accounts that are listed although their removal ended before the listing was begun: by id, or
+/// made anew under the same login.
+fn back<'a>(
+    departed: &'a [DepartedAccount],
+    listed: &'a [Account],
+    at: Timestamp,
+) -> Vec<(&'a DepartedAccount, &'a Account)> {
+    let by_id: BTreeMap<_, _> = listed.iter().map(|one| (one.id.as_str(), one)).collect();
+    let by_login: BTreeMap<_, _> = listed
+        .iter()
+        .map(|one| (one.login.to_ascii_lowercase(), one))
+        .collect();
+    let there = departed.iter().filter(|gone| gone.ended < at);
+    there
+        .filter_map(|gone| {
+            let same = by_id.get(gone.account.as_str());
+            let same = same.or_else(|| by_login.get(&gone.login.to_ascii_lowercase()));
+            same.map(|account| (gone, *account))
+        })
+        .collect()
+}
+
+/// A login that was given to somebody else is nobody's return.
+fn is_theirs(connector: &Guarded, subject: &Subject, account: &Account) -> bool {
+    let rule = &connector.manifest().correlation;
+    let found = correlate_at(
+        connector.name(),
+        rule,
+        subject,
+        std::slice::from_ref(account),
+    );
+    !found.accounts.is_empty()
+}
+
+fn last_absent(run: &Run) -> Option<Timestamp> {
+    match &run.body {
+        RunBody::Removal(body) => body.absent_at,
+        RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
+    }
+}

@@ -1,0 +1,238 @@
+//! Drills and examinations: where they stand, and what they let serve.
+//!
+//! Owns the statements; whether a drill passed is decided in `domain::drill`. A drill is led on under a
+//! lease and a token, like a run.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use crate::domain::drill::Drill;
+use crate::domain::id::{ConnectorName, ContentDigest, DrillId, FencingToken, WorkerId};
+use crate::domain::run::Stage;
+use crate::domain::time::Timestamp;
+use crate::store::audit::{Notes, tables};
+use crate::store::row::RunRow;
+use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
+use crate::store::{DrillLease, Drills, Examination, Stored};
+
+use super::{SqliteStore, audit, health, runs};
+
+/// What has passed a drill, or does without: the newest binding, or one that it follows without an
+/// approval of its own.
+const DRILLED: &str = "\
+    SELECT b.name FROM bindings b WHERE b.matter = 'manifest' \
+    AND b.number = (SELECT max(number) FROM bindings WHERE matter = 'manifest' AND name = b.name) \
+    AND EXISTS (SELECT 1 FROM bindings c WHERE c.matter = 'manifest' AND c.name = b.name \
+      AND c.number >= (SELECT max(number) FROM bindings \
+        WHERE matter = 'manifest' AND name = b.name AND proposal_id IS NOT NULL) \
+      AND (EXISTS (SELECT 1 FROM drills d WHERE d.connector = c.name AND d.manifest = c.digest \
+          AND d.passed) \
+        OR EXISTS (SELECT 1 FROM bindings o WHERE o.matter = 'drill_override' AND o.name = c.name \
+          AND o.digest = c.digest AND o.until_us > ?1 AND o.number = (SELECT max(number) \
+            FROM bindings WHERE matter = 'drill_override' AND name = c.name))))";
+
+pub(super) async fn insert(tx: &mut SqliteConnection, drill: &Drill) -> Stored<bool> {
+    let done = sqlx::query(
+        "INSERT INTO drills (id, connector, begun_us, due_us, token, body) VALUES (?,?,?,?,0,?) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(drill.id.0)
+    .bind(drill.connector.as_str())
+    .bind(micros(drill.begun))
+    .bind(micros(drill.begun))
+    .bind(json(drill)?)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+#[async_trait]
+impl Drills for SqliteStore {
+    async fn begin_drill(&self, drill: &Drill) -> Stored<bool> {
+        let mut writer = self.funnel.writer().await;
+        insert(writer.alone(), drill).await
+    }
+
+    async fn take_drills(
+        &self,
+        worker: WorkerId,
+        now: Timestamp,
+        lease_seconds: u64,
+        at_most: u32,
+    ) -> Stored<Vec<DrillLease>> {
+        const DUE: &str = "due_us <= ?1 AND (owner IS NULL OR until_us <= ?1 \
+             OR owner NOT IN (SELECT id FROM workers))";
+        let ask = format!("SELECT EXISTS (SELECT 1 FROM drills WHERE {DUE})");
+        let mut reader = self.funnel.reader().await?;
+        let any: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(ask))
+            .bind(micros(now))
+            .fetch_one(&mut *reader)
+            .await?;
+        drop(reader);
+        if !any {
+            return Ok(Vec::new());
+        }
+        let lease_us = i64::try_from(lease_seconds.saturating_mul(1_000_000));
+        let take = format!(
+            "UPDATE drills SET owner = ?2, until_us = ?3, token = token + 1 WHERE id IN \
+             (SELECT id FROM drills WHERE {DUE} ORDER BY due_us LIMIT ?4) \
+             RETURNING token, body"
+        );
+        let mut writer = self.funnel.writer().await;
+        let rows: Vec<(i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(take))
+            .bind(micros(now))
+            .bind(worker.0)
+            .bind(micros(now).saturating_add(lease_us.unwrap_or(i64::MAX)))
+            .bind(at_most)
+            .fetch_all(writer.alone())
+            .await?;
+        rows.into_iter()
+            .map(|(token, body)| {
+                Ok(DrillLease {
+                    drill: parsed(&body, "drills", "body", token)?,
+                    token: FencingToken(token),
+                })
+            })
+            .collect()
+    }
+
+    async fn keep_drill(&self, lease: &DrillLease, drill: &Drill, due: Timestamp) -> Stored<bool> {
+        let ended = drill.ended();
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("keep_drill").await?;
+        let done = sqlx::query(
+            "UPDATE drills SET owner = NULL, until_us = NULL, manifest = ?3, due_us = ?4, \
+             ended_us = ?5, passed = ?6, body = ?7 \
+             WHERE id = ?1 AND token = ?2 AND owner IS NOT NULL AND ended_us IS NULL",
+        )
+        .bind(drill.id.0)
+        .bind(lease.token.0)
+        .bind(drill.manifest.as_ref().map(ContentDigest::as_str))
+        .bind(ended.is_none().then(|| micros_up(due)))
+        .bind(ended.map(|(at, _)| micros(at)))
+        .bind(ended.map(|(_, passed)| passed))
+        .bind(json(drill)?)
+        .execute(&mut *tx)
+        .await?;
+        if ended.is_some() {
+            health::hasten(&mut tx, &drill.connector).await?;
+        }
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn drill(&self, id: DrillId) -> Stored<Option<Drill>> {
+        let mut reader = self.funnel.reader().await?;
+        let body: Option<String> = sqlx::query_scalar("SELECT body FROM drills WHERE id = ?")
+            .bind(id.0)
+            .fetch_optional(&mut *reader)
+            .await?;
+        body.map(|body| parsed(&body, "drills", "body", id))
+            .transpose()
+    }
+
+    async fn drills(&self, connector: Option<&ConnectorName>, limit: u32) -> Stored<Vec<Drill>> {
+        let mut reader = self.funnel.reader().await?;
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM drills WHERE ?1 IS NULL OR connector = ?1 \
+             ORDER BY begun_us DESC, id DESC LIMIT ?2",
+        )
+        .bind(connector.map(ConnectorName::as_str))
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await?;
+        rows.iter()
+            .map(|body| parsed(body, "drills", "body", "of a list"))
+            .collect()
+    }
+
+    async fn drilled(&self, now: Timestamp) -> Stored<BTreeSet<ConnectorName>> {
+        let mut reader = self.funnel.reader().await?;
+        let names: Vec<String> = sqlx::query_scalar(DRILLED)
+            .bind(micros(now))
+            .fetch_all(&mut *reader)
+            .await?;
+        Ok(names.into_iter().map(ConnectorName).collect())
+    }
+
+    async fn wake_barred(
+        &self,
+        connector: &ConnectorName,
+        codes: &[&str],
+        now: Timestamp,
+    ) -> Stored<u64> {
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("wake_barred").await?;
+        let rows = sqlx::query_as::<_, RunRow>(
+            "SELECT r.id, r.body FROM runs r JOIN tasks t ON t.id = r.task_id \
+             WHERE r.connector = ?1 AND r.stage = 'with_person' AND r.ended IS NULL \
+             AND r.owner IS NULL AND t.body ->> 'code' IN (SELECT value FROM json_each(?2)) \
+             AND r.due_us > ?3",
+        )
+        .bind(connector.as_str())
+        .bind(json(&codes)?)
+        .bind(micros(now))
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut woken = Vec::new();
+        for row in rows {
+            let mut run = row.run()?;
+            woken.push(run.id.0);
+            if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+                *next_try = Some(now);
+            }
+            let columns = RunColumns::of(&run, &[])?;
+            runs::overrule(&mut tx, &columns, columns.due_us).await?;
+        }
+        // Its owner is not asked any longer for what has come.
+        sqlx::query(
+            "UPDATE connector_health SET due_us = 0 WHERE connector = ?1 \
+             AND body ->> 'undrilled' IS NOT NULL",
+        )
+        .bind(connector.as_str())
+        .execute(&mut *tx)
+        .await?;
+        let mut notes = Notes::default();
+        notes.add(&audit::rows(&mut tx, &tables::RUNS, "id", &woken).await?);
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
+        Ok(woken.len() as u64)
+    }
+
+    async fn note_examination(&self, examination: &Examination) -> Stored<()> {
+        let mut writer = self.funnel.writer().await;
+        sqlx::query(
+            "INSERT INTO examinations (connector, at_us, manifest, passed, body) \
+             VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
+        )
+        .bind(examination.connector.as_str())
+        .bind(micros(examination.at))
+        .bind(examination.manifest.as_str())
+        .bind(examination.passed)
+        .bind(json(examination)?)
+        .execute(writer.alone())
+        .await?;
+        Ok(())
+    }
+
+    async fn examinations(
+        &self,
+        connector: &ConnectorName,
+        limit: u32,
+    ) -> Stored<Vec<Examination>> {
+        let mut reader = self.funnel.reader().await?;
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM examinations WHERE connector = ? ORDER BY at_us DESC LIMIT ?",
+        )
+        .bind(connector.as_str())
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await?;
+        rows.iter()
+            .map(|body| parsed(body, "examinations", "body", connector))
+            .collect()
+    }
+}
