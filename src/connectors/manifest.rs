@@ -16,7 +16,6 @@ use crate::domain::drill::Terms;
 use crate::domain::estate::{ConnectorFacts, Instructions, Upstream};
 use crate::domain::health::{Bounds, Identities};
 use crate::domain::id::{ConnectorName, EntitlementId};
-use crate::domain::instructions::{NAMES, unknown_names};
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
@@ -24,6 +23,7 @@ use super::probe::Probe;
 
 mod bounds;
 mod drill;
+mod fallback;
 mod identities;
 pub(super) mod upstream;
 
@@ -193,7 +193,7 @@ impl Manifest {
         let after_removal = read_after_removal(root);
         let spoken = kind.as_ref().map_or("", |kind| kind.value.as_str());
         let probes = super::probe::read(root, spoken);
-        let fallback = read_fallback(root);
+        let fallback = fallback::read(root);
         let name = name.unwrap_or_else(|| "unnamed".into());
         let drill = drill::read(root, &name, &correlation);
         let written = |item: Option<Item<String>>| item.map_or_else(String::new, |item| item.value);
@@ -220,12 +220,7 @@ impl Manifest {
             expect: bounds::read_expect(root),
             break_glass: strings(root, "break_glass").collect(),
             administrators: strings(root, "administrators").map(EntitlementId).collect(),
-            fallback: fallback.unwrap_or_else(|| Instructions {
-                desk: String::new(),
-                steps: Vec::new(),
-                deadline_hours: 0,
-                escalate_to: Vec::new(),
-            }),
+            fallback: fallback.unwrap_or_else(fallback::none),
             drill,
             digest: digest(root.text()),
         }
@@ -485,41 +480,4 @@ fn read_after_removal(root: &Table<'_>) -> Option<Expectation> {
             None
         }
     }
-}
-
-fn read_fallback(root: &Table<'_>) -> Option<Instructions> {
-    let table = root.required_table("fallback")?;
-    let desk = table
-        .string("desk")
-        .map_or_else(|| "built-in".to_owned(), |item| item.value);
-    let deadline_hours = number(&table, "deadline_hours", 1..=24 * 365).unwrap_or(24);
-    let steps = table.strings("steps");
-    for (step, name) in steps.iter().flat_map(|step| {
-        unknown_names(&step.value)
-            .into_iter()
-            .map(move |n| (step, n))
-    }) {
-        table.report(
-            step.line,
-            format!("a step names `{{{name}}}`"),
-            format!("use one of: {{{}}}", NAMES.join("}, {")),
-        );
-    }
-    let steps: Vec<_> = steps.into_iter().map(|item| item.value).collect();
-    let escalate_to = table.strings("escalate_to").into_iter();
-    let escalate_to = escalate_to.map(|item| item.value).collect();
-    if steps.is_empty() {
-        table.report(
-            table.line(),
-            "the fallback has no `steps`",
-            "write down what a person does when the machine cannot",
-        );
-    }
-    table.finish();
-    Some(Instructions {
-        desk,
-        steps,
-        deadline_hours,
-        escalate_to,
-    })
 }

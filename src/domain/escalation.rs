@@ -117,6 +117,9 @@ pub struct Escalation {
     /// Who was told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Rung>,
+    /// True when nobody comes after them: they are told again and again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
     /// When it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -193,20 +196,30 @@ impl People {
         }
         let chain = self.chain(facts, &task.desk);
         let times = task.escalation.times;
-        let place = (times as usize).min(chain.len().saturating_sub(1));
+        let end = chain.len().saturating_sub(1);
+        let place = (times as usize).min(end);
+        let last = place == end;
         let to = chain.get(place)?.clone();
         let mut task = task.clone();
         let deadline = task.deadline;
-        let text = format!(
+        let mut text = format!(
             "overdue since {deadline:.0}: told {} ({})",
             to.name,
             to.role.as_str()
         );
+        if last {
+            let hours = self.again_hours;
+            let ends = format!(
+                "; the chain ends here, and they are told every {hours} h until somebody acts"
+            );
+            text.push_str(&ends);
+        }
         task.remember(now, "clawback", text);
         let rank = Rank::of(task.priority);
         task.escalation = Escalation {
             times: times.saturating_add(1),
             to: Some(to),
+            last,
             at: Some(now),
             next: Some(self.after(rank, now, self.again_hours)),
         };

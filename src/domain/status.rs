@@ -76,6 +76,7 @@ pub fn escalated(task: &FallbackTask, topic: &str, now: Timestamp) -> OutboxMess
             "deadline": task.deadline,
             "times": times,
             "to": to,
+            "chain_ended": task.escalation.last,
         },
     });
     structured(id, &key.to_string(), &event, topic, now)

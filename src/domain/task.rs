@@ -96,7 +96,10 @@ impl FallbackTask {
             return;
         }
         if self.history.len() >= LINES {
-            self.history.remove(1);
+            // The machine's own words go first, and the line that it was opened stays.
+            let lines = &self.history[1..];
+            let place = lines.iter().position(|line| line.by == "clawback");
+            self.history.remove(1 + place.unwrap_or(0));
         }
         self.history.push(TaskNote {
             at,

@@ -217,6 +217,9 @@ impl Step<'_> {
             (End::Verified | End::Rotated, Some(_)) => Closure::Proved,
             (End::Verified | End::Rotated, None) => Closure::ProvedByMachine,
         };
+        if let Some(claimed) = &claimed {
+            task.bulk.clone_from(&claimed.bulk);
+        }
         match &claimed {
             Some(claimed) if how == Closure::Attested => task.attest(claimed, self.given.now),
             // What somebody signed was not needed in the end: what counts is the proof.

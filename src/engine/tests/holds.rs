@@ -114,6 +114,28 @@ async fn g2_a_break_glass_account_is_not_touched_without_approval() {
     is_held_until_approved(&ward, protect::BREAK_GLASS).await;
 }
 
+#[tokio::test]
+async fn g2_an_approval_that_is_over_lets_nothing_pass() {
+    let mut manifest = manifest("", false);
+    manifest.break_glass.insert("login-a-1".to_owned());
+    let ward = Ward::of(manifest, Settings::default()).await;
+    ward.leaver_leaves().await;
+    ward.work(3600).await;
+    let task = held(&ward, protect::BREAK_GLASS).await.remove(0);
+    let matter = matter(&ward, &task).await;
+    approved(&ward, &matter).await;
+    ward.clock.advance(3601);
+    again(&ward, task.id).await;
+    ward.work(3600).await;
+    assert_eq!(held(&ward, protect::BREAK_GLASS).await.len(), 1);
+    assert_eq!(ward.target.shown().accounts.len(), 5, "nothing was touched");
+    // Approved anew, it goes on.
+    approved(&ward, &matter).await;
+    again(&ward, task.id).await;
+    ward.work(2 * 3600).await;
+    assert!(!shown(&ward).contains(&"a-1".to_owned()));
+}
+
 /// A target whose administrators have the role that all five accounts have.
 async fn administered() -> Ward {
     let mut manifest = manifest("", false);

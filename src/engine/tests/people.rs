@@ -219,6 +219,47 @@ fn f3_closing_in_bulk_needs_a_reason_and_stays_on_the_task() {
 }
 
 #[test]
+fn f3_what_was_closed_in_bulk_and_is_proved_says_so_too() {
+    let mut play = Play::begun();
+    let mut target = Target::new();
+    target.deaf = true;
+    play.until(RunKind::Removal, "with_person", &mut target);
+    target.accounts.clear();
+    let bulk = Bulk {
+        id: CommandId(uuid::Uuid::from_u128(7)),
+        of: 3,
+        reason: "the tenant was deleted".to_owned(),
+    };
+    let closes = Wish::CloseInBulk {
+        task: id(&play),
+        note: "gone with it".to_owned(),
+        attestation: None,
+        bulk: bulk.clone(),
+    };
+    assert!(play.wish("cy", closes).accepted);
+    play.pass(2 * 86_400, &mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+    assert_eq!(task(&play).bulk, Some(bulk));
+}
+
+#[test]
+fn f5_what_the_machine_says_pushes_no_word_of_a_person_out_of_the_history() {
+    let mut play = Play::begun();
+    let mut target = Target::new();
+    target.deaf = true;
+    play.until(RunKind::Removal, "with_person", &mut target);
+    let mut task = task(&play).clone();
+    task.remember(play.now, "cy", "I have asked the vendor".to_owned());
+    for number in 0..1000 {
+        task.remember(play.now, "clawback", format!("told {number}"));
+    }
+    assert!(task.history.len() <= 200, "{}", task.history.len());
+    assert_eq!(task.history[0].text, "opened");
+    assert!(task.history.iter().any(|note| note.by == "cy"));
+    assert!(task.history.iter().any(|note| note.text == "told 999"));
+}
+
+#[test]
 fn f1_steps_are_filled_with_the_account_its_access_and_its_age() {
     let mut facts = facts();
     facts.fallback.steps = vec![
@@ -262,6 +303,8 @@ fn swept(play: &mut Play, people: &People, hours: u64) -> Vec<(Role, String, Tim
             let text = String::from_utf8(message.payload).expect("is text");
             assert!(text.contains("clawback.status.task-escalated.v1"), "{text}");
             assert!(!text.contains("ann"), "a role is told, not a name: {text}");
+            let ends = text.contains("\"chain_ended\":true");
+            assert_eq!(ends, escalated.task.escalation.last, "{text}");
             play.tasks.insert(task.id, escalated.task);
         }
     }
@@ -300,7 +343,14 @@ fn f5_a_deadline_that_passes_is_told_to_one_after_the_other_until_somebody_acts(
     );
     assert!(told[0].2 >= after(opened, 24 * 3600));
     assert_eq!(task(&play).escalation.times, 5);
+    // Where nobody comes after them, the task and each message say so.
+    assert!(task(&play).escalation.last);
     let history = &task(&play).history;
+    let ends = history
+        .iter()
+        .filter(|note| note.text.contains("the chain ends here"));
+    assert!(ends.clone().count() > 0, "{history:?}");
+    assert!(ends.clone().all(|note| note.text.contains("told iam-desk")));
     assert!(
         history
             .iter()

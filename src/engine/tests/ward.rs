@@ -16,9 +16,10 @@ use crate::connectors::{
 };
 use crate::document::Document;
 use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::command::{Command, Wish};
 use crate::domain::event::{RecordedEvent, Urgency};
 use crate::domain::health::{Advance, Standing};
-use crate::domain::id::{AccountId, WorkerId};
+use crate::domain::id::{AccountId, CommandId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::Run;
 use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
@@ -252,7 +253,12 @@ impl Ward {
         Self::with(manifest, upstream, Settings::default()).await
     }
 
-    async fn with(manifest: Manifest, upstream: Option<Manifest>, settings: Settings) -> Self {
+    /// The same under these settings, too.
+    pub(super) async fn with(
+        manifest: Manifest,
+        upstream: Option<Manifest>,
+        settings: Settings,
+    ) -> Self {
         let scripted = || {
             Arc::new(Scripted(Mutex::new(Shown {
                 accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
@@ -414,6 +420,30 @@ impl Ward {
         };
         let admitted = self.store.admit(10, self.clock.now(), &keep, &look).await;
         admitted.expect("admitted");
+    }
+
+    /// An operator pauses the target, or all of them, or ends that; the worker has heard of it.
+    pub(super) async fn paused(&self, connector: Option<&str>, begins: bool) {
+        let (connector, reason) = (connector.map(Into::into), "it misbehaves".to_owned());
+        let wish = if begins {
+            Wish::Pause { connector, reason }
+        } else {
+            Wish::Resume { connector, reason }
+        };
+        let command = Command {
+            id: CommandId(uuid::Uuid::from_u128(
+                self.clock.now().as_nanosecond().unsigned_abs() ^ u128::from(begins),
+            )),
+            by: "ann".to_owned(),
+            at: self.clock.now(),
+            wish,
+        };
+        self.store.wish(&command).await.expect("wished");
+        self.engine.obey().await.expect("obeyed");
+        let answer = self.store.answer(command.id).await.expect("read");
+        assert!(answer.is_some_and(|answer| answer.accepted));
+        let heard = self.engine.follow_pauses(self.worker).await;
+        heard.expect("the store answers");
     }
 
     pub(super) async fn open_tasks(&self) -> Vec<crate::domain::task::FallbackTask> {

@@ -115,6 +115,7 @@ macro_rules! suite {
                 f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_come,
                 f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free,
                 p_two_people_attest_what_is_privileged,
+                p_nobody_approves_what_they_proposed_whatever_the_kind,
                 g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows,
                 g4_paused_work_is_counted_where_it_waits,
                 g1_many_workers_cannot_overrun_a_brake,

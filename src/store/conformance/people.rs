@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::super::{Claimed, Listed, StoreError};
 use super::Home;
-use super::domain::approval::Signed;
+use super::domain::approval::{
+    Content, Matter, MatterKind, Proposal, ProposalState, Record, Ruling, Signed, propose,
+};
 use super::domain::brake::{Ask, Limit};
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
@@ -142,6 +144,46 @@ pub async fn p_two_people_attest_what_is_privileged(home: &Home) {
     }
     let two = privileged(vec![by("ann"), by("bob")]);
     assert_eq!(close(home, two).await.expect("closed"), 1);
+}
+
+pub async fn p_nobody_approves_what_they_proposed_whatever_the_kind(home: &Home) {
+    for kind in MatterKind::ALL {
+        let matter = Matter {
+            kind,
+            name: "crm".to_owned(),
+        };
+        let says = |name: &str| Signed {
+            by: name.to_owned(),
+            ..signed(name)
+        };
+        let content = Content::of(format!("what {} is about", kind.as_str()));
+        let proposes =
+            |record: &Record| propose(record, &matter, content.clone(), at(1000), says("Ann"));
+        let ruled = home.store.rule(&matter, &proposes).await.expect("stored");
+        ruled.expect("proposed");
+        // The domain would never ask for it; the database refuses it all the same.
+        for name in ["Ann", "aNN", " ann "] {
+            let approves = |record: &Record| {
+                let open = record.open.clone();
+                Ok(Ruling {
+                    decided: open.map(|open| Proposal {
+                        state: ProposalState::Approved(says(name)),
+                        ..open
+                    }),
+                    ..Ruling::default()
+                })
+            };
+            match home.store.rule(&matter, &approves).await {
+                Err(StoreError::Broken { constraint, .. }) => {
+                    assert_eq!(constraint, "promise_two_people", "{kind:?} {name}");
+                }
+                other => panic!("{kind:?} {name}: {other:?}"),
+            }
+        }
+        let past = home.store.past(&matter).await.expect("read");
+        assert_eq!(past.bindings, [], "{kind:?}: nothing binds");
+        assert!(past.proposals[0].state.signed().is_none(), "{kind:?}");
+    }
 }
 
 /// Writes the task as a wish would.
