@@ -26,6 +26,7 @@ mod shape;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ pub use error::StoreError;
 pub use estate::*;
 pub use people::{EscalateFn, Paused, People};
 pub use settings::Settings;
+pub use users::{ActFilter, ChangeFn, Users};
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].
 pub async fn open(settings: &Settings) -> Stored<Arc<dyn Store>> {

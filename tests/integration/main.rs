@@ -5,6 +5,7 @@
 
 mod audit;
 mod chaos;
+mod console;
 mod demonstration;
 mod drills;
 mod estate;

@@ -200,7 +200,34 @@ pub const SAMPLES: Table = Table {
     columns: &[Text("state"), Text("body")],
     rule: Rule::Passing,
 };
-/// What people paused. Codes 15 and 16 are the console's.
+/// What people did, or tried.
+pub const ACTS: Table = Table {
+    code: 15,
+    name: "acts",
+    table: "acts",
+    only: "",
+    key: &[Number("seq")],
+    columns: &[
+        Number("at_us"),
+        Text("who"),
+        Text("origin"),
+        Text("what"),
+        Text("about"),
+        Text("came_to"),
+    ],
+    rule: Rule::Once,
+};
+/// Who may sign in, and as what: a role that nobody gave is found.
+pub const USERS: Table = Table {
+    code: 16,
+    name: "users",
+    table: "users",
+    only: "",
+    key: &[Text("name")],
+    columns: &[Text("body")],
+    rule: Rule::Version,
+};
+/// What people paused.
 pub const PAUSES: Table = Table {
     code: 17,
     name: "pauses",
@@ -246,6 +273,8 @@ pub const ALL: &[Table] = &[
     DECISIONS,
     BINDINGS,
     SAMPLES,
+    ACTS,
+    USERS,
     PAUSES,
     RESUMES,
 ];

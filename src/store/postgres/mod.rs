@@ -25,6 +25,7 @@ mod people;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 
