@@ -102,6 +102,10 @@ text_id! {
     ConnectorName
 }
 text_id! {
+    /// The name of a desk besides the built-in queue: lower case letters, digits and `-`.
+    DeskName
+}
+text_id! {
     /// The target's own immutable id of an account. Never an e-mail address that can be reassigned,
     /// unless the target has nothing else.
     AccountId
@@ -231,6 +235,16 @@ impl TaskId {
     /// The message that tells that this task was escalated for so many times.
     pub fn escalation(self, times: u32) -> MessageId {
         MessageId(derive(self.0, &[b"escalation", &times.to_be_bytes()]))
+    }
+}
+
+impl CommandId {
+    /// The close that a desk's person claims: the same however often it is sent.
+    pub fn of_desk(task: TaskId, desk: &DeskName, claims: u32) -> Self {
+        Self(derive(
+            task.0,
+            &[b"desk", desk.0.as_bytes(), &claims.to_be_bytes()],
+        ))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod brake;
 pub mod calendar;
 pub mod command;
 pub mod correlation;
+pub mod desk;
 pub mod doubt;
 pub mod drill;
 pub mod escalation;

@@ -6,6 +6,7 @@
 
 mod admit;
 mod again;
+mod courier;
 mod crew;
 mod drill;
 mod drive;
@@ -25,6 +26,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod visit;
 mod worker;
 
 use std::collections::HashMap;
@@ -43,6 +45,7 @@ use crate::store::{Store, StoreError, StoredDefinition};
 use crate::verification::Verification;
 use tokio::sync::broadcast;
 
+pub use courier::{Desks, Keyring};
 pub use crew::Crew;
 pub use govern::Manifests;
 pub use settings::{Settings, read_brakes, read_people, read_protected};
@@ -123,6 +126,7 @@ pub struct Engine {
     serving: RwLock<Arc<Serving>>,
     manifests: Option<Manifests>,
     pauses: pauses::Known,
+    desks: Option<Desks>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
 
@@ -177,6 +181,7 @@ impl Engine {
             serving: RwLock::new(Arc::new(serving)),
             manifests: None,
             pauses: pauses::Known::default(),
+            desks: None,
             definitions: Mutex::default(),
         }
     }
@@ -185,6 +190,13 @@ impl Engine {
     #[must_use]
     pub fn following(mut self, manifests: Manifests) -> Self {
         self.manifests = Some(manifests);
+        self
+    }
+
+    /// Brings copies of fallback tasks to these desks.
+    #[must_use]
+    pub fn with_desks(mut self, desks: Desks) -> Self {
+        self.desks = Some(desks);
         self
     }
 

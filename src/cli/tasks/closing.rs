@@ -195,7 +195,7 @@ async fn one(
     let known = find(store, id).await?.history.len();
     context.wish(store, wishing, wish).await?;
     let task = checked(store, id, wishing.wait_seconds).await?;
-    show(context, &task)?;
+    show(context, &task, &[])?;
     match &task.state {
         TaskState::Checking(_) => {
             Output::note(

@@ -48,6 +48,32 @@ async fn again(ward: &Ward, task: TaskId) {
     assert!(answer.is_some_and(|answer| answer.accepted));
 }
 
+impl Ward {
+    /// An operator pauses the target, or all of them, or ends that; the worker has heard of it.
+    pub(super) async fn paused(&self, connector: Option<&str>, begins: bool) {
+        let (connector, reason) = (connector.map(Into::into), "it misbehaves".to_owned());
+        let wish = if begins {
+            Wish::Pause { connector, reason }
+        } else {
+            Wish::Resume { connector, reason }
+        };
+        let command = Command {
+            id: CommandId(uuid::Uuid::from_u128(
+                self.clock.now().as_nanosecond().unsigned_abs() ^ u128::from(begins),
+            )),
+            by: "ann".to_owned(),
+            at: self.clock.now(),
+            wish,
+        };
+        self.store.wish(&command).await.expect("wished");
+        self.engine.obey().await.expect("obeyed");
+        let answer = self.store.answer(command.id).await.expect("read");
+        assert!(answer.is_some_and(|answer| answer.accepted));
+        let heard = self.engine.follow_pauses(self.worker).await;
+        heard.expect("the store answers");
+    }
+}
+
 async fn held(ward: &Ward, code: &str) -> Vec<FallbackTask> {
     let tasks = ward.open_tasks().await;
     tasks.into_iter().filter(|task| task.code == code).collect()

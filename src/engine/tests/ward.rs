@@ -16,17 +16,16 @@ use crate::connectors::{
 };
 use crate::document::Document;
 use crate::domain::access::{Account, AccountState, Operation};
-use crate::domain::command::{Command, Wish};
 use crate::domain::event::{RecordedEvent, Urgency};
 use crate::domain::health::{Advance, Standing};
-use crate::domain::id::{AccountId, CommandId, WorkerId};
+use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::run::Run;
 use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::subject::Identifier;
 use crate::domain::time::{Chance, Clock, Effective};
 use crate::domain::verdict::{Completeness, CredentialRole};
-use crate::engine::{Engine, Ports, Settings};
+use crate::engine::{Desks, Engine, Ports, Settings};
 use crate::secrets::{LocalVault, Secrets};
 use crate::store::{Fenced, IntakeBatch, Keep, Store, SurveyLease, TaskFilter};
 use crate::verification::Verification;
@@ -248,6 +247,13 @@ impl Ward {
         Self::behind(manifest, None).await
     }
 
+    /// The same, whose tasks go to the desk `servicedesk`.
+    pub(super) async fn at_desk(desks: Desks) -> Self {
+        let mut manifest = manifest("", false);
+        manifest.fallback.desk = "servicedesk".to_owned();
+        Self::over((manifest, None), Settings::default(), Some(desks)).await
+    }
+
     /// The same behind the target of another manifest, which shows the same accounts.
     pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
         Self::with(manifest, upstream, Settings::default()).await
@@ -258,6 +264,14 @@ impl Ward {
         manifest: Manifest,
         upstream: Option<Manifest>,
         settings: Settings,
+    ) -> Self {
+        Self::over((manifest, upstream), settings, None).await
+    }
+
+    async fn over(
+        (manifest, upstream): (Manifest, Option<Manifest>),
+        settings: Settings,
+        desks: Option<Desks>,
     ) -> Self {
         let scripted = || {
             Arc::new(Scripted(Mutex::new(Shown {
@@ -275,7 +289,7 @@ impl Ward {
         store.migrate().await.expect("migrated");
         let mut parts = vec![(manifest, target.clone())];
         parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
-        let (engine, clock, worker) = engine(parts, settings, &store).await;
+        let (engine, clock, worker) = engine(parts, settings, &store, desks).await;
         Self {
             engine,
             store,
@@ -422,30 +436,6 @@ impl Ward {
         admitted.expect("admitted");
     }
 
-    /// An operator pauses the target, or all of them, or ends that; the worker has heard of it.
-    pub(super) async fn paused(&self, connector: Option<&str>, begins: bool) {
-        let (connector, reason) = (connector.map(Into::into), "it misbehaves".to_owned());
-        let wish = if begins {
-            Wish::Pause { connector, reason }
-        } else {
-            Wish::Resume { connector, reason }
-        };
-        let command = Command {
-            id: CommandId(uuid::Uuid::from_u128(
-                self.clock.now().as_nanosecond().unsigned_abs() ^ u128::from(begins),
-            )),
-            by: "ann".to_owned(),
-            at: self.clock.now(),
-            wish,
-        };
-        self.store.wish(&command).await.expect("wished");
-        self.engine.obey().await.expect("obeyed");
-        let answer = self.store.answer(command.id).await.expect("read");
-        assert!(answer.is_some_and(|answer| answer.accepted));
-        let heard = self.engine.follow_pauses(self.worker).await;
-        heard.expect("the store answers");
-    }
-
     pub(super) async fn open_tasks(&self) -> Vec<crate::domain::task::FallbackTask> {
         let filter = TaskFilter::default();
         self.store.tasks(&filter).await.expect("read")
@@ -456,6 +446,7 @@ async fn engine(
     parts: Vec<(Manifest, Arc<Scripted>)>,
     settings: Settings,
     store: &Arc<dyn Store>,
+    desks: Option<Desks>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
     let clock = Moved::new();
     let dyn_clock: Arc<dyn Clock> = clock.clone();
@@ -474,7 +465,11 @@ async fn engine(
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };
-    let engine = Arc::new(Engine::new(ports, settings));
+    let mut engine = Engine::new(ports, settings);
+    if let Some(desks) = desks {
+        engine = engine.with_desks(desks);
+    }
+    let engine = Arc::new(engine);
     engine.save_definitions().await.expect("kept");
     let worker = engine.new_worker();
     let enlisted = store.enlist(worker, clock.now(), 1_000_000).await;
