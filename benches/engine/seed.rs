@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use clawback::domain::access::{AccountState, Entitlement, EntitlementKind};
 use clawback::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use clawback::domain::id::{CaseId, ConnectorName, EntitlementId, RunId, StateName};
-use clawback::domain::run::{CaseBody, Item, ItemStatus, RemovalBody, Run, RunBody, Stage};
+use clawback::domain::run::{
+    CaseBody, Item, ItemStatus, Leaving, RemovalBody, Run, RunBody, Stage,
+};
 use clawback::domain::settlement::{Admission, AdmissionDecision, CaseRow, Settlement};
 use clawback::domain::subject::{Subject, SubjectKind};
 use clawback::domain::time::{Effective, Timestamp};
@@ -157,6 +159,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             ruling: None,
             subject: recorded.event.subject.clone(),
             event: recorded.event.key(),
+            source: recorded.event.source.clone(),
             recorded: recorded.recorded,
             effective: Effective::Immediately,
             urgency: Urgency::Planned,
@@ -184,6 +187,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
     RemovalBody {
         upstream: None,
         subject_name: "leaver".to_owned(),
+        leaving: Leaving::default(),
         account,
         account_as_of: now,
         owed_since: now,

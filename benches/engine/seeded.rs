@@ -11,15 +11,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::audit::{Signed, Verifier};
+use clawback::domain::brake::{Ask, Stop};
 use clawback::domain::command::{Answer, Command};
 use clawback::domain::desk::{DeskCopy, Heard};
 use clawback::domain::drill::Drill;
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DeskName, DrillId,
+    AccountId, CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DeskName, DrillId,
     FencingToken, MessageId, RunId, SessionId, TaskId, WorkerId,
 };
+use clawback::domain::pause::Pauses;
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
 use clawback::domain::subject::Subject;
@@ -30,9 +32,9 @@ use clawback::domain::workflow::Workflow;
 use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
     Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
-    Desks, Dossier, DrillLease, Drills, Examination, Fenced, IntakeBatch, Inventory, Keep, Listed,
-    ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored,
-    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
+    Desks, Dossier, DrillLease, Drills, EscalateFn, Examination, Fenced, IntakeBatch, Inventory,
+    Keep, Listed, ObeyFn, Paused, People, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn,
+    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -299,5 +301,41 @@ impl Audit for Seeded {
 
     async fn last_checkpoint(&self) -> Stored<Option<Signed>> {
         self.inner.last_checkpoint().await
+    }
+}
+
+#[async_trait]
+impl People for Seeded {
+    async fn escalate(
+        &self,
+        limit: u32,
+        now: Timestamp,
+        decide: EscalateFn<'_>,
+    ) -> Stored<Vec<FallbackTask>> {
+        self.inner.escalate(limit, now, decide).await
+    }
+
+    async fn pauses(&self) -> Stored<Pauses> {
+        self.inner.pauses().await
+    }
+
+    async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
+        self.inner.know_pauses(worker, up_to).await
+    }
+
+    async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64> {
+        self.inner.unaware_of(pause, now).await
+    }
+
+    async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>> {
+        self.inner.due_at(connectors, now).await
+    }
+
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
+        self.inner.permit(asks, now).await
+    }
+
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        self.inner.removals_under_way(connector).await
     }
 }

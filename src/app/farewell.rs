@@ -101,7 +101,11 @@ impl Farewell {
             let held = match &task.state {
                 TaskState::Claimed { by, .. } => *by == user.name,
                 TaskState::Checking(claim) => claim.by == user.name,
-                TaskState::Open | TaskState::Closed { .. } => false,
+                // What they attested was said while they were here; the second person judges it.
+                TaskState::Open
+                | TaskState::SentBack { .. }
+                | TaskState::AwaitingSecondPerson(_)
+                | TaskState::Closed { .. } => false,
             };
             if !held {
                 continue;
@@ -232,6 +236,7 @@ mod tests {
                 rotation: None,
                 survey: None,
                 drill: None,
+                pause: None,
             }
         };
         let obeyed = store.obey(10, given::at(6), &answer).await;

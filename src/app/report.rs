@@ -18,7 +18,7 @@ const MOST_CASES: u32 = 1_000_000;
 const OCSF: &str = "1.8.0";
 
 /// The columns, in order.
-pub const COLUMNS: [&str; 15] = [
+pub const COLUMNS: [&str; 17] = [
     "case",
     "hr_case",
     "subject",
@@ -34,13 +34,15 @@ pub const COLUMNS: [&str; 15] = [
     "verdict",
     "state",
     "open_and_why",
+    "task_closed",
+    "closed_at_once",
 ];
 
 /// One row.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// In the order of [`COLUMNS`].
-    pub cells: [String; 15],
+    pub cells: [String; 17],
 }
 
 /// Rows for the cases whose access was to end from `from` on and before `to`, by that instant.
@@ -103,6 +105,8 @@ fn row(story: &CaseStory, target: Option<&Target>) -> Row {
             of(|target| target.verdict.clone()),
             target.map_or(state.to_owned(), |target| target.end.clone()),
             of(|target| target.open.clone()),
+            of(|target| target.task_closed.clone()),
+            of(|target| target.closed_at_once.clone()),
         ],
     }
 }

@@ -15,6 +15,7 @@ use crate::app::{retire, vault};
 use crate::config::Settings;
 use crate::domain::approval::{Past, Signed};
 use crate::domain::id::ConnectorName;
+use crate::domain::pause::Pauses;
 use crate::domain::time::Timestamp;
 use crate::store::Examination;
 
@@ -222,6 +223,12 @@ pub async fn stands(context: &Context, settings: &Settings) -> Vec<Stands> {
     }
 }
 
+/// The pauses in force; none where the store does not answer, which is told with the standings.
+pub async fn pauses(context: &Context) -> Pauses {
+    let asked = async { anyhow::Ok(context.store().await?.pauses().await?) };
+    asked.await.unwrap_or_default()
+}
+
 /// One connector's standing among them, in words and as data.
 pub fn standing(stands: &[Stands], name: &str) -> (Value, Value) {
     let found = stands.iter().find(|one| one.connector.as_str() == name);
@@ -288,7 +295,8 @@ fn told(diff: &Diff) -> String {
     format!("{head}\n\n{}", table(&headings, rows.collect(), empty))
 }
 
-fn lines(past: &Past, tested: &Tested) -> String {
+/// All that ever happened to one matter, line by line.
+pub fn lines(past: &Past, tested: &Tested) -> String {
     let line = |signed: &Signed, what: &str, digest: &str| {
         let cells = vec![
             instant(signed.at),

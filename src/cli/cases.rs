@@ -10,8 +10,10 @@ use super::approvals::short;
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{instant, sheet, table};
+use super::pause;
 use crate::domain::command::Wish;
 use crate::domain::id::CaseId;
+use crate::domain::pause::Pauses;
 use crate::domain::run::{Run, RunBody, Stage, residual_risk};
 use crate::domain::settlement::JournalEntry;
 use crate::domain::verdict::Verdict;
@@ -91,7 +93,10 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 what: "case",
                 name: id.to_string(),
             })?;
-            context.output.data(&as_json(&story), || tell(&story))?;
+            let pauses = store.pauses().await?;
+            context
+                .output
+                .data(&as_json(&story, &pauses), || tell(&story, &pauses))?;
         }
     }
     Ok(Exit::Done)
@@ -140,8 +145,12 @@ fn list(cases: &[CaseReport]) -> String {
     table(&headings, rows.collect(), "no cases")
 }
 
-fn as_json(story: &CaseStory) -> Value {
+fn as_json(story: &CaseStory, pauses: &Pauses) -> Value {
+    let paused = story.runs.iter();
+    let paused = paused
+        .filter_map(|run| Some(json!({"run": run.id, "paused": pause::holding(pauses, run)?})));
     json!({
+        "paused": paused.collect::<Vec<_>>(),
         "report": story.report,
         "origin": story.origin,
         "runs": story.runs,
@@ -150,7 +159,7 @@ fn as_json(story: &CaseStory) -> Value {
     })
 }
 
-fn tell(story: &CaseStory) -> String {
+fn tell(story: &CaseStory, pauses: &Pauses) -> String {
     let case = &story.report;
     let head = sheet(&[
         ("case", case.row.id.to_string()),
@@ -177,7 +186,7 @@ fn tell(story: &CaseStory) -> String {
     ]);
     let runs = table(
         &["run", "target", "account", "stands at", "known"],
-        story.runs.iter().map(run_row).collect(),
+        story.runs.iter().map(|run| run_row(run, pauses)).collect(),
         "no runs",
     );
     let journal = table(
@@ -212,7 +221,7 @@ fn tell(story: &CaseStory) -> String {
     format!("{head}\n\nRuns\n{runs}\n\nWhat happened\n{journal}\n\nTasks\n{tasks}")
 }
 
-fn run_row(run: &Run) -> Vec<String> {
+fn run_row(run: &Run, pauses: &Pauses) -> Vec<String> {
     let account = match &run.body {
         RunBody::Removal(body) => body.account.login.clone(),
         RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
@@ -220,7 +229,10 @@ fn run_row(run: &Run) -> Vec<String> {
         }
     };
     let stands = match &run.stage {
-        Stage::Due { state, due } => format!("{state}, due {}", instant(*due)),
+        Stage::Due { state, due } => match pause::holding(pauses, run) {
+            Some(words) => format!("{state}, {words}"),
+            None => format!("{state}, due {}", instant(*due)),
+        },
         Stage::Gathering { state } => format!("{state}, waits for its runs"),
         Stage::WithPerson { .. } => residual_risk(run).map_or_else(
             || "with a person".to_owned(),

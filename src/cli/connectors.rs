@@ -15,6 +15,7 @@ use super::approvals::{self, Approving, Signing, Which};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{sheet, table};
+use super::pause;
 use crate::app::examine::{self, Mark, Order, Point};
 use crate::app::governance::Stands;
 use crate::app::probe::{self, Tried};
@@ -172,8 +173,10 @@ async fn list_all(context: &Context, settings: &Settings) -> anyhow::Result<Exit
     let registry = config::connectors(settings, &context.clock)?;
     let mut declared = probe::declared(&registry);
     let stands = approvals::stands(context, settings).await;
+    let pauses = approvals::pauses(context).await;
     for fact in &mut declared {
         let name = fact["name"].as_str().unwrap_or("").to_owned();
+        fact["paused"] = pause::words(&pauses, &ConnectorName(name.clone())).into();
         (fact["approval"], fact["governance"]) = approvals::standing(&stands, &name);
     }
     let declared_here: Vec<_> = declared.iter().map(|fact| fact["name"].clone()).collect();
@@ -350,6 +353,7 @@ fn list(facts: &[Value]) -> String {
         "review_by",
         "operations",
         "approval",
+        "paused",
     ];
     let rows = facts
         .iter()

@@ -17,8 +17,10 @@ mod dev;
 mod drill;
 mod evidence;
 mod exit;
+mod matters;
 mod migrate;
 mod output;
+mod pause;
 mod plan;
 mod run;
 mod secrets;
@@ -66,7 +68,7 @@ enum Command {
     /// List and show cases.
     #[command(subcommand)]
     Cases(cases::Command),
-    /// List, show, claim, close and reject fallback tasks.
+    /// List, show, claim, close, confirm and reject fallback tasks.
     #[command(subcommand)]
     Tasks(tasks::Command),
     /// List and check the desks that get copies of fallback tasks.
@@ -83,6 +85,13 @@ enum Command {
     /// List, set and rotate the connectors' own secrets; make the vault's key.
     #[command(subcommand)]
     Secrets(secrets::Command),
+    /// List, show, propose, approve and reject whatever takes two people.
+    #[command(subcommand)]
+    Approvals(matters::Command),
+    /// Stop all work at one connector, or at all of them, until it is resumed.
+    Pause(pause::Arguments),
+    /// End a pause.
+    Resume(pause::Arguments),
     /// List, show and replay messages that could not be read.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -151,6 +160,9 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Drill(arguments) => drill::run(context, arguments).await,
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
+        Command::Approvals(command) => matters::run(context, command).await,
+        Command::Pause(arguments) => pause::pause(context, arguments).await,
+        Command::Resume(arguments) => pause::resume(context, arguments).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
         Command::Users(command) => users::run(context, command).await,
         Command::Audit(command) => audit::run(context, command).await,

@@ -1,22 +1,32 @@
-//! `clawback tasks`: list, show, claim, close, reject.
+//! `clawback tasks`: list, show, claim, close, confirm, retry, reject.
 //!
 //! Owns what a person who works on fallback tasks sees and says. A close is a claim: the machine
-//! looks at the target, and this command waits for what it found. Changes nothing itself.
+//! looks at the target, and this command waits for what it found (`closing`). Changes nothing itself.
 
-use std::time::Duration;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{Output, instant, sheet, table};
+use super::output::{instant, sheet, table};
 use crate::domain::command::Wish;
 use crate::domain::desk::DeskCopy;
 use crate::domain::id::{ConnectorName, TaskId};
-use crate::domain::task::{Attestation, FallbackTask, TaskState};
+use crate::domain::task::{FallbackTask, TaskState};
 use crate::store::{Store, TaskFilter};
 
-const POLL: Duration = Duration::from_millis(200);
+mod closing;
+
+use closing::{Close, Confirm};
+
+/// Where a task can stand.
+const STATES: [&str; 6] = [
+    "open",
+    "claimed",
+    "checking",
+    "sent_back",
+    "awaiting_second_person",
+    "closed",
+];
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -29,6 +39,9 @@ pub enum Command {
         /// Only of this target.
         #[arg(long, value_name = "CONNECTOR")]
         connector: Option<String>,
+        /// Only in this state.
+        #[arg(long, value_parser = STATES)]
+        state: Option<String>,
         /// At most so many.
         #[arg(long, default_value_t = 1000)]
         limit: u32,
@@ -47,6 +60,15 @@ pub enum Command {
     },
     /// Say that a task is done. The machine checks at the target.
     Close(Close),
+    /// Stand, as a second person, for what another has attested.
+    Confirm(Confirm),
+    /// Have the machine try again now.
+    Retry {
+        /// Its id.
+        id: TaskId,
+        #[command(flatten)]
+        wishing: Wishing,
+    },
     /// Give a task back to the queue.
     Reject {
         /// Its id.
@@ -59,24 +81,6 @@ pub enum Command {
     },
 }
 
-/// A claim that a task is done.
-#[derive(Debug, Args)]
-pub struct Close {
-    /// Its id.
-    id: TaskId,
-    /// What was done.
-    #[arg(long)]
-    note: String,
-    /// A statement that stands where the target cannot be read.
-    #[arg(long, value_name = "STATEMENT", requires = "attested_by")]
-    attest: Option<String>,
-    /// Who makes the statement; for privileged access somebody else than who closes.
-    #[arg(long, value_name = "NAME", requires = "attest")]
-    attested_by: Option<String>,
-    #[command(flatten)]
-    wishing: Wishing,
-}
-
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let store = context.store().await?;
@@ -86,13 +90,17 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             closed,
             connector,
             limit,
+            state,
         } => {
             let filter = TaskFilter {
                 closed,
                 connector: connector.map(ConnectorName),
                 limit,
             };
-            let tasks = store.tasks(&filter).await?;
+            let mut tasks = store.tasks(&filter).await?;
+            if let Some(state) = state {
+                tasks.retain(|task| task.state.as_str() == state);
+            }
             context
                 .output
                 .data(&serde_json::to_value(&tasks)?, || list(&tasks))?;
@@ -108,7 +116,15 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .await?;
             show(context, &find(store, id).await?, &[])?;
         }
-        Command::Close(close) => return self::close(context, store, close).await,
+        Command::Retry { id, wishing } => {
+            find(store, id).await?;
+            context
+                .wish(store, &wishing, Wish::RetryTask { task: id })
+                .await?;
+            show(context, &find(store, id).await?, &[])?;
+        }
+        Command::Close(close) => return closing::close(context, store, close).await,
+        Command::Confirm(confirm) => return closing::confirm(context, store, confirm).await,
         Command::Reject {
             id,
             reason,
@@ -129,44 +145,6 @@ async fn find(store: &dyn Store, id: TaskId) -> anyhow::Result<FallbackTask> {
         what: "task",
         name: id.to_string(),
     })?)
-}
-
-async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow::Result<Exit> {
-    let known = find(store, close.id).await?.history.len();
-    let attestation = close
-        .attest
-        .zip(close.attested_by)
-        .map(|(statement, by)| Attestation { by, statement });
-    let wish = Wish::CloseTask {
-        task: close.id,
-        note: close.note,
-        attestation,
-    };
-    context.wish(store, &close.wishing, wish).await?;
-    let bound = Duration::from_secs(close.wishing.wait_seconds.max(1));
-    let checked = tokio::time::timeout(bound, async {
-        loop {
-            let task = find(store, close.id).await?;
-            if !matches!(task.state, TaskState::Checking(_)) {
-                return anyhow::Ok(task);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    });
-    let Ok(task) = checked.await else {
-        show(context, &find(store, close.id).await?, &[])?;
-        Output::note("the machine is still checking; look again with `clawback tasks show`");
-        return Ok(Exit::Unanswered);
-    };
-    let task = task?;
-    show(context, &task, &[])?;
-    if matches!(task.state, TaskState::Closed { .. }) {
-        return Ok(Exit::Done);
-    }
-    for note in task.history.iter().skip(known) {
-        Output::note(&note.text);
-    }
-    Ok(Exit::Refused)
 }
 
 fn list(tasks: &[FallbackTask]) -> String {
@@ -221,6 +199,10 @@ fn state(state: &TaskState) -> String {
         TaskState::Open => "open".to_owned(),
         TaskState::Claimed { by, .. } => format!("claimed by {by}"),
         TaskState::Checking(claim) => format!("checking what {} says", claim.by),
+        TaskState::SentBack { by, .. } => format!("sent back by {by}"),
+        TaskState::AwaitingSecondPerson(claim) => {
+            format!("{} attests; awaits a second person", claim.by)
+        }
         TaskState::Closed { how, by, .. } => format!("closed by {by}, {}", how.as_str()),
     }
 }
@@ -268,6 +250,15 @@ fn tell(task: &FallbackTask) -> String {
         ("desk", task.desk.clone()),
         ("opened", instant(task.opened)),
         ("deadline", instant(task.deadline)),
+        ("escalated", escalated(task)),
+        ("found", found(task)),
+        ("attested", attested(task)),
+        (
+            "in bulk",
+            task.bulk.as_ref().map_or(String::new(), |bulk| {
+                format!("with {} at once: {}", bulk.of, bulk.reason)
+            }),
+        ),
         (
             "privileged",
             if task.privileged {
@@ -282,4 +273,36 @@ fn tell(task: &FallbackTask) -> String {
         ),
         ("history", history.join("\n")),
     ])
+}
+
+/// What speaks against the last claim.
+fn found(task: &FallbackTask) -> String {
+    match &task.state {
+        TaskState::SentBack { found, .. } => found.clone(),
+        TaskState::Open
+        | TaskState::Claimed { .. }
+        | TaskState::Checking(_)
+        | TaskState::AwaitingSecondPerson(_)
+        | TaskState::Closed { .. } => String::new(),
+    }
+}
+
+fn attested(task: &FallbackTask) -> String {
+    let signed = task.attestations.iter();
+    let signed = signed.map(|one| format!("{}: {}", one.by, one.statement));
+    signed.collect::<Vec<_>>().join("\n")
+}
+
+fn escalated(task: &FallbackTask) -> String {
+    let told = &task.escalation;
+    match (&told.to, told.at) {
+        (Some(to), Some(at)) => format!(
+            "{} times, last to {} ({}) {}",
+            told.times,
+            to.name,
+            to.role.as_str(),
+            instant(at)
+        ),
+        _ => String::new(),
+    }
 }

@@ -39,7 +39,7 @@ pub struct Settings {
     pub desks: desks::Settings,
     /// Whether a manifest in force serves events only after a drill.
     pub drilled: bool,
-    /// `[engine]`.
+    /// `[engine]`, and within it `[tasks]`, `[protected]` and `[brakes]`.
     pub engine: engine::Settings,
     /// `[kafka]`; none means that this process reads and publishes nothing.
     pub kafka: Option<intake::Settings>,
@@ -136,7 +136,10 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     }
     let (connectors, governed, drilled) = connectors(root, beside);
     let workflows = folder(root, "workflows", beside);
-    let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
+    let mut engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
+    engine.people = room(root, "tasks", engine::read_people).unwrap_or_default();
+    engine.protected = room(root, "protected", engine::read_protected).unwrap_or_default();
+    engine.brakes = room(root, "brakes", engine::read_brakes).unwrap_or_default();
     let desks = room(root, "desks", desks::read).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
     let audit = room(root, "audit", store::AuditSettings::read).unwrap_or_default();

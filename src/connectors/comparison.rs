@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::manifest::{Expect, Limits, Manifest};
 use super::written::Written;
 use crate::domain::access::Operation;
-use crate::domain::estate::Instructions;
 use crate::domain::verdict::Expectation;
 
 /// What a change does to what is permitted.
@@ -113,6 +112,9 @@ pub fn narrowed(approved: &Manifest, by: &Manifest) -> Manifest {
             expect.fields.push(field.clone());
         }
     }
+    less.break_glass.extend(by.break_glass.iter().cloned());
+    less.administrators
+        .extend(by.administrators.iter().cloned());
     let hours = by.fallback.deadline_hours;
     less.fallback.deadline_hours = less.fallback.deadline_hours.min(hours);
     less
@@ -252,6 +254,8 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
         fed_by,
         limits,
         expect,
+        break_glass,
+        administrators,
         fallback,
         // Part of what was written besides: every change of it widens.
         drill: _,
@@ -311,7 +315,7 @@ fn manifests(was: &Manifest, becomes: &Manifest, found: &mut Found) {
     found.bound("rotation.overlap_seconds", seconds, Less::Smaller, overlap);
     compare_limits(&was.limits, limits, found);
     compare_expect(&was.expect, expect, found);
-    compare_fallback(&was.fallback, fallback, found);
+    fallback::compare(was, (fallback, break_glass, administrators), found);
 }
 
 fn told(expectation: Expectation) -> String {
@@ -426,20 +430,7 @@ fn compare_expect(was: &Expect, becomes: &Expect, found: &mut Found) {
     );
 }
 
-fn compare_fallback(was: &Instructions, becomes: &Instructions, found: &mut Found) {
-    let Instructions {
-        desk,
-        steps,
-        deadline_hours,
-    } = becomes;
-    let untold = (Effect::Widening, UNTOLD);
-    found.value("fallback.desk", (&was.desk, desk), Clone::clone, untold);
-    let joined = |steps: &Vec<String>| steps.join("; ");
-    found.value("fallback.steps", (&was.steps, steps), joined, untold);
-    let sooner = ("a person has to act sooner", "a person could act later");
-    let hours = (was.deadline_hours, *deadline_hours);
-    found.bound("fallback.deadline_hours", hours, Less::Smaller, sooner);
-}
+mod fallback;
 
 mod ways_in;
 

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -25,6 +25,7 @@ use super::mandate::Mandate;
 use super::manifest::Manifest;
 use super::probe::{self, Caller, Probe, Prober};
 use crate::domain::access::Operation;
+use crate::domain::approval::Signed;
 use crate::domain::drill::Pass;
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -41,10 +42,14 @@ pub struct Guarded {
     vitals: Arc<Vitals>,
     brakes: Arc<Brakes>,
     mandate: Mandate,
+    paused: Arc<RwLock<Option<Signed>>>,
     clock: Arc<dyn Clock>,
     /// What is made up is told to nobody.
     quiet: bool,
 }
+
+/// The code of a change that was refused because an operator has paused.
+pub const PAUSED: &str = "CB-GUARD-16";
 
 impl Guarded {
     /// Puts `connector` behind the guard of `manifest`.
@@ -56,6 +61,7 @@ impl Guarded {
             manifest,
             connector,
             mandate: Mandate::default(),
+            paused: Arc::default(),
             clock,
             quiet: false,
         }
@@ -83,6 +89,7 @@ impl Guarded {
                 vitals: self.vitals.clone(),
                 brakes: self.brakes.clone(),
                 mandate,
+                paused: self.paused.clone(),
                 clock,
                 quiet: false,
             },
@@ -105,8 +112,27 @@ impl Guarded {
     /// And with its vital signs: who was not believed is not believed until the next survey.
     pub(super) fn inherit(&mut self, before: &Self) {
         self.vitals = before.vitals.clone();
+        // Who holds the old one is stopped by the same pause.
+        self.paused = before.paused.clone();
         if self.manifest.limits == before.manifest.limits {
             self.brakes = before.brakes.clone();
+        }
+    }
+
+    /// From here on no change is begun, until it is ended with `None`. What was begun ends.
+    pub fn pause(&self, by: Option<Signed>) {
+        *self.paused.write().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+
+    /// Refuses what would change anything at the target while it is paused.
+    fn not_paused(&self) -> Result<(), Failure> {
+        let paused = self.paused.read().unwrap_or_else(PoisonError::into_inner);
+        match &*paused {
+            None => Ok(()),
+            Some(signed) => Err(refused(
+                PAUSED,
+                format!("{} has paused it: {}", signed.by, signed.reason),
+            )),
         }
     }
 
@@ -180,6 +206,7 @@ impl Guarded {
         change: &Change,
     ) -> Result<Answered, Failure> {
         self.accept(credential, change)?;
+        self.not_paused()?;
         let judge = self.judge(Purpose::Change(change));
         let call = judge.call(credential);
         let work = self.connector.write(&call, change);
@@ -255,6 +282,7 @@ impl Guarded {
         order: &MintOrder,
     ) -> Result<Minted, Failure> {
         rotator_only(credential)?;
+        self.not_paused()?;
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.mint(&call, order);
@@ -284,6 +312,7 @@ impl Guarded {
         remote_ref: &str,
     ) -> Result<(), Failure> {
         rotator_only(credential)?;
+        self.not_paused()?;
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.retire(&call, role, remote_ref);

@@ -15,7 +15,7 @@ use crate::domain::correlation::{Pair, Rule};
 use crate::domain::drill::Terms;
 use crate::domain::estate::{ConnectorFacts, Instructions, Upstream};
 use crate::domain::health::{Bounds, Identities};
-use crate::domain::id::ConnectorName;
+use crate::domain::id::{ConnectorName, EntitlementId};
 use crate::domain::rotation::Strategy;
 use crate::domain::verdict::{CredentialRole, Expectation};
 
@@ -23,6 +23,7 @@ use super::probe::Probe;
 
 mod bounds;
 mod drill;
+mod fallback;
 mod identities;
 pub(super) mod upstream;
 
@@ -70,6 +71,10 @@ pub struct Manifest {
     pub limits: Limits,
     /// What a healthy answer looks like.
     pub expect: Expect,
+    /// Logins of accounts for emergencies: not touched without approval by two people.
+    pub break_glass: BTreeSet<String>,
+    /// Entitlements that only administrators have: the last who has one is not touched without it.
+    pub administrators: BTreeSet<EntitlementId>,
     /// How non-human identities are told, where the target has any.
     pub nhi: Option<Identities>,
     /// Where access to the target is cut when it will not obey itself.
@@ -134,6 +139,10 @@ impl Manifest {
                 .map(|(role, declared)| (*role, declared.known_by.clone()))
                 .collect(),
             overlap_seconds: self.overlap_seconds,
+            owner: self.owner.clone(),
+            deputy: self.deputy.clone(),
+            break_glass: self.break_glass.clone(),
+            administrators: self.administrators.clone(),
             upstream: self.upstream.clone(),
             fallback: self.fallback.clone(),
             drill: self.drill.clone(),
@@ -184,7 +193,7 @@ impl Manifest {
         let after_removal = read_after_removal(root);
         let spoken = kind.as_ref().map_or("", |kind| kind.value.as_str());
         let probes = super::probe::read(root, spoken);
-        let fallback = read_fallback(root);
+        let fallback = fallback::read(root);
         let name = name.unwrap_or_else(|| "unnamed".into());
         let drill = drill::read(root, &name, &correlation);
         let written = |item: Option<Item<String>>| item.map_or_else(String::new, |item| item.value);
@@ -209,11 +218,9 @@ impl Manifest {
             fed_by: text_if_there(root, "fed_by"),
             limits: bounds::read_limits(root),
             expect: bounds::read_expect(root),
-            fallback: fallback.unwrap_or_else(|| Instructions {
-                desk: String::new(),
-                steps: Vec::new(),
-                deadline_hours: 0,
-            }),
+            break_glass: strings(root, "break_glass").collect(),
+            administrators: strings(root, "administrators").map(EntitlementId).collect(),
+            fallback: fallback.unwrap_or_else(fallback::none),
             drill,
             digest: digest(root.text()),
         }
@@ -272,6 +279,10 @@ fn number(table: &Table<'_>, key: &str, allowed: std::ops::RangeInclusive<i64>) 
     table
         .integer(key, allowed)
         .map(|item| item.value.unsigned_abs())
+}
+
+fn strings(table: &Table<'_>, key: &str) -> impl Iterator<Item = String> {
+    table.strings(key).into_iter().map(|item| item.value)
 }
 
 fn read_name(root: &Table<'_>) -> Option<ConnectorName> {
@@ -469,30 +480,4 @@ fn read_after_removal(root: &Table<'_>) -> Option<Expectation> {
             None
         }
     }
-}
-
-fn read_fallback(root: &Table<'_>) -> Option<Instructions> {
-    let table = root.required_table("fallback")?;
-    let desk = table
-        .string("desk")
-        .map_or_else(|| "built-in".to_owned(), |item| item.value);
-    let deadline_hours = number(&table, "deadline_hours", 1..=24 * 365).unwrap_or(24);
-    let steps: Vec<_> = table
-        .strings("steps")
-        .into_iter()
-        .map(|item| item.value)
-        .collect();
-    if steps.is_empty() {
-        table.report(
-            table.line(),
-            "the fallback has no `steps`",
-            "write down what a person does when the machine cannot",
-        );
-    }
-    table.finish();
-    Some(Instructions {
-        desk,
-        steps,
-        deadline_hours,
-    })
 }

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use super::contract::Connector;
 use super::guard::Guarded;
-use super::manifest::Manifest;
-use super::manifest::upstream;
+use super::manifest::{Manifest, upstream};
 use super::written::{Draft, Written};
 use crate::document::{Document, Problems, Table};
 use crate::domain::access::Operation;

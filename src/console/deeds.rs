@@ -23,7 +23,8 @@ const LONGEST: usize = 500;
 /// What a deed came to.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Outcome {
-    /// `done`; `whole` or `not_whole` where the log was read; `sent_back` where the target contradicts a close; `waiting` where no worker has
+    /// `done`; `whole` or `not_whole` where the log was read; `sent_back` where the target contradicts a close;
+    /// `awaiting_second_person` where another person has to stand for it too; `waiting` where no worker has
     /// answered yet and the wish stays in line.
     pub came_to: String,
     /// In words.
@@ -59,8 +60,8 @@ pub(super) struct Close {
     /// What was done.
     #[schemars(length(min = 1, max = 500), regex(pattern = r"\S"))]
     pub note: String,
-    /// The number of a recorded statement on which it rests where the target cannot be read; for
-    /// privileged access one of another person.
+    /// The number of one's own recorded statement, on which it rests where the target cannot be read.
+    /// For privileged access somebody else then confirms it.
     #[serde(default, deserialize_with = "whole")]
     pub statement: Option<u64>,
 }
@@ -92,7 +93,7 @@ pub(super) struct Approve {
 }
 
 /// Words that somebody typed: not empty, not endless, one line.
-fn typed(what: &str, text: &str) -> Result<String, Problem> {
+pub(super) fn typed(what: &str, text: &str) -> Result<String, Problem> {
     let wrong = |words: String| {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         Problem::new(status, Some("CB-CONSOLE-6"), words)
@@ -112,7 +113,7 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-fn done(message: impl Into<String>) -> Outcome {
+pub(super) fn done(message: impl Into<String>) -> Outcome {
     Outcome {
         came_to: "done".to_owned(),
         message: message.into(),
@@ -130,14 +131,14 @@ fn waiting() -> Outcome {
 }
 
 impl Office {
-    async fn task(&self, id: TaskId) -> Result<FallbackTask, Problem> {
+    pub(super) async fn task(&self, id: TaskId) -> Result<FallbackTask, Problem> {
         let task = self.store.task(id).await?;
         task.ok_or_else(|| Problem::missing("task"))
     }
 
     /// Wishes, notes what came of it, and refuses what the engine refused. `words` are told where it
     /// was carried out; without any, the engine's own.
-    async fn wished(
+    pub(super) async fn wished(
         &self,
         who: &Who,
         (what, about, words): (&str, &str, Option<&str>),
@@ -251,6 +252,17 @@ impl Office {
         let wished = self
             .wished(who, ("close_task", &id.to_string(), None), wish)
             .await?;
+        self.looked(id, known, wished).await
+    }
+
+    /// What the machine found, once it has looked at what was said of a task; `known` lines of its
+    /// history were there before.
+    pub(super) async fn looked(
+        &self,
+        id: TaskId,
+        known: usize,
+        wished: Outcome,
+    ) -> Result<Outcome, Problem> {
         if wished.came_to == "waiting" {
             return Ok(wished);
         }
@@ -272,6 +284,13 @@ impl Office {
             return Ok(Outcome {
                 found,
                 ..done(message)
+            });
+        }
+        if matches!(task.state, TaskState::AwaitingSecondPerson(_)) {
+            return Ok(Outcome {
+                came_to: "awaiting_second_person".to_owned(),
+                message: "another person has to stand for it too".to_owned(),
+                found,
             });
         }
         Ok(Outcome {

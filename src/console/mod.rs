@@ -29,6 +29,7 @@ mod routes;
 mod serve;
 mod settings;
 mod sign_in;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod throttle;

@@ -14,12 +14,13 @@ use super::gate::{LONGEST_BODY, dress, gate};
 use super::office::Shared;
 use super::problem::Problem;
 use super::route::{Need, Route, act, anything, form, hand, inline, page, read, shape, stream};
+use super::stops::CloseAll;
 use super::view::{
     ActLine, ActsAsked, ApprovalView, AuditView, CaseLine, CaseView, CasesAsked, ConnectorLine,
     ConnectorView, LetterLine, LetterView, List, MatterView, OverviewView, ReportAsked, SecretLine,
     TaskLine, TaskView, TasksAsked,
 };
-use super::{account, api, assets, audit, doors, live, matters, oidc, pages};
+use super::{account, api, assets, audit, doors, live, matters, oidc, pages, stops};
 use crate::domain::user::Role;
 
 /// One entry of the navigation.
@@ -105,6 +106,19 @@ static FORMS: &[Route] = &[
     form("/tasks/{task}/reject", OPERATOR, || post(pages::reject)),
     form("/tasks/{task}/rule", OPERATOR, || post(pages::rule)),
     form("/tasks/{task}/attest", OPERATOR, || post(pages::attest)),
+    form("/tasks/{task}/confirm", OPERATOR, || {
+        post(stops::confirm_form)
+    }),
+    form("/tasks/{task}/retry", OPERATOR, || post(stops::retry_form)),
+    form("/tasks/close", OPERATOR, || post(stops::close_all_form)),
+    form("/pause", OPERATOR, || post(stops::pause_all_form)),
+    form("/resume", OPERATOR, || post(stops::resume_all_form)),
+    form("/connectors/{connector}/pause", OPERATOR, || {
+        post(stops::pause_form)
+    }),
+    form("/connectors/{connector}/resume", OPERATOR, || {
+        post(stops::resume_form)
+    }),
     form("/approvals/{connector}/propose", OPERATOR, || {
         post(pages::propose)
     }),
@@ -228,6 +242,60 @@ static API: &[Route] = &[
             Some(shape::<Reason>),
         ),
         || post(api::attest),
+    ),
+    act(
+        "/api/v1/tasks/{task}/confirm",
+        OPERATOR,
+        (
+            "Stand, as a second person, for what another attested",
+            Some(shape::<Reason>),
+        ),
+        || post(stops::confirm),
+    ),
+    act(
+        "/api/v1/tasks/{task}/retry",
+        OPERATOR,
+        ("Have the machine try now what it would try later", None),
+        || post(stops::retry),
+    ),
+    act(
+        "/api/v1/tasks/close",
+        OPERATOR,
+        (
+            "Say of all open tasks of one target that they are done; each is checked",
+            Some(shape::<CloseAll>),
+        ),
+        || post(stops::close_all),
+    ),
+    act(
+        "/api/v1/pause",
+        OPERATOR,
+        (
+            "Stop all work at every target; it lasts until it is ended",
+            Some(shape::<Reason>),
+        ),
+        || post(stops::pause_all),
+    ),
+    act(
+        "/api/v1/resume",
+        OPERATOR,
+        ("End the pause of every target", Some(shape::<Reason>)),
+        || post(stops::resume_all),
+    ),
+    act(
+        "/api/v1/connectors/{connector}/pause",
+        OPERATOR,
+        (
+            "Stop all work at one target; it lasts until it is ended",
+            Some(shape::<Reason>),
+        ),
+        || post(stops::pause),
+    ),
+    act(
+        "/api/v1/connectors/{connector}/resume",
+        OPERATOR,
+        ("End the pause of one target", Some(shape::<Reason>)),
+        || post(stops::resume),
     ),
     read(
         "/api/v1/connectors",

@@ -37,6 +37,19 @@ pub enum EntitlementKind {
     Credential,
 }
 
+impl EntitlementKind {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Role => "role",
+            Self::Licence => "licence",
+            Self::Permission => "permission",
+            Self::Credential => "credential",
+        }
+    }
+}
+
 /// One thing that grants access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {

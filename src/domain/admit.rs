@@ -445,6 +445,7 @@ impl Opening<'_> {
             body: RunBody::Case(CaseBody {
                 subject: event.subject.clone(),
                 event: event.key(),
+                source: event.source.clone(),
                 recorded: self.recorded.recorded,
                 effective: event.effective.clone(),
                 urgency: event.urgency,

@@ -16,6 +16,10 @@ use super::time::Timestamp;
 pub enum MatterKind {
     /// What a connector may do; named by the connector.
     Manifest,
+    /// A removal that is held because of whom or what it would touch; named by case or removal.
+    Protected,
+    /// A brake that is lifted for a while; named by the brake.
+    Brake,
     /// That a manifest serves events although it has passed no drill; named by the connector, and
     /// its content has the manifest's digest.
     DrillOverride,
@@ -23,12 +27,19 @@ pub enum MatterKind {
 
 impl MatterKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Manifest, Self::DrillOverride];
+    pub const ALL: [Self; 4] = [
+        Self::Manifest,
+        Self::Protected,
+        Self::Brake,
+        Self::DrillOverride,
+    ];
 
     /// The name in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
+            Self::Protected => "protected",
+            Self::Brake => "brake",
             Self::DrillOverride => "drill_override",
         }
     }
@@ -55,6 +66,16 @@ pub struct Content {
     pub digest: ContentDigest,
     /// As its author wrote it; empty means that there is to be no such thing any more.
     pub text: String,
+}
+
+impl Content {
+    /// Of a text that is its own canonical form.
+    pub fn of(text: String) -> Self {
+        Self {
+            digest: ContentDigest::of(&text),
+            text,
+        }
+    }
 }
 
 /// Who said something, when and why.

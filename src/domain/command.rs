@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{CommandId, ConnectorName, TaskId};
-use super::task::Attestation;
+use super::task::{Attestation, Bulk};
 use super::time::Timestamp;
 use super::verdict::CredentialRole;
 
@@ -38,8 +38,26 @@ pub enum Wish {
         task: TaskId,
         /// What was done.
         note: String,
-        /// The statement that stands where the target cannot be read.
+        /// The statement that stands where the target cannot be read, by who wishes this.
         attestation: Option<Attestation>,
+    },
+    /// Say that one of many tasks is done; each is checked like any other.
+    CloseInBulk {
+        /// Which.
+        task: TaskId,
+        /// What was done.
+        note: String,
+        /// The statement that stands where the target cannot be read, by who wishes this.
+        attestation: Option<Attestation>,
+        /// Together with which others, and why.
+        bulk: Bulk,
+    },
+    /// Stand, as a second person, for what another has attested.
+    ConfirmTask {
+        /// Which.
+        task: TaskId,
+        /// What the second person states.
+        statement: String,
     },
     /// Give a task back: it goes to the queue again, with the reason.
     RejectTask {
@@ -47,6 +65,11 @@ pub enum Wish {
         task: TaskId,
         /// Why.
         reason: String,
+    },
+    /// Have the machine try again now what a person has.
+    RetryTask {
+        /// Which.
+        task: TaskId,
     },
     /// Answer the doubt for which an event is held.
     RuleHold {
@@ -64,6 +87,20 @@ pub enum Wish {
         /// Which.
         role: CredentialRole,
     },
+    /// Stop all work at a target, or at all of them.
+    Pause {
+        /// At which; none means at all of them.
+        connector: Option<ConnectorName>,
+        /// Why.
+        reason: String,
+    },
+    /// End a pause.
+    Resume {
+        /// At which; none means the pause of all of them.
+        connector: Option<ConnectorName>,
+        /// Why.
+        reason: String,
+    },
     /// Rehearse a departure at one connector; the drill has the command's id.
     Drill {
         /// Of which.
@@ -77,9 +114,15 @@ impl Wish {
         match self {
             Self::ClaimTask { task }
             | Self::CloseTask { task, .. }
+            | Self::CloseInBulk { task, .. }
+            | Self::ConfirmTask { task, .. }
+            | Self::RetryTask { task }
             | Self::RejectTask { task, .. }
             | Self::RuleHold { task, .. } => Some(*task),
-            Self::RotateSecret { .. } | Self::Drill { .. } => None,
+            Self::RotateSecret { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Drill { .. } => None,
         }
     }
 }

@@ -250,7 +250,10 @@ impl DeskCopy {
             return Move::Reopen(self.note("reopened", task, Some(words)));
         }
         // Sent back, or taken by another person; while the machine looks, there is nothing to say.
-        if matches!(task.state, TaskState::Open | TaskState::Claimed { .. }) {
+        if matches!(
+            task.state,
+            TaskState::Open | TaskState::Claimed { .. } | TaskState::SentBack { .. }
+        ) {
             let words = "opened again: the work is not done".to_owned();
             return Move::Reopen(self.note("reopened", task, Some(words)));
         }

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::{Entitlement, Operation};
+use super::brake::Brakes;
 use super::doubt::Trust;
 use super::drill::Terms;
-use super::id::{ConnectorName, DefinitionDigest, StateName};
+use super::escalation::People;
+use super::id::{ConnectorName, DefinitionDigest, EntitlementId, StateName};
 use super::probe::ProbeFacts;
 use super::rotation::Strategy;
 use super::verdict::{CredentialRole, Expectation};
@@ -21,6 +23,12 @@ pub struct Estate {
     /// The definition that rotations run on, and its first state; without one no secret is
     /// replaced by the machine. Set by the engine from the workflow files, not by connectors.
     pub rotation: Option<(DefinitionDigest, StateName)>,
+    /// When people work and who is told of what is overdue. Set by the engine likewise.
+    pub people: People,
+    /// Subjects, by tenant and id, that nobody touches without approval. Set likewise.
+    pub protected: BTreeSet<String>,
+    /// How many may leave or lose access within a time. Set likewise.
+    pub brakes: Brakes,
     /// How far events are trusted. Set by the engine from its settings.
     pub trust: Trust,
 }
@@ -50,6 +58,15 @@ pub struct ConnectorFacts {
     pub known_by: BTreeMap<CredentialRole, BTreeSet<String>>,
     /// How long old and new secret live side by side.
     pub overlap_seconds: u64,
+    /// Who answers for the connector.
+    pub owner: String,
+    /// Who answers when the owner does not.
+    pub deputy: String,
+    /// Logins of accounts for emergencies, which nobody touches without approval.
+    pub break_glass: BTreeSet<String>,
+    /// What only administrators of the target have; the last one who has it is not touched without
+    /// approval.
+    pub administrators: BTreeSet<EntitlementId>,
     /// Where access is cut when the target itself will not obey.
     pub upstream: Option<Upstream>,
     /// What a person does when the machine cannot.
@@ -79,8 +96,10 @@ impl Upstream {
 pub struct Instructions {
     /// The desk that gets a copy of tasks.
     pub desk: String,
-    /// What to do, step by step.
+    /// What to do, step by step; may name what is known in braces ([`super::instructions`]).
     pub steps: Vec<String>,
     /// Hours from opening to deadline.
     pub deadline_hours: u64,
+    /// Named desks that are told after owner and deputy that a task is overdue.
+    pub escalate_to: Vec<String>,
 }

@@ -155,6 +155,15 @@ uuid_id! {
 #[serde(transparent)]
 pub struct FencingToken(pub i64);
 
+impl ContentDigest {
+    /// The digest of this text.
+    pub fn of(text: &str) -> Self {
+        let bytes = Sha256::digest(text);
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
+        Self(hex.collect())
+    }
+}
+
 impl EventKey {
     /// The key of the event with this CloudEvents `source` and `id`, which together are unique
     /// (CloudEvents 1.0.2, section "id").
@@ -219,6 +228,13 @@ impl RunId {
     /// The message that tells about this run's step `sequence`.
     pub fn message(self, sequence: u64) -> MessageId {
         MessageId(derive(self.0, &[b"message", &sequence.to_be_bytes()]))
+    }
+}
+
+impl TaskId {
+    /// The message that tells that this task was escalated for so many times.
+    pub fn escalation(self, times: u32) -> MessageId {
+        MessageId(derive(self.0, &[b"escalation", &times.to_be_bytes()]))
     }
 }
 

@@ -137,6 +137,20 @@ pub enum RunBody {
     Care(Box<CareBody>),
 }
 
+/// What brakes and protections must know of a departure.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Tenant and id of who leaves.
+    pub subject: String,
+    /// The system that told of it.
+    pub source: String,
+    /// The organisation unit, where the event names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// At once, and past the brakes.
+    pub for_cause: bool,
+}
+
 /// One case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseBody {
@@ -144,6 +158,9 @@ pub struct CaseBody {
     pub subject: Subject,
     /// The event that opened it.
     pub event: EventKey,
+    /// The system that told of it (CloudEvents `source`).
+    #[serde(default)]
+    pub source: String,
     /// When intake recorded that event.
     pub recorded: Timestamp,
     /// When access ends, as the source meant it.
@@ -195,6 +212,9 @@ pub struct DiscoveryBody {
     pub found_at: Option<Timestamp>,
     /// Whom to look for.
     pub subject: Subject,
+    /// Their departure.
+    #[serde(default)]
+    pub leaving: Leaving,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
     /// The pass of the drill that it belongs to.
@@ -235,6 +255,9 @@ pub struct RemovalBody {
     pub items: Vec<Item>,
     /// Who leaves, for people to read.
     pub subject_name: String,
+    /// Their departure.
+    #[serde(default)]
+    pub leaving: Leaving,
     /// When the subject's access was to end.
     pub owed_since: Timestamp,
     /// The account with everything it had when it was last read before the first write.
@@ -357,6 +380,15 @@ impl Run {
             RunBody::Discovery(body) => body.drill,
             RunBody::Removal(body) => body.drill,
             RunBody::Rotation(_) | RunBody::Care(_) => None,
+        }
+    }
+
+    /// What brakes and protections must know of the departure that it takes access away for.
+    pub fn leaving(&self) -> Option<&Leaving> {
+        match &self.body {
+            RunBody::Discovery(body) => Some(&body.leaving),
+            RunBody::Removal(body) => Some(&body.leaving),
+            RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::id::{
     CaseId, CommandId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
 use super::outcome::{Failure, FailureClass};
+use super::pause::PauseChange;
 use super::probe::Probed;
 use super::rotation::RotationFacts;
 use super::run::Run;
@@ -50,6 +51,8 @@ pub enum Outcome {
     Rotated(RotationFacts),
     /// It did not work.
     Failed(Failure),
+    /// Nothing was sent: two people have to approve it first.
+    Held(Failure),
 }
 
 /// Everything that one step changes.
@@ -230,6 +233,8 @@ pub struct Obedience {
     pub rotation: Option<Run>,
     /// A connector to be surveyed at once.
     pub survey: Option<ConnectorName>,
+    /// A pause that begins or ends.
+    pub pause: Option<PauseChange>,
     /// A drill to begin, unless one of the connector is under way.
     pub drill: Option<Drill>,
 }

@@ -39,6 +39,7 @@ pub fn task(run: &Run, task: &FallbackTask, topic: &str, now: Timestamp) -> Outb
         "class": task.class,
         "state": task.state.as_str(),
         "deadline": task.deadline,
+        "bulk": task.bulk.as_ref().map(|bulk| bulk.id),
     });
     message(
         run,
@@ -48,6 +49,37 @@ pub fn task(run: &Run, task: &FallbackTask, topic: &str, now: Timestamp) -> Outb
         topic,
         now,
     )
+}
+
+/// The message that a task is overdue and somebody was told. It names the role, not the person.
+pub fn escalated(task: &FallbackTask, topic: &str, now: Timestamp) -> OutboxMessage {
+    let times = task.escalation.times;
+    let to = task.escalation.to.as_ref().map(|rung| rung.role.as_str());
+    let id = task.id.escalation(times);
+    let key = task.case.map_or(task.run.0, |case| case.0);
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "urn:clawback",
+        "type": "clawback.status.task-escalated.v1",
+        "time": now,
+        "correlationid": key,
+        "datacontenttype": "application/json",
+        "data": {
+            "task": task.id,
+            "run": task.run,
+            "case": task.case,
+            "connector": task.connector,
+            "code": task.code,
+            "class": task.class,
+            "state": task.state.as_str(),
+            "deadline": task.deadline,
+            "times": times,
+            "to": to,
+            "chain_ended": task.escalation.last,
+        },
+    });
+    structured(id, &key.to_string(), &event, topic, now)
 }
 
 /// The message that a connector's state changed (`docs/schemas`).

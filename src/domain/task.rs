@@ -1,12 +1,15 @@
 //! Fallback tasks: what a person gets when the machine cannot remove or cannot prove.
 //!
 //! Owns the task, its states and what a close is: a claim, checked against the target where that can
-//! be read, sent back with what was found, or else an attestation. Does not deliver to desks.
+//! be read, sent back with what was found, or else an attestation, which for privileged access takes a
+//! second person in a command of their own. Does not deliver to desks.
 
 use serde::{Deserialize, Serialize};
 
 use super::access::Entitlement;
-use super::id::{CaseId, ConnectorName, RunId, TaskId};
+use super::approval::same_person;
+use super::escalation::Escalation;
+use super::id::{CaseId, CommandId, ConnectorName, RunId, TaskId};
 use super::outcome::FailureClass;
 use super::time::Timestamp;
 use super::workflow::RunKind;
@@ -55,8 +58,68 @@ pub struct FallbackTask {
     pub deadline: Timestamp,
     /// Where it stands.
     pub state: TaskState,
+    /// How far it was escalated because nobody did it in time.
+    #[serde(default)]
+    pub escalation: Escalation,
+    /// What people signed: the last claim's attestation, and the second person's after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<Attestation>,
+    /// The bulk that its last claim belonged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<Bulk>,
     /// What happened to it, oldest first: claims, sent back with what was found, tries of the machine.
     pub history: Vec<TaskNote>,
+}
+
+/// Lines of history that a task keeps.
+const LINES: usize = 200;
+
+impl FallbackTask {
+    /// When it is escalated unless somebody closes it: at the deadline first, then again and again.
+    pub fn chased_at(&self) -> Timestamp {
+        self.escalation.next.unwrap_or(self.deadline)
+    }
+
+    /// True once it is done.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, TaskState::Closed { .. })
+    }
+
+    /// Adds a line to its history. A target that stays down for weeks must not grow the task without
+    /// end, nor push what people said out of sight: the machine's last line, said again, gets a later
+    /// time.
+    pub fn remember(&mut self, at: Timestamp, by: &str, text: String) {
+        if let Some(last) = self.history.last_mut()
+            && (last.by.as_str(), &last.text) == ("clawback", &text)
+        {
+            last.at = at;
+            return;
+        }
+        if self.history.len() >= LINES {
+            // The machine's own words go first, and the line that it was opened stays.
+            let lines = &self.history[1..];
+            let place = lines.iter().position(|line| line.by == "clawback");
+            self.history.remove(1 + place.unwrap_or(0));
+        }
+        self.history.push(TaskNote {
+            at,
+            by: by.to_owned(),
+            text,
+        });
+    }
+
+    /// Writes down what people signed.
+    pub fn attest(&mut self, claim: &CloseClaim, at: Timestamp) {
+        let signed = [&claim.attestation, &claim.second];
+        self.attestations = signed.into_iter().flatten().cloned().collect();
+        self.bulk.clone_from(&claim.bulk);
+        for one in self.attestations.clone() {
+            let text = format!("{} attests: {}", one.by, one.statement);
+            if !self.history.iter().any(|note| note.text == text) {
+                self.remember(at, &one.by, text);
+            }
+        }
+    }
 }
 
 /// Where a task stands.
@@ -74,6 +137,17 @@ pub enum TaskState {
     },
     /// Someone says it is done; the machine checks.
     Checking(CloseClaim),
+    /// It was said to be done and is not, or not shown to be. Nobody has it.
+    SentBack {
+        /// By whom: `clawback` where the machine looked, else who rejected it.
+        by: String,
+        /// When.
+        at: Timestamp,
+        /// What was found.
+        found: String,
+    },
+    /// One person attests; access is privileged, so a second one has to stand for it too.
+    AwaitingSecondPerson(CloseClaim),
     /// Done.
     Closed {
         /// How it is known.
@@ -92,6 +166,8 @@ impl TaskState {
             Self::Open => "open",
             Self::Claimed { .. } => "claimed",
             Self::Checking(_) => "checking",
+            Self::SentBack { .. } => "sent_back",
+            Self::AwaitingSecondPerson(_) => "awaiting_second_person",
             Self::Closed { .. } => "closed",
         }
     }
@@ -135,17 +211,61 @@ pub struct CloseClaim {
     pub at: Timestamp,
     /// What was done, in their words.
     pub note: String,
-    /// The statement that stands where the target cannot be read.
+    /// The statement that stands where the target cannot be read, by who says so.
     pub attestation: Option<Attestation>,
+    /// The statement of a second person, given in a command of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Attestation>,
+    /// Said of many tasks at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<Bulk>,
 }
 
 /// A person's signed statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attestation {
-    /// Who attests; for privileged access someone other than who claims the close.
+    /// Who attests.
     pub by: String,
-    /// What they state.
+    /// What they state, word for word.
     pub statement: String,
+}
+
+/// Tasks that one person closed at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bulk {
+    /// The same for all of them.
+    pub id: CommandId,
+    /// How many.
+    pub of: u32,
+    /// Why all at once.
+    pub reason: String,
+}
+
+/// What a claim is worth where the target cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Nobody has attested anything.
+    Nothing,
+    /// One person has, and it takes two.
+    Half,
+    /// It closes the task.
+    Whole,
+}
+
+/// Weighs the statements of a claim. The second person is another than the first, however the names
+/// are written, and the first is who made the claim.
+pub fn weigh(claim: &CloseClaim, privileged: bool) -> Weight {
+    let first = claim.attestation.as_ref();
+    let Some(first) = first.filter(|first| same_person(&first.by, &claim.by)) else {
+        return Weight::Nothing;
+    };
+    let second = claim.second.as_ref();
+    let second = second.is_some_and(|second| !same_person(&second.by, &first.by));
+    if privileged && !second {
+        Weight::Half
+    } else {
+        Weight::Whole
+    }
 }
 
 /// One line of a task's history.

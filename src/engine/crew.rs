@@ -3,7 +3,7 @@
 //! Owns the counts that limit claims: a connector that hangs may hold its share of a worker and no
 //! more, so it never delays removals in other targets. Does not hold the runs themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -21,6 +21,8 @@ pub struct Crew {
     shares: Shares,
     draining: CancellationToken,
     counts: Mutex<Counts>,
+    /// Targets for which nothing is taken on.
+    spared: Mutex<Spared>,
     /// Rung when the hands were fuller and are half free again.
     eased: Notify,
 }
@@ -77,6 +79,12 @@ impl Hands {
 }
 
 #[derive(Debug, Default)]
+struct Spared {
+    connectors: BTreeSet<ConnectorName>,
+    all: bool,
+}
+
+#[derive(Debug, Default)]
 struct Counts {
     all: u32,
     by_connector: HashMap<ConnectorName, u32>,
@@ -98,6 +106,7 @@ impl Crew {
             shares,
             draining: CancellationToken::new(),
             counts: Mutex::default(),
+            spared: Mutex::default(),
             eased: Notify::new(),
         })
     }
@@ -135,12 +144,27 @@ impl Crew {
             let room = room.entry(connector.clone()).or_insert(self.shares.most);
             *room = room.saturating_sub(*held);
         }
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        for connector in &spared.connectors {
+            room.insert(connector.clone(), 0);
+        }
+        if spared.all {
+            for room in room.values_mut() {
+                *room = 0;
+            }
+        }
         Keep {
             worker: self.worker,
             at_most: free,
-            share: self.shares.most,
+            share: if spared.all { 0 } else { self.shares.most },
             room,
         }
+    }
+
+    /// From here on nothing is taken on for these targets, or for any; what is due there stays so.
+    pub(super) fn spare(&self, connectors: BTreeSet<ConnectorName>, all: bool) {
+        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        *spared = Spared { connectors, all };
     }
 
     /// Takes a place for a run that the store has already leased to this worker.
@@ -231,6 +255,14 @@ mod tests {
         assert_eq!((keep.at_most, keep.room_for(&"other".into())), (8, 2));
         drop(held);
         assert_eq!(crew.keep().room_for(&hanging), 2);
+        crew.spare(BTreeSet::from([narrow.clone()]), false);
+        let keep = crew.keep();
+        assert_eq!((keep.room_for(&hanging), keep.room_for(&narrow)), (2, 0));
+        crew.spare(BTreeSet::new(), true);
+        let keep = crew.keep();
+        assert_eq!((keep.room_for(&hanging), keep.room_for(&narrow)), (0, 0));
+        assert_eq!((keep.room_for(&"other".into()), keep.at_most), (0, 10));
+        crew.spare(BTreeSet::new(), false);
         assert_eq!(crew.in_hand(), 0);
     }
 }

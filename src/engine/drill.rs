@@ -92,7 +92,11 @@ impl Engine {
             let every = self.every_seconds(terms.every_seconds);
             let drilled = mandate.undrilled.is_none();
             let manifest = in_force(connector);
-            if mandate.barred.is_some() || !begins(drills.first(), &manifest, drilled, every, now) {
+            // What is paused is rehearsed when the pause is over.
+            if mandate.barred.is_some() || self.holds_back(name) {
+                continue;
+            }
+            if !begins(drills.first(), &manifest, drilled, every, now) {
                 continue;
             }
             let id = DrillId(self.chance.id());
@@ -142,7 +146,8 @@ impl Engine {
 
     async fn move_drill(&self, drill: Drill) -> Result<Move, EngineError> {
         let now = self.clock.now();
-        let Some(connector) = self.serving().registry.get(&drill.connector) else {
+        let serving = self.serving();
+        let Some(connector) = serving.registry.get(&drill.connector) else {
             return Ok(drill.given_up("no manifest names the connector any more", now));
         };
         let manifest = connector.manifest();
@@ -153,6 +158,7 @@ impl Engine {
         let ground = |now| Ground {
             terms,
             fallback: &manifest.fallback,
+            people: &serving.estate.people,
             manifest: &in_force,
             now,
         };

@@ -11,8 +11,10 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
+use crate::connectors::PAUSED;
 use crate::domain::access::{Entitlement, Operation};
 use crate::domain::approval::Under;
+use crate::domain::outcome::Failure;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::{Decision, Effect, Woken, decide, settle};
@@ -37,6 +39,22 @@ struct Ride {
     task: Option<FallbackTask>,
     woken: Woken,
     token: crate::domain::id::FencingToken,
+}
+
+/// What a step leads to.
+enum Next {
+    /// The next step is due.
+    On(Box<Ride>),
+    /// The run waits, has ended, or is no longer this worker's.
+    Rests,
+    /// Nothing may be begun at its target: the run goes back to the store as it is.
+    Back,
+}
+
+impl From<Option<Ride>> for Next {
+    fn from(held: Option<Ride>) -> Self {
+        held.map_or(Self::Rests, |ride| Self::On(Box::new(ride)))
+    }
 }
 
 impl Engine {
@@ -94,19 +112,27 @@ impl Engine {
             let serving = self.serving();
             let given = self.given(&workflow, &serving, None);
             let known = ride.run.verdict;
-            let held = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
+            let (run, token) = (ride.run.id, ride.token);
+            let next = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
                 Decision::Settle(settlement) => {
-                    commit(*settlement, known, ride.task, ride.token, writer).await?
+                    let held = commit(*settlement, known, ride.task, ride.token, writer).await?;
+                    held.into()
                 }
+                Decision::Perform { run, .. } if self.is_held_back(&run) => Next::Back,
                 Decision::Perform { run, effect } => {
                     let under_way = Ride { run: *run, ..ride };
                     self.perform_and_settle(under_way, effect, &workflow, writer)
                         .await?
                 }
             };
-            match held {
-                Some(next) if !place.is_draining() => ride = next,
-                Some(_) | None => return Ok(()),
+            match next {
+                Next::On(next) if !place.is_draining() => ride = *next,
+                Next::On(_) | Next::Rests => return Ok(()),
+                Next::Back => {
+                    tracing::debug!(%run, "held back: its target is paused");
+                    self.store.release(place.worker(), &[(run, token)]).await?;
+                    return Ok(());
+                }
             }
         }
     }
@@ -135,8 +161,15 @@ impl Engine {
         effect: Effect,
         workflow: &Workflow,
         writer: &Writer,
-    ) -> Result<Option<Ride>, EngineError> {
+    ) -> Result<Next, EngineError> {
         let known = ride.run.verdict;
+        if let Some(held) = self.held(&ride.run, &effect).await? {
+            let serving = self.serving();
+            let given = self.given(workflow, &serving, None);
+            let settlement = settle(ride.run, ride.task.clone(), Outcome::Held(held), &given)?;
+            let held = commit(settlement, known, ride.task, ride.token, writer).await?;
+            return Ok(held.into());
+        }
         let (outcome, under) = match effect {
             Effect::Each {
                 operation,
@@ -149,10 +182,22 @@ impl Engine {
             }
             effect => self.perform(&mut ride.run, &effect).await,
         };
+        // Where an upstream is paused and not the target itself, the run goes its way without the cut.
+        if matches!(&outcome, Outcome::Failed(failure) if was_paused(failure))
+            && self.is_held_back(&ride.run)
+        {
+            return Ok(Next::Back);
+        }
         let serving = self.serving();
         let given = self.given(workflow, &serving, under.as_ref());
         let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-        commit(settlement, known, ride.task, ride.token, writer).await
+        let held = commit(settlement, known, ride.task, ride.token, writer).await?;
+        Ok(held.into())
+    }
+
+    fn is_held_back(&self, run: &Run) -> bool {
+        let connector = run.connector.as_ref();
+        connector.is_some_and(|connector| self.holds_back(connector))
     }
 
     /// Performs independent items, side by side or one by one; whatever has come in is committed
@@ -165,7 +210,8 @@ impl Engine {
         side_by_side: bool,
         workflow: &Workflow,
         writer: &Writer,
-    ) -> Result<Option<Ride>, EngineError> {
+    ) -> Result<Next, EngineError> {
+        let mut paused = false;
         let at_once = if side_by_side { items.len() } else { 1 };
         let subject = ride.run.clone();
         let mut owed = items.iter();
@@ -176,12 +222,16 @@ impl Engine {
             .collect();
         loop {
             let Some(first) = under_way.next().await else {
-                return Ok(None);
+                return Ok(Next::Rests);
             };
             let mut answers = vec![first];
             while let Some(Some(answer)) = under_way.next().now_or_never() {
                 answers.push(answer);
             }
+            let all = answers.len();
+            // What a pause kept from being sent is still owed.
+            answers.retain(|((_, answer), _)| !answer.as_ref().is_err_and(was_paused));
+            paused |= answers.len() < all;
             for (under, answers) in by_manifest(answers) {
                 let serving = self.serving();
                 let given = self.given(workflow, &serving, under.as_ref());
@@ -190,14 +240,15 @@ impl Engine {
                 let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
                 match commit(settlement, known, ride.task, ride.token, writer).await? {
                     Some(next) => ride = next,
-                    None => return Ok(None),
+                    None => return Ok(Next::Rests),
                 }
             }
             // One by one: the next begins when the last is durable.
             if under_way.is_empty() {
                 match owed.next() {
+                    _ if paused => return Ok(Next::Back),
                     Some(item) => under_way.push(self.perform_item(&subject, operation, item)),
-                    None => return Ok(Some(ride)),
+                    None => return Ok(Next::On(Box::new(ride))),
                 }
             }
         }
@@ -217,10 +268,15 @@ impl Engine {
             Decision::Settle(settlement) => *settlement,
             Decision::Perform { run, effect } => {
                 let mut run = *run;
-                let (outcome, under) = match &effect {
-                    Effect::Each {
-                        operation, items, ..
-                    } => {
+                let held = self.held(&run, &effect).await?;
+                let (outcome, under) = match (held, &effect) {
+                    (Some(held), _) => (Outcome::Held(held), None),
+                    (
+                        None,
+                        Effect::Each {
+                            operation, items, ..
+                        },
+                    ) => {
                         let mut answers = Vec::new();
                         for item in items {
                             answers.push(self.perform_item(&run, *operation, item).await);
@@ -230,7 +286,7 @@ impl Engine {
                         let (under, answers) = first.unwrap_or_default();
                         (Outcome::Items(answers), under)
                     }
-                    effect => self.perform(&mut run, effect).await,
+                    (None, effect) => self.perform(&mut run, effect).await,
                 };
                 let given = self.given(&workflow, &serving, under.as_ref());
                 settle(run, task, outcome, &given)?
@@ -241,6 +297,11 @@ impl Engine {
             settlement,
         })
     }
+}
+
+/// The guard sent nothing, because an operator had paused.
+fn was_paused(failure: &Failure) -> bool {
+    failure.code == PAUSED
 }
 
 /// What a wave's items came to, apart for each manifest that they were let through under: nearly

@@ -11,7 +11,9 @@ mod crew;
 mod drill;
 mod drive;
 mod govern;
+mod holds;
 mod look;
+mod pauses;
 mod perform;
 mod returned;
 mod scout;
@@ -33,7 +35,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::connectors::Registry;
 use crate::definitions::{self, Library};
 use crate::domain::approval::Under;
-use crate::domain::doubt::Trust;
 use crate::domain::estate::Estate;
 use crate::domain::id::{CaseId, DefinitionDigest, WorkerId};
 use crate::domain::step::Given;
@@ -47,7 +48,7 @@ use tokio::sync::broadcast;
 pub use courier::{Desks, Keyring};
 pub use crew::Crew;
 pub use govern::Manifests;
-pub use settings::Settings;
+pub use settings::{Settings, read_brakes, read_people, read_protected};
 pub use settle::Writer;
 pub use worker::Pulse;
 
@@ -124,6 +125,7 @@ pub struct Engine {
     pub cases_ended: broadcast::Sender<CaseId>,
     serving: RwLock<Arc<Serving>>,
     manifests: Option<Manifests>,
+    pauses: pauses::Known,
     desks: Option<Desks>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
@@ -148,14 +150,17 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library, trust: Trust) -> Self {
+    fn of(registry: Arc<Registry>, workflows: &Library, settings: &Settings) -> Self {
         let mut estate = registry.estate();
-        let rotation = library.rotation();
+        estate.people = settings.people.clone();
+        estate.protected.clone_from(&settings.protected);
+        estate.brakes = settings.brakes.clone();
+        let rotation = workflows.rotation();
         estate.rotation = rotation
             .machines
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
-        estate.trust = trust;
+        estate.trust = settings.trust;
         Self { registry, estate }
     }
 }
@@ -163,7 +168,7 @@ impl Serving {
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.workflows, settings.trust);
+        let serving = Serving::of(ports.registry, &ports.workflows, &settings);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -175,6 +180,7 @@ impl Engine {
             cases_ended: broadcast::channel(4096).0,
             serving: RwLock::new(Arc::new(serving)),
             manifests: None,
+            pauses: pauses::Known::default(),
             desks: None,
             definitions: Mutex::default(),
         }
@@ -225,7 +231,8 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.workflows, self.settings.trust);
+        self.keep_paused(&registry);
+        let serving = Serving::of(Arc::new(registry), &self.workflows, &self.settings);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

@@ -71,8 +71,13 @@ impl Scout {
         let look = self.take_on(claims).await;
         match warned(self.engine.obey().await) {
             Some(0) => look,
-            // What a wish changed is due now.
-            Some(_) => self.take_on(true).await,
+            // What a wish changed is due now, and what it paused is not to be begun.
+            Some(_) => {
+                let worker = self.hands.crew.worker();
+                let _ = warned(self.engine.follow_pauses(worker).await);
+                self.engine.spare(&self.hands.crew);
+                self.take_on(true).await
+            }
             None => Look::Away,
         }
     }

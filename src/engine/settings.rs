@@ -3,8 +3,16 @@
 //! Owns limits and intervals of a worker. All have defaults that suit production; `dev` and tests
 //! shorten the intervals. Units are in the names.
 
+use std::collections::BTreeSet;
+
 use crate::document::Table;
+use crate::domain::brake::Brakes;
+use crate::domain::escalation::People;
+mod brakes;
+mod people;
 use crate::domain::doubt::Trust;
+pub use brakes::{read as read_brakes, read_protected};
+pub use people::read as read_people;
 
 /// Limits and intervals of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +40,12 @@ pub struct Settings {
     pub trust: Trust,
     /// Where status events go; `None` writes none.
     pub status_topic: Option<String>,
+    /// `[tasks]`: when people work, and who is told of what they have not done in time.
+    pub people: People,
+    /// `[protected]`: subjects, by tenant and id, that nobody touches without approval.
+    pub protected: BTreeSet<String>,
+    /// `[brakes]`: how many may leave or lose access within a time.
+    pub brakes: Brakes,
 }
 
 impl Default for Settings {
@@ -48,6 +62,9 @@ impl Default for Settings {
             settlements_per_commit: 512,
             trust: Trust::default(),
             status_topic: Some("clawback.status.v1".to_owned()),
+            people: People::default(),
+            protected: BTreeSet::new(),
+            brakes: Brakes::default(),
         }
     }
 }
@@ -83,6 +100,9 @@ impl Settings {
                 Some(topic) => Some(topic.value),
                 None => default.status_topic,
             },
+            people: default.people,
+            protected: default.protected,
+            brakes: default.brakes,
         };
         table.finish();
         settings

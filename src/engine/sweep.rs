@@ -1,14 +1,18 @@
 //! Sweep: what becomes due without anyone asking.
 //!
-//! Owns the search for secrets past their age or near their end, and for dead workers. What it finds becomes an
+//! Owns the search for secrets past their age or near their end, tasks past their deadline, and dead workers. What it finds becomes an
 //! ordinary run on the ordinary path. Does not rotate anything itself.
 
 use crate::domain::id::WorkerId;
 use crate::domain::rotation;
 use crate::domain::run::RunBody;
 use crate::domain::step::{Given, rotation_run};
+use crate::domain::task::FallbackTask;
 
 use super::{Engine, EngineError, tell};
+
+/// Overdue tasks written in one transaction.
+const TASKS_AT_ONCE: u32 = 64;
 
 impl Engine {
     /// Starts a rotation for each secret that is past its age or ends soon; returns how many began.
@@ -64,7 +68,32 @@ impl Engine {
     /// When the store fails.
     pub async fn tell_figures(&self) -> Result<(), EngineError> {
         tell::figures(&self.store.counts(self.clock.now()).await?);
-        Ok(())
+        self.tell_paused().await
+    }
+
+    /// Tells somebody of each task whose time has come; returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn escalate(&self) -> Result<u32, EngineError> {
+        let now = self.clock.now();
+        let serving = self.serving();
+        let estate = &serving.estate;
+        let topic = self.settings.status_topic.as_deref();
+        let decide = |task: &FallbackTask| {
+            let connector = task.connector.as_ref();
+            let facts = connector.and_then(|name| estate.connectors.get(name));
+            estate.people.escalate(task, facts, topic, now)
+        };
+        let mut all = 0;
+        loop {
+            let escalated = self.store.escalate(TASKS_AT_ONCE, now, &decide).await?;
+            escalated.iter().for_each(tell::escalated);
+            all += escalated.len() as u32;
+            if escalated.len() < TASKS_AT_ONCE as usize {
+                return Ok(all);
+            }
+        }
     }
 
     /// Frees the runs of workers that are dead or thought dead; returns how many runs.

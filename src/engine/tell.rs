@@ -14,6 +14,7 @@ use crate::domain::rotation::SecretAge;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Admission, AdmissionDecision, Outcome};
 use crate::domain::step::Effect;
+use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{End, RunKind};
@@ -102,6 +103,7 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Option<&'static str>)
         Outcome::Probed(_) => ("probed", None),
         Outcome::Rotated(_) => ("rotated", None),
         Outcome::Failed(failure) => ("failed", Some(failure.class.as_str())),
+        Outcome::Held(failure) => ("held", Some(failure.class.as_str())),
     }
 }
 
@@ -234,6 +236,18 @@ pub(super) fn secrets(ages: &[SecretAge], now: Timestamp) {
         let age = u64::try_from(age).unwrap_or(0);
         metrics::secret_age(secret.connector.as_str(), secret.role.as_str(), age);
     }
+}
+
+/// A task is overdue and somebody was told.
+pub(super) fn escalated(task: &FallbackTask) {
+    let connector = task.connector.as_ref().map_or("", |name| name.as_str());
+    let to = task.escalation.to.as_ref();
+    let role = to.map_or("", |rung| rung.role.as_str());
+    metrics::task_escalated(connector, role);
+    tracing::warn!(
+        task = %task.id, connector, to = role, times = task.escalation.times,
+        deadline = %task.deadline, "a task is overdue"
+    );
 }
 
 /// What waits in the store.

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use crate::connectors::{Change, Guarded};
-use crate::domain::access::Operation;
+use crate::domain::access::{Entitlement, Operation};
 use crate::domain::correlation::correlate_at;
 use crate::domain::estate::Upstream;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::protect;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::subject::Subject;
@@ -66,6 +67,10 @@ impl Engine {
                 .account
                 .into_iter()
                 .flat_map(|read| read.entitlements);
+            if let Some(facts) = self.serving().estate.connectors.get(connector.name()) {
+                let cut = |one: &Entitlement| upstream.is(one);
+                protect::upstream(facts, &account, &listing.accounts, &cut)?;
+            }
             for entitlement in has.filter(|one| upstream.is(one)) {
                 let writer = self
                     .secrets

@@ -28,6 +28,9 @@ use super::{Crew, Engine, EngineError, Writer};
 /// How often a worker looks what may be served.
 const FOLLOW_MILLISECONDS: u64 = 1000;
 
+/// How often it looks which pauses are in force.
+const PAUSES_MILLISECONDS: u64 = 250;
+
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
 pub struct Pulse {
@@ -97,7 +100,10 @@ impl Engine {
             let begun = match self.follow_manifests().await {
                 Ok(()) => {
                     let enlisted = self.store.enlist(worker, self.clock.now(), lease).await;
-                    enlisted.map_err(EngineError::from)
+                    match enlisted {
+                        Ok(()) => self.follow_pauses(worker).await,
+                        Err(error) => Err(error.into()),
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -161,6 +167,7 @@ impl Life {
         let settings = &engine.settings;
         let shares = Shares::new(&engine.serving().registry, settings.runs_per_connector);
         let crew = Crew::new(worker, settings.runs_at_once, shares);
+        engine.spare(&crew);
         let (kept_in, kept) = mpsc::unbounded_channel();
         let hands = Hands {
             crew: crew.clone(),
@@ -201,6 +208,7 @@ impl Life {
         let mut bury = every(settings.bury_milliseconds);
         let mut sweep = every(settings.sweep_seconds * 1000);
         let mut follow = every(FOLLOW_MILLISECONDS);
+        let mut pauses = every(PAUSES_MILLISECONDS);
         loop {
             let engine = self.engine.clone();
             tokio::select! {
@@ -212,6 +220,10 @@ impl Life {
                         return Parting::Buried;
                     }
                 }
+                _ = pauses.tick() => {
+                    let _ = warned(engine.follow_pauses(self.crew.worker()).await);
+                    engine.spare(&self.crew);
+                }
                 _ = bury.tick() => {
                     let _ = warned(engine.bury(self.crew.worker()).await);
                 }
@@ -220,6 +232,7 @@ impl Life {
                 }
                 _ = sweep.tick() => {
                     let _ = warned(engine.sweep_secrets().await);
+                    let _ = warned(engine.escalate().await);
                     let _ = warned(engine.tell_figures().await);
                 }
                 Some(kept) = self.kept.recv() => self.take_on(kept),

@@ -16,6 +16,7 @@ mod error;
 mod estate;
 mod intake;
 mod paper;
+mod people;
 mod plan;
 mod postgres;
 mod refusal;
@@ -45,6 +46,7 @@ pub use desks::*;
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
+pub use people::{EscalateFn, Paused, People};
 pub use settings::Settings;
 pub use users::{ActFilter, ChangeFn, Users};
 

@@ -239,7 +239,11 @@ impl Birth {
 /// True while the task is not closed.
 pub(super) fn open(task: &FallbackTask) -> bool {
     match task.state {
-        TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => true,
+        TaskState::Open
+        | TaskState::Claimed { .. }
+        | TaskState::Checking(_)
+        | TaskState::SentBack { .. }
+        | TaskState::AwaitingSecondPerson(_) => true,
         TaskState::Closed { .. } => false,
     }
 }

@@ -5,10 +5,12 @@
 
 use uuid::Uuid;
 
+use crate::domain::approval::Signed;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{
     CaseId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
 };
+use crate::domain::pause::{Pause, Pauses};
 use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase, JournalEntry, OutboxMessage};
 use crate::domain::task::FallbackTask;
@@ -171,6 +173,35 @@ pub(super) struct TaskRow {
 impl TaskRow {
     pub(super) fn task(&self) -> Stored<FallbackTask> {
         parsed(&self.body, "tasks", "body", self.id)
+    }
+}
+
+/// A pause that is in force.
+#[derive(sqlx::FromRow)]
+pub(super) struct PauseRow {
+    number: i64,
+    connector: String,
+    paused_by: String,
+    paused_us: i64,
+    reason: String,
+}
+
+impl PauseRow {
+    pub(super) fn all(rows: Vec<Self>) -> Stored<Pauses> {
+        let pause = |row: Self| {
+            let at = Timestamp::from_microsecond(row.paused_us)
+                .map_err(|error| corrupt("pauses", "paused_us", row.number, &error))?;
+            Ok(Pause {
+                number: row.number.cast_unsigned(),
+                connector: (!row.connector.is_empty()).then_some(ConnectorName(row.connector)),
+                paused: Signed {
+                    by: row.paused_by,
+                    at,
+                    reason: row.reason,
+                },
+            })
+        };
+        Ok(Pauses(rows.into_iter().map(pause).collect::<Stored<_>>()?))
     }
 }
 

@@ -56,6 +56,9 @@ struct Metrics {
     verify_lag: HistogramVec,
     tasks: IntGaugeVec,
     task_age: IntGaugeVec,
+    tasks_escalated: IntCounterVec,
+    paused: IntGaugeVec,
+    paused_runs: IntGaugeVec,
     rotations: IntCounterVec,
     secret_age: IntGaugeVec,
     calls: IntCounterVec,
@@ -144,6 +147,21 @@ impl Metrics {
                 "clawback_task_oldest_age_seconds",
                 "Age of the oldest fallback task that is not closed",
                 &[],
+            ),
+            tasks_escalated: r.counter(
+                "clawback_tasks_escalated_total",
+                "Times that somebody was told of an overdue task, by connector and role",
+                &["connector", "to"],
+            ),
+            paused: r.gauge(
+                "clawback_connector_paused",
+                "1 while an operator has paused the connector",
+                &["connector"],
+            ),
+            paused_runs: r.gauge(
+                "clawback_connector_paused_runs",
+                "Runs that are due and wait because the connector is paused",
+                &["connector"],
             ),
             rotations: r.counter(
                 "clawback_rotations_total",
@@ -329,6 +347,19 @@ pub fn tasks(open: u64, overdue: u64, oldest_seconds: Option<u64>) {
     set(&ALL.tasks, &["open"], open);
     set(&ALL.tasks, &["overdue"], overdue);
     set(&ALL.task_age, &[], oldest_seconds.unwrap_or(0));
+}
+
+/// Somebody was told of an overdue task: `owner`, `deputy` or `desk`.
+pub fn task_escalated(connector: &str, to: &str) {
+    ALL.tasks_escalated
+        .with_label_values(&[connector, to])
+        .inc();
+}
+
+/// Whether a connector is paused, and how many due runs wait for it.
+pub fn paused(connector: &str, is_paused: bool, runs: u64) {
+    set(&ALL.paused, &[connector], u64::from(is_paused));
+    set(&ALL.paused_runs, &[connector], runs);
 }
 
 /// A rotation ended.

@@ -251,7 +251,7 @@ impl Scene {
                 task: task.id,
                 note: "deleted by hand".to_owned(),
                 attestation: Some(Attestation {
-                    by: "bob".to_owned(),
+                    by: "ann".to_owned(),
                     statement: "I saw it gone".to_owned(),
                 }),
             },

@@ -23,6 +23,7 @@ mod ldap;
 mod main_job;
 mod mariadb_roles;
 mod parts;
+mod people;
 mod probes;
 mod process;
 mod rest;

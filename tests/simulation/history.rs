@@ -683,17 +683,25 @@ impl History {
                 }
             }
             let attestation = (truly && self.dice.percent(60)).then(|| Attestation {
-                by: "second".into(),
+                by: "first".into(),
                 statement: "seen with my own eyes".into(),
             });
+            let waits = matches!(task.state, TaskState::AwaitingSecondPerson(_));
             let command = Command {
                 id: CommandId(self.dice.id()),
-                by: "first".into(),
+                by: if waits { "second" } else { "first" }.into(),
                 at: self.clock.now(),
-                wish: Wish::CloseTask {
-                    task: task.id,
-                    note: "done".into(),
-                    attestation,
+                wish: if waits {
+                    Wish::ConfirmTask {
+                        task: task.id,
+                        statement: "seen with mine too".into(),
+                    }
+                } else {
+                    Wish::CloseTask {
+                        task: task.id,
+                        note: "done".into(),
+                        attestation,
+                    }
                 },
             };
             self.store.wish(&command).await.expect("wished");

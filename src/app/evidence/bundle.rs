@@ -250,7 +250,11 @@ fn timing(of: &Gathered, targets: &[Target]) -> Value {
     let tasks = of.story.tasks.iter().map(|task| {
         let closed = match &task.state {
             TaskState::Closed { at, .. } => Some(*at),
-            TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => None,
+            TaskState::Open
+            | TaskState::Claimed { .. }
+            | TaskState::Checking(_)
+            | TaskState::SentBack { .. }
+            | TaskState::AwaitingSecondPerson(_) => None,
         };
         json!({
             "task": task.id,

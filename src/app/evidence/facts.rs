@@ -64,6 +64,10 @@ pub struct Target {
     pub end: String,
     /// What may still be there, and why; empty when the end is proved or attested.
     pub open: String,
+    /// How its task was closed, and by whom; with all who signed where it was attested.
+    pub task_closed: String,
+    /// With how many others at once, and why; empty where the task was closed by itself.
+    pub closed_at_once: String,
 }
 
 /// What a state of a run does, where its definition can still be read.
@@ -159,6 +163,8 @@ fn target(story: &CaseStory, workflow: Option<&Workflow>, run: &Run) -> Target {
             }
         },
         open: open(run, proof, task),
+        task_closed: task.map_or(String::new(), closed),
+        closed_at_once: task.map_or(String::new(), at_once),
     }
 }
 
@@ -264,6 +270,32 @@ pub(super) fn look(entry: &JournalEntry) -> Value {
     })
 }
 
+/// How a task was closed, and by whom.
+fn closed(task: &FallbackTask) -> String {
+    let TaskState::Closed { how, by, .. } = &task.state else {
+        return String::new();
+    };
+    let signed: Vec<_> = task
+        .attestations
+        .iter()
+        .map(|one| one.by.as_str())
+        .collect();
+    let who = if signed.is_empty() {
+        by.clone()
+    } else {
+        signed.join(" and ")
+    };
+    format!("{} by {who}", how.as_str())
+}
+
+/// That it was closed together with others, and why.
+fn at_once(task: &FallbackTask) -> String {
+    let bulk = task.bulk.as_ref().filter(|_| task.is_closed());
+    bulk.map_or(String::new(), |bulk| {
+        format!("one of {} at once: {}", bulk.of, bulk.reason)
+    })
+}
+
 fn attested(task: &FallbackTask) -> (Option<Timestamp>, Value) {
     let TaskState::Closed { how, by, at } = &task.state else {
         return (None, Value::Null);
@@ -279,7 +311,10 @@ fn attested(task: &FallbackTask) -> (Option<Timestamp>, Value) {
         .collect();
     (
         Some(*at),
-        json!({ "how": how.as_str(), "by": by, "at": at, "history": notes }),
+        json!({
+            "how": how.as_str(), "by": by, "at": at,
+            "signed": task.attestations, "bulk": task.bulk, "history": notes,
+        }),
     )
 }
 

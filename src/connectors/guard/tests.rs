@@ -218,6 +218,34 @@ async fn c3_a_call_that_is_not_approved_never_reaches_the_connector() {
 }
 
 #[tokio::test]
+async fn g4_a_pause_binds_before_the_next_write_also_for_the_guard_that_replaces_this_one() {
+    let (guard, connector, clock) = guarded(Script::Send(disable("7", &["active"])), &[]);
+    let writer = credential(CredentialRole::Writer, "s");
+    let disabling = change(Operation::Disable);
+    guard.write(&writer, &disabling).await.expect("not paused");
+    guard.pause(Some(Signed {
+        by: "ann".to_owned(),
+        at: clock.now(),
+        reason: "it misbehaves".to_owned(),
+    }));
+    let mut later = Guarded::new(crm(), connector.clone(), clock.clone());
+    later.inherit(&guard);
+    let rehearsing = guard.rehearsing(Pass::Well);
+    for paused in [&guard, &later, &rehearsing] {
+        let failure = paused.write(&writer, &disabling).await;
+        let failure = failure.expect_err("nothing is sent");
+        assert_eq!(failure.code, PAUSED);
+        assert!(failure.message.contains("ann has paused it"), "{failure}");
+    }
+    let sent = || connector.sent.lock().expect("not poisoned").len();
+    assert_eq!(sent(), 1, "only what was sent before");
+    // The end of the pause is heard of by both, too.
+    guard.pause(None);
+    later.write(&writer, &disabling).await.expect("resumed");
+    assert_eq!(sent(), 2);
+}
+
+#[tokio::test]
 async fn b4_a_hanging_connector_becomes_a_failure_that_knows_whether_a_write_went_out() {
     let disabling = change(Operation::Disable);
     let (answer, _) = write(Script::Hang, &disabling).await;

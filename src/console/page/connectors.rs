@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{ConnectorLine, ConnectorView};
+use super::super::view::{ConnectorLine, ConnectorView, PausedView};
 use super::super::{picture, words};
 use super::{Page, frame, parts};
 use crate::domain::time::Timestamp;
@@ -29,7 +29,10 @@ pub(in super::super) fn connectors(
         told,
         live: Some("all".to_owned()),
     };
+    let mut paused = connectors.iter().filter_map(|one| one.paused.as_ref());
+    let everywhere = paused.find(|pause| pause.everywhere);
     let main = html! {
+        @if !connectors.is_empty() { (stops(who, everywhere, "", now)) }
         @if connectors.is_empty() {
             (parts::nothing("No connector is declared. Manifests lie in the folder that [connectors] names."))
         } @else {
@@ -60,7 +63,10 @@ fn row(one: &ConnectorLine, now: Timestamp) -> Markup {
                 a href=(format!("/connectors/{}", one.name)) { (one.name) }
                 " " span class="quiet" { (one.kind) @if one.privileged { ", privileged" } }
             }
-            td data-label="State" { (parts::state(&one.state)) }
+            td data-label="State" {
+                (parts::state(&one.state))
+                @if one.paused.is_some() { " " (parts::state("paused")) }
+            }
             td data-label="Why" { span class="clip" { (one.reason) } }
             td data-label="Accounts" class="number" {
                 @if let Some(count) = one.accounts { (count) } @else { span class="quiet" { "not known" } }
@@ -98,6 +104,7 @@ pub(in super::super) fn connector(
             @if let Some(since) = line.since { "; since " (parts::time(since, now)) }
         }
         p { (line.purpose) }
+        (stops(who, line.paused.as_ref(), &format!("/connectors/{}", line.name), now))
         section aria-labelledby="health" {
             h2 id="health" { "Health over time" }
             @if view.samples.is_empty() {
@@ -116,6 +123,39 @@ pub(in super::super) fn connector(
         }
     };
     frame(who, &page, &main)
+}
+
+/// Whether work is stopped here, and the forms that stop it and let it go on. `at` is the connector's
+/// path, or empty for all of them.
+fn stops(who: &Who, paused: Option<&PausedView>, at: &str, now: Timestamp) -> Markup {
+    let (stop, on) = (format!("{at}/pause"), format!("{at}/resume"));
+    let everything = at.is_empty();
+    let elsewhere = paused.is_some_and(|pause| pause.everywhere != everything);
+    html! {
+        section aria-labelledby="pause" {
+            h2 id="pause" { @if everything { "All work" } @else { "Work here" } }
+            @if let Some(pause) = paused {
+                p role="status" {
+                    (parts::state("paused")) " by " (pause.by) " " (parts::time(pause.since, now)) ": " (pause.reason)
+                    @if pause.everywhere && !everything { " (all connectors)" }
+                }
+                p class="quiet" { "Nothing is begun; what was due stays owed." }
+            }
+            @if who.may(Role::Operator) {
+                @if paused.is_some() && !elsewhere {
+                    details {
+                        summary { "Let it go on" }
+                        (parts::say(who, &on, ("Why", "Resume")))
+                    }
+                } @else {
+                    details {
+                        summary { @if everything { "Stop all work" } @else { "Stop work here" } }
+                        (parts::say(who, &stop, ("Why", "Pause")))
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Rehearsals of a departure, and the button that begins one.

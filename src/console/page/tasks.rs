@@ -42,9 +42,35 @@ pub(in super::super) fn tasks(
         } @else {
             p class="quiet" { (words::count(tasks.len() as u64, "task", "tasks")) ", most urgent first" }
             (table(tasks, now))
+            @if let Some(connector) = asked.connector.as_deref().filter(|name| !name.is_empty()) {
+                (at_once(who, connector))
+            }
         }
     };
     frame(who, &page, &main)
+}
+
+/// Says of all open tasks of one target that they are done.
+fn at_once(who: &Who, connector: &str) -> Markup {
+    html! {
+        @if who.may(Role::Operator) {
+            details class="deeds wide" {
+                summary { "All open tasks of " (connector) " are done" }
+                p class="quiet" { "Each is checked like any other, and each says for good that it was one of many, and why." }
+                form method="post" action="/tasks/close" class="stack" {
+                    (form_token(who))
+                    input type="hidden" name="connector" value=(connector);
+                    label for="all-note" { "What was done" }
+                    input id="all-note" name="note" required maxlength="500" autocomplete="off";
+                    label for="all-reason" { "Why all at once" }
+                    input id="all-reason" name="reason" required maxlength="500" autocomplete="off";
+                    label for="all-attest" { "If they cannot be read, what you state" }
+                    input id="all-attest" name="attest" maxlength="500" autocomplete="off";
+                    button type="submit" { "Say that all are done" }
+                }
+            }
+        }
+    }
 }
 
 /// Tasks as a table; also on a case's page.
@@ -159,6 +185,8 @@ fn known(view: &TaskView) -> Markup {
                 ("Target", target.unwrap_or_default()),
                 ("Case", case.unwrap_or_default()),
                 ("Privileged", parts::text(if line.privileged { "yes: a statement needs a second person" } else { "" })),
+                ("Overdue, and told", parts::text(view.escalated.as_deref().unwrap_or_default())),
+                ("Closed at once", parts::text(view.closed_at_once.as_deref().unwrap_or_default())),
                 ("Failure", parts::text(&line.class.as_deref().map(words::spaced).unwrap_or_default())),
                 ("Desk", parts::text(&view.desk)),
                 ("Opened", parts::text(&words::instant(line.opened))),
@@ -185,6 +213,12 @@ fn history(view: &TaskView) -> Markup {
                     }
                 }
             }
+            @for one in &view.signed {
+                blockquote {
+                    p { (one.statement) }
+                    p class="quiet" { "Signed by " (one.by) ": attested, not verified" }
+                }
+            }
             @for statement in &view.statements {
                 blockquote {
                     p { (statement.text) }
@@ -202,9 +236,10 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
     let mine = line.by.as_deref() == Some(who.name.as_str());
     html! {
         aside class="deeds" aria-label="What you can do" {
-            @if line.state == "open" {
+            @if line.state == "open" || line.state == "sent_back" {
                 (parts::press(who, &at("claim"), "Take this task", "main"))
             }
+            @if line.state == "awaiting_second_person" { (second(who, view, &at("confirm"))) }
             @if line.state == "claimed" && !mine {
                 p { (line.by.as_deref().unwrap_or("Somebody")) " works on it." }
             }
@@ -212,7 +247,7 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
                 p role="status" { "The machine is looking at the target." }
             }
             @if line.code.starts_with("CB-HOLD-") { (ruling(who, &at("rule"))) }
-            @else if line.state == "claimed" || line.state == "open" {
+            @else if ["claimed", "open", "sent_back"].contains(&line.state.as_str()) {
                 h2 { "It is done" }
                 p class="quiet" { "The machine looks at the target. If the access is still there, the task comes back with what was found." }
                 form method="post" action=(at("close")) class="stack" {
@@ -223,6 +258,7 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
                     button type="submit" class=(if line.state == "claimed" { "main" } else { "" }) { "Say it is done" }
                 }
             }
+            (parts::press(who, &at("retry"), "Have the machine try again", ""))
             @if line.state != "open" {
                 details {
                     summary { "Give it back" }
@@ -233,7 +269,7 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
                 summary { "The target cannot be read" }
                 p class="quiet" {
                     "Then only a person's word can close it, and it is never reported as verified. "
-                    @if line.privileged { "This is privileged access: somebody else than who closes states it." }
+                    @if line.privileged { "This is privileged access: somebody else has to stand for it too." }
                 }
                 (parts::say(who, &at("attest"), ("What you state", "State it")))
             }
@@ -256,9 +292,29 @@ fn ruling(who: &Who, action: &str) -> Markup {
     }
 }
 
-/// The statements that this person's close may rest on.
+/// What one person has attested, for another to stand for.
+fn second(who: &Who, view: &TaskView, path: &str) -> Markup {
+    let own = view.line.by.as_deref() == Some(who.name.as_str());
+    html! {
+        h2 { "A second person" }
+        @for one in &view.signed {
+            blockquote {
+                p { (one.statement) }
+                p class="quiet" { "Signed by " (one.by) }
+            }
+        }
+        @if own {
+            p { "You signed it; somebody else has to stand for it too." }
+        } @else {
+            p class="quiet" { "The machine looks at the target once more before that counts." }
+            (parts::say(who, path, ("What you state", "Stand for it")))
+        }
+    }
+}
+
+/// The statements that this person's close may rest on: nobody attests for another.
 fn statements(who: &Who, view: &TaskView) -> Markup {
-    let fits = |by: &str| !view.line.privileged || by != who.name;
+    let fits = |by: &str| by == who.name;
     let fitting: Vec<_> = view.statements.iter().filter(|one| fits(&one.by)).collect();
     html! {
         @if !fitting.is_empty() {

@@ -80,6 +80,7 @@ impl House {
                         rotation: None,
                         survey: None,
                         drill: None,
+                        pause: None,
                     }
                 });
                 obeyed.await.expect("obeyed");
@@ -314,6 +315,72 @@ async fn h1_an_open_page_hears_that_something_has_changed() {
     house.store.end_sessions("ada", None).await.expect("ended");
     while let Some(more) = stream.chunk().await.expect("a stream") {
         assert!(!more.is_empty());
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_what_is_paused_is_told_and_ended_on_pages_and_in_the_api() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let token = house.token("ada", &Role::ALL).await;
+    let command = crate::domain::command::Command {
+        id: crate::domain::id::CommandId(uuid::Uuid::from_u128(77)),
+        by: "bo".to_owned(),
+        at: given::at(0),
+        wish: crate::domain::command::Wish::Pause {
+            connector: None,
+            reason: "it misbehaves".to_owned(),
+        },
+    };
+    house.store.wish(&command).await.expect("wished");
+    let pauses = |command: &crate::domain::command::Command,
+                  _: Option<&crate::domain::task::FallbackTask>,
+                  _: Option<&crate::domain::run::Run>| Obedience {
+        command: command.id,
+        answer: Answer {
+            accepted: true,
+            code: None,
+            message: "paused".to_owned(),
+        },
+        task: None,
+        run: None,
+        rotation: None,
+        survey: None,
+        drill: None,
+        pause: Some(crate::domain::pause::PauseChange::Begin {
+            connector: None,
+            signed: crate::domain::approval::Signed {
+                by: command.by.clone(),
+                at: command.at,
+                reason: "it misbehaves".to_owned(),
+            },
+        }),
+    };
+    let obeyed = house.store.obey(10, given::at(1), &pauses).await;
+    assert_eq!(obeyed.expect("obeyed"), 1);
+    let path = "/api/v1/connectors";
+    let listed = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+    let listed = listed.json::<Value>().await.expect("JSON");
+    for one in listed["items"].as_array().expect("a list") {
+        assert_eq!(one["paused"]["by"], "bo", "{one}");
+        assert_eq!(one["paused"]["everywhere"], true);
+    }
+    let mut ada = house.signed_in("ada").await;
+    let page = ada.page("/connectors").await;
+    assert!(page.contains("it misbehaves") && page.contains("action=\"/resume\""));
+    // A connector has no pause of its own to end, and one that is not there none to begin.
+    let name = listed["items"][0]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    for (path, status) in [
+        (format!("/api/v1/connectors/{name}/resume"), 409),
+        ("/api/v1/connectors/none/pause".to_owned(), 404),
+    ] {
+        let body = json!({ "reason": "x" });
+        let answer = house.api(Verb::Post, &path, Some(&token), &body).await;
+        assert_eq!(answer.status(), status, "{path}");
     }
     house.close().await;
 }

@@ -15,6 +15,7 @@ use super::List;
 use crate::domain::drill::Drill;
 use crate::domain::health::{Sample, Standing};
 use crate::domain::id::ConnectorName;
+use crate::domain::pause::{Pause, Pauses};
 use crate::domain::time::Timestamp;
 
 /// Samples that a page plots.
@@ -44,8 +45,31 @@ pub(in super::super) struct ConnectorLine {
     pub write: Option<Timestamp>,
     pub accounts: Option<u64>,
     pub refresh_seconds: u64,
+    /// Who paused it, and why; absent where nobody did.
+    pub paused: Option<PausedView>,
     /// The newest drill; absent where there was none.
     pub drilled: Option<DrillLine>,
+}
+
+/// A pause that is in force.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct PausedView {
+    pub by: String,
+    pub since: Timestamp,
+    pub reason: String,
+    /// True where all connectors are paused.
+    pub everywhere: bool,
+}
+
+impl PausedView {
+    pub(in super::super) fn of(pause: &Pause) -> Self {
+        Self {
+            by: pause.paused.by.clone(),
+            since: pause.paused.at,
+            reason: pause.paused.reason.clone(),
+            everywhere: pause.connector.is_none(),
+        }
+    }
 }
 
 /// One rehearsal of a departure.
@@ -116,6 +140,7 @@ fn drill(drill: &Drill) -> DrillLine {
 fn line(
     fact: &ConnectorFact,
     (standing, drilled): (&Standing, Option<&Drill>),
+    pauses: &Pauses,
     now: Timestamp,
 ) -> ConnectorLine {
     let (state, reason) = standing.judged(&fact.bounds, now);
@@ -135,6 +160,9 @@ fn line(
         write: standing.write,
         accounts: standing.accounts,
         refresh_seconds: fact.bounds.refresh_seconds,
+        paused: pauses
+            .at(&ConnectorName(fact.name.clone()))
+            .map(PausedView::of),
         drilled: drilled.map(drill),
     }
 }
@@ -144,12 +172,13 @@ pub(in super::super) async fn connectors(office: &Office) -> Result<List<Connect
     let standings = office.store.standings().await?;
     let (unknown, now) = (Standing::default(), office.now());
     let drills = office.store.drills(None, DRILLS).await?;
+    let pauses = office.store.pauses().await?;
     let facts = office.backing.connectors();
     let items = facts.iter().map(|fact| {
         let name = ConnectorName(fact.name.clone());
         let standing = standings.get(&name).unwrap_or(&unknown);
         let drilled = drills.iter().find(|drill| drill.connector == name);
-        line(fact, (standing, drilled), now)
+        line(fact, (standing, drilled), &pauses, now)
     });
     Ok(List {
         items: items.collect(),
@@ -169,10 +198,11 @@ pub(in super::super) async fn one_connector(
     let since = Timestamp::UNIX_EPOCH;
     let samples = office.store.samples(&name, since, PLOTTED).await?;
     let drills = office.store.drills(Some(&name), TOLD).await?;
+    let pauses = office.store.pauses().await?;
     let standing = standing.unwrap_or_default();
     let fields = samples.iter().find(|sample| !sample.fields.is_empty());
     Ok(ConnectorView {
-        line: line(fact, (&standing, drills.first()), office.now()),
+        line: line(fact, (&standing, drills.first()), &pauses, office.now()),
         operations: fact
             .operations
             .iter()

@@ -14,7 +14,9 @@ mod task;
 
 pub(super) use audit::{AuditView, LOG, ReportAsked, WHOLE, audit, report, verified};
 pub(super) use case::{AccountView, CaseLine, CaseView, CasesAsked, Rung, cases, one_case};
-pub(super) use connector::{ConnectorLine, ConnectorView, SampleView, connectors, one_connector};
+pub(super) use connector::{
+    ConnectorLine, ConnectorView, PausedView, SampleView, connectors, one_connector,
+};
 pub(super) use matter::{MatterView, matters, proposal};
 pub(super) use overview::{Figures, OverviewView, Urgent, overview};
 pub(super) use paper::{

@@ -118,7 +118,10 @@ async fn of_tasks(office: &Office) -> Result<Vec<Urgent>, Problem> {
         ..TasksAsked::default()
     };
     let tasks = tasks(office, &asked).await?.items.into_iter();
-    let tasks = tasks.filter(|task| task.state == "open" || task.overdue);
+    let tasks = tasks.filter(|task| {
+        let waits = ["open", "sent_back", "awaiting_second_person"];
+        task.overdue || waits.contains(&task.state.as_str())
+    });
     Ok(tasks
         .map(|task| Urgent {
             kind: if task.overdue { "overdue task" } else { "task" }.to_owned(),

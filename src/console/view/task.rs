@@ -32,7 +32,7 @@ pub(in super::super) struct TasksAsked {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(in super::super) struct TaskLine {
     pub id: uuid::Uuid,
-    /// `open`, `claimed`, `checking` or `closed`.
+    /// `open`, `claimed`, `checking`, `sent_back`, `awaiting_second_person` or `closed`.
     pub state: String,
     /// Who has it, or closed it.
     pub by: Option<String>,
@@ -68,9 +68,23 @@ pub(in super::super) struct TaskView {
     pub desk: String,
     /// How it is known to be done, once it is closed.
     pub closure: Option<String>,
+    /// What was signed: the last claim's statement, and the second person's after it.
+    pub signed: Vec<SignedView>,
+    /// With how many others it was closed at once, and why.
+    pub closed_at_once: Option<String>,
+    /// Who was told last that it is overdue, and how often somebody was.
+    pub escalated: Option<String>,
     pub history: Vec<NoteView>,
     /// What people have stated about it while signed in.
     pub statements: Vec<StatementView>,
+}
+
+/// A statement that closes a task, or would with another's.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct SignedView {
+    pub by: String,
+    /// Word for word.
+    pub statement: String,
 }
 
 /// One line of a task's history.
@@ -97,9 +111,11 @@ pub(in super::super) const STATES: &str = "attest_task";
 impl TaskLine {
     pub(in super::super) fn of(task: &FallbackTask, now: Timestamp) -> Self {
         let by = match &task.state {
-            TaskState::Open => None,
+            TaskState::Open | TaskState::SentBack { .. } => None,
             TaskState::Claimed { by, .. } | TaskState::Closed { by, .. } => Some(by.clone()),
-            TaskState::Checking(claim) => Some(claim.by.clone()),
+            TaskState::Checking(claim) | TaskState::AwaitingSecondPerson(claim) => {
+                Some(claim.by.clone())
+            }
         };
         let closed = matches!(task.state, TaskState::Closed { .. });
         Self {
@@ -173,9 +189,48 @@ pub(in super::super) async fn one_task(office: &Office, id: TaskId) -> Result<Ta
         desk: task.desk.clone(),
         closure: match &task.state {
             TaskState::Closed { how, .. } => Some(how.as_str().to_owned()),
-            TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => None,
+            TaskState::Open
+            | TaskState::Claimed { .. }
+            | TaskState::Checking(_)
+            | TaskState::SentBack { .. }
+            | TaskState::AwaitingSecondPerson(_) => None,
         },
+        signed: signed(&task),
+        closed_at_once: task
+            .bulk
+            .as_ref()
+            .map(|bulk| format!("one of {}: {}", bulk.of, bulk.reason)),
+        escalated: escalated(&task),
         history: notes.collect(),
         statements: statements.collect(),
     })
+}
+
+fn signed(task: &FallbackTask) -> Vec<SignedView> {
+    let signed = match &task.state {
+        // It is on the task for good once it has closed it.
+        TaskState::AwaitingSecondPerson(claim) | TaskState::Checking(claim) => {
+            claim.attestation.iter().chain(&claim.second).collect()
+        }
+        TaskState::Open
+        | TaskState::Claimed { .. }
+        | TaskState::SentBack { .. }
+        | TaskState::Closed { .. } => task.attestations.iter().collect::<Vec<_>>(),
+    };
+    let signed = signed.into_iter().map(|one| SignedView {
+        by: one.by.clone(),
+        statement: one.statement.clone(),
+    });
+    signed.collect()
+}
+
+fn escalated(task: &FallbackTask) -> Option<String> {
+    let to = task.escalation.to.as_ref()?;
+    let (times, role) = (task.escalation.times, to.role.as_str());
+    let ends = if task.escalation.last {
+        "; nobody comes after them"
+    } else {
+        ""
+    };
+    Some(format!("{times} times, last to {} ({role}){ends}", to.name))
 }

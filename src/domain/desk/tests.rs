@@ -43,6 +43,9 @@ fn task(state: TaskState, history: &[TaskNote]) -> FallbackTask {
         opened: at(0),
         deadline: at(86_400),
         state,
+        escalation: crate::domain::escalation::Escalation::default(),
+        attestations: Vec::new(),
+        bulk: None,
         history: opened.iter().chain(history).cloned().collect(),
     }
 }

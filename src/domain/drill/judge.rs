@@ -3,8 +3,8 @@
 //! Owns what is asked of the fallback task that a failing connector must lead to, and of the end that
 //! a working one must. Judges only what the real workflow left behind.
 
+use super::super::instructions::Known;
 use super::super::task::FallbackTask;
-use super::super::time::after;
 use super::super::workflow::End;
 use super::{Drill, FAULT, Ground, Pass, Sight};
 
@@ -67,12 +67,16 @@ fn task_of(drill: &Drill, task: &FallbackTask, ground: &Ground<'_>) -> Vec<Strin
         task.access_as_of.is_some(),
         "does not say how old its knowledge is",
     );
+    // Steps are filled in when the machine comes to the task, which is its last line.
+    let filled = task.history.last().map_or(task.opened, |line| line.at);
+    let steps = Known::of(task, filled).fill(&ground.fallback.steps);
     ask(
-        !task.steps.is_empty() && task.steps == ground.fallback.steps,
+        !task.steps.is_empty() && task.steps == steps,
         "does not say what to do",
     );
-    let hours = ground.fallback.deadline_hours;
-    let deadline = after(task.opened, hours.saturating_mul(3600));
+    let deadline = ground
+        .people
+        .deadline(Some(ground.fallback), task.priority, task.opened);
     ask(task.deadline == deadline, "has another deadline");
     ask(task.desk == ground.fallback.desk, "goes to another desk");
     ask(!task.why.is_empty(), "does not say why");

@@ -144,6 +144,8 @@ pub struct Ground<'a> {
     pub terms: &'a Terms,
     /// What a person is to be told.
     pub fallback: &'a super::estate::Instructions,
+    /// Until when.
+    pub people: &'a super::escalation::People,
     /// What is in force.
     pub manifest: &'a ContentDigest,
     /// Now.

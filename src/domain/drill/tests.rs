@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::access::AccountState;
+use crate::domain::escalation::{Escalation, People};
 use crate::domain::estate::Instructions;
 use crate::domain::id::{CaseId, RunId};
 use crate::domain::outcome::FailureClass;
@@ -41,8 +42,9 @@ fn terms() -> Terms {
 fn fallback() -> Instructions {
     Instructions {
         desk: "built-in".to_owned(),
-        steps: vec!["by hand".to_owned()],
+        steps: vec!["by hand: {account} with {access}, seen {access_age} ago".to_owned()],
         deadline_hours: 24,
+        escalate_to: Vec::new(),
     }
 }
 
@@ -78,11 +80,14 @@ fn right(now: Timestamp) -> FallbackTask {
         class: Some(FailureClass::Unreachable),
         code: FAULT.to_owned(),
         why: "unreachable: it fails".to_owned(),
-        steps: fallback().steps,
+        steps: vec!["by hand: canary with no entitlement that was seen, seen 0 min ago".to_owned()],
         desk: "built-in".to_owned(),
         opened: now,
         deadline: after(now, 24 * HOUR),
         state: TaskState::Open,
+        escalation: Escalation::default(),
+        attestations: Vec::new(),
+        bulk: None,
         history: Vec::new(),
     }
 }
@@ -93,6 +98,7 @@ type Gap = fn(&mut FallbackTask);
 struct Stand {
     terms: Terms,
     fallback: Instructions,
+    people: People,
     manifest: ContentDigest,
 }
 
@@ -101,6 +107,7 @@ impl Stand {
         Self {
             terms: terms(),
             fallback: fallback(),
+            people: People::default(),
             manifest: "m-1".into(),
         }
     }
@@ -109,6 +116,7 @@ impl Stand {
         Ground {
             terms: &self.terms,
             fallback: &self.fallback,
+            people: &self.people,
             manifest: &self.manifest,
             now,
         }

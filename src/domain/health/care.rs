@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::escalation::Escalation;
 use super::super::estate::ConnectorFacts;
 use super::super::id::{ConnectorName, DefinitionDigest, RunId};
 use super::super::outcome::FailureClass;
@@ -168,6 +169,9 @@ impl Keeper<'_> {
             opened: self.now,
             deadline: after(self.now, seconds),
             state: TaskState::Open,
+            escalation: Escalation::default(),
+            attestations: Vec::new(),
+            bulk: None,
             history: vec![self.note("opened".to_owned())],
         };
         Care { run, task }
@@ -218,7 +222,11 @@ impl Keeper<'_> {
         let why = format!("{}: {}", standing.state, standing.reason);
         let claimed = body.claim.take().is_some();
         if claimed {
-            care.task.state = TaskState::Open;
+            care.task.state = TaskState::SentBack {
+                by: "clawback".to_owned(),
+                at: self.now,
+                found: why.clone(),
+            };
             let text = format!("sent back: the machine looked: {why}");
             care.task.history.push(self.note(text));
         } else if care.task.why == why || body.state != standing.state {

@@ -4,11 +4,13 @@
 //! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
 
 use super::super::doubt::Ruling;
+use super::super::escalation::Escalation;
 use super::super::id::StateName;
+use super::super::instructions::Known;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
-use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
+use super::super::task::{CloseClaim, Closure, FallbackTask, TaskNote, TaskState, Weight, weigh};
 use super::super::time::after;
 use super::super::verdict::Finding;
 use super::super::workflow::{Action, End, Fallback, OutcomeKey, State};
@@ -16,6 +18,8 @@ use super::{Inconsistent, Step, claim, set_claim};
 
 /// The code of a case whose departure was called off after access had been touched.
 pub(super) const CALLED_OFF: &str = "CB-CASE-2";
+/// Why a claim is sent back where access is seen.
+const LOOKED: &str = "the machine looked";
 /// The machine never tries less often than daily.
 const LONGEST_PAUSE_SECONDS: u64 = 86_400;
 
@@ -38,36 +42,25 @@ impl Step<'_> {
             Some(task) => task,
             None => self.new_task(failure.as_ref()),
         };
-        let seen = matches!(self.finding(), Some(Finding::Present(_)));
+        let seen = fallback.check.is_some() && matches!(self.finding(), Some(Finding::Present(_)));
+        self.know(&mut task);
         if let Some(claimed) = claimed {
             set_claim(&mut self.run_mut().body, None);
-            let attested = claimed.attestation.as_ref();
-            let told_apart = attested.is_some_and(|a| !task.privileged || a.by != claimed.by);
-            if told_apart && !(seen && fallback.check.is_some()) {
-                let statement = attested.map_or(String::new(), |a| {
-                    format!("{} attests: {}", a.by, a.statement)
-                });
-                self.remember(&mut task, &claimed.by, statement);
+            task.bulk.clone_from(&claimed.bulk);
+            let weight = weigh(&claimed, task.privileged);
+            if weight == Weight::Whole && !seen {
+                task.attest(&claimed, self.given.now);
                 self.task = Some(task);
                 self.note(name, None, OutcomeKey::Attested, None, None);
                 set_claim(&mut self.run_mut().body, Some(claimed));
                 return self.outcome(name, OutcomeKey::Attested, None);
             }
-            let remedy = if seen {
-                "the machine looked"
-            } else if attested.is_some() {
-                "privileged access needs the attestation of a second person"
-            } else {
-                "the target could not be read: attest, or try again later"
-            };
-            self.remember(
-                &mut task,
-                "clawback",
-                format!("sent back: {remedy}: {words}"),
-            );
-            task.state = TaskState::Open;
+            self.not_enough(&mut task, claimed, weight, seen, &words);
+        } else if seen && matches!(task.state, TaskState::AwaitingSecondPerson(_)) {
+            self.send_back(&mut task, LOOKED, &words);
         } else if self.run().task.is_some() {
-            self.remember(&mut task, "clawback", format!("tried again: {words}"));
+            let text = format!("tried again: {words}");
+            task.remember(self.given.now, "clawback", text);
         }
         task.class = failure.as_ref().map(|failure| failure.class);
         task.code = failure
@@ -98,6 +91,54 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// A claim that does not close the task: it waits for a second person, or is sent back.
+    fn not_enough(
+        &self,
+        task: &mut FallbackTask,
+        claimed: CloseClaim,
+        weight: Weight,
+        seen: bool,
+        words: &str,
+    ) {
+        match weight {
+            Weight::Half if !seen => {
+                task.attest(&claimed, self.given.now);
+                let text = format!("it waits for a second person: {words}");
+                task.remember(self.given.now, "clawback", text);
+                task.state = TaskState::AwaitingSecondPerson(claimed);
+            }
+            Weight::Nothing if !seen => {
+                let remedy = "the target could not be read: attest, or try again later";
+                self.send_back(task, remedy, words);
+            }
+            Weight::Nothing | Weight::Half | Weight::Whole => self.send_back(task, LOOKED, words),
+        }
+    }
+
+    /// What was found outweighs what was said.
+    fn send_back(&self, task: &mut FallbackTask, remedy: &str, words: &str) {
+        let (at, by) = (self.given.now, "clawback");
+        task.remember(at, by, format!("sent back: {remedy}: {words}"));
+        task.state = TaskState::SentBack {
+            by: by.to_owned(),
+            at,
+            found: format!("{remedy}: {words}"),
+        };
+    }
+
+    /// Puts on the task what is known by now: the account, its access, and the steps with both.
+    fn know(&self, task: &mut FallbackTask) {
+        let (_, account, access, as_of) = status::about(&self.run().body);
+        task.account = account.or_else(|| task.account.take());
+        if as_of.is_some() {
+            task.access = access;
+            task.access_as_of = as_of;
+        }
+        if let Some(facts) = self.facts() {
+            task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
+        }
+    }
+
     /// The answer to the doubt for which the case is held, once.
     pub(super) fn take_ruling(&mut self) -> Option<Ruling> {
         match &mut self.run_mut().body {
@@ -119,7 +160,8 @@ impl Step<'_> {
             } else {
                 "dropped"
             };
-            self.remember(&mut task, &ruling.by, format!("{words}: {}", ruling.note));
+            let text = format!("{words}: {}", ruling.note);
+            task.remember(self.given.now, &ruling.by, text);
             task.state = TaskState::Closed {
                 how: Closure::Answered,
                 by: ruling.by.clone(),
@@ -175,6 +217,14 @@ impl Step<'_> {
             (End::Verified | End::Rotated, Some(_)) => Closure::Proved,
             (End::Verified | End::Rotated, None) => Closure::ProvedByMachine,
         };
+        if let Some(claimed) = &claimed {
+            task.bulk.clone_from(&claimed.bulk);
+        }
+        match &claimed {
+            Some(claimed) if how == Closure::Attested => task.attest(claimed, self.given.now),
+            // What somebody signed was not needed in the end: what counts is the proof.
+            Some(_) | None => task.attestations.clear(),
+        }
         let by = claimed.map_or_else(|| "clawback".to_owned(), |claimed| claimed.by);
         let text = match how {
             Closure::Proved | Closure::ProvedByMachine => "absence is proved",
@@ -183,7 +233,7 @@ impl Step<'_> {
             Closure::Answered => "a person answered",
             Closure::Superseded => "the case was halted; its review task goes on",
         };
-        self.remember(&mut task, "clawback", text.to_owned());
+        task.remember(self.given.now, "clawback", text.to_owned());
         task.state = TaskState::Closed {
             how,
             by,
@@ -195,26 +245,6 @@ impl Step<'_> {
 
     fn is_case(&self) -> bool {
         matches!(self.run().body, RunBody::Case(_))
-    }
-
-    fn remember(&self, task: &mut FallbackTask, by: &str, text: String) {
-        // A target that stays down for weeks must not grow the task without end, nor push what
-        // people said out of sight: the machine's last line, said again, gets a later time.
-        const LINES: usize = 200;
-        if let Some(last) = task.history.last_mut()
-            && (last.by.as_str(), &last.text) == ("clawback", &text)
-        {
-            last.at = self.given.now;
-            return;
-        }
-        if task.history.len() >= LINES {
-            task.history.remove(1);
-        }
-        task.history.push(TaskNote {
-            at: self.given.now,
-            by: by.to_owned(),
-            text,
-        });
     }
 
     fn finding(&self) -> Option<&Finding> {
@@ -285,7 +315,7 @@ impl Step<'_> {
                 RunBody::Removal(body) => body.account.privileged,
                 RunBody::Rotation(_) | RunBody::Care(_) => true,
             };
-        let hours = facts.map_or(24, |facts| facts.fallback.deadline_hours);
+        let people = &self.given.estate.people;
         FallbackTask {
             id: run.id.task(),
             run: run.id,
@@ -308,8 +338,15 @@ impl Step<'_> {
                 |facts| facts.fallback.desk.clone(),
             ),
             opened: self.given.now,
-            deadline: after(self.given.now, hours.saturating_mul(3600)),
+            deadline: people.deadline(
+                facts.map(|facts| &facts.fallback),
+                run.priority,
+                self.given.now,
+            ),
             state: TaskState::Open,
+            escalation: Escalation::default(),
+            attestations: Vec::new(),
+            bulk: None,
             history: vec![TaskNote {
                 at: self.given.now,
                 by: "clawback".to_owned(),

@@ -60,6 +60,7 @@ pub fn settle(
             step.rotated(&state, *which, facts)?;
         }
         (_, Outcome::Failed(failure)) => step.failed(&state, failure)?,
+        (_, Outcome::Held(failure)) => step.held(&state, failure)?,
         (action, outcome) => {
             return Err(step.broken(format!("{outcome:?} is no answer to {action:?}")));
         }
@@ -78,6 +79,15 @@ impl Step<'_> {
     fn failed(&mut self, state: &StateName, failure: Failure) -> Result<(), Inconsistent> {
         let detail = self.under(None);
         self.fail_with(state, failure, detail)
+    }
+
+    /// Not to be done without approval: straight to a person, whatever else the workflow would try.
+    fn held(&mut self, state: &StateName, failure: Failure) -> Result<(), Inconsistent> {
+        let key = OutcomeKey::Failed(failure.class);
+        self.note(state, None, key, Some(failure.clone()), None);
+        super::set_failure(&mut self.run_mut().body, Some(failure));
+        let fallback = self.fallback_state()?;
+        self.enter(&fallback)
     }
 
     /// Something was sent: only later looks count.

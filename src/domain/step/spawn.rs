@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
 use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
-use super::super::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
+use super::super::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
 use super::super::subject::Subject;
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
 use super::super::workflow::{OutcomeKey, RunKind};
@@ -93,6 +94,7 @@ impl Step<'_> {
         let removal = self.given.workflow.machines.get(&RunKind::Removal);
         let body = RunBody::Discovery(DiscoveryBody {
             subject: case.subject.clone(),
+            leaving: leaving(case),
             owed_since: effective.unwrap_or(case.recorded),
             expect: removal.and_then(|machine| machine.expect),
             upstream: None,
@@ -125,6 +127,7 @@ impl Step<'_> {
         let who = subject.display_name.as_ref().unwrap_or(&subject.id);
         let body = RunBody::Removal(Box::new(RemovalBody {
             subject_name: who.clone(),
+            leaving: discovery.leaving.clone(),
             owed_since: discovery.owed_since,
             account: account.clone(),
             account_as_of: self.given.now,
@@ -190,6 +193,18 @@ impl Step<'_> {
             task: None,
             body,
         })
+    }
+}
+
+fn leaving(case: &CaseBody) -> Leaving {
+    Leaving {
+        subject: case.subject.key(),
+        source: case.source.clone(),
+        unit: case
+            .subject
+            .identifier("organisation_unit")
+            .map(str::to_owned),
+        for_cause: case.urgency == Urgency::ForCause,
     }
 }
 

@@ -317,6 +317,15 @@ async fn c8_drills_begin_by_the_schedule_and_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn g4_no_drill_begins_while_its_target_is_paused() {
+    let ward = Ward::new(&DRILL.replace("made_by", "every_days = 2\nmade_by"), false).await;
+    ward.paused(Some("crm"), true).await;
+    assert_eq!(ward.engine.sweep_drills().await.expect("swept"), 0);
+    ward.paused(Some("crm"), false).await;
+    assert_eq!(ward.engine.sweep_drills().await.expect("swept"), 1);
+}
+
+#[tokio::test]
 async fn c8_a_wish_for_a_drill_without_a_declared_canary_is_refused() {
     let ward = Ward::new("", false).await;
     let id = CommandId(uuid::Uuid::from_u128(1));

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use crate::definitions::{self, Library};
 use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind, Operation};
+use crate::domain::escalation::People;
 use crate::domain::estate::{ConnectorFacts, Estate, Instructions};
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -53,12 +54,17 @@ pub(super) fn facts() -> ConnectorFacts {
         keepers: BTreeSet::from(["owner@acme.example".to_owned()]),
         known_by: BTreeMap::new(),
         overlap_seconds: 60,
+        owner: "ann".to_owned(),
+        deputy: "bob".to_owned(),
+        break_glass: std::collections::BTreeSet::new(),
+        administrators: std::collections::BTreeSet::new(),
         drill: None,
         upstream: None,
         fallback: Instructions {
             desk: "built-in".to_owned(),
             steps: vec!["do it by hand".to_owned()],
             deadline_hours: 24,
+            escalate_to: Vec::new(),
         },
     }
 }
@@ -73,6 +79,7 @@ pub(super) fn estate(connectors: &[(&str, ConnectorFacts)]) -> Estate {
             .map(|(name, facts)| ((*name).into(), facts.clone()))
             .collect(),
         rotation: Some((rotation.digest.clone(), machine.start.clone())),
+        people: People::default(),
         ..Estate::default()
     }
 }

@@ -171,7 +171,7 @@ async fn c5_a_close_is_checked_by_the_next_survey() {
     let checked = ward.survey_after(0).await;
     assert!(checked.is_some(), "a claim makes the survey due");
     let back = ward.open_tasks().await.remove(0);
-    assert_eq!(back.state, TaskState::Open);
+    assert_eq!(back.state.as_str(), "sent_back");
     let told = &back.history.last().expect("a note").text;
     assert!(told.contains("sent back"), "{told}");
     // True now: it is closed as theirs.
@@ -394,7 +394,7 @@ async fn c5_the_task_of_a_retired_connector_needs_an_attestation() {
     let bare = close(None);
     assert_eq!(bare.answer.code.as_deref(), Some("CB-HEALTH-3"));
     assert_eq!((bare.task, bare.run), (None, None));
-    let told = close(Some(attested("bob")));
+    let told = close(Some(attested("ann")));
     assert!(told.answer.accepted);
     let closed = told.task.expect("changed").state;
     assert!(

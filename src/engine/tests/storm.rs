@@ -258,9 +258,14 @@ fn somebody_moves(play: &mut Play, dice: &mut Dice) {
     match dice.roll(8) {
         0 => play.now = after(play.now, dice.roll(172_800) as u64),
         1 | 2 if !open.is_empty() => {
-            let attestation = dice.one_of(&[None, Some("ann"), Some("bob")]);
+            let attestation = dice.one_of(&[None, Some("ann"), Some("bob"), Some(by)]);
             let task = dice.one_of(&open);
             play.close(task, by, attestation.map(attested));
+        }
+        4 if !open.is_empty() => {
+            let task = dice.one_of(&open);
+            let statement = "I saw it gone too".to_owned();
+            play.wish(by, Wish::ConfirmTask { task, statement });
         }
         3 if !open.is_empty() => {
             let task = dice.one_of(&open);

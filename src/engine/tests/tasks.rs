@@ -2,14 +2,14 @@
 //!
 //! Owns what happens between a run and the person who has it. What desks show is theirs.
 
-use super::given::{self, CRM, attested, facts};
+use super::given::{self, attested};
 use super::play::Play;
 use super::target::{Target, name};
 use crate::domain::access::AccountState;
 use crate::domain::command::Wish;
 use crate::domain::id::TaskId;
 use crate::domain::outcome::FailureClass;
-use crate::domain::run::{RunBody, Stage};
+use crate::domain::run::Stage;
 use crate::domain::task::{Closure, FallbackTask, TaskState};
 use crate::domain::time::{after, after_ms};
 use crate::domain::verdict::{Completeness, Finding, Verdict};
@@ -37,10 +37,25 @@ fn last_line(task: &FallbackTask) -> &str {
     &task.history.last().expect("it was opened").text
 }
 
+fn is_sent_back(play: &Play, with: &str) -> bool {
+    match &play.task(RunKind::Removal).state {
+        TaskState::SentBack { by, found, .. } => by == "clawback" && found.contains(with),
+        TaskState::Open
+        | TaskState::Claimed { .. }
+        | TaskState::Checking(_)
+        | TaskState::AwaitingSecondPerson(_)
+        | TaskState::Closed { .. } => false,
+    }
+}
+
 fn closed(play: &Play, kind: RunKind) -> Option<(Closure, String)> {
     match &play.task(kind).state {
         TaskState::Closed { how, by, .. } => Some((*how, by.clone())),
-        TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => None,
+        TaskState::Open
+        | TaskState::Claimed { .. }
+        | TaskState::Checking(_)
+        | TaskState::SentBack { .. }
+        | TaskState::AwaitingSecondPerson(_) => None,
     }
 }
 
@@ -95,7 +110,7 @@ fn f3_a_false_close_is_sent_back_and_a_true_one_is_proved() {
     play.rest(&mut target);
     // Then it comes back with what was seen.
     let sent_back = play.task(RunKind::Removal);
-    assert_eq!(sent_back.state, TaskState::Open);
+    assert!(is_sent_back(&play, ""), "{:?}", sent_back.state);
     let line = last_line(sent_back);
     assert!(line.starts_with("sent back: the machine looked"), "{line}");
     assert!(
@@ -122,10 +137,10 @@ fn f3_a_false_close_is_sent_back_and_a_true_one_is_proved() {
 fn f3_access_that_is_seen_outweighs_an_attestation() {
     let mut play = Play::begun();
     let mut target = handed_over(&mut play);
-    play.close(task(&play), "ann", Some(attested("bob")));
+    play.close(task(&play), "ann", Some(attested("ann")));
     play.rest(&mut target);
     assert_eq!(play.end(RunKind::Removal), None);
-    assert_eq!(play.task(RunKind::Removal).state, TaskState::Open);
+    assert!(is_sent_back(&play, "still there"));
 }
 
 #[test]
@@ -139,7 +154,7 @@ fn f3_where_the_target_cannot_be_read_only_an_attestation_closes() {
     play.close(task(&play), "ann", None);
     play.rest(&mut target);
     let sent_back = play.task(RunKind::Removal);
-    assert_eq!(sent_back.state, TaskState::Open);
+    assert!(is_sent_back(&play, ""), "{:?}", sent_back.state);
     let line = last_line(sent_back);
     assert!(line.contains("could not be read: attest"), "{line}");
     // When it is closed with one, then it ends attested, and never as verified.
@@ -205,53 +220,7 @@ fn f3_a_claim_that_comes_while_the_machine_tries_is_checked_too() {
         "{:?}",
         task.history
     );
-    assert_eq!(task.state, TaskState::Open);
-}
-
-#[test]
-fn f3_privileged_access_needs_a_second_person_at_the_door() {
-    let mut privileged = facts();
-    privileged.privileged = true;
-    let mut play = Play::new(&[(CRM, privileged)]);
-    play.hear(given::leaves());
-    let mut target = handed_over(&mut play);
-    target.go_down();
-    let before = (play.runs.clone(), play.tasks.clone());
-    // When the same person closes and attests, then the wish is refused and changes nothing.
-    let answer = play.close(task(&play), "ann", Some(attested("ann")));
-    assert_eq!(answer.code.as_deref(), Some("CB-COMMAND-5"));
-    assert!(!answer.accepted);
-    assert_eq!(before, (play.runs.clone(), play.tasks.clone()));
-    // When a second person attests, then it is accepted.
-    assert!(
-        play.close(task(&play), "ann", Some(attested("bob")))
-            .accepted
-    );
-    play.rest(&mut target);
-    assert_eq!(play.end(RunKind::Removal), Some(End::Attested));
-}
-
-#[test]
-fn f3_privileged_access_needs_a_second_person_in_the_step_too() {
-    let mut privileged = facts();
-    privileged.privileged = true;
-    let mut play = Play::new(&[(CRM, privileged)]);
-    play.hear(given::leaves());
-    let mut target = handed_over(&mut play);
-    target.go_down();
-    // Given a claim that got past the door with the same person's attestation.
-    play.close(task(&play), "ann", Some(attested("bob")));
-    let run = play.run(RunKind::Removal).id;
-    let run = play.runs.get_mut(&run).expect("is there");
-    let RunBody::Removal(body) = &mut run.body else {
-        panic!("a removal");
-    };
-    body.claim.as_mut().expect("was claimed").attestation = Some(attested("ann"));
-    play.rest(&mut target);
-    // Then the step sends it back.
-    assert_eq!(play.end(RunKind::Removal), None);
-    let line = last_line(play.task(RunKind::Removal));
-    assert!(line.contains("attestation of a second person"), "{line}");
+    assert_eq!(task.state.as_str(), "sent_back");
 }
 
 #[test]

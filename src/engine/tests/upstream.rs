@@ -4,9 +4,11 @@
 
 use super::ward::{Ward, approved, text};
 use crate::domain::outcome::FailureClass;
+use crate::domain::protect;
 use crate::domain::run::{Containment, RunBody};
 use crate::domain::verdict::Completeness;
 use crate::domain::workflow::{End, RunKind};
+use crate::engine::Settings;
 use crate::store::{CaseFilter, CaseStory};
 
 /// Nine attempts over a target that is down, and four over one upstream, are over by then.
@@ -14,17 +16,22 @@ const LASTING: u64 = 6 * 3600;
 
 /// A target behind an identity provider that gives access to it by the group `g-staff`.
 async fn gated() -> Ward {
+    gated_by("", Settings::default()).await
+}
+
+/// The same where the provider's manifest says this, too, under these settings.
+async fn gated_by(more: &str, settings: Settings) -> Ward {
     let crm = text(
         "[upstream]\nconnector = \"idp\"\nentitlement = \"g-staff\"",
         false,
     );
-    let idp = text("", false)
+    let idp = format!("{more}\n{}", text("", false))
         .replace("name = \"crm\"", "name = \"idp\"")
         .replace("none:crm", "none:idp")
         .replace("\"delete\"]", "\"revoke_entitlement\"]")
         .replace("[\"*\"]", "[\"groups\"]")
         .replace("revoke_entitlement = \"deletion does it\"\n", "");
-    Ward::behind(approved(&crm), Some(approved(&idp))).await
+    Ward::with(approved(&crm), Some(approved(&idp)), settings).await
 }
 
 async fn story(ward: &Ward) -> CaseStory {
@@ -118,4 +125,62 @@ async fn b11_a_subject_who_is_unknown_upstream_is_not_contained() {
     ward.work(LASTING).await;
     let task = ward.open_tasks().await.remove(0);
     assert!(task.why.contains("has no account at idp"), "{}", task.why);
+}
+
+#[tokio::test]
+async fn g2_a_protected_subject_is_not_cut_upstream_without_approval() {
+    let settings = Settings {
+        protected: ["acme/e-1".to_owned()].into(),
+        ..Settings::default()
+    };
+    let ward = gated_by("", settings).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.leaver_leaves_from(&["crm"]).await;
+    ward.work(LASTING).await;
+    assert_eq!(groups(&ward, 0), ["g-staff", "k-api", "r-sales"]);
+    let task = ward.open_tasks().await.remove(0);
+    assert_eq!(task.code, protect::SUBJECT, "{}", task.why);
+}
+
+#[tokio::test]
+async fn g2_neither_break_glass_accounts_nor_last_administrators_are_cut_upstream() {
+    let kept = [
+        ("break_glass = [\"login-a-1\"]", "break-glass account"),
+        ("administrators = [\"g-staff\"]", "last administrator"),
+    ];
+    for (more, words) in kept {
+        let ward = gated_by(more, Settings::default()).await;
+        // Nobody else there has what is to be cut.
+        for account in ward.upstream.shown().accounts.iter_mut().skip(1) {
+            account
+                .entitlements
+                .retain(|one| one.id.as_str() != "g-staff");
+        }
+        ward.target.shown().fails = Some(FailureClass::Unreachable);
+        ward.leaver_leaves_from(&["crm"]).await;
+        ward.work(LASTING).await;
+        assert_eq!(groups(&ward, 0), ["g-staff", "k-api", "r-sales"], "{more}");
+        let task = ward.open_tasks().await.remove(0);
+        assert!(
+            task.why.contains("not contained upstream either"),
+            "{}",
+            task.why
+        );
+        assert!(task.why.contains(words), "{}", task.why);
+    }
+}
+
+#[tokio::test]
+async fn g4_a_paused_upstream_is_not_cut_and_is_cut_when_it_goes_on() {
+    let ward = gated().await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.paused(Some("idp"), true).await;
+    ward.leaver_leaves_from(&["crm"]).await;
+    ward.work(LASTING).await;
+    assert_eq!(groups(&ward, 0), ["g-staff", "k-api", "r-sales"]);
+    let task = ward.open_tasks().await.remove(0);
+    assert!(task.why.contains("ann has paused it"), "{}", task.why);
+    ward.paused(Some("idp"), false).await;
+    ward.work(86_400).await;
+    assert_eq!(groups(&ward, 0), ["k-api", "r-sales"]);
 }

@@ -16,7 +16,7 @@ use crate::connectors::{
 };
 use crate::document::Document;
 use crate::domain::access::{Account, AccountState, Operation};
-use crate::domain::event::RecordedEvent;
+use crate::domain::event::{RecordedEvent, Urgency};
 use crate::domain::health::{Advance, Standing};
 use crate::domain::id::{AccountId, WorkerId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -237,6 +237,11 @@ impl Ward {
         Self::under(manifest(more, privileged)).await
     }
 
+    /// The same under this manifest and these settings.
+    pub(super) async fn of(manifest: Manifest, settings: Settings) -> Self {
+        Self::with(manifest, None, settings).await
+    }
+
     /// The same under another manifest.
     pub(super) async fn under(manifest: Manifest) -> Self {
         Self::behind(manifest, None).await
@@ -246,15 +251,28 @@ impl Ward {
     pub(super) async fn at_desk(desks: Desks) -> Self {
         let mut manifest = manifest("", false);
         manifest.fallback.desk = "servicedesk".to_owned();
-        Self::over(manifest, None, Some(desks)).await
+        Self::over((manifest, None), Settings::default(), Some(desks)).await
     }
 
     /// The same behind the target of another manifest, which shows the same accounts.
     pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
-        Self::over(manifest, upstream, None).await
+        Self::with(manifest, upstream, Settings::default()).await
     }
 
-    async fn over(manifest: Manifest, upstream: Option<Manifest>, desks: Option<Desks>) -> Self {
+    /// The same under these settings, too.
+    pub(super) async fn with(
+        manifest: Manifest,
+        upstream: Option<Manifest>,
+        settings: Settings,
+    ) -> Self {
+        Self::over((manifest, upstream), settings, None).await
+    }
+
+    async fn over(
+        (manifest, upstream): (Manifest, Option<Manifest>),
+        settings: Settings,
+        desks: Option<Desks>,
+    ) -> Self {
         let scripted = || {
             Arc::new(Scripted(Mutex::new(Shown {
                 accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
@@ -266,12 +284,12 @@ impl Ward {
             })))
         };
         let (target, gate) = (scripted(), scripted());
-        let settings = crate::store::Settings::at("sqlite::memory:");
-        let store = crate::store::open(&settings).await.expect("opened");
+        let place = crate::store::Settings::at("sqlite::memory:");
+        let store = crate::store::open(&place).await.expect("opened");
         store.migrate().await.expect("migrated");
         let mut parts = vec![(manifest, target.clone())];
         parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
-        let (engine, clock, worker) = engine(parts, &store, desks).await;
+        let (engine, clock, worker) = engine(parts, settings, &store, desks).await;
         Self {
             engine,
             store,
@@ -306,12 +324,27 @@ impl Ward {
 
     /// The same, from these targets alone.
     pub(super) async fn leaver_leaves_from(&self, connectors: &[&str]) {
+        self.departs("a-1", Urgency::Planned, connectors).await;
+    }
+
+    /// Who has this account leaves at once.
+    pub(super) async fn leaves(&self, account: &str, urgency: Urgency) {
+        self.departs(account, urgency, &[]).await;
+    }
+
+    async fn departs(&self, account: &str, urgency: Urgency, connectors: &[&str]) {
         let mut event = given::leaves();
+        if account != "a-1" {
+            event.id = format!("leaves-{account}");
+            event.hr_case = format!("hr-{account}");
+            event.subject.id = format!("e-{account}");
+        }
         event.effective = Effective::Immediately;
+        event.urgency = urgency;
         event.connectors = connectors.iter().map(|name| (*name).into()).collect();
         event.subject.identifiers = vec![Identifier {
             kind: "employee_number".to_owned(),
-            value: "n-a-1".to_owned(),
+            value: format!("n-{account}"),
         }];
         let batch = IntakeBatch {
             events: vec![given::recorded(event, self.clock.now())],
@@ -411,6 +444,7 @@ impl Ward {
 
 async fn engine(
     parts: Vec<(Manifest, Arc<Scripted>)>,
+    settings: Settings,
     store: &Arc<dyn Store>,
     desks: Option<Desks>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
@@ -431,7 +465,7 @@ async fn engine(
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };
-    let mut engine = Engine::new(ports, Settings::default());
+    let mut engine = Engine::new(ports, settings);
     if let Some(desks) = desks {
         engine = engine.with_desks(desks);
     }

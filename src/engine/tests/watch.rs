@@ -14,7 +14,7 @@ use crate::domain::probe::ProbeFinding;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
-use crate::domain::task::{CloseClaim, Closure, TaskState};
+use crate::domain::task::{Attestation, CloseClaim, Closure, TaskState};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{CredentialRole, Expectation, Observation, Sighting, Verdict};
 use crate::domain::workflow::{End, RunKind};
@@ -112,7 +112,11 @@ impl Watch {
         let task = play.tasks.get(&run.id.task());
         let closed = task.map(|task| match task.state {
             TaskState::Closed { how, .. } => Some(how),
-            TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => None,
+            TaskState::Open
+            | TaskState::Claimed { .. }
+            | TaskState::Checking(_)
+            | TaskState::SentBack { .. }
+            | TaskState::AwaitingSecondPerson(_) => None,
         });
         if closed == Some(None) {
             found.push(format!("{} ended and left its task open", run.id));
@@ -122,8 +126,9 @@ impl Watch {
             (RunKind::Case, End::Verified) => found.extend(silent(play, run)),
             (_, End::Attested) => {
                 let two = claim_of(&deed.before).is_some_and(|claim| {
-                    let attestation = claim.attestation.as_ref();
-                    attestation.is_some_and(|attestation| attestation.by != claim.by)
+                    let by = |one: &Option<Attestation>| one.as_ref().map(|one| one.by.clone());
+                    let (first, second) = (by(&claim.attestation), by(&claim.second));
+                    first.is_some() && second.is_some() && first != second
                 });
                 let privileged = task.is_some_and(|task| task.privileged);
                 if closed != Some(Some(Closure::Attested)) || privileged && !two {
@@ -236,7 +241,8 @@ fn changed(outcome: &Outcome) -> bool {
         | Outcome::Observed(_)
         | Outcome::Cut { .. }
         | Outcome::Probed(_)
-        | Outcome::Rotated(_) => false,
+        | Outcome::Rotated(_)
+        | Outcome::Held(_) => false,
     }
 }
 

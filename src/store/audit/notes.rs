@@ -9,7 +9,8 @@ use crate::domain::approval::Binding;
 use crate::domain::audit::{Cell, Entries, Entry};
 use crate::domain::event::RecordedEvent;
 use crate::domain::health::Sample;
-use crate::domain::id::EntitlementId;
+use crate::domain::id::{ConnectorName, EntitlementId};
+use crate::domain::pause::PauseChange;
 use crate::domain::settlement::{JournalEntry, Settlement};
 use crate::domain::task::FallbackTask;
 use crate::domain::user::Act;
@@ -130,6 +131,25 @@ impl Notes {
             Cell::Text(Some(&json(sample)?)),
         ]));
         Ok(())
+    }
+
+    /// What the pause change of this number wrote.
+    pub(in crate::store) fn pause(&mut self, number: i64, change: &PauseChange) {
+        let (table, connector, signed) = match change {
+            PauseChange::Begin { connector, signed } => {
+                let name = connector.as_ref().map_or("", ConnectorName::as_str);
+                (&tables::PAUSES, Some(Cell::Text(Some(name))), signed)
+            }
+            PauseChange::End { signed, .. } => (&tables::RESUMES, None, signed),
+        };
+        let mut cells = vec![Cell::Number(Some(number))];
+        cells.extend(connector);
+        cells.extend([
+            Cell::Text(Some(&signed.by)),
+            Cell::Number(Some(micros(signed.at))),
+            Cell::Text(Some(&signed.reason)),
+        ]);
+        self.entries.add(&table.entry(&cells));
     }
 
     pub(in crate::store) fn act(&mut self, number: i64, act: &Act) {

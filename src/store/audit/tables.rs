@@ -227,6 +227,35 @@ pub const USERS: Table = Table {
     columns: &[Text("body")],
     rule: Rule::Version,
 };
+/// What people paused.
+pub const PAUSES: Table = Table {
+    code: 17,
+    name: "pauses",
+    table: "pauses",
+    only: "",
+    key: &[Number("number")],
+    columns: &[
+        Text("connector"),
+        Text("paused_by"),
+        Number("paused_us"),
+        Text("reason"),
+    ],
+    rule: Rule::Once,
+};
+/// How pauses ended.
+pub const RESUMES: Table = Table {
+    code: 18,
+    name: "pauses (ended)",
+    table: "pauses",
+    only: "resumed_us IS NOT NULL",
+    key: &[Number("number")],
+    columns: &[
+        Text("resumed_by"),
+        Number("resumed_us"),
+        Text("resumed_reason"),
+    ],
+    rule: Rule::Once,
+};
 
 /// All of them.
 pub const ALL: &[Table] = &[
@@ -246,6 +275,8 @@ pub const ALL: &[Table] = &[
     SAMPLES,
     ACTS,
     USERS,
+    PAUSES,
+    RESUMES,
 ];
 
 #[cfg(test)]

@@ -245,6 +245,7 @@ async fn changed(
                     rotation: None,
                     survey: None,
                     drill: None,
+                    pause: None,
                 }
             },
         )

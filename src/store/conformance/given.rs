@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::super::{Claimed, Fenced, IntakeBatch, Keep, Store};
 use super::domain::access::{Account, AccountState};
+use super::domain::escalation::Escalation;
 use super::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urgency};
 use super::domain::id::{
     AccountId, CaseId, ConnectorName, DefinitionDigest, MessageId, RunId, StateName, WorkerId,
 };
 use super::domain::outcome::{Failure, FailureClass};
 use super::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
-use super::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
+use super::domain::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
 use super::domain::settlement::{
     Admission, AdmissionDecision, CaseRow, JournalEntry, OutboxMessage, Settlement,
 };
@@ -121,6 +122,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             ruling: None,
             subject: event.event.subject.clone(),
             event: event.event.key(),
+            source: String::new(),
             recorded: event.recorded,
             effective: event.event.effective.clone(),
             urgency: event.event.urgency,
@@ -281,6 +283,7 @@ pub fn discovery(parent: &Run, target: &str) -> Run {
         expect: None,
         upstream: None,
         subject: subject("x"),
+        leaving: Leaving::default(),
         owed_since: at(0),
         found: Vec::new(),
         rounds: 0,
@@ -297,6 +300,7 @@ pub fn discovery(parent: &Run, target: &str) -> Run {
 pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
     let body = RunBody::Removal(Box::new(RemovalBody {
         subject_name: "Ada".to_owned(),
+        leaving: Leaving::default(),
         owed_since: at(0),
         account: an_account(account),
         account_as_of: at(0),
@@ -403,6 +407,9 @@ pub fn a_task(run: &Run) -> FallbackTask {
         opened: at(0),
         deadline: at(3600),
         state: TaskState::Open,
+        escalation: Escalation::default(),
+        attestations: Vec::new(),
+        bulk: None,
         history: Vec::new(),
     }
 }

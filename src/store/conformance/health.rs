@@ -185,12 +185,17 @@ fn facts() -> super::domain::estate::ConnectorFacts {
         keepers: BTreeSet::new(),
         known_by: BTreeMap::new(),
         overlap_seconds: 60,
+        owner: "ann".to_owned(),
+        deputy: "bob".to_owned(),
+        break_glass: std::collections::BTreeSet::new(),
+        administrators: std::collections::BTreeSet::new(),
         drill: None,
         upstream: None,
         fallback: estate::Instructions {
             desk: "built-in".to_owned(),
             steps: Vec::new(),
             deadline_hours: 24,
+            escalate_to: Vec::new(),
         },
     }
 }

@@ -111,6 +111,7 @@ async fn obeyed(
                 run: run.filter(|_| touch).cloned(),
                 rotation: None,
                 survey: None,
+                pause: None,
                 drill: None,
             }
         })

@@ -54,6 +54,7 @@ fn noted(command: &Command, task: Option<&FallbackTask>, run: Option<&Run>) -> O
         task,
         rotation: None,
         survey: None,
+        pause: None,
         drill: None,
     }
 }

@@ -20,7 +20,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{audit, drills, gate, health, runs, tasks};
+use super::{audit, drills, gate, health, people, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
@@ -123,7 +123,7 @@ async fn try_obey(
             }
         };
         let obedience = decide(&command, task.as_deref(), run.as_deref());
-        carry_out(&mut tx, &obedience, now).await?;
+        carry_out(&mut tx, &obedience, now, &mut notes).await?;
         note(&mut tx, &obedience, &mut notes).await?;
         count += 1;
     }
@@ -177,7 +177,12 @@ async fn note(tx: &mut PgConnection, obedience: &Obedience, notes: &mut Notes) -
     Ok(())
 }
 
-async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp) -> Stored<()> {
+async fn carry_out(
+    tx: &mut PgConnection,
+    obedience: &Obedience,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
     if let Some(task) = &obedience.task {
         let mut batch = Batch::default();
         tasks::write(&mut batch, &[task], "")?;
@@ -192,6 +197,9 @@ async fn carry_out(tx: &mut PgConnection, obedience: &Obedience, now: Timestamp)
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
+    }
+    if let Some(change) = &obedience.pause {
+        people::change(tx, change, notes).await?;
     }
     if let Some(drill) = &obedience.drill {
         drills::insert(tx, drill).await?;

@@ -22,6 +22,7 @@ mod journal;
 mod letters;
 mod library;
 mod outbox;
+mod people;
 mod runs;
 mod settle;
 mod tasks;

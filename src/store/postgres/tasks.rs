@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::id::{CaseId, ConnectorName, TaskId};
 use crate::domain::task::FallbackTask;
+use crate::store::people::Beside;
 use crate::store::row::TaskRow;
 use crate::store::shape::{json, micros};
 use crate::store::{Stored, TaskFilter};
@@ -21,6 +22,7 @@ pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> S
         return Ok(());
     }
     let bodies = tasks.iter().map(json).collect::<Stored<Vec<_>>>()?;
+    let beside: Vec<_> = tasks.iter().map(|task| Beside::of(task)).collect();
     let connectors = tasks
         .iter()
         .map(|t| t.connector.as_ref().map(|name| name.0.clone()));
@@ -64,19 +66,60 @@ pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> S
             "state",
             "text",
             tasks.iter().map(|t| t.state.as_str()).collect::<Vec<_>>(),
-        )?
-        .add("body", "text", bodies)?;
+        )?;
+    add_beside(&mut columns, &beside)?;
+    columns.add("body", "text", bodies)?;
     let rows = columns.rows("x");
     let join = join.replace("{by}", "x.run_id");
     batch.part(
         "orders",
         &format!(
             "INSERT INTO tasks (id, run_id, case_id, connector, priority, opened_us, deadline_us, \
-             state, body) SELECT x.* FROM {rows} {join} ON CONFLICT (id) DO UPDATE SET \
+             state, chase_us, privileged, how, attested_by, confirmed_by, body) \
+             SELECT x.* FROM {rows} {join} ON CONFLICT (id) DO UPDATE SET \
              priority = excluded.priority, deadline_us = excluded.deadline_us, \
-             state = excluded.state, body = excluded.body"
+             state = excluded.state, chase_us = excluded.chase_us, \
+             privileged = excluded.privileged, how = excluded.how, \
+             attested_by = excluded.attested_by, confirmed_by = excluded.confirmed_by, \
+             body = excluded.body"
         ),
     );
+    Ok(())
+}
+
+fn add_beside(columns: &mut Columns<'_>, beside: &[Beside]) -> Stored<()> {
+    columns
+        .add(
+            "chase_us",
+            "bigint",
+            beside.iter().map(|b| b.chase_us).collect::<Vec<_>>(),
+        )?
+        .add(
+            "privileged",
+            "boolean",
+            beside.iter().map(|b| b.privileged).collect::<Vec<_>>(),
+        )?
+        .add(
+            "how",
+            "text",
+            beside.iter().map(|b| b.how).collect::<Vec<_>>(),
+        )?
+        .add(
+            "attested_by",
+            "text",
+            beside
+                .iter()
+                .map(|b| b.attested_by.clone())
+                .collect::<Vec<_>>(),
+        )?
+        .add(
+            "confirmed_by",
+            "text",
+            beside
+                .iter()
+                .map(|b| b.confirmed_by.clone())
+                .collect::<Vec<_>>(),
+        )?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::store::{ObeyFn, Stored};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{audit, drills, health, tasks};
+use super::{audit, drills, health, people, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
@@ -85,7 +85,7 @@ pub(super) async fn obey(
             None => None,
         };
         let obedience = decide(&command, task.as_ref(), run.as_ref());
-        carry_out(&mut tx, &obedience, now).await?;
+        carry_out(&mut tx, &obedience, now, &mut notes).await?;
         note(&mut tx, &obedience, &mut notes).await?;
     }
     let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
@@ -123,7 +123,12 @@ async fn note(tx: &mut SqliteConnection, obedience: &Obedience, notes: &mut Note
     Ok(())
 }
 
-async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timestamp) -> Stored<()> {
+async fn carry_out(
+    tx: &mut SqliteConnection,
+    obedience: &Obedience,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
     let changed: Vec<_> = obedience.task.iter().collect();
     tasks::save(tx, &changed).await?;
     if let Some(run) = &obedience.run {
@@ -136,6 +141,9 @@ async fn carry_out(tx: &mut SqliteConnection, obedience: &Obedience, now: Timest
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
+    }
+    if let Some(change) = &obedience.pause {
+        people::change(tx, change, notes).await?;
     }
     if let Some(drill) = &obedience.drill {
         drills::insert(tx, drill).await?;

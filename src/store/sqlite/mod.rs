@@ -20,6 +20,7 @@ mod journal;
 mod letters;
 mod library;
 mod outbox;
+mod people;
 mod rows;
 mod runs;
 mod settle;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::id::{CaseId, ConnectorName, TaskId};
 use crate::domain::task::FallbackTask;
+use crate::store::people::Beside;
 use crate::store::row::TaskRow;
 use crate::store::shape::{json, micros};
 use crate::store::{Stored, TaskFilter};
@@ -20,12 +21,17 @@ pub(super) async fn save(tx: &mut SqliteConnection, tasks: &[&FallbackTask]) -> 
     for chunk in chunks(tasks) {
         let sql = format!(
             "INSERT INTO tasks (id, run_id, case_id, connector, priority, opened_us, deadline_us, \
-             state, body) VALUES {} ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, \
-             deadline_us = excluded.deadline_us, state = excluded.state, body = excluded.body",
-            tuples(9, chunk.len())
+             state, chase_us, privileged, how, attested_by, confirmed_by, body) VALUES {} \
+             ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, \
+             deadline_us = excluded.deadline_us, state = excluded.state, \
+             chase_us = excluded.chase_us, privileged = excluded.privileged, how = excluded.how, \
+             attested_by = excluded.attested_by, confirmed_by = excluded.confirmed_by, \
+             body = excluded.body",
+            tuples(14, chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for task in chunk {
+            let beside = Beside::of(task);
             query = query
                 .bind(task.id.0)
                 .bind(task.run.0)
@@ -35,6 +41,11 @@ pub(super) async fn save(tx: &mut SqliteConnection, tasks: &[&FallbackTask]) -> 
                 .bind(micros(task.opened))
                 .bind(micros(task.deadline))
                 .bind(task.state.as_str())
+                .bind(beside.chase_us)
+                .bind(beside.privileged)
+                .bind(beside.how)
+                .bind(beside.attested_by)
+                .bind(beside.confirmed_by)
                 .bind(json(task)?);
         }
         query.execute(&mut *tx).await?;

@@ -27,6 +27,8 @@ fn touch() {
     connector_state("crm", "healthy", true);
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);
+    task_escalated("crm", "owner");
+    paused("crm", true, 3);
     desk_call("servicedesk", "create", "ok");
     desk_copies("servicedesk", 3, 1, 60);
     connector_nhis("crm", 4, 1);

@@ -1,0 +1,247 @@
+//! `clawback tasks close` and `confirm`: what people claim, and what the machine finds.
+//!
+//! Owns the wait for the check of one task or of many, and how a bulk is chosen. Each task of a bulk is
+//! a wish of its own, checked like any other, and bears the bulk's id, size and reason.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{find, show, state};
+use crate::cli::context::{Context, Wishing};
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::output::{Output, table};
+use crate::domain::command::Wish;
+use crate::domain::id::{CommandId, ConnectorName, TaskId};
+use crate::domain::task::{Attestation, Bulk, FallbackTask, TaskState};
+use crate::store::{Store, TaskFilter};
+
+const POLL: Duration = Duration::from_millis(200);
+/// Tasks that one command closes at most.
+const MOST: u32 = 10_000;
+
+/// A claim that tasks are done.
+#[derive(Debug, Args)]
+pub struct Close {
+    /// Their ids; for more than one a reason is needed.
+    #[arg(required_unless_present = "all_of")]
+    ids: Vec<TaskId>,
+    /// All tasks of this target that are not closed.
+    #[arg(
+        long,
+        value_name = "CONNECTOR",
+        conflicts_with = "ids",
+        requires = "reason"
+    )]
+    all_of: Option<String>,
+    /// Of these only tasks with this code.
+    #[arg(long, value_name = "CODE", requires = "all_of")]
+    code: Option<String>,
+    /// Why many are closed at once; it stands in each of them.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// What was done.
+    #[arg(long)]
+    note: String,
+    /// Your own statement, which stands where the target cannot be read. For privileged access a second
+    /// person has to confirm it.
+    #[arg(long, value_name = "STATEMENT")]
+    attest: Option<String>,
+    #[command(flatten)]
+    wishing: Wishing,
+}
+
+/// A second person's word.
+#[derive(Debug, Args)]
+pub struct Confirm {
+    /// Its id.
+    id: TaskId,
+    /// Your own statement.
+    #[arg(long, value_name = "STATEMENT")]
+    attest: String,
+    #[command(flatten)]
+    wishing: Wishing,
+}
+
+/// Closes one task, or many.
+pub async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow::Result<Exit> {
+    let attestation = close.attest.clone().map(|statement| Attestation {
+        by: close.wishing.by.clone(),
+        statement,
+    });
+    let bulk = close.all_of.is_some() || close.ids.len() > 1;
+    if let (false, [task]) = (bulk, close.ids.as_slice()) {
+        let wish = Wish::CloseTask {
+            task: *task,
+            note: close.note,
+            attestation,
+        };
+        return one(context, store, *task, wish, &close.wishing).await;
+    }
+    let Some(reason) = close.reason.clone() else {
+        return Err(Stop::Refused {
+            code: "CB-COMMAND-8".to_owned(),
+            message: "closing many tasks at once needs a reason: --reason".to_owned(),
+        }
+        .into());
+    };
+    let tasks = chosen(store, &close).await?;
+    let bulk = Bulk {
+        id: CommandId(context.chance.id()),
+        of: tasks.len() as u32,
+        reason,
+    };
+    let wish = |task| Wish::CloseInBulk {
+        task,
+        note: close.note.clone(),
+        attestation: attestation.clone(),
+        bulk: bulk.clone(),
+    };
+    let mut refused = Vec::new();
+    for task in &tasks {
+        if let Err(error) = context.wish(store, &close.wishing, wish(*task)).await {
+            match error.downcast_ref::<Stop>() {
+                Some(Stop::Refused { code, message }) => {
+                    refused.push((*task, format!("{code}: {message}")));
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+    let mut came_to = Vec::new();
+    for task in &tasks {
+        came_to.push(checked(store, *task, close.wishing.wait_seconds).await?);
+    }
+    told(context, &bulk, &came_to, &refused)
+}
+
+async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>> {
+    let Some(connector) = &close.all_of else {
+        for id in &close.ids {
+            find(store, *id).await?;
+        }
+        return Ok(close.ids.clone());
+    };
+    let filter = TaskFilter {
+        closed: false,
+        connector: Some(ConnectorName(connector.clone())),
+        limit: MOST,
+    };
+    let tasks = store.tasks(&filter).await?;
+    let of_code = |task: &&FallbackTask| close.code.as_ref().is_none_or(|code| task.code == *code);
+    Ok(tasks.iter().filter(of_code).map(|task| task.id).collect())
+}
+
+/// Tells what became of a bulk.
+fn told(
+    context: &Context,
+    bulk: &Bulk,
+    tasks: &[FallbackTask],
+    refused: &[(TaskId, String)],
+) -> anyhow::Result<Exit> {
+    let why = |id: TaskId| {
+        let mut found = refused.iter();
+        found.find(|(task, _)| *task == id).map(|(_, why)| why)
+    };
+    let data = tasks.iter().map(|task| {
+        json!({
+            "task": task.id,
+            "state": task.state.as_str(),
+            "refused": why(task.id),
+        })
+    });
+    let data = json!({"bulk": bulk, "tasks": data.collect::<Vec<_>>()});
+    context.output.data(&data, || {
+        let rows = tasks.iter().map(|task| {
+            vec![
+                task.id.to_string(),
+                state(&task.state),
+                task.subject.clone(),
+                why(task.id).cloned().unwrap_or_default(),
+            ]
+        });
+        let headings = ["task", "state", "subject", "refused"];
+        table(&headings, rows.collect(), "no such tasks")
+    })?;
+    let left = tasks.iter().filter(|task| !is_settled(task)).count();
+    if left == 0 {
+        return Ok(Exit::Done);
+    }
+    Output::note(&format!("{left} of {} are not closed", tasks.len()));
+    Ok(Exit::Refused)
+}
+
+/// A second person stands for what another attested.
+pub async fn confirm(
+    context: &Context,
+    store: &dyn Store,
+    confirm: Confirm,
+) -> anyhow::Result<Exit> {
+    let wish = Wish::ConfirmTask {
+        task: confirm.id,
+        statement: confirm.attest,
+    };
+    one(context, store, confirm.id, wish, &confirm.wishing).await
+}
+
+async fn one(
+    context: &Context,
+    store: &dyn Store,
+    id: TaskId,
+    wish: Wish,
+    wishing: &Wishing,
+) -> anyhow::Result<Exit> {
+    let known = find(store, id).await?.history.len();
+    context.wish(store, wishing, wish).await?;
+    let task = checked(store, id, wishing.wait_seconds).await?;
+    show(context, &task, &[])?;
+    match &task.state {
+        TaskState::Checking(_) => {
+            Output::note(
+                "the machine is still checking, or the target is paused; look again with \
+                 `clawback tasks show`",
+            );
+            Ok(Exit::Unanswered)
+        }
+        TaskState::AwaitingSecondPerson(_) => {
+            Output::note(&format!(
+                "a second person has to confirm it: `clawback tasks confirm {id}`"
+            ));
+            Ok(Exit::Done)
+        }
+        TaskState::Closed { .. } => Ok(Exit::Done),
+        TaskState::Open | TaskState::Claimed { .. } | TaskState::SentBack { .. } => {
+            for note in task.history.iter().skip(known) {
+                Output::note(&note.text);
+            }
+            Ok(Exit::Refused)
+        }
+    }
+}
+
+/// The task once its check is over, or as it stands when the time is.
+async fn checked(store: &dyn Store, id: TaskId, seconds: u64) -> anyhow::Result<FallbackTask> {
+    let bound = Duration::from_secs(seconds.max(1));
+    let checked = tokio::time::timeout(bound, async {
+        loop {
+            let task = find(store, id).await?;
+            if !matches!(task.state, TaskState::Checking(_)) {
+                return anyhow::Ok(task);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    });
+    match checked.await {
+        Ok(task) => task,
+        Err(_) => find(store, id).await,
+    }
+}
+
+/// Nothing more is to be done by who closed it.
+fn is_settled(task: &FallbackTask) -> bool {
+    matches!(
+        task.state,
+        TaskState::Closed { .. } | TaskState::AwaitingSecondPerson(_)
+    )
+}

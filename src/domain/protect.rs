@@ -1,0 +1,166 @@
+//! Whom and what nobody touches without approval by two people.
+//!
+//! Owns the judgement before the first write of a removal: a protected subject, a break-glass account,
+//! the last administrator of a target. What holds names the matter that two people decide; approved,
+//! the removal goes on. Pure: the listing and who else is leaving come in as arguments.
+
+use std::collections::BTreeSet;
+
+use super::access::{Account, AccountState, Entitlement};
+use super::approval::{Matter, MatterKind};
+use super::estate::{ConnectorFacts, Estate};
+use super::id::{AccountId, CaseId, RunId};
+use super::outcome::{Failure, FailureClass};
+use super::run::{Leaving, RemovalBody, Run};
+
+/// The subject is protected.
+pub const SUBJECT: &str = "CB-PROTECT-1";
+/// The account is for emergencies.
+pub const BREAK_GLASS: &str = "CB-PROTECT-2";
+/// Nobody else is known to administer the target.
+pub const LAST_ADMINISTRATOR: &str = "CB-PROTECT-3";
+
+/// All of them.
+pub const CODES: [&str; 3] = [SUBJECT, BREAK_GLASS, LAST_ADMINISTRATOR];
+
+/// What holds a removal, and what two people decide to let it go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Why it is held.
+    pub failure: Failure,
+    /// What is decided.
+    pub matter: Matter,
+}
+
+/// Holds the departure of a protected subject.
+pub fn subject(run: &Run, leaving: &Leaving, estate: &Estate) -> Option<Hold> {
+    let case = run.case?;
+    let subject = &leaving.subject;
+    let words = format!("{subject} is a protected subject");
+    let protected = estate.protected.contains(subject);
+    protected.then(|| hold(SUBJECT, &words, of_case(case)))
+}
+
+/// Holds the removal of an account for emergencies.
+pub fn account(run: &Run, body: &RemovalBody, estate: &Estate) -> Option<Hold> {
+    let facts = estate.connectors.get(run.connector.as_ref()?)?;
+    let login = &body.account.login;
+    let words = format!("{login} is a break-glass account");
+    let kept = facts.break_glass.contains(login);
+    kept.then(|| hold(BREAK_GLASS, &words, of_removal(run.id)))
+}
+
+/// What an upstream keeps from being cut by the machine: an account for emergencies, and the last one
+/// there that has what only administrators have. Nobody approves it: who wants it does it by hand.
+///
+/// # Errors
+/// When the account is one of these.
+pub fn upstream(
+    facts: &ConnectorFacts,
+    account: &Account,
+    listed: &[Account],
+    cut: &dyn Fn(&Entitlement) -> bool,
+) -> Result<(), Failure> {
+    let login = &account.login;
+    let refuse = |code: &str, words: &str| {
+        let words = format!("{login} {words}: cut upstream by hand, or not at all");
+        Err(Failure::new(FailureClass::Refused, code, words))
+    };
+    if facts.break_glass.contains(login) {
+        return refuse(BREAK_GLASS, "is a break-glass account there");
+    }
+    let mut powers = account.entitlements.iter().filter(|one| cut(one));
+    let is_last = powers.any(|power| {
+        facts.administrators.contains(&power.id)
+            && !listed.iter().any(|other| {
+                other.id != account.id
+                    && other.state != AccountState::Disabled
+                    && other.entitlements.iter().any(|one| one.id == power.id)
+            })
+    });
+    if is_last {
+        return refuse(LAST_ADMINISTRATOR, "may be the last administrator there");
+    }
+    Ok(())
+}
+
+/// True where the account has something that only administrators of its target have.
+pub fn administers(run: &Run, body: &RemovalBody, estate: &Estate) -> bool {
+    !powers(run, body, estate).is_empty()
+}
+
+/// Holds the last of those who have such a power. `listed` is a complete listing, or none where there
+/// was none to be had: then nobody is known to remain. Who is leaving does not remain, and neither
+/// does who cannot sign in.
+pub fn last_administrator(
+    run: &Run,
+    body: &RemovalBody,
+    estate: &Estate,
+    listed: Option<&[Account]>,
+    leaving: &BTreeSet<AccountId>,
+) -> Option<Hold> {
+    let remains = |account: &&Account| {
+        account.id != body.account.id
+            && account.state != AccountState::Disabled
+            && !leaving.contains(&account.id)
+    };
+    let remaining: Vec<_> = listed.unwrap_or_default().iter().filter(remains).collect();
+    let has = |account: &Account, power: &str| {
+        let mut entitlements = account.entitlements.iter();
+        entitlements.any(|one| one.id.as_str() == power)
+    };
+    let alone = powers(run, body, estate)
+        .into_iter()
+        .find(|power| !remaining.iter().any(|account| has(account, power)))?;
+    let words = format!(
+        "{} may be the last administrator: nobody else who remains is seen with {alone}",
+        body.account.login
+    );
+    Some(hold(LAST_ADMINISTRATOR, &words, of_removal(run.id)))
+}
+
+/// The entitlements of administrators that the account has.
+fn powers(run: &Run, body: &RemovalBody, estate: &Estate) -> Vec<String> {
+    let facts = run.connector.as_ref();
+    let Some(facts) = facts.and_then(|name| estate.connectors.get(name)) else {
+        return Vec::new();
+    };
+    let held = body.account.entitlements.iter();
+    held.filter(|one| facts.administrators.contains(&one.id))
+        .map(|one| one.id.to_string())
+        .collect()
+}
+
+/// What is decided about a whole departure.
+fn of_case(case: CaseId) -> Matter {
+    matter(format!("case/{case}"))
+}
+
+/// What is decided about one account.
+fn of_removal(run: RunId) -> Matter {
+    matter(format!("removal/{run}"))
+}
+
+/// What is decided about the run of a task with this code.
+pub fn matter_of(code: &str, run: &Run) -> Option<Matter> {
+    match code {
+        SUBJECT => run.case.map(of_case),
+        BREAK_GLASS | LAST_ADMINISTRATOR => Some(of_removal(run.id)),
+        _ => None,
+    }
+}
+
+fn matter(name: String) -> Matter {
+    Matter {
+        kind: MatterKind::Protected,
+        name,
+    }
+}
+
+fn hold(code: &str, words: &str, matter: Matter) -> Hold {
+    let message = format!("{words}: two people approve it first (`clawback approvals propose`)");
+    Hold {
+        failure: Failure::new(FailureClass::Refused, code, message),
+        matter,
+    }
+}

@@ -1,0 +1,140 @@
+//! Pauses: how a worker learns of them, and how its work holds back.
+//!
+//! Owns what this worker knows of the pauses in force. They are read at short intervals and after each
+//! wish, so a step reads nothing; a worker that has not been able to read them for as long as a lease
+//! begins nothing more. What is held back is given back to the store as it is: due, owed and visible.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::connectors::Registry;
+use crate::domain::id::{ConnectorName, WorkerId};
+use crate::domain::pause::Pauses;
+use crate::domain::time::{Timestamp, after};
+use crate::telemetry::metrics;
+
+use super::{Crew, Engine, EngineError};
+
+/// What was read last.
+#[derive(Debug, Default)]
+pub(super) struct Known(RwLock<Read>);
+
+#[derive(Debug, Clone, Default)]
+struct Read {
+    pauses: Arc<Pauses>,
+    /// When; none where nobody follows, as in a step that a test drives.
+    at: Option<Timestamp>,
+    /// What the worker has said that it knows.
+    told: Option<(WorkerId, u64)>,
+}
+
+impl Known {
+    fn read(&self) -> Read {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Read)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Engine {
+    /// Reads which pauses are in force and keeps to them from here on; then says so, so that whoever
+    /// paused can be told that it binds everywhere.
+    ///
+    /// # Errors
+    /// When the store fails; what was known goes on until it is too old.
+    pub async fn follow_pauses(&self, worker: WorkerId) -> Result<(), EngineError> {
+        let at = self.clock.now();
+        let pauses = Arc::new(self.store.pauses().await?);
+        let before = self.pauses.read();
+        if before.pauses != pauses {
+            told(&before.pauses, &pauses);
+        }
+        self.pauses.note(|read| {
+            read.pauses = pauses.clone();
+            read.at = Some(at);
+        });
+        hold(&self.serving().registry, &pauses);
+        let known = (worker, pauses.newest());
+        let heard = |told: (WorkerId, u64)| told.0 == worker && told.1 >= known.1;
+        if !before.told.is_some_and(heard) {
+            self.store.know_pauses(worker, known.1).await?;
+            self.pauses.note(|read| read.told = Some(known));
+        }
+        Ok(())
+    }
+
+    /// True while nothing may be begun at this target.
+    pub(super) fn holds_back(&self, connector: &ConnectorName) -> bool {
+        let read = self.pauses.read();
+        let patience = self.settings.lease_seconds;
+        let stale = read
+            .at
+            .is_some_and(|at| after(at, patience) < self.clock.now());
+        stale || read.pauses.at(connector).is_some()
+    }
+
+    /// Tells the crew for which targets it takes nothing on.
+    pub(super) fn spare(&self, crew: &Crew) {
+        let pauses = self.pauses.read().pauses;
+        let own = pauses.0.iter().filter_map(|one| one.connector.clone());
+        crew.spare(own.collect(), pauses.everywhere().is_some());
+    }
+
+    /// New guards keep to the pauses like those that they replace.
+    pub(super) fn keep_paused(&self, registry: &Registry) {
+        hold(registry, &self.pauses.read().pauses);
+    }
+
+    /// Tells what waits at paused targets.
+    pub(super) async fn tell_paused(&self) -> Result<(), EngineError> {
+        let pauses = self.pauses.read().pauses;
+        let serving = self.serving();
+        let paused: Vec<_> = serving
+            .registry
+            .iter()
+            .map(|connector| connector.name().clone())
+            .filter(|name| pauses.at(name).is_some())
+            .collect();
+        let waits = if paused.is_empty() {
+            Vec::new()
+        } else {
+            self.store.due_at(&paused, self.clock.now()).await?
+        };
+        let paused: BTreeSet<_> = paused.into_iter().collect();
+        for connector in serving.registry.iter() {
+            let name = connector.name();
+            let runs = waits.iter().find(|one| one.connector == *name);
+            let runs = runs.map_or(0, |one| one.runs);
+            metrics::paused(name.as_str(), paused.contains(name), runs);
+        }
+        Ok(())
+    }
+}
+
+fn hold(registry: &Registry, pauses: &Pauses) {
+    for connector in registry.iter() {
+        let pause = pauses.at(connector.name());
+        connector.pause(pause.map(|pause| pause.paused.clone()));
+    }
+}
+
+fn told(before: &Pauses, now: &Pauses) {
+    let name = |connector: &Option<ConnectorName>| {
+        connector
+            .as_ref()
+            .map_or("all", ConnectorName::as_str)
+            .to_owned()
+    };
+    for pause in now.0.iter().filter(|one| !before.0.contains(one)) {
+        let (connector, signed) = (name(&pause.connector), &pause.paused);
+        tracing::warn!(connector, by = signed.by, reason = signed.reason, "paused");
+    }
+    for pause in before.0.iter().filter(|one| !now.0.contains(one)) {
+        tracing::warn!(connector = name(&pause.connector), "resumed");
+    }
+}

@@ -1,0 +1,257 @@
+//! Overdue tasks, pauses, and brakes.
+//!
+//! A task is escalated under the lock of its run, as a settlement would write it; a run that is
+//! leased is left to its worker and found again by the next look.
+
+use async_trait::async_trait;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::domain::brake::{self, Ask, Stop};
+use crate::domain::id::{AccountId, ConnectorName, WorkerId};
+use crate::domain::pause::{PauseChange, Pauses};
+use crate::domain::task::FallbackTask;
+use crate::domain::time::Timestamp;
+use crate::store::Stored;
+use crate::store::audit::{Notes, Strands};
+use crate::store::people::{EscalateFn, Paused, People, account_of};
+use crate::store::row::{PauseRow, RunRow, TaskRow};
+use crate::store::shape::micros;
+
+use super::batch::Batch;
+use super::{PostgresStore, audit, outbox, tasks};
+
+#[async_trait]
+impl People for PostgresStore {
+    async fn escalate(
+        &self,
+        limit: u32,
+        now: Timestamp,
+        decide: EscalateFn<'_>,
+    ) -> Stored<Vec<FallbackTask>> {
+        let mut tries = 0;
+        loop {
+            let mut lane = self.funnel.lane("escalate").await?;
+            let strands = &self.funnel.strands;
+            let escalated = try_escalate(&mut lane, strands, limit, now, decide).await;
+            if let Some(escalated) = lane.done(escalated, &mut tries) {
+                return escalated;
+            }
+        }
+    }
+
+    async fn pauses(&self) -> Stored<Pauses> {
+        let rows = sqlx::query_as::<_, PauseRow>(
+            "SELECT number, connector, paused_by, paused_us, reason FROM pauses \
+             WHERE resumed_us IS NULL ORDER BY number",
+        )
+        .fetch_all(self.funnel.pool())
+        .await?;
+        PauseRow::all(rows)
+    }
+
+    async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
+        sqlx::query("UPDATE workers SET pauses_known = $1 WHERE id = $2")
+            .bind(up_to.cast_signed())
+            .bind(worker.0)
+            .execute(self.funnel.pool())
+            .await?;
+        Ok(())
+    }
+
+    async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM workers WHERE pauses_known < $1 AND expires_us >= $2",
+        )
+        .bind(pause.cast_signed())
+        .bind(micros(now))
+        .fetch_one(self.funnel.pool())
+        .await?;
+        Ok(count.cast_unsigned())
+    }
+
+    async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>> {
+        let names: Vec<&str> = connectors.iter().map(ConnectorName::as_str).collect();
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT connector, count(*) FROM runs WHERE owner IS NULL AND due_us <= $1 \
+             AND connector = ANY($2) GROUP BY connector ORDER BY connector",
+        )
+        .bind(micros(now))
+        .bind(names)
+        .fetch_all(self.funnel.pool())
+        .await?;
+        let paused = rows.into_iter().map(|(connector, runs)| Paused {
+            connector: ConnectorName(connector),
+            runs: runs.cast_unsigned(),
+        });
+        Ok(paused.collect())
+    }
+
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
+        let mut tries = 0;
+        loop {
+            let mut lane = self.funnel.lane("permit").await?;
+            let stopped = try_permit(&mut lane, asks, now).await;
+            if let Some(stopped) = lane.done(stopped, &mut tries) {
+                return stopped;
+            }
+        }
+    }
+
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        let rows = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE connector = $1 AND kind = 'removal' AND ended IS NULL",
+        )
+        .bind(connector.as_str())
+        .fetch_all(self.funnel.pool())
+        .await?;
+        let mut accounts = Vec::new();
+        for row in &rows {
+            accounts.extend(account_of(row.run()?));
+        }
+        Ok(accounts)
+    }
+}
+
+async fn try_permit(
+    connection: &mut PgConnection,
+    asks: &[Ask],
+    now: Timestamp,
+) -> Stored<Option<Stop>> {
+    let mut tx = connection.begin().await?;
+    for ask in asks {
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('brake/' || $1, 0))")
+            .bind(&ask.brake)
+            .execute(&mut *tx)
+            .await?;
+        let since = micros(brake::since(&ask.limit, now));
+        sqlx::query("DELETE FROM permits WHERE brake = $1 AND at_us <= $2")
+            .bind(&ask.brake)
+            .bind(since)
+            .execute(&mut *tx)
+            .await?;
+        let (begun, passed): (i64, bool) = sqlx::query_as(
+            "SELECT count(*), coalesce(bool_or(holder = $2), FALSE) FROM permits WHERE brake = $1",
+        )
+        .bind(&ask.brake)
+        .bind(&ask.holder)
+        .fetch_one(&mut *tx)
+        .await?;
+        if passed {
+            continue;
+        }
+        let population = match &ask.known_at {
+            Some(connector) => {
+                let known: i64 =
+                    sqlx::query_scalar("SELECT count(*) FROM known_accounts WHERE connector = $1")
+                        .bind(connector.as_str())
+                        .fetch_one(&mut *tx)
+                        .await?;
+                (known > 0).then_some(known.cast_unsigned())
+            }
+            None => ask.population,
+        };
+        if let Err(stop) = brake::judge(ask, begun.cast_unsigned(), population) {
+            tx.rollback().await?;
+            return Ok(Some(stop));
+        }
+        sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES ($1, $2, $3)")
+            .bind(&ask.brake)
+            .bind(&ask.holder)
+            .bind(micros(now))
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(None)
+}
+
+async fn try_escalate(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    limit: u32,
+    now: Timestamp,
+    decide: EscalateFn<'_>,
+) -> Stored<Vec<FallbackTask>> {
+    let mut tx = connection.begin().await?;
+    let due: Vec<Uuid> =
+        sqlx::query_scalar("SELECT id FROM tasks WHERE chase_us <= $1 ORDER BY chase_us LIMIT $2")
+            .bind(micros(now))
+            .bind(i64::from(limit))
+            .fetch_all(&mut *tx)
+            .await?;
+    if due.is_empty() {
+        tx.rollback().await?;
+        return Ok(Vec::new());
+    }
+    // The run first, then its task: the order in which a settlement writes them.
+    let free: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT t.id FROM UNNEST($1::uuid[]) AS due (id) JOIN tasks t ON t.id = ANY (ARRAY[due.id]) \
+         JOIN runs r ON r.id = ANY (ARRAY[t.run_id]) WHERE r.owner IS NULL \
+         FOR UPDATE OF r SKIP LOCKED",
+    )
+    .bind(&due)
+    .fetch_all(&mut *tx)
+    .await?;
+    let rows = sqlx::query_as::<_, TaskRow>(
+        "SELECT id, body FROM tasks WHERE id = ANY($1) AND chase_us <= $2 ORDER BY chase_us FOR UPDATE",
+    )
+    .bind(&free)
+    .bind(micros(now))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut escalated = Vec::new();
+    for row in &rows {
+        escalated.extend(decide(&row.task()?));
+    }
+    let changed: Vec<_> = escalated.iter().map(|one| &one.task).collect();
+    let messages: Vec<_> = escalated
+        .iter()
+        .filter_map(|one| Some((one.task.run.0, one.message.as_ref()?)))
+        .collect();
+    let mut batch = Batch::default();
+    batch.part("nothing", "SELECT 1");
+    tasks::write(&mut batch, &changed, "")?;
+    outbox::write(&mut batch, &messages, "")?;
+    batch.fetch::<(i32,)>(&mut tx, "SELECT 1").await?;
+    let mut notes = Notes::default();
+    for task in changed {
+        notes.task(task)?;
+    }
+    let tip = audit::write(&mut tx, strands, &notes).await?;
+    tx.commit().await?;
+    strands.give(tip);
+    Ok(escalated.into_iter().map(|one| one.task).collect())
+}
+
+/// Begins or ends a pause, with the wish that asks for it.
+pub(super) async fn change(
+    tx: &mut PgConnection,
+    change: &PauseChange,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let (sql, connector, signed) = match change {
+        PauseChange::Begin { connector, signed } => (BEGIN, connector, signed),
+        PauseChange::End { connector, signed } => (END, connector, signed),
+    };
+    let number: Option<i64> = sqlx::query_scalar(sql)
+        .bind(connector.as_ref().map_or("", ConnectorName::as_str))
+        .bind(&signed.by)
+        .bind(micros(signed.at))
+        .bind(&signed.reason)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(number) = number {
+        notes.pause(number, change);
+    }
+    // Every worker hears of it with the commit.
+    sqlx::query(super::gate::TELL).execute(tx).await?;
+    Ok(())
+}
+
+/// Nothing where one is in force already.
+const BEGIN: &str = "INSERT INTO pauses (connector, paused_by, paused_us, reason) \
+    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING number";
+/// Nothing where none is in force.
+const END: &str = "UPDATE pauses SET resumed_by = $2, resumed_us = $3, resumed_reason = $4 \
+    WHERE connector = $1 AND resumed_us IS NULL RETURNING number";

@@ -1,0 +1,225 @@
+//! Overdue tasks, pauses, and brakes.
+//!
+//! A task whose run is leased is left to its worker, which holds a copy of it, and is found again by
+//! the next look.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use crate::domain::brake::{self, Ask, Stop};
+use crate::domain::id::{AccountId, ConnectorName, WorkerId};
+use crate::domain::pause::{PauseChange, Pauses};
+use crate::domain::task::FallbackTask;
+use crate::domain::time::Timestamp;
+use crate::store::Stored;
+use crate::store::audit::Notes;
+use crate::store::people::{EscalateFn, Paused, People, account_of};
+use crate::store::row::{PauseRow, RunRow, TaskRow};
+use crate::store::shape::micros;
+
+use super::funnel::Funnel;
+use super::{SqliteStore, audit, outbox, tasks};
+
+#[async_trait]
+impl People for SqliteStore {
+    async fn escalate(
+        &self,
+        limit: u32,
+        now: Timestamp,
+        decide: EscalateFn<'_>,
+    ) -> Stored<Vec<FallbackTask>> {
+        if !any_due(&self.funnel, now).await? {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("escalate").await?;
+        let rows = sqlx::query_as::<_, TaskRow>(
+            "SELECT t.id, t.body FROM tasks t JOIN runs r ON r.id = t.run_id \
+             WHERE t.chase_us <= ? AND r.owner IS NULL ORDER BY t.chase_us LIMIT ?",
+        )
+        .bind(micros(now))
+        .bind(limit)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut escalated = Vec::new();
+        for row in &rows {
+            escalated.extend(decide(&row.task()?));
+        }
+        let changed: Vec<_> = escalated.iter().map(|one| &one.task).collect();
+        tasks::save(&mut tx, &changed).await?;
+        let messages = escalated.iter().filter_map(|one| one.message.as_ref());
+        outbox::insert(&mut tx, &messages.collect::<Vec<_>>()).await?;
+        let mut notes = Notes::default();
+        for task in changed {
+            notes.task(task)?;
+        }
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
+        Ok(escalated.into_iter().map(|one| one.task).collect())
+    }
+
+    async fn pauses(&self) -> Stored<Pauses> {
+        let mut reader = self.funnel.reader().await?;
+        let rows = sqlx::query_as::<_, PauseRow>(
+            "SELECT number, connector, paused_by, paused_us, reason FROM pauses \
+             WHERE resumed_us IS NULL ORDER BY number",
+        )
+        .fetch_all(&mut *reader)
+        .await?;
+        PauseRow::all(rows)
+    }
+
+    async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
+        let mut writer = self.funnel.writer().await;
+        sqlx::query("UPDATE workers SET pauses_known = ? WHERE id = ?")
+            .bind(up_to.cast_signed())
+            .bind(worker.0)
+            .execute(writer.alone())
+            .await?;
+        Ok(())
+    }
+
+    async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64> {
+        let mut reader = self.funnel.reader().await?;
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM workers WHERE pauses_known < ? AND expires_us >= ?",
+        )
+        .bind(pause.cast_signed())
+        .bind(micros(now))
+        .fetch_one(&mut *reader)
+        .await?;
+        Ok(count.cast_unsigned())
+    }
+
+    async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>> {
+        let mut reader = self.funnel.reader().await?;
+        let mut paused = Vec::new();
+        for connector in connectors {
+            let runs: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM runs WHERE owner IS NULL AND due_us <= ? AND connector = ?",
+            )
+            .bind(micros(now))
+            .bind(connector.as_str())
+            .fetch_one(&mut *reader)
+            .await?;
+            if runs > 0 {
+                paused.push(Paused {
+                    connector: connector.clone(),
+                    runs: runs.cast_unsigned(),
+                });
+            }
+        }
+        Ok(paused)
+    }
+
+    async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("permit").await?;
+        for ask in asks {
+            let stopped = one_permit(&mut tx, ask, now).await?;
+            if stopped.is_some() {
+                tx.rollback().await?;
+                return Ok(stopped);
+            }
+        }
+        tx.commit().await?;
+        Ok(None)
+    }
+
+    async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        let mut reader = self.funnel.reader().await?;
+        let rows = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE connector = ? AND kind = 'removal' AND ended IS NULL",
+        )
+        .bind(connector.as_str())
+        .fetch_all(&mut *reader)
+        .await?;
+        let mut accounts = Vec::new();
+        for row in &rows {
+            accounts.extend(account_of(row.run()?));
+        }
+        Ok(accounts)
+    }
+}
+
+async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Stored<Option<Stop>> {
+    let since = micros(brake::since(&ask.limit, now));
+    sqlx::query("DELETE FROM permits WHERE brake = ? AND at_us <= ?")
+        .bind(&ask.brake)
+        .bind(since)
+        .execute(&mut *tx)
+        .await?;
+    let (begun, passed): (i64, bool) = sqlx::query_as(
+        "SELECT count(*), coalesce(max(holder = ?2), 0) FROM permits WHERE brake = ?1",
+    )
+    .bind(&ask.brake)
+    .bind(&ask.holder)
+    .fetch_one(&mut *tx)
+    .await?;
+    if passed {
+        return Ok(None);
+    }
+    let population = match &ask.known_at {
+        Some(connector) => {
+            let known: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM known_accounts WHERE connector = ?")
+                    .bind(connector.as_str())
+                    .fetch_one(&mut *tx)
+                    .await?;
+            (known > 0).then_some(known.cast_unsigned())
+        }
+        None => ask.population,
+    };
+    if let Err(stop) = brake::judge(ask, begun.cast_unsigned(), population) {
+        return Ok(Some(stop));
+    }
+    sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES (?,?,?)")
+        .bind(&ask.brake)
+        .bind(&ask.holder)
+        .bind(micros(now))
+        .execute(tx)
+        .await?;
+    Ok(None)
+}
+
+/// A look before the transaction: a quiet worker costs one small read.
+async fn any_due(funnel: &Funnel, now: Timestamp) -> Stored<bool> {
+    let mut reader = funnel.reader().await?;
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tasks WHERE chase_us <= ?)")
+            .bind(micros(now))
+            .fetch_one(&mut *reader)
+            .await?,
+    )
+}
+
+/// Begins or ends a pause, with the wish that asks for it.
+pub(super) async fn change(
+    tx: &mut SqliteConnection,
+    change: &PauseChange,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let (sql, connector, signed) = match change {
+        PauseChange::Begin { connector, signed } => (BEGIN, connector, signed),
+        PauseChange::End { connector, signed } => (END, connector, signed),
+    };
+    let number: Option<i64> = sqlx::query_scalar(sql)
+        .bind(connector.as_ref().map_or("", ConnectorName::as_str))
+        .bind(&signed.by)
+        .bind(micros(signed.at))
+        .bind(&signed.reason)
+        .fetch_optional(tx)
+        .await?;
+    if let Some(number) = number {
+        notes.pause(number, change);
+    }
+    Ok(())
+}
+
+/// Nothing where one is in force already.
+const BEGIN: &str = "INSERT INTO pauses (connector, paused_by, paused_us, reason) \
+    VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING RETURNING number";
+/// Nothing where none is in force.
+const END: &str = "UPDATE pauses SET resumed_by = ?2, resumed_us = ?3, resumed_reason = ?4 \
+    WHERE connector = ?1 AND resumed_us IS NULL RETURNING number";
