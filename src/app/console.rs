@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::governance::{Chosen, Done, Governance, Stands};
+use super::holds::Holds;
 use super::{AppError, Parts, audit, evidence, post, report, vault};
 use crate::connectors::Standing;
 use crate::console::{
@@ -16,8 +17,8 @@ use crate::console::{
     ReportTable, SecretFact, Shared, Trouble, TroubleKind,
 };
 use crate::domain::access::Operation;
-use crate::domain::approval::{Past, Signed};
-use crate::domain::id::{CaseId, ConnectorName, DeadLetterId, MessageId};
+use crate::domain::approval::{Matter, Past, Signed};
+use crate::domain::id::{CaseId, ConnectorName, DeadLetterId, MessageId, TaskId};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
@@ -60,7 +61,9 @@ impl From<AppError> for Trouble {
     fn from(error: AppError) -> Self {
         let kind = match &error {
             AppError::NoConnector(_) => TroubleKind::NotFound,
-            AppError::Disapproved(_) | AppError::Tampered { .. } => TroubleKind::Refused,
+            AppError::Disapproved(_) | AppError::NotHeld | AppError::Tampered { .. } => {
+                TroubleKind::Refused
+            }
             AppError::Store(StoreError::Unavailable(_)) => TroubleKind::Unavailable,
             _ => TroubleKind::Failed,
         };
@@ -120,6 +123,16 @@ impl Backstage {
             parts.store.clone(),
             &parts.clock,
         )?)
+    }
+}
+
+impl Backstage {
+    fn holds(&self) -> Holds {
+        let parts = &self.parts;
+        Holds::new(
+            parts.store.clone(),
+            (parts.clock.clone(), parts.chance.clone()),
+        )
     }
 }
 
@@ -237,6 +250,20 @@ impl Backing for Backstage {
             }
         });
         Ok(facts.collect())
+    }
+
+    async fn propose_hold(
+        &self,
+        task: TaskId,
+        hours: u64,
+        signed: &Signed,
+    ) -> Result<Option<String>, Trouble> {
+        let proposed = self.holds().propose(task, hours, signed).await?;
+        Ok(proposed.map(|one| format!("proposed; it holds {} tasks", one.held)))
+    }
+
+    async fn try_again(&self, matter: &Matter, by: &str) -> Result<usize, Trouble> {
+        Ok(self.holds().try_again(matter, by).await?)
     }
 
     async fn evidence(&self, case: CaseId) -> Result<Option<EvidenceFile>, Trouble> {

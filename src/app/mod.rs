@@ -14,6 +14,7 @@ pub mod examine;
 mod farewell;
 pub mod governance;
 mod health;
+pub mod holds;
 mod parts;
 pub mod plan;
 pub mod post;

@@ -63,6 +63,9 @@ pub enum AppError {
     /// What takes two people was not decided.
     #[error(transparent)]
     Disapproved(#[from] Disapproval),
+    /// Only what a protection or a brake holds is proposed by its task.
+    #[error("CB-APPROVAL-8: the task is not held for approval")]
+    NotHeld,
     /// Neither a file nor anything approved has this name.
     #[error("there is no connector `{0}`")]
     NoConnector(ConnectorName),

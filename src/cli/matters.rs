@@ -13,19 +13,13 @@ use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
 use crate::app::governance::Tested;
+use crate::app::holds::Holds;
 use crate::domain::approval::{
     self, Content, Disapproval, Matter, MatterKind, Past, Proposal, Record, Signed,
 };
-use crate::domain::command::{Command as Wanted, Wish};
-use crate::domain::id::{CommandId, ContentDigest, TaskId};
-use crate::domain::run::Run;
-use crate::domain::task::FallbackTask;
-use crate::domain::time::after;
-use crate::domain::{brake, protect};
-use crate::store::{Store, TaskFilter};
+use crate::domain::id::{ContentDigest, TaskId};
+use crate::store::Store;
 
-/// Tasks that one approval concerns at most.
-const MOST: u32 = 100_000;
 /// Digits of a digest that name it.
 const DIGITS: usize = 8;
 
@@ -103,7 +97,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             task,
             hours,
             signing,
-        } => propose(context, store, task, hours, signing).await,
+        } => propose(context, task, hours, signing).await,
         Command::Approve {
             named,
             digest,
@@ -233,101 +227,29 @@ fn diff(was: &str, becomes: &str) -> String {
 
 async fn propose(
     context: &Context,
-    store: &dyn Store,
     id: TaskId,
     hours: u64,
     signing: Signing,
 ) -> anyhow::Result<Exit> {
-    let task = store.task(id).await?.ok_or_else(|| Stop::NotFound {
+    let signed = signing.signed(context);
+    let proposed = holds(context).await?.propose(id, hours, &signed).await?;
+    let proposed = proposed.ok_or_else(|| Stop::NotFound {
         what: "task",
         name: id.to_string(),
     })?;
-    let held = match store.run(task.run).await? {
-        Some((run, _)) => of_task(&task, &run),
-        None => None,
-    };
-    let Some(matter) = held.filter(|_| !task.is_closed()) else {
-        return Err(Stop::Refused {
-            code: "CB-APPROVAL-8".to_owned(),
-            message: "the task is not held for approval".to_owned(),
-        }
-        .into());
-    };
-    let tasks = concerned(store, &matter).await?;
-    let content = Content::of(text(&matter, &tasks));
-    let digest = content.digest.clone();
-    let signed = signing.signed(context);
-    let until = after(signed.at, hours.saturating_mul(3600));
-    let decide = |record: &Record| {
-        approval::propose(record, &matter, content.clone(), until, signed.clone())
-    };
-    decided(store.rule(&matter, &decide).await?)?;
+    let told = "proposed; another person approves it";
     done(
         context,
-        &matter,
-        &digest,
-        "proposed; another person approves it",
-        tasks.len(),
+        &proposed.matter,
+        &proposed.digest,
+        told,
+        proposed.held,
     )
 }
 
-/// What two people decide: what is held, and what would be done.
-fn text(matter: &Matter, tasks: &[FallbackTask]) -> String {
-    let mut lines = vec![match matter.kind {
-        MatterKind::Brake => format!("lift the brake {} for a while; held by it:", matter.name),
-        MatterKind::Manifest | MatterKind::DrillOverride | MatterKind::Protected => {
-            "remove, in spite of its protection:".to_owned()
-        }
-    }];
-    for task in tasks {
-        let access = task.access.iter();
-        let access = access.map(|one| format!("{} {}", one.kind.as_str(), one.name));
-        lines.push(format!(
-            "{}: account {} in {}, {}, with {}",
-            task.subject,
-            task.account.as_deref().unwrap_or("unknown"),
-            task.connector
-                .as_ref()
-                .map_or("no target", |name| name.as_str()),
-            if task.privileged {
-                "privileged"
-            } else {
-                "standard"
-            },
-            access.collect::<Vec<_>>().join(", "),
-        ));
-    }
-    lines.join("\n") + "\n"
-}
-
-/// The open tasks that are held by this matter, the most urgent first.
-async fn concerned(store: &dyn Store, matter: &Matter) -> anyhow::Result<Vec<FallbackTask>> {
-    let filter = TaskFilter {
-        limit: MOST,
-        ..TaskFilter::default()
-    };
-    let mut found = Vec::new();
-    for task in store.tasks(&filter).await? {
-        let is_hold = protect::CODES.contains(&task.code.as_str())
-            || brake::CODES.contains(&task.code.as_str());
-        if !is_hold {
-            continue;
-        }
-        if let Some((run, _)) = store.run(task.run).await?
-            && of_task(&task, &run).as_ref() == Some(matter)
-        {
-            found.push(task);
-        }
-    }
-    Ok(found)
-}
-
-/// The matter that holds the run of a task, from the task's code.
-fn of_task(task: &FallbackTask, run: &Run) -> Option<Matter> {
-    let braked = brake::name_of(&task.code, run, run.leaving()?);
-    braked
-        .map(|name| brake::matter(&name))
-        .or_else(|| protect::matter_of(&task.code, run))
+async fn holds(context: &Context) -> anyhow::Result<Holds> {
+    let parts = (context.clock.clone(), context.chance.clone());
+    Ok(Holds::new(context.store().await?, parts))
 }
 
 async fn approve(
@@ -352,22 +274,13 @@ async fn approve(
     let by = signed.by.clone();
     let decide = |record: &Record| approval::approve(record, matter, &meant, signed.clone());
     decided(store.rule(matter, &decide).await?)?;
-    let held = concerned(store, matter).await?;
-    for task in &held {
-        let again = Wanted {
-            id: CommandId(context.chance.id()),
-            by: by.clone(),
-            at: context.clock.now(),
-            wish: Wish::RetryTask { task: task.id },
-        };
-        store.wish(&again).await?;
-    }
+    let held = holds(context).await?.try_again(matter, &by).await?;
     done(
         context,
         matter,
         &meant,
         "approved; it binds from now on",
-        held.len(),
+        held,
     )
 }
 

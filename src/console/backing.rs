@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::approval::{Past, Signed};
+use crate::domain::approval::{Matter, Past, Signed};
 use crate::domain::health::Bounds;
-use crate::domain::id::{CaseId, DeadLetterId, MessageId};
+use crate::domain::id::{CaseId, DeadLetterId, MessageId, TaskId};
 use crate::domain::time::Timestamp;
 
 /// One connector as its manifest declares it.
@@ -192,6 +192,16 @@ pub trait Backing: Send + Sync + fmt::Debug {
     async fn reject(&self, connector: &str, signed: &Signed) -> Result<String, Trouble>;
     /// Every declared secret with its age.
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble>;
+    /// Proposes that what holds a task lets it go on, for so many hours; `None` when there is no such
+    /// task.
+    async fn propose_hold(
+        &self,
+        task: TaskId,
+        hours: u64,
+        signed: &Signed,
+    ) -> Result<Option<String>, Trouble>;
+    /// Asks the machine to try again what a matter holds; returns how many tasks.
+    async fn try_again(&self, matter: &Matter, by: &str) -> Result<usize, Trouble>;
     /// The signed evidence of a case; `None` when there is no such case.
     async fn evidence(&self, case: CaseId) -> Result<Option<EvidenceFile>, Trouble>;
     /// Reads the whole log and every recorded row.

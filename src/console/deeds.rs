@@ -68,14 +68,14 @@ pub(super) struct Close {
 
 /// A whole number however JSON writes it: `7` and `7.0` are the same (RFC 8259, section 6). One that
 /// is larger than any of ours names nothing that exists.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
         return Ok(None);
     };
     let number = match (number.as_u64(), number.as_f64()) {
         (Some(whole), _) => whole,
         (None, Some(float)) if float >= 0.0 && float.fract() == 0.0 => float as u64,
-        _ => return Err(serde::de::Error::custom("`statement` is a whole number")),
+        _ => return Err(serde::de::Error::custom("it is no whole number")),
     };
     Ok(Some(number))
 }

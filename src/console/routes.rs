@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use super::backing::{EvidenceFile, Governed, ReportTable};
 use super::deeds::{Approve, Close, Reason, Rule};
 use super::gate::{LONGEST_BODY, dress, gate};
+use super::matters::Propose;
 use super::office::Shared;
 use super::problem::Problem;
 use super::route::{Need, Route, act, anything, form, hand, inline, page, read, shape, stream};
@@ -127,6 +128,9 @@ static FORMS: &[Route] = &[
     }),
     form("/approvals/{connector}/reject", APPROVER, || {
         post(pages::turn_down)
+    }),
+    form("/tasks/{task}/propose", OPERATOR, || {
+        post(matters::propose_form)
     }),
     form("/matters/{proposal}/approve", APPROVER, || {
         post(matters::approve_form)
@@ -370,6 +374,15 @@ static API: &[Route] = &[
             None,
         ),
         || get(matters::list),
+    ),
+    act(
+        "/api/v1/tasks/{task}/propose",
+        OPERATOR,
+        (
+            "Propose that what holds a task lets it go on",
+            Some(shape::<Propose>),
+        ),
+        || post(matters::propose),
     ),
     act(
         "/api/v1/matters/{proposal}/approve",

@@ -68,7 +68,7 @@ fn secret(who: &Who, one: &SecretLine) -> Markup {
 fn about_link(act: &ActLine) -> Markup {
     let under = match act.what.as_str() {
         "claim_task" | "close_task" | "reject_task" | "attest_task" | "release_event"
-        | "drop_event" => "tasks",
+        | "drop_event" | "confirm_task" | "retry_task" | "propose_exception" => "tasks",
         "export_evidence" => "cases",
         "replay_dead_letter" => "dead-letters",
         "propose_manifest" | "approve_manifest" | "reject_manifest" => "approvals",

@@ -246,8 +246,11 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
             @if line.state == "checking" {
                 p role="status" { "The machine is looking at the target." }
             }
-            @if line.code.starts_with("CB-HOLD-") { (ruling(who, &at("rule"))) }
-            @else if ["claimed", "open", "sent_back"].contains(&line.state.as_str()) {
+            @let held = line.code.starts_with("CB-PROTECT-") || line.code.starts_with("CB-BRAKE-");
+            @let doubted = line.code.starts_with("CB-HOLD-");
+            @if doubted { (ruling(who, &at("rule"))) }
+            @if held { (exception(who, &at("propose"))) }
+            @if !doubted && ["claimed", "open", "sent_back"].contains(&line.state.as_str()) {
                 h2 { "It is done" }
                 p class="quiet" { "The machine looks at the target. If the access is still there, the task comes back with what was found." }
                 form method="post" action=(at("close")) class="stack" {
@@ -288,6 +291,22 @@ fn ruling(who: &Who, action: &str) -> Markup {
             input id="ruling-reason" name="reason" required maxlength="500" autocomplete="off";
             button type="submit" name="ruling" value="release" { "It is: let it go on" }
             button type="submit" name="ruling" value="drop" { "It is not: do nothing for it" }
+        }
+    }
+}
+
+/// What a protection or a brake holds: two people let it go on.
+fn exception(who: &Who, action: &str) -> Markup {
+    html! {
+        h2 { "It is held" }
+        p class="quiet" { "Propose that it goes on; another person approves that. The machine then tries again at once." }
+        form method="post" action=(action) class="stack" {
+            (form_token(who))
+            label for="exception-reason" { "Why" }
+            input id="exception-reason" name="reason" required maxlength="500" autocomplete="off";
+            label for="exception-hours" { "For how many hours" }
+            input id="exception-hours" name="hours" type="number" min="1" max="2160" value="24" required;
+            button type="submit" { "Propose it" }
         }
     }
 }

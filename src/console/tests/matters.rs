@@ -97,3 +97,28 @@ async fn h1_an_exception_is_turned_down() {
     assert_eq!(again.status(), 404, "it waits no more");
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_what_is_held_is_proposed_from_its_task() {
+    let house = House::open().await;
+    house.user("nadia", &Role::ALL).await;
+    let token = house.token("nadia", &Role::ALL).await;
+    for (task, hours, status) in [
+        ("00000000-0000-8000-8000-000000000001", json!(24), 200),
+        ("00000000-0000-8000-8000-000000000001", json!(24.0), 200),
+        ("00000000-0000-8000-8000-000000000001", json!(0), 422),
+        ("00000000-0000-8000-8000-000000000001", json!(2161), 422),
+        ("00000000-0000-8000-8000-000000000001", json!("a day"), 422),
+        ("ffffffff-ffff-ffff-ffff-ffffffffffff", json!(24), 404),
+    ] {
+        let path = format!("/api/v1/tasks/{task}/propose");
+        let body = json!({ "hours": hours, "reason": "the board knows" });
+        let answer = house.api(Verb::Post, &path, Some(&token), &body).await;
+        assert_eq!(answer.status(), status, "{task} {body}");
+    }
+    let acts = house.store.acts(&crate::store::ActFilter::default()).await;
+    let acts = acts.expect("read");
+    assert_eq!(acts[0].1.what, "propose_exception");
+    assert_eq!(acts[0].1.came_to, "done: proposed by nadia");
+    house.close().await;
+}

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::approval::{Past, Signed};
+use crate::domain::approval::{Matter, Past, Signed};
 use crate::domain::health::Bounds;
-use crate::domain::id::{CaseId, DeadLetterId, MessageId, TokenId};
+use crate::domain::id::{CaseId, DeadLetterId, MessageId, TaskId, TokenId};
 use crate::domain::time::{Chance, Clock, Timestamp, after};
 use crate::domain::user::{ApiToken, Role, SecretDigest, User};
 use crate::store::{self, Store};
@@ -131,6 +131,19 @@ impl Backing for Still {
 
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble> {
         Ok(Vec::new())
+    }
+
+    async fn propose_hold(
+        &self,
+        task: TaskId,
+        _: u64,
+        signed: &Signed,
+    ) -> Result<Option<String>, Trouble> {
+        Ok((!task.0.is_max()).then(|| format!("proposed by {}", signed.by)))
+    }
+
+    async fn try_again(&self, _: &Matter, _: &str) -> Result<usize, Trouble> {
+        Ok(0)
     }
 
     async fn evidence(&self, case: CaseId) -> Result<Option<EvidenceFile>, Trouble> {
