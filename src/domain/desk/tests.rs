@@ -197,11 +197,17 @@ fn f3_a_claim_waits_for_the_machine_and_a_false_one_opens_the_ticket_again() {
         at: at(1),
         note: String::new(),
         attestation: None,
+        second: None,
+        bulk: None,
     };
     let checking = task(TaskState::Checking(claim), &[]);
     assert_eq!(copy.next(&checking, &there, Some(&yes), at(2)), Move::Wait);
     let sent_back = task(
-        TaskState::Open,
+        TaskState::SentBack {
+            by: MACHINE.to_owned(),
+            at: at(3),
+            found: "still there".to_owned(),
+        },
         &[line(3, MACHINE, "sent back: still there")],
     );
     let Move::Reopen(note) = copy.next(&sent_back, &there, Some(&yes), at(4)) else {

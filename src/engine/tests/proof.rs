@@ -265,6 +265,8 @@ async fn f3_a_claim_is_checked_by_a_listing_that_began_after_it() {
             at: ward.clock.now(),
             note: "taken away".to_owned(),
             attestation: None,
+            second: None,
+            bulk: None,
         });
     }
     // Then the target is looked at anew.
