@@ -89,6 +89,7 @@ class Walk:
         self.approve(demo)
         self.replay(demo)
         self.plot(demo)
+        self.pause(demo)
         self.audit(demo)
         self.rest(demo)
         self.keys(demo)
@@ -204,6 +205,22 @@ class Walk:
             time.sleep(1)
         self.look(page, "connector")
         self.say("the plot shows " + page.run("document.querySelector('svg.plot').getAttribute('aria-label')"))
+
+    def pause(self, page):
+        """Work at the CRM is stopped, which everybody sees, and goes on."""
+        self.goto(page, "/connectors/crm")
+        page.type("form[action='/connectors/crm/pause'] input[name=reason]", "the CRM's people are asking")
+        page.click("form[action='/connectors/crm/pause'] button")
+        self.told(page, "paused", True)
+        page.until("it says so", "document.querySelector('main').innerText.includes(\"the CRM's people are asking\")")
+        self.look(page, "connector-paused")
+        self.goto(page, "/connectors")
+        self.look(page, "connectors-paused")
+        self.goto(page, "/connectors/crm")
+        page.type("form[action='/connectors/crm/resume'] input[name=reason]", "they have what they need")
+        page.click("form[action='/connectors/crm/resume'] button")
+        self.told(page, "resumed", True)
+        self.say("work at the CRM was stopped, and goes on")
 
     def audit(self, page):
         """The log is whole, and the case's evidence is a signed file."""
