@@ -12,6 +12,7 @@ use super::super::words;
 use super::step::{StepView, proves, step, tries};
 use super::{List, TaskLine};
 use crate::domain::id::CaseId;
+use crate::domain::pause::Pauses;
 use crate::domain::probe::Probed;
 use crate::domain::run::{ItemStatus, RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::JournalEntry;
@@ -181,7 +182,11 @@ pub(in super::super) async fn cases(
 pub(in super::super) async fn one_case(office: &Office, id: CaseId) -> Result<CaseView, Problem> {
     let story = office.store.case(id).await?;
     let story = story.ok_or_else(|| Problem::missing("case"))?;
-    let now = office.now();
+    let (now, pauses) = (office.now(), office.store.pauses().await?);
+    let moment = Moment {
+        now,
+        pauses: &pauses,
+    };
     let case = story.runs.iter().find(|run| run.parent.is_none());
     let steps = story.journal.iter().map(|entry| step(&story, entry));
     Ok(CaseView {
@@ -191,16 +196,16 @@ pub(in super::super) async fn one_case(office: &Office, id: CaseId) -> Result<Ca
             "{} [{}] at {}",
             story.origin.topic, story.origin.partition, story.origin.offset
         ),
-        stands: case.map_or_else(String::new, |run| stands(run, now)),
+        stands: case.map_or_else(String::new, |run| moment.stands(run)),
         accounts: story
             .runs
             .iter()
-            .filter_map(|run| account(&story, run, now))
+            .filter_map(|run| account(&story, run, moment))
             .collect(),
         elsewhere: story
             .runs
             .iter()
-            .filter_map(|run| elsewhere(&story, run, now))
+            .filter_map(|run| elsewhere(&story, run, moment))
             .collect(),
         steps: steps.collect(),
         tasks: story
@@ -211,33 +216,44 @@ pub(in super::super) async fn one_case(office: &Office, id: CaseId) -> Result<Ca
     })
 }
 
-/// Where a run stands, in words.
-fn stands(run: &Run, now: Timestamp) -> String {
-    match &run.stage {
-        Stage::Due { state, due } if *due > now => {
-            format!(
-                "{}, {}",
-                words::spaced(state.as_str()),
-                words::from_now(*due, now)
-            )
-        }
-        Stage::Due { state, .. } => format!("{}, now", words::spaced(state.as_str())),
-        Stage::Gathering { .. } => "waits for its targets".to_owned(),
-        Stage::WithPerson { next_try, .. } => match next_try {
-            Some(at) if *at > now => {
-                format!(
-                    "with a person; the machine looks again {}",
-                    words::from_now(*at, now)
-                )
+/// What is true at this moment, besides the story.
+#[derive(Debug, Clone, Copy)]
+struct Moment<'a> {
+    now: Timestamp,
+    pauses: &'a Pauses,
+}
+
+impl Moment<'_> {
+    /// Where a run stands, in words.
+    fn stands(self, run: &Run) -> String {
+        let now = self.now;
+        let paused = run.connector.as_ref();
+        let paused = paused.and_then(|connector| self.pauses.at(connector));
+        match (&run.stage, paused) {
+            (Stage::Due { .. }, Some(pause)) => {
+                let signed = &pause.paused;
+                format!("owed; paused by {}: {}", signed.by, signed.reason)
             }
-            Some(_) => "with a person; the machine is looking".to_owned(),
-            None => "with a person".to_owned(),
-        },
-        Stage::Ended { end, .. } => end.as_str().to_owned(),
+            (Stage::Due { state, due }, None) if *due > now => {
+                let state = words::spaced(state.as_str());
+                format!("{state}, {}", words::from_now(*due, now))
+            }
+            (Stage::Due { state, .. }, None) => format!("{}, now", words::spaced(state.as_str())),
+            (Stage::Gathering { .. }, _) => "waits for its targets".to_owned(),
+            (Stage::WithPerson { next_try, .. }, _) => match next_try {
+                Some(at) if *at > now => {
+                    let at = words::from_now(*at, now);
+                    format!("with a person; the machine looks again {at}")
+                }
+                Some(_) => "with a person; the machine is looking".to_owned(),
+                None => "with a person".to_owned(),
+            },
+            (Stage::Ended { end, .. }, _) => end.as_str().to_owned(),
+        }
     }
 }
 
-fn elsewhere(story: &CaseStory, run: &Run, now: Timestamp) -> Option<TargetView> {
+fn elsewhere(story: &CaseStory, run: &Run, moment: Moment<'_>) -> Option<TargetView> {
     let (RunBody::Discovery(body), Some(connector)) = (&run.body, &run.connector) else {
         return None;
     };
@@ -252,9 +268,9 @@ fn elsewhere(story: &CaseStory, run: &Run, now: Timestamp) -> Option<TargetView>
             _,
         ) => "no account there".to_owned(),
         (Stage::WithPerson { .. }, Some(failure)) => {
-            format!("{}: {}", stands(run, now), failure.message)
+            format!("{}: {}", moment.stands(run), failure.message)
         }
-        _ => stands(run, now),
+        _ => moment.stands(run),
     };
     Some(TargetView {
         connector: connector.to_string(),
@@ -263,7 +279,7 @@ fn elsewhere(story: &CaseStory, run: &Run, now: Timestamp) -> Option<TargetView>
     })
 }
 
-fn account(story: &CaseStory, run: &Run, now: Timestamp) -> Option<AccountView> {
+fn account(story: &CaseStory, run: &Run, moment: Moment<'_>) -> Option<AccountView> {
     let RunBody::Removal(body) = &run.body else {
         return None;
     };
@@ -280,7 +296,7 @@ fn account(story: &CaseStory, run: &Run, now: Timestamp) -> Option<AccountView> 
         login: body.account.login.clone(),
         account: body.account.id.to_string(),
         privileged: body.account.privileged,
-        stands: stands(run, now),
+        stands: moment.stands(run),
         end,
         verdict: run.verdict.map(|verdict| verdict.as_str().to_owned()),
         rungs: rungs(story, run, body),

@@ -1,6 +1,6 @@
 //! What needs a person now, first; and the figures behind it.
 //!
-//! Owns the order of urgency: overdue tasks, then open ones, proposals that wait, connectors that are
+//! Owns the order of urgency: what somebody has paused, overdue tasks, then open ones, proposals that wait, connectors that are
 //! not well, secrets past their age, letters nobody has looked at, a log that is not whole. A part that does not answer is told
 //! as such and does not hide the others.
 
@@ -34,7 +34,7 @@ pub(in super::super) struct OverviewView {
 /// One thing that needs a person.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(in super::super) struct Urgent {
-    /// `overdue task`, `task`, `approval`, `connector`, `secret`, `dead letter` or `log`.
+    /// `pause`, `overdue task`, `task`, `approval`, `connector`, `secret`, `dead letter` or `log`.
     pub kind: String,
     /// What it is, in words.
     pub what: String,
@@ -71,6 +71,7 @@ pub(in super::super) async fn overview(office: &Office) -> Result<OverviewView, 
     let counts = office.store.counts(now).await?;
     let (mut urgent, mut more, mut unknown) = (Vec::new(), 0, Vec::new());
     let parts = [
+        of_pauses(office).await,
         of_tasks(office).await,
         of_approvals(office).await,
         of_connectors(office).await,
@@ -110,6 +111,27 @@ pub(in super::super) async fn overview(office: &Office) -> Result<OverviewView, 
             outbox_waiting: counts.outbox_waiting,
         },
     })
+}
+
+/// What is stopped stays owed, so nobody may forget that it is.
+async fn of_pauses(office: &Office) -> Result<Vec<Urgent>, Problem> {
+    let pauses = office.store.pauses().await?.0.into_iter();
+    Ok(pauses
+        .map(|pause| Urgent {
+            kind: "pause".to_owned(),
+            what: match &pause.connector {
+                Some(connector) => format!("work at {connector} is paused"),
+                None => "all work is paused".to_owned(),
+            },
+            why: format!("by {}: {}", pause.paused.by, pause.paused.reason),
+            path: match &pause.connector {
+                Some(connector) => format!("/connectors/{connector}"),
+                None => "/connectors".to_owned(),
+            },
+            at: Some(pause.paused.at),
+            late: false,
+        })
+        .collect())
 }
 
 async fn of_tasks(office: &Office) -> Result<Vec<Urgent>, Problem> {
