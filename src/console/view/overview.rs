@@ -1,8 +1,8 @@
 //! What needs a person now, first; and the figures behind it.
 //!
-//! Owns the order of urgency: what somebody has paused, overdue tasks, then open ones, proposals that wait, connectors that are
-//! not well, secrets past their age, letters nobody has looked at, a log that is not whole. A part that does not answer is told
-//! as such and does not hide the others.
+//! Owns the order of urgency: what somebody has paused, overdue tasks, then open ones, proposals that
+//! wait, connectors that are not well, secrets past their age, letters nobody has looked at, a log that
+//! is not whole. A part that does not answer is told as such and does not hide the others.
 
 use schemars::JsonSchema;
 use serde::Serialize;
