@@ -1,7 +1,8 @@
 //! What the console needs of rooms that it may not name, as plain data behind one trait.
 //!
 //! Owns the shapes: connectors as their manifests declare them, how these stand to what was approved,
-//! the ages of secrets, signed evidence, what the log's verification came to. `app` carries it out, by the same calls as the command line. Decides nothing.
+//! the ages of secrets, signed evidence, what the log's verification came to. `app` carries it out, by
+//! the same calls as the command line. Decides nothing.
 
 use std::fmt;
 
