@@ -124,9 +124,7 @@ impl Backstage {
             &parts.clock,
         )?)
     }
-}
 
-impl Backstage {
     fn holds(&self) -> Holds {
         let parts = &self.parts;
         Holds::new(
