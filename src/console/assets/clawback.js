@@ -4,6 +4,13 @@
   const main = () => document.getElementById('main');
   const status = document.getElementById('live');
 
+  // --- on a narrow screen the navigation is wider than the window: show where one is ---
+  const here = document.querySelector('.top nav a[aria-current]');
+  if (here) {
+    const [nav, at, own] = [here.closest('nav'), here.getBoundingClientRect(), here.closest('nav').getBoundingClientRect()];
+    nav.scrollLeft += at.left - own.left - (own.width - at.width) / 2;
+  }
+
   // --- live updates: the server says that something changed, the page fetches itself again ---
   const busy = () => {
     const at = document.activeElement;
