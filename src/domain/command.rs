@@ -64,6 +64,13 @@ pub enum Wish {
         /// Which.
         role: CredentialRole,
     },
+    /// Take away the own access of a connector that was retired.
+    RetireSecret {
+        /// Whose.
+        connector: ConnectorName,
+        /// Which.
+        role: CredentialRole,
+    },
     /// Rehearse a departure at one connector; the drill has the command's id.
     Drill {
         /// Of which.
@@ -79,7 +86,7 @@ impl Wish {
             | Self::CloseTask { task, .. }
             | Self::RejectTask { task, .. }
             | Self::RuleHold { task, .. } => Some(*task),
-            Self::RotateSecret { .. } | Self::Drill { .. } => None,
+            Self::RotateSecret { .. } | Self::RetireSecret { .. } | Self::Drill { .. } => None,
         }
     }
 }

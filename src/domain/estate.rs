@@ -21,6 +21,9 @@ pub struct Estate {
     /// The definition that rotations run on, and its first state; without one no secret is
     /// replaced by the machine. Set by the engine from the workflow files, not by connectors.
     pub rotation: Option<(DefinitionDigest, StateName)>,
+    /// Connectors whose retirement binds, as their last manifest said. No case goes there; what is left
+    /// to do is to end their own access. Set by the engine.
+    pub retired: BTreeMap<ConnectorName, ConnectorFacts>,
     /// How far events are trusted. Set by the engine from its settings.
     pub trust: Trust,
 }

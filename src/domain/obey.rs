@@ -13,6 +13,7 @@ use super::settlement::Obedience;
 use super::step::{Given, claim as claim_of, rotation_run, set_claim};
 use super::task::{Attestation, CloseClaim, Closure, FallbackTask, TaskNote, TaskState};
 use super::time::Timestamp;
+use super::verdict::CredentialRole;
 use super::workflow::End;
 
 /// Decides one command, given the task and the free run that it is about.
@@ -34,6 +35,9 @@ pub fn obey(
     };
     if let Wish::Drill { connector } = &command.wish {
         return rehearse(obedience, command, connector, given);
+    }
+    if let Wish::RetireSecret { connector, role } = &command.wish {
+        return retire(obedience, command, (connector, *role), given);
     }
     if let Wish::RotateSecret { connector, role } = &command.wish {
         let trigger = Trigger::Demand {
@@ -111,7 +115,10 @@ pub fn obey(
                 Some(claim),
             )
         }
-        Wish::RotateSecret { .. } | Wish::Drill { .. } | Wish::RuleHold { .. } => return obedience,
+        Wish::RotateSecret { .. }
+        | Wish::RetireSecret { .. }
+        | Wish::Drill { .. }
+        | Wish::RuleHold { .. } => return obedience,
     };
     task.state = state;
     task.history.push(TaskNote {
@@ -143,6 +150,28 @@ pub fn obey(
         obedience.run = Some(run);
     }
     obedience.task = Some(task);
+    obedience
+}
+
+/// The access of a retired connector, never of one that serves.
+fn retire(
+    mut obedience: Obedience,
+    command: &Command,
+    (connector, role): (&ConnectorName, CredentialRole),
+    given: &Given<'_>,
+) -> Obedience {
+    let trigger = Trigger::Retired {
+        by: command.by.clone(),
+    };
+    let cause = command.id.to_string();
+    obedience.rotation = rotation_run(given, connector, role, trigger, &cause);
+    obedience.answer = match &obedience.rotation {
+        Some(_) => yes("the access is being taken away unless its secret is being replaced"),
+        None => no(
+            "CB-COMMAND-6",
+            &format!("{connector} is not retired, as far as the workers have seen"),
+        ),
+    };
     obedience
 }
 

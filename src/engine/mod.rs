@@ -98,6 +98,8 @@ pub struct Serving {
     pub registry: Arc<Registry>,
     /// What they declare.
     pub estate: Estate,
+    /// Connectors whose retirement binds, as their last manifest said: only to end their own access.
+    pub retired: Arc<Registry>,
 }
 
 /// Everything that a worker works with.
@@ -144,22 +146,33 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, library: &Library, trust: Trust) -> Self {
+    fn of(
+        registry: Arc<Registry>,
+        retired: Arc<Registry>,
+        library: &Library,
+        trust: Trust,
+    ) -> Self {
         let mut estate = registry.estate();
+        estate.retired = retired.estate().connectors;
         let rotation = library.rotation();
         estate.rotation = rotation
             .machines
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
         estate.trust = trust;
-        Self { registry, estate }
+        Self {
+            registry,
+            estate,
+            retired,
+        }
     }
 }
 
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.workflows, settings.trust);
+        let retired = Arc::default();
+        let serving = Serving::of(ports.registry, retired, &ports.workflows, settings.trust);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -212,8 +225,9 @@ impl Engine {
         serving.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn serve(&self, registry: Registry) {
-        let serving = Serving::of(Arc::new(registry), &self.workflows, self.settings.trust);
+    fn serve(&self, registry: Registry, retired: Registry) {
+        let (library, trust) = (&self.workflows, self.settings.trust);
+        let serving = Serving::of(Arc::new(registry), Arc::new(retired), library, trust);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

@@ -23,6 +23,7 @@ mod parts;
 mod probes;
 mod process;
 mod rest;
+mod retirement;
 mod roles;
 mod rotation;
 mod scim;

@@ -6,6 +6,7 @@
 use super::super::doubt::Ruling;
 use super::super::id::StateName;
 use super::super::outcome::{Failure, FailureClass};
+use super::super::rotation::Trigger;
 use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
 use super::super::task::{Closure, FallbackTask, TaskNote, TaskState};
@@ -16,6 +17,8 @@ use super::{Inconsistent, Step, claim, set_claim};
 
 /// The code of a case whose departure was called off after access had been touched.
 pub(super) const CALLED_OFF: &str = "CB-CASE-2";
+/// The code of a secret that is to end and that the target takes still.
+const STILL_ACCEPTED: &str = "CB-SECRETS-16";
 /// The machine never tries less often than daily.
 const LONGEST_PAUSE_SECONDS: u64 = 86_400;
 
@@ -38,7 +41,8 @@ impl Step<'_> {
             Some(task) => task,
             None => self.new_task(failure.as_ref()),
         };
-        let seen = matches!(self.finding(), Some(Finding::Present(_)));
+        let present = matches!(self.finding(), Some(Finding::Present(_)));
+        let seen = present || is_accepted(&self.run().body);
         if let Some(claimed) = claimed {
             set_claim(&mut self.run_mut().body, None);
             let attested = claimed.attestation.as_ref();
@@ -302,7 +306,9 @@ impl Step<'_> {
             class: failure.map(|failure| failure.class),
             code: failure.map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
             why: String::new(),
-            steps: facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone()),
+            steps: ending(&run.body).unwrap_or_else(|| {
+                facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone())
+            }),
             desk: facts.map_or_else(
                 || "built-in".to_owned(),
                 |facts| facts.fallback.desk.clone(),
@@ -317,6 +323,32 @@ impl Step<'_> {
             }],
         }
     }
+}
+
+/// The last look at a secret that is to end showed that the target takes it still.
+fn is_accepted(body: &RunBody) -> bool {
+    let RunBody::Rotation(body) = body else {
+        return false;
+    };
+    let failure = body.last_failure.as_ref();
+    failure.is_some_and(|failure| failure.code == STILL_ACCEPTED)
+}
+
+/// What to do where a retired connector's own access still stands; `None` for all else.
+fn ending(body: &RunBody) -> Option<Vec<String>> {
+    let RunBody::Rotation(body) = body else {
+        return None;
+    };
+    let (Trigger::Retired { .. }, role) = (&body.trigger, body.role.as_str()) else {
+        return None;
+    };
+    let connector = &body.connector;
+    Some(vec![
+        format!("Take the access of {connector}'s {role} away at the target: its key, token, client or account"),
+        "Close this task: the machine tries the secret, and believes it when the target refuses it".to_owned(),
+        "Where the machine cannot try it (the vault holds no value any more), attest what you did and saw"
+            .to_owned(),
+    ])
 }
 
 /// Seconds until the machine tries again by itself.

@@ -100,7 +100,7 @@ impl Rotation<'_> {
 }
 
 /// A value that satisfies the rules that targets have.
-pub(in crate::secrets) fn draw() -> Result<SecretString, VaultError> {
+pub(super) fn draw() -> Result<SecretString, VaultError> {
     let mut bytes = Zeroizing::new([0_u8; RANDOM_BYTES]);
     rand::fill(bytes.as_mut_slice()).map_err(|_| VaultError::Crypto)?;
     let mut text = Zeroizing::new(String::with_capacity(64));
