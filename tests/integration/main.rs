@@ -4,6 +4,7 @@
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
 mod audit;
+mod canaries;
 mod chaos;
 mod demonstration;
 mod drills;
@@ -26,6 +27,7 @@ mod rest;
 mod retirement;
 mod roles;
 mod rotation;
+mod rotation_kills;
 mod scim;
 mod sql;
 mod store;

@@ -362,12 +362,19 @@ async fn d2_an_entry_of_slapd_with_one_password_gets_another() {
 }
 
 /// AWS IAM with the users that docs/connectors/aws-iam.md names, before authentication is on.
-struct Iam {
+pub struct Iam {
     url: String,
     http: reqwest::Client,
 }
 
 impl Iam {
+    pub fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            http: reqwest::Client::new(),
+        }
+    }
+
     async fn call(&self, parameters: &[(&str, &str)]) -> String {
         let mut all: HashMap<&str, &str> = parameters.iter().copied().collect();
         all.insert("Version", "2010-05-08");
@@ -381,7 +388,8 @@ impl Iam {
         text
     }
 
-    async fn user(&self, name: &str) -> String {
+    /// A user who may do everything, and the access key of it as the vault keeps one.
+    pub async fn user(&self, name: &str) -> String {
         self.call(&[("Action", "CreateUser"), ("UserName", name)])
             .await;
         let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iam:*", "Resource": "*"}]}"#;
@@ -402,7 +410,7 @@ impl Iam {
     }
 
     /// From here on every request is checked: its signature and what its user may do.
-    async fn check_signatures(&self) {
+    pub async fn check_signatures(&self) {
         let request = self.http.post(format!("{}/moto-api/reset-auth", self.url));
         let request = request.header("Content-Type", "text/plain").body("0");
         let answer = request.send().await.expect("moto answers");
@@ -410,27 +418,15 @@ impl Iam {
     }
 }
 
-#[tokio::test]
-async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
-    let service = Service::up("moto", "rotation-aws", &[]);
-    let iam = Iam {
-        url: service.value("URL").to_owned(),
-        http: reqwest::Client::new(),
-    };
-    let first = iam.user("clawback-verifier").await;
-    let rotator = iam.user("clawback-rotator").await;
-    iam.check_signatures().await;
+/// The manifest of the documentation, for this address, with its program in a folder.
+pub fn aws_manifest(url: &str, folder: &std::path::Path) -> String {
     let page = include_str!("../../docs/connectors/aws-iam.md");
     let text = page.split("```toml\n").nth(1).expect("a manifest");
     let text = text.split("```").next().expect("it ends");
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("aws_iam.py");
+    let program = folder.join("aws_iam.py");
     let source = include_str!("../../docs/connectors/aws_iam.py");
     std::fs::write(&program, source).expect("written");
-    let text = text
-        .replace("local:aws/", "local:own/")
-        .replace("name = \"aws\"", "name = \"own\"")
-        .replace("/usr/bin/python3", &super::process::python())
+    text.replace("/usr/bin/python3", &super::process::python())
         .replace(
             "/usr/local/lib/clawback/aws_iam.py",
             &program.display().to_string(),
@@ -439,7 +435,20 @@ async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
             "[expect]",
             "[limits]\nrequests_per_second = 10000\n[expect]",
         )
-        .replace("region =", &format!("endpoint = \"{}\"\nregion =", iam.url));
+        .replace("region =", &format!("endpoint = \"{url}\"\nregion ="))
+}
+
+#[tokio::test]
+async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
+    let service = Service::up("moto", "rotation-aws", &[]);
+    let iam = Iam::at(service.value("URL"));
+    let first = iam.user("clawback-verifier").await;
+    let rotator = iam.user("clawback-rotator").await;
+    iam.check_signatures().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = aws_manifest(&iam.url, folder.path())
+        .replace("local:aws/", "local:own/")
+        .replace("name = \"aws\"", "name = \"own\"");
     let place = Place::new(text, Strategy::Add, [&first, &rotator]).await;
     let mut old = first;
     for round in 0..3 {
