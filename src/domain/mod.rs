@@ -14,6 +14,7 @@ pub mod doubt;
 pub mod drill;
 pub mod estate;
 pub mod event;
+pub mod expiry;
 pub mod health;
 pub mod id;
 pub mod obey;
