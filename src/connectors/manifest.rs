@@ -97,6 +97,9 @@ pub struct CredentialDeclaration {
     pub rotation: Option<Strategy>,
     /// How long before its known end a rotation is due.
     pub renew_before_seconds: u64,
+    /// How long a secret that a rotation makes lasts: the target itself ends it then. `None` means
+    /// until it is taken away.
+    pub lasts_seconds: Option<u64>,
     /// Who could read its value: identifiers of people as events name them. When one of them
     /// leaves, it is replaced.
     pub known_by: BTreeSet<String>,

@@ -271,6 +271,14 @@ fn build(
             );
         }
     }
+    let mut credentials = manifest.credentials.values();
+    if kind.name != "sql" && credentials.any(|one| one.lasts_seconds.is_some()) {
+        root.report(
+            root.line(),
+            format!("`lasts_hours` is not for kind {}", kind.name),
+            "leave it out; where the target itself ends a secret, its answer tells when",
+        );
+    }
     let table = root.required_table(kind.name)?;
     (kind.build)(manifest, &table, clock)
 }

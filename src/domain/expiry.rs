@@ -46,7 +46,7 @@ pub fn seconds_overdue(secret: &SecretAge, now: Timestamp) -> u64 {
     let age = u64::try_from(now.duration_since(secret.created).as_secs()).unwrap_or(0);
     let aged = secret.max_age_seconds.map(|most| age.saturating_sub(most));
     let left = secret.expires.map(|end| end.duration_since(now).as_secs());
-    let renew = i64::try_from(secret.renew_before_seconds).unwrap_or(i64::MAX);
+    let renew = i64::try_from(secret.renew_ahead()).unwrap_or(i64::MAX);
     let ending = left.map(|left| u64::try_from(renew.saturating_sub(left)).unwrap_or(0));
     aged.max(ending).unwrap_or(0)
 }
@@ -55,7 +55,7 @@ pub fn seconds_overdue(secret: &SecretAge, now: Timestamp) -> u64 {
 pub fn alarm(secret: &SecretAge, now: Timestamp) -> Option<Alarm> {
     match seconds_left(secret, now) {
         Some(0) => return Some(Alarm::Ended),
-        Some(left) if left <= secret.renew_before_seconds => return Some(Alarm::EndsSoon),
+        Some(left) if left <= secret.renew_ahead() => return Some(Alarm::EndsSoon),
         Some(_) | None => {}
     }
     let age = u64::try_from(now.duration_since(secret.created).as_secs()).unwrap_or(0);
@@ -105,7 +105,7 @@ mod tests {
                 10,
             ),
             (
-                secret(900, None, Some(1_030), 50),
+                secret(0, None, Some(1_030), 50),
                 Some(Alarm::EndsSoon),
                 Some(30),
                 20,

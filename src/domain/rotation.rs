@@ -181,7 +181,19 @@ pub fn sweep(
 fn ending(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {
     let left = secret.expires?.duration_since(now).as_secs();
     let seconds_left = u64::try_from(left).unwrap_or(0);
-    (seconds_left <= secret.renew_before_seconds).then_some(Trigger::Expiry { seconds_left })
+    (seconds_left <= secret.renew_ahead()).then_some(Trigger::Expiry { seconds_left })
+}
+
+impl SecretAge {
+    /// How long before its end it is replaced: at most a third of its life, or one that lives for hours
+    /// would be due as soon as it is made.
+    pub fn renew_ahead(&self) -> u64 {
+        let life = self
+            .expires
+            .map(|end| end.duration_since(self.created).as_secs());
+        let third = life.map(|life| u64::try_from(life).unwrap_or(0) / 3);
+        self.renew_before_seconds.min(third.unwrap_or(u64::MAX))
+    }
 }
 
 fn aged(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {

@@ -20,6 +20,7 @@ mod kill;
 mod ldap;
 mod main_job;
 mod mariadb_roles;
+mod oauth_secrets;
 mod parts;
 mod probes;
 mod process;

@@ -12,7 +12,7 @@ use clawback::connectors::{Guarded, Registry};
 use clawback::domain::id::ConnectorName;
 use clawback::domain::outcome::FailureClass;
 use clawback::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
-use clawback::domain::time::{Clock, Timestamp};
+use clawback::domain::time::{Clock, Timestamp, after};
 use clawback::domain::verdict::CredentialRole;
 use clawback::domain::workflow::RotationStep;
 use clawback::secrets::{LocalVault, NewSecret, Owner, Secrets, Slot};
@@ -59,16 +59,16 @@ timeout_seconds = 60
 steps = ["Do it by hand"]
 "#;
 
-struct Place {
-    connector: Arc<Guarded>,
-    vault: LocalVault,
-    secrets: Secrets,
-    strategy: Strategy,
+pub struct Place {
+    pub connector: Arc<Guarded>,
+    pub vault: LocalVault,
+    pub secrets: Secrets,
+    pub strategy: Strategy,
 }
 
 impl Place {
     /// The connector, with the verifier's and the rotator's first values in the vault.
-    async fn new(manifest: String, strategy: Strategy, values: [&str; 2]) -> Self {
+    pub async fn new(manifest: String, strategy: Strategy, values: [&str; 2]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(Still);
         let registry = Registry::load(&[("own.toml".to_owned(), manifest)], &clock)
             .unwrap_or_else(|problems| panic!("{problems}"));
@@ -94,9 +94,9 @@ impl Place {
         }
     }
 
-    /// One rotation, each step made twice with the same facts; returns the value it ends with.
-    async fn rotate(&self, label: &str) -> (Option<String>, String) {
-        let mut body = RotationBody {
+    /// A rotation that has not begun.
+    pub fn body(&self, label: &str) -> RotationBody {
+        RotationBody {
             connector: self.connector.name().clone(),
             role: CredentialRole::Verifier,
             strategy: self.strategy,
@@ -108,7 +108,12 @@ impl Place {
             promoted_at: None,
             last_failure: None,
             claim: None,
-        };
+        }
+    }
+
+    /// One rotation, each step made twice with the same facts; returns the value it ends with.
+    pub async fn rotate(&self, label: &str) -> (Option<String>, String) {
+        let mut body = self.body(label);
         for step in RotationStep::ALL {
             let before = body.clone();
             for _ in 0..2 {
@@ -125,7 +130,7 @@ impl Place {
     }
 
     /// Sign-in name and value in use.
-    fn now(&self) -> (Option<String>, String) {
+    pub fn now(&self) -> (Option<String>, String) {
         let owner = Owner {
             reference: "local:own/verifier".to_owned(),
             connector: ConnectorName::from("own"),
@@ -142,7 +147,7 @@ impl Place {
     }
 
     /// The current credential is accepted, and this value is not.
-    async fn refuses(&self, old: &str) {
+    pub async fn refuses(&self, old: &str) {
         let role = CredentialRole::Verifier;
         let manifest = self.connector.manifest();
         let mut credential = self
@@ -159,7 +164,7 @@ impl Place {
     }
 }
 
-fn head(kind: &str, rotator: &str, verifier: &str, rotation: &str) -> String {
+pub fn head(kind: &str, rotator: &str, verifier: &str, rotation: &str) -> String {
     HEAD.replace("{kind}", kind)
         .replace("{rotator}", rotator)
         .replace("{verifier}", verifier)
@@ -243,6 +248,78 @@ async fn d2_one_role_of_postgresql_gets_a_new_password() {
         assert!(!opens_postgres(&format!("{name}_a"), &old).await);
         old = new;
     }
+}
+
+#[tokio::test]
+async fn d4_a_password_that_the_machine_sets_ends_by_itself_at_postgresql() {
+    let name = format!("lasts{}", std::process::id());
+    let place = postgres(
+        &name,
+        "rotation = \"choose\"\nlasts_hours = 8",
+        Strategy::Choose,
+    )
+    .await;
+    let owner = Owner {
+        reference: "local:own/verifier".to_owned(),
+        connector: ConnectorName::from("own"),
+        role: CredentialRole::Verifier,
+    };
+    let begun = Timestamp::from_second(4_000_000_000).expect("far from now");
+    for (round, at) in [begun, Timestamp::UNIX_EPOCH].into_iter().enumerate() {
+        let mut body = place.body(&format!("r{round}"));
+        // The second one ends long before it could be tried: the server refuses it from the first.
+        for step in &RotationStep::ALL[..2] {
+            let done = place
+                .secrets
+                .perform(*step, &body, &place.connector, at)
+                .await;
+            body.facts = done.unwrap_or_else(|failure| panic!("{step:?}: {failure}"));
+        }
+        let pending = place.vault.reveal(&owner, Slot::Pending).expect("readable");
+        let pending = pending.expect("there");
+        let end = after(at, 8 * 3600);
+        assert_eq!(pending.record.expires, Some(end), "the vault knows the end");
+        let value = pending.value.expose_secret().to_owned();
+        assert_eq!(
+            opens_postgres(&format!("{name}_a"), &value).await,
+            round == 0
+        );
+        assert_eq!(
+            valid_until(&name).await,
+            end.as_second(),
+            "so does the server"
+        );
+        if round == 0 {
+            for step in &RotationStep::ALL[2..] {
+                let done = place
+                    .secrets
+                    .perform(*step, &body, &place.connector, at)
+                    .await;
+                body.facts = done.unwrap_or_else(|failure| panic!("{step:?}: {failure}"));
+            }
+        }
+    }
+    // What ended takes the way back: another rotation sets a password that opens.
+    let mut body = place.body("r2");
+    for step in RotationStep::ALL {
+        let done = place
+            .secrets
+            .perform(step, &body, &place.connector, begun)
+            .await;
+        body.facts = done.unwrap_or_else(|failure| panic!("{step:?}: {failure}"));
+    }
+    let (_, value) = place.now();
+    assert!(opens_postgres(&format!("{name}_a"), &value).await);
+}
+
+async fn valid_until(name: &str) -> i64 {
+    let admin = PgConnection::connect(&part("CLAWBACK_TEST_POSTGRES_ADMIN")).await;
+    let mut admin = admin.expect("the server");
+    let text = format!(
+        "SELECT extract(epoch FROM rolvaliduntil)::bigint FROM pg_roles WHERE rolname = '{name}_a'"
+    );
+    let asked = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&mut admin);
+    asked.await.expect("told")
 }
 
 async fn opens_mariadb(name: &str, password: &str) -> bool {

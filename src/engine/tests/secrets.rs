@@ -244,6 +244,21 @@ fn d5_a_secret_that_ends_soon_is_due_for_that() {
     assert_eq!(secret(100, 100), soon(100));
     assert_eq!(secret(-1, 0), soon(0), "one that has ended");
     assert_eq!(secret(101, 100), Some(Trigger::Age { seconds: 1000 }));
+    // What lives for hours is not due for the whole of its life.
+    let short = SecretAge {
+        connector: CRM.into(),
+        role: CredentialRole::Writer,
+        created: given::dawn(),
+        max_age_seconds: None,
+        expires: Some(after(given::dawn(), 9_000)),
+        renew_before_seconds: 14 * 86_400,
+        rotating: false,
+    };
+    let due = |age| !sweep(std::slice::from_ref(&short), after(given::dawn(), age)).is_empty();
+    assert_eq!(
+        [0, 5_999, 6_000, 9_001].map(due),
+        [false, false, true, true]
+    );
 }
 
 proptest::proptest! {
@@ -275,7 +290,7 @@ proptest::proptest! {
         for secret in &secrets {
             let age = crate::domain::time::after(secret.created, secret.max_age_seconds.unwrap_or(0));
             let old = secret.max_age_seconds.is_some() && age <= now;
-            let ends = secret.expires.is_some_and(|at| at <= after(now, secret.renew_before_seconds));
+            let ends = secret.expires.is_some_and(|at| at <= after(now, secret.renew_ahead()));
             let found: Vec<_> = due.iter().filter(|(name, ..)| *name == secret.connector).collect();
             let expected = usize::from(!secret.rotating && (old || ends));
             proptest::prop_assert_eq!(found.len(), expected, "{:?}", secret);

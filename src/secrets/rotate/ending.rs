@@ -225,6 +225,7 @@ impl Rotation<'_> {
             label: self.label(),
             username: None,
             chosen: Some(value),
+            expires: None,
         };
         let rotator = self.rotator().await?;
         self.connector.mint(&rotator, &order).await.map(drop)
