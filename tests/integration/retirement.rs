@@ -102,6 +102,28 @@ async fn until_over(house: &House, connector: &str, role: &str) {
     .await;
 }
 
+/// The rotator is the last, and cannot take itself away.
+async fn the_rotator_goes_last(house: &House) {
+    until("the rotator's access is with a person", async || {
+        house
+            .count("tasks WHERE state <> 'closed' AND connector = 'shop'")
+            .await
+            == 1
+    })
+    .await;
+    let mut told = retire(house, "shop").await;
+    until("it is for itself", async || {
+        told = house.cli(&["connectors", "retire", "shop", "--as", "ada"], "");
+        of(&told, "rotator")["came_to"]
+            .to_string()
+            .contains("CB-SECRETS-23")
+    })
+    .await;
+    closes("rotator").await;
+    close(house, &of(&told, "rotator")["task"], &[]);
+    until_over(house, "shop", "rotator").await;
+}
+
 /// D5: what the machine can take away is seen refused; what it cannot is a person's task, and what
 /// that person says is tried at the target before it is believed.
 #[tokio::test(flavor = "multi_thread")]
@@ -163,25 +185,7 @@ async fn d5_a_retired_connectors_own_access_ends_in_proof_or_in_a_persons_hands(
     close(&house, task, &[]);
     until_over(&house, "shop", "verifier").await;
 
-    // Then the rotator is the last, and cannot take itself away.
-    until("the rotator's access is with a person", async || {
-        house
-            .count("tasks WHERE state <> 'closed' AND connector = 'shop'")
-            .await
-            == 1
-    })
-    .await;
-    let mut told = retire(&house, "shop").await;
-    until("it is for itself", async || {
-        told = house.cli(&["connectors", "retire", "shop", "--as", "ada"], "");
-        of(&told, "rotator")["came_to"]
-            .to_string()
-            .contains("CB-SECRETS-23")
-    })
-    .await;
-    closes("rotator").await;
-    close(&house, &of(&told, "rotator")["task"], &[]);
-    until_over(&house, "shop", "rotator").await;
+    the_rotator_goes_last(&house).await;
     let told = house.cli(&["connectors", "retire", "shop", "--as", "ada"], "");
     assert_eq!(told.code, 0, "all is over: {} {}", told.data, told.words);
     for role in [Writer, Verifier, Rotator] {
