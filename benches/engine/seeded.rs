@@ -17,18 +17,21 @@ use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
     CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId, FencingToken,
-    MessageId, RunId, TaskId, WorkerId,
+    MessageId, RunId, SessionId, TaskId, WorkerId,
 };
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
+use clawback::domain::subject::Subject;
 use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
+use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
-    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
-    DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills, Examination, Fenced,
-    IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn,
-    SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
+    Claimed, Counts, DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills,
+    Examination, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded,
+    Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
+    TaskFilter, Users,
 };
 
 use crate::seed;
@@ -210,6 +213,36 @@ store! {
     fn dead_letters(limit: u32) -> Stored<Vec<DeadLetter>>;
     fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
     fn counts(now: Timestamp) -> Stored<Counts>;
+}
+
+macro_rules! users {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Users for Seeded {
+            $(async fn $name(&self, $($argument: $type),*) -> $answer {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+users! {
+    fn add_user(user: &User) -> Stored<bool>;
+    fn users() -> Stored<Vec<User>>;
+    fn user(name: &str) -> Stored<Option<User>>;
+    fn change_user(name: &str, change: ChangeFn<'_>) -> Stored<Option<User>>;
+    fn begin_session(session: &Session, replaces: Option<(&SecretDigest, Timestamp)>) -> Stored<()>;
+    fn session(digest: &SecretDigest) -> Stored<Option<(Session, User)>>;
+    fn saw_session(session: &Session) -> Stored<()>;
+    fn sessions(user: &str) -> Stored<Vec<Session>>;
+    fn end_sessions(user: &str, only: Option<SessionId>) -> Stored<u64>;
+    fn add_token(token: &ApiToken) -> Stored<()>;
+    fn token(digest: &SecretDigest) -> Stored<Option<(ApiToken, User)>>;
+    fn tokens(user: Option<&str>) -> Stored<Vec<ApiToken>>;
+    fn save_token(token: &ApiToken) -> Stored<()>;
+    fn note_act(act: &Act) -> Stored<()>;
+    fn acts(filter: &ActFilter) -> Stored<Vec<(u64, Act)>>;
+    fn leavers(since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>>;
 }
 
 #[async_trait]

@@ -5,10 +5,12 @@
 
 pub mod audit;
 mod chronicle;
+mod console;
 pub mod dev;
 pub mod drilling;
 pub mod evidence;
 pub mod examine;
+mod farewell;
 pub mod governance;
 mod health;
 mod parts;
@@ -20,6 +22,7 @@ pub mod retire;
 mod serve;
 mod telling;
 mod told;
+pub mod users;
 pub mod vault;
 pub mod wall;
 

@@ -11,6 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::console::office;
+use super::farewell::Farewell;
 use super::{AppError, Parts, audit, health};
 use crate::console;
 use crate::domain::id::WorkerId;
@@ -31,7 +33,7 @@ pub struct Duties {
     pub intake: Option<intake::Settings>,
     /// Publishes the outbox to Kafka.
     pub publish: Option<Connection>,
-    /// Answers `/livez`, `/readyz` and `/metrics`.
+    /// Serves the console, its API, `/livez`, `/readyz` and `/metrics`.
     pub console: Option<TcpListener>,
 }
 
@@ -79,9 +81,10 @@ pub async fn serve(
             intake.as_ref().map(Intake::health),
             relay.as_ref().map(|(_, delivered)| delivered.clone()),
         );
+        let office = office(parts, stop.clone()).await?;
         answering.spawn(console::serve(
             listener,
-            console::router(checks),
+            console::router(checks, Some(&office)),
             closing.clone(),
         ));
     }
@@ -152,6 +155,13 @@ async fn work(
     witness.spawn(audit::witness(parts.clone(), unwitnessed.clone()));
     if let Some((connection, delivered)) = relaying {
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
+    }
+    {
+        let (farewell, stop) = (Farewell::of(parts), stop.clone());
+        tasks.spawn(async move {
+            farewell.run(stop).await;
+            Ok(())
+        });
     }
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {

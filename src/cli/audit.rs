@@ -121,27 +121,10 @@ async fn verify(
     });
     context.output.data(&data, || {
         let mut lines: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
-        lines.push(told(&verified));
+        lines.push(verified.words());
         lines.join("\n")
     })?;
     Ok(if whole { Exit::Done } else { Exit::Failed })
-}
-
-fn told(verified: &audit::Verified) -> String {
-    let tally = &verified.tally;
-    let rows: u64 = tally.rows.values().sum();
-    let last = tally.last.map_or(String::new(), |(number, digest)| {
-        format!("; the last checkpoint is {number}:{digest}")
-    });
-    let verdict = match verified.findings.len() {
-        0 => "whole".to_owned(),
-        1 => "NOT WHOLE, 1 finding".to_owned(),
-        count => format!("NOT WHOLE, {count} findings"),
-    };
-    format!(
-        "{verdict}: {rows} rows, {} links, {} checkpoints, {} links not yet signed{last}",
-        tally.links, tally.checkpoints, tally.unsigned
-    )
 }
 
 fn read_noted(text: &str) -> anyhow::Result<(i64, Digest)> {

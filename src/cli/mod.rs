@@ -23,6 +23,7 @@ mod run;
 mod secrets;
 mod submit;
 mod tasks;
+mod users;
 mod workflows;
 
 use std::path::PathBuf;
@@ -81,6 +82,9 @@ enum Command {
     /// List, show and replay messages that could not be read.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Say who may sign in to the console, and as what; make tokens of the API.
+    #[command(subcommand)]
+    Users(users::Command),
     /// Verify the tamper-evident log; checkpoints, keys, and the auditors' table.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -143,6 +147,7 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
+        Command::Users(command) => users::run(context, command).await,
         Command::Audit(command) => audit::run(context, command).await,
         Command::Evidence(command) => evidence::run(context, command).await,
         Command::Migrate => migrate::run(context).await,

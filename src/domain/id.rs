@@ -135,6 +135,14 @@ uuid_id! {
     /// One proposal of something that takes two people.
     ProposalId
 }
+uuid_id! {
+    /// One sign-in of one user.
+    SessionId
+}
+uuid_id! {
+    /// One token of the API.
+    TokenId
+}
 
 /// Counts the claims of one run. A write that shows an older token than the row's is refused.
 #[derive(

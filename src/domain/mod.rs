@@ -29,5 +29,6 @@ pub mod step;
 pub mod subject;
 pub mod task;
 pub mod time;
+pub mod user;
 pub mod verdict;
 pub mod workflow;

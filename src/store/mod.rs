@@ -25,6 +25,7 @@ mod shape;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
 pub use settings::Settings;
+pub use users::{ActFilter, ChangeFn, Users};
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].
 pub async fn open(settings: &Settings) -> Stored<Arc<dyn Store>> {

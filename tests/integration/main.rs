@@ -6,6 +6,7 @@
 mod audit;
 mod canaries;
 mod chaos;
+mod console;
 mod demonstration;
 mod drills;
 mod estate;

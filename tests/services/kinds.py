@@ -7,6 +7,7 @@ Knows nothing about processes; that is ctl.
 import base64
 import glob
 import hashlib
+import json
 import os
 import pwd
 import secrets
@@ -503,6 +504,8 @@ def ready_mariadb(state):
 
 def plan_canaille(home, options, port):
     program, number = os.path.join(TOOLS, "canaille", "bin", "canaille"), port()
+    if "redirect_uri" in dict(options):
+        return plan_provider(home, options, program, number)
     if not os.path.exists(program):
         raise Failure(f"canaille is not in {os.path.dirname(program)}: scripts/test installs it")
     given = dict(options)
@@ -528,8 +531,52 @@ DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
     }}
 
 
+def plan_provider(home, options, program, number):
+    """Canaille as an identity provider: users in groups, and a client that signs them in."""
+    if not os.path.exists(program):
+        raise Failure(f"canaille is not in {os.path.dirname(program)}: scripts/test installs it")
+    given = dict(options)
+    make = ("import json; from joserfc.jwk import RSAKey; key = RSAKey.generate_key(2048, parameters="
+            "{'kid': 'one', 'use': 'sig', 'alg': 'RS256'}); print(json.dumps(key.as_dict(private=True)))")
+    key = json.loads(run([os.path.join(os.path.dirname(program), "python"), "-c", make]))
+    key = ", ".join(f'{name} = "{value}"' for name, value in key.items() if isinstance(value, str))
+    config, url = os.path.join(home, "canaille.toml"), f"http://127.0.0.1:{number}"
+    write(config, f'''SECRET_KEY = "{secrets.token_hex(32)}"
+SERVER_NAME = "127.0.0.1:{number}"
+PREFERRED_URL_SCHEME = "http"
+DATABASE = "sql"
+[CANAILLE_SQL]
+DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
+[CANAILLE_OIDC]
+ACTIVE_JWKS = [{{ {key} }}]
+''')
+    environ = {**os.environ, "CANAILLE_CONFIG": config}
+    secret = secrets.token_hex(12)
+    run([program, "install"], None, home, env=environ)
+    groups = {}
+    for name, value in options:
+        if name == "user":
+            login, password, group = value.split(":")
+            run([program, "create", "user", "--quiet", "--user-name", login, "--password", password, "--family-name",
+                 login.title(), "--formatted-name", f"{login.title()} by Provider", "--emails", f"{login}@acme.example"],
+                None, home, env=environ)
+            groups.setdefault(group, []).append(login)
+    for group, members in groups.items():
+        named = [part for member in members for part in ("--members", member)]
+        run([program, "create", "group", "--quiet", "--display-name", group, *named], None, home, env=environ)
+    run([program, "create", "client", "--quiet", "--client-name", "clawback", "--client-id", "clawback", "--client-secret", secret,
+         "--token-endpoint-auth-method", "client_secret_basic", "--grant-types", "authorization_code", "--response-types", "code",
+         "--redirect-uris", given["redirect_uri"], "--scope", "openid profile email groups"], None, home, env=environ)
+    return {"argv": [program, "run", "--bind", f"127.0.0.1:{number}"], "cwd": home, "environ": {"CANAILLE_CONFIG": config}, "env": {
+        "HOST": "127.0.0.1", "PORT": number, "URL": url, "ISSUER": url, "CLIENT_SECRET": secret,
+    }}
+
+
 def ready_canaille(state):
-    return answers(f"{state['env']['URL']}/Users", expect=401)
+    url = state["env"]["URL"]
+    if "ISSUER" in state["env"]:
+        return answers(f"{url}/.well-known/openid-configuration")
+    return answers(f"{url}/Users", expect=401)
 
 
 # --- moto: AWS IAM with authentication -----------------------------------------------------------

@@ -19,6 +19,7 @@ pub mod promises;
 pub mod reads;
 pub mod settling;
 pub mod tampering;
+pub mod users;
 pub mod wishes;
 
 use std::any::Any;
@@ -145,6 +146,13 @@ macro_rules! suite {
                 c5_calls_of_runs_are_added_up,
                 c5_a_task_about_a_connector_is_kept_with_its_survey,
                 c10_removals_are_read_in_the_order_of_their_ends,
+            ]
+            users: [
+                h1_a_user_is_added_once_and_changes_follow_each_other,
+                h1_a_session_is_replaced_and_ended,
+                h1_a_token_that_was_taken_back_stays_so,
+                h1_acts_are_told_newest_first,
+                h1_leavers_are_seen_when_their_case_takes_effect,
             ]
         );
     };

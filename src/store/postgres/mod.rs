@@ -24,6 +24,7 @@ mod outbox;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 

@@ -23,6 +23,7 @@ mod rows;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 
