@@ -214,7 +214,42 @@ impl Scene {
             scene.cli_with(&["secrets", "set", connector, "--role", role], value);
         }
         scene.house.two_people();
+        scene.add_a_user();
         scene
+    }
+
+    /// Somebody with a password, and a token of the API. The token is printed once, on purpose.
+    fn add_a_user(&mut self) {
+        let password = canary("user-password");
+        let add = ["users", "add", "uma", "--role", "auditor", "--as", "ada"];
+        self.cli_with(&add, &password);
+        self.given.push(("user password".to_owned(), password));
+        let order = ["users", "token", "uma", "--label", "canary", "--as", "ada"];
+        let told = self.house.cli(&order, "");
+        let token = told.data["token"].as_str().expect("a token").to_owned();
+        self.given.push(("API token".to_owned(), token));
+    }
+
+    /// What the API answers to the token, and to one that is nearly it.
+    async fn ask_the_api(&mut self, worker: &Worker) {
+        let (_, token) = self.given.last().expect("planted").clone();
+        let http = reqwest::Client::new();
+        for path in [
+            "overview",
+            "cases",
+            "tasks",
+            "connectors",
+            "connectors/echo",
+        ] {
+            let url = format!("http://127.0.0.1:{}/api/v1/{path}", worker.port);
+            for (shown, status) in [(token.clone(), 200), (format!("{token}x"), 401)] {
+                let asked = http.get(&url).bearer_auth(shown).send().await;
+                let answer = asked.expect("answers");
+                assert_eq!(answer.status().as_u16(), status, "{path}");
+                let bytes = answer.bytes().await.expect("whole").to_vec();
+                self.places.push((format!("the API's {path}"), bytes));
+            }
+        }
     }
 
     /// What a command prints is searched too; returns its data.
@@ -497,6 +532,8 @@ async fn ask_for_everything(scene: &mut Scene) {
         "audit checkpoints",
         "audit keys",
         "workflows list",
+        "users list",
+        "users acts",
     ] {
         scene.cli(command);
     }
@@ -544,6 +581,7 @@ async fn d1_planted_secrets_are_in_nothing_that_a_run_leaves_behind() {
     illness(&mut scene).await;
     recovery(&mut scene).await;
     ask_for_everything(&mut scene).await;
+    scene.ask_the_api(&worker).await;
     let seen = ["the traces", "the log"];
     until("traces have come", async || {
         !scene.collector.bytes().is_empty()
