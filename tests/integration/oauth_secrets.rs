@@ -90,7 +90,7 @@ async fn three_rotations(own: &str, client_auth: &str) -> Place {
         assert_ne!(new, old);
         assert_eq!(
             provider.live("app"),
-            [new.clone()],
+            std::slice::from_ref(&new),
             "round {round}: one, and no orphan"
         );
         place.refuses(&old).await;
