@@ -30,6 +30,7 @@ has_part() {
     postgresql) [ -n "$(find_postgres)" ] ;;
     mariadb) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd)" ] ;;
     nginx) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)" ] ;;
+    rt) [ -x /usr/share/request-tracker5/libexec/rt-server ] && [ -f /usr/share/doc/rt5-standalone/copyright ] && [ -f /usr/share/doc/rt5-db-sqlite/copyright ] ;;
     chromium) [ -n "$(find_chromium)" ] ;;
     slapd) [ -n "$(PATH=$PATH:/usr/sbin:/usr/libexec command -v slapd)" ] ;;
     # ensurepip is what Debian splits off into python3-venv; 3.9 is the oldest that ctl runs on.
@@ -43,6 +44,7 @@ debian_package() {
   case $1 in
     cc) echo gcc ;;
     slapd) echo slapd ldap-utils ;;
+    rt) echo request-tracker5 rt5-db-sqlite rt5-standalone ;;
     make | nginx) echo "${1/nginx/nginx-light}" ;;
     pkg-config) echo pkg-config ;;
     openssl) echo libssl-dev ;;

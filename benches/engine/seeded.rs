@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::command::{Answer, Command};
+use clawback::domain::desk::{DeskCopy, Heard};
 use clawback::domain::drill::Drill;
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId, FencingToken,
-    MessageId, RunId, SessionId, TaskId, WorkerId,
+    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DeskName, DrillId,
+    FencingToken, MessageId, RunId, SessionId, TaskId, WorkerId,
 };
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
@@ -28,10 +29,10 @@ use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
-    Claimed, Counts, DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills,
-    Examination, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded,
-    Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
-    TaskFilter, Users,
+    Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
+    Desks, Dossier, DrillLease, Drills, Examination, Fenced, IntakeBatch, Inventory, Keep, Listed,
+    ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn, Store, Stored,
+    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -243,6 +244,39 @@ users! {
     fn note_act(act: &Act) -> Stored<()>;
     fn acts(filter: &ActFilter) -> Stored<Vec<(u64, Act)>>;
     fn leavers(since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>>;
+}
+
+#[async_trait]
+impl Desks for Seeded {
+    async fn take_copies(&self, want: &CopiesWanted) -> Stored<Vec<CopyLease>> {
+        self.inner.take_copies(want).await
+    }
+
+    async fn keep_copy(
+        &self,
+        lease: &CopyLease,
+        copy: &DeskCopy,
+        next: Option<clawback::store::NextVisit>,
+    ) -> Stored<bool> {
+        self.inner.keep_copy(lease, copy, next).await
+    }
+
+    async fn desk_said(
+        &self,
+        desk: &DeskName,
+        task: TaskId,
+        heard: &Heard,
+    ) -> Stored<Option<bool>> {
+        self.inner.desk_said(desk, task, heard).await
+    }
+
+    async fn copies_of(&self, task: TaskId) -> Stored<Vec<DeskCopy>> {
+        self.inner.copies_of(task).await
+    }
+
+    async fn desk_figures(&self) -> Stored<Vec<DeskFigures>> {
+        self.inner.desk_figures().await
+    }
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@
 pub mod audit;
 mod chronicle;
 mod console;
+pub mod desks;
 pub mod dev;
 pub mod drilling;
 pub mod evidence;

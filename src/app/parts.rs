@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::desks;
 use crate::config::{self, Config, Settings as ConfigSettings};
 use crate::connectors::Registry;
 use crate::console;
@@ -177,6 +178,10 @@ impl Parts {
             config::manifests(&configured)
         })
         .asking_for_drills(self.settings.drilled);
-        Engine::new(ports, settings).following(manifests)
+        let engine = Engine::new(ports, settings).following(manifests);
+        match desks::served(&self.settings, &self.vault) {
+            Some(desks) => engine.with_desks(desks),
+            None => engine,
+        }
     }
 }

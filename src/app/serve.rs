@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::office;
 use super::farewell::Farewell;
-use super::{AppError, Parts, audit, health};
+use super::{AppError, Parts, audit, desks, health};
 use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
@@ -84,7 +84,7 @@ pub async fn serve(
         let office = office(parts, stop.clone()).await?;
         answering.spawn(console::serve(
             listener,
-            console::router(checks, Some(&office)),
+            console::router(checks, Some(&office)).merge(desks::router(parts)),
             closing.clone(),
         ));
     }

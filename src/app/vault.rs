@@ -231,6 +231,19 @@ pub(super) async fn platform_secret(
     Ok(revealed.ok_or_else(lacking)?.value)
 }
 
+/// Looks up a secret of a desk.
+///
+/// # Errors
+/// When it is not in the vault.
+pub(super) async fn desk_secret(
+    vault: &dyn Vault,
+    reference: &str,
+) -> Result<SecretString, Failure> {
+    let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
+    let revealed = revealed.ok_or_else(|| lacking(reference, "[desks]"))?;
+    Ok(revealed.value)
+}
+
 fn platform(reference: &str) -> Owner {
     Owner {
         reference: reference.to_owned(),

@@ -12,6 +12,7 @@ mod completions;
 mod connectors;
 mod context;
 mod dead_letters;
+mod desks;
 mod dev;
 mod drill;
 mod evidence;
@@ -68,6 +69,9 @@ enum Command {
     /// List, show, claim, close and reject fallback tasks.
     #[command(subcommand)]
     Tasks(tasks::Command),
+    /// List and check the desks that get copies of fallback tasks.
+    #[command(subcommand)]
+    Desks(desks::Command),
     /// List, show, check and approve connectors.
     #[command(subcommand)]
     Connectors(connectors::Command),
@@ -142,6 +146,7 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Plan(arguments) => plan::run(context, &arguments).await,
         Command::Cases(command) => cases::run(context, command).await,
         Command::Tasks(command) => tasks::run(context, command).await,
+        Command::Desks(command) => desks::run(context, command).await,
         Command::Connectors(command) => connectors::run(context, command).await,
         Command::Drill(arguments) => drill::run(context, arguments).await,
         Command::Workflows(command) => workflows::run(context, command),

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod audit;
 pub mod command;
 pub mod correlation;
+pub mod desk;
 pub mod doubt;
 pub mod drill;
 pub mod estate;

@@ -5,6 +5,7 @@
 //! accounts. A call costs a hash of its labels and an atomic addition; nothing is allocated for a
 //! series that is known.
 
+mod desks;
 mod drills;
 mod secrets;
 
@@ -12,6 +13,7 @@ use std::sync::LazyLock;
 
 use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
+pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
 pub use secrets::{SecretTime, secrets};
 

@@ -1,4 +1,5 @@
-//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, slapd, the built binary.
+//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, slapd, Request
+//! Tracker, the built binary.
 //!
 //! Owns the list of topics; each topic is one file. One binary, because linking is what costs.
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
@@ -8,6 +9,7 @@ mod canaries;
 mod chaos;
 mod console;
 mod demonstration;
+mod desks;
 mod drills;
 mod estate;
 mod examination;
@@ -35,3 +37,4 @@ mod sql;
 mod store;
 mod telemetry;
 mod vaults;
+mod webhook;

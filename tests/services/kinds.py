@@ -1,4 +1,4 @@
-"""The five kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
+"""The kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
 
 Each planner takes (home, options, port) and returns the plan that ctl keeps in NAME.json: `argv`,
 `env` (what callers may read), and where needed `user`, `cwd`, `environ`, `stop`, `outside`.
@@ -579,6 +579,53 @@ def ready_canaille(state):
     return answers(f"{url}/Users", expect=401)
 
 
+# --- Request Tracker ---------------------------------------------------------------------------
+
+RT = """Set($rtname, 'clawback');
+Set($Organization, 'acme.example');
+Set($WebDomain, '127.0.0.1');
+Set($WebPort, {port});
+Set($WebBaseURL, 'http://127.0.0.1:{port}');
+Set($WebPath, '');
+Set($DatabaseType, 'SQLite');
+Set($DatabaseName, '{home}/rt.sqlite');
+Set($MailCommand, 'testfile');
+Set($LogToSyslog, undef);
+Set($LogToSTDERR, 'warning');
+Set($MasonDataDir, '{home}/mason');
+Set($MasonSessionDir, '{home}/session');
+1;
+"""
+
+
+def plan_rt(home, options, port):
+    """Debian's request-tracker5 with a database and a configuration of its own; sends no mail."""
+    share = "/usr/share/request-tracker5/libexec/rt-server"
+    setup = shutil.which("rt-setup-database-5", path=os.environ["PATH"] + ":/usr/sbin")
+    if not setup or not os.path.exists(share):
+        raise Failure("Request Tracker not found: install request-tracker5, rt5-db-sqlite and rt5-standalone")
+    number, config = port(), os.path.join(home, "RT_SiteConfig.pm")
+    for folder in ("mason", "session", "conf.d"):
+        os.makedirs(os.path.join(home, folder))
+    write(config, RT.format(home=home, port=number))
+    # The folder of further settings is named too: Debian's own would bring the system's database back.
+    environ = {"RT_SITE_CONFIG": config, "RT_SITE_CONFIG_DIR": os.path.join(home, "conf.d")}
+    run([setup, "--action", "init", "--skip-create"], None, home, env={**os.environ, **environ})
+    return {
+        "argv": ["perl", share, "--host", "127.0.0.1", "--port", str(number), "--max-workers", "3"], "cwd": home,
+        "environ": environ, "stop": "SIGTERM",
+        "env": {"HOST": "127.0.0.1", "PORT": number, "URL": f"http://127.0.0.1:{number}", "ROOT_PASSWORD": "password"},
+    }
+
+
+def ready_rt(state):
+    """Answers who signs in, and nobody else."""
+    env = state["env"]
+    pair = base64.b64encode(f"root:{env['ROOT_PASSWORD']}".encode()).decode()
+    url = f"{env['URL']}/REST/2.0/rt"
+    return answers(url, {"Authorization": f"Basic {pair}"}) and answers(url, expect=401)
+
+
 # --- moto: AWS IAM with authentication -----------------------------------------------------------
 
 def plan_moto(home, _options, port):
@@ -597,6 +644,8 @@ def ready_moto(state):
 
 
 KINDS = {"postgres": plan_postgres, "mariadb": plan_mariadb, "kafka": plan_kafka, "scim": plan_scim,
-         "canaille": plan_canaille, "moto": plan_moto, "nginx": plan_nginx, "slapd": plan_slapd}
+         "canaille": plan_canaille, "moto": plan_moto, "nginx": plan_nginx, "slapd": plan_slapd,
+         "rt": plan_rt}
 READY = {"postgres": ready_postgres, "mariadb": ready_mariadb, "kafka": ready_kafka, "scim": ready_scim,
-         "canaille": ready_canaille, "moto": ready_moto, "nginx": ready_nginx, "slapd": ready_slapd}
+         "canaille": ready_canaille, "moto": ready_moto, "nginx": ready_nginx, "slapd": ready_slapd,
+         "rt": ready_rt}

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod approvals;
 pub mod audit;
 pub mod departed;
+pub mod desks;
 pub mod drills;
 pub mod given;
 pub mod health;
@@ -118,6 +119,14 @@ macro_rules! suite {
                 one_worker_publishes_a_key_and_in_order,
                 messages_of_a_dead_worker_are_taken_by_another,
                 a_message_is_posted_once_and_marks_its_dead_letter,
+            ]
+            desks: [
+                f2_a_task_for_a_desk_gets_one_copy_in_one_hand,
+                f2_the_task_of_a_drill_goes_to_no_desk,
+                f2_a_copy_of_a_worker_that_is_gone_is_taken_over,
+                f2_a_change_of_the_task_makes_its_copy_due_unless_the_desk_is_down,
+                f2_what_a_desk_says_is_kept_while_its_copy_is_in_hand,
+                f2_many_workers_never_work_on_the_same_copy,
             ]
             reads: [
                 a_case_tells_its_story,

@@ -10,6 +10,7 @@ mod cases;
 mod commands;
 mod counts;
 mod departed;
+mod desks;
 mod drills;
 mod funnel;
 mod health;
