@@ -11,7 +11,6 @@ use super::exit::Exit;
 use super::output::{Output, instant, sheet, table};
 use crate::app::examine::{Mark, Order, Point};
 use crate::app::governance::{Chosen, Diff, Done, Governance, Stands, Tested};
-use crate::app::{retire, vault};
 use crate::config::Settings;
 use crate::domain::approval::{Past, Signed};
 use crate::domain::id::ConnectorName;
@@ -122,29 +121,6 @@ pub async fn reject(
         context,
         &governance.reject(&ConnectorName(name), &signed).await?,
     )
-}
-
-/// Revokes a retired connector's own access.
-pub async fn retire(context: &Context, settings: &Settings, name: String) -> anyhow::Result<Exit> {
-    let governance = governance(context, settings).await?;
-    let vault = vault::open(settings, &context.clock)?;
-    let name = ConnectorName(name);
-    let revoked = retire::retire(&governance, vault, &name, &context.clock).await?;
-    context.output.data(&serde_json::to_value(&revoked)?, || {
-        let rows = revoked.iter().map(|one| {
-            let came_to = match &one.failure {
-                None if one.proved == 0 => {
-                    "nothing is kept, so nothing was seen refused".to_owned()
-                }
-                None => format!("{} secrets are refused, and forgotten", one.proved),
-                Some(failure) => failure.to_string(),
-            };
-            vec![one.role.as_str().to_owned(), came_to]
-        });
-        table(&["role", "its access"], rows.collect(), "it had no access")
-    })?;
-    let stands = revoked.iter().any(|one| one.failure.is_some());
-    Ok(if stands { Exit::Failed } else { Exit::Done })
 }
 
 /// Tells what the file and the proposal change.

@@ -1,17 +1,19 @@
 //! `clawback check`: is everything that a worker would be started with right?
 //!
-//! Owns the report: all problems at once, or what was checked. Opens neither database nor target;
-//! `connectors check` does the latter.
+//! Owns the report: all problems at once, or what was checked, and the secrets whose time is over or soon
+//! will be. Opens neither database nor target; `connectors check` does the latter.
 
 use serde_json::json;
 
 use super::context::Context;
 use super::exit::Exit;
-use super::output::Output;
+use super::output::{Output, instant};
+use crate::app::vault;
+use crate::config::Config;
 
 /// Checks all files.
-pub fn run(context: &Context) -> anyhow::Result<Exit> {
-    match crate::config::Config::load(&context.config, &context.clock) {
+pub async fn run(context: &Context) -> anyhow::Result<Exit> {
+    match Config::load(&context.config, &context.clock) {
         Ok(config) => {
             let connectors: Vec<_> = config.connectors.names().map(ToString::to_string).collect();
             let workflows: Vec<_> = config
@@ -19,9 +21,14 @@ pub fn run(context: &Context) -> anyhow::Result<Exit> {
                 .all()
                 .map(|workflow| format!("{} {}", workflow.name, workflow.version))
                 .collect();
+            let warnings = warnings(context, &config).await;
+            for warning in &warnings {
+                Output::note(&format!("warning: {warning}"));
+            }
             let data = json!({
                 "ok": true,
                 "problems": [],
+                "warnings": warnings,
                 "connectors": connectors,
                 "workflows": workflows,
             });
@@ -46,4 +53,21 @@ pub fn run(context: &Context) -> anyhow::Result<Exit> {
             Ok(Exit::Problems)
         }
     }
+}
+
+/// What nothing is wrong with yet, or not in these files.
+async fn warnings(context: &Context, config: &Config) -> Vec<String> {
+    let (settings, connectors) = (&config.settings, &config.connectors);
+    let secrets = match vault::list(settings, connectors, &context.clock).await {
+        Ok(secrets) => secrets,
+        Err(failure) => return vec![format!("the secrets were not looked at: {failure}")],
+    };
+    let alarms = secrets.iter().filter_map(|secret| {
+        let alarm = secret.alarm?.as_str();
+        let (connector, role) = (&secret.connector, secret.role.as_str());
+        let end = secret.expires.map(|end| format!(" ({})", instant(end)));
+        let end = end.unwrap_or_default();
+        Some(format!("the {role} secret of {connector} {alarm}{end}"))
+    });
+    alarms.collect()
 }

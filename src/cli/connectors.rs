@@ -5,6 +5,7 @@
 
 mod health;
 mod known;
+mod retire;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::approvals::{self, Approving, Signing, Which};
-use super::context::Context;
+use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{sheet, table};
 use super::pause;
@@ -100,11 +101,14 @@ pub enum Command {
         #[command(flatten)]
         signing: Signing,
     },
-    /// Revoke a retired connector's own access at its target, and see every secret refused. Two
-    /// people must have stood for the retirement (`propose`, `approve`).
+    /// Have the workers revoke a retired connector's own access at its target, and see every secret
+    /// refused; what they cannot becomes a task. Two people must have stood for the retirement
+    /// (`propose`, `approve`).
     Retire {
         /// Its name.
         name: String,
+        #[command(flatten)]
+        wishing: Wishing,
     },
     /// Every proposal, approval and change of what is in force.
     History {
@@ -136,7 +140,9 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::List => list_all(context, &settings).await,
         Command::Show { name } => show(context, &settings, &name).await,
         Command::Check { name } => check(context, &settings, name).await,
-        Command::Retire { name } => approvals::retire(context, &settings, name).await,
+        Command::Retire { name, wishing } => {
+            retire::run(context, &settings, ConnectorName(name), &wishing).await
+        }
         Command::Health { name, since } => {
             let watched = watched(context, &settings, name.as_deref())?;
             match name {

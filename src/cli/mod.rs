@@ -150,7 +150,7 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Dev(arguments) => dev::run(context, arguments).await,
         Command::Run => run::run(context).await,
-        Command::Check => check::run(context),
+        Command::Check => check::run(context).await,
         Command::Submit(arguments) => submit::run(context, &arguments).await,
         Command::Plan(arguments) => plan::run(context, &arguments).await,
         Command::Cases(command) => cases::run(context, command).await,

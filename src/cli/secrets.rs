@@ -17,6 +17,7 @@ use super::output::{Output, table};
 use crate::app::vault;
 use crate::config;
 use crate::domain::command::Wish;
+use crate::domain::expiry::Alarm;
 use crate::domain::id::ConnectorName;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -150,6 +151,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
                 secret.age_seconds.map_or("missing".to_owned(), days),
                 secret.max_age_seconds.map_or(String::new(), days),
                 secret.expires.map_or(String::new(), day),
+                secret.alarm.map_or("", Alarm::as_str).to_owned(),
                 secret.known_by.join(", "),
                 secret.rotated.map_or(String::new(), day),
                 secret.proved.map_or(String::new(), day),
@@ -168,6 +170,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
             "age",
             "at most",
             "expires",
+            "alarm",
             "known by",
             "rotated",
             "proved",

@@ -268,6 +268,8 @@ pub struct MintOrder {
     pub username: Option<String>,
     /// The value, where we choose it.
     pub chosen: Option<SecretString>,
+    /// When the target itself is to end it, where the manifest says how long it lasts.
+    pub expires: Option<Timestamp>,
 }
 
 /// A new secret.

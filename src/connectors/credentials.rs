@@ -104,11 +104,19 @@ fn read_one(entry: &Table<'_>, role: CredentialRole) -> Option<CredentialDeclara
         .integer("renew_before_days", 1..=365)
         .map_or(RENEW_BEFORE_DAYS, |item| item.value.unsigned_abs())
         * 86_400;
+    let lasts = entry.integer("lasts_hours", 1..=8_760);
     let known_by = entry.strings("known_by").into_iter();
     let known_by = known_by.map(|item| item.value).collect();
     let rotation = entry
         .string("rotation")
         .and_then(|item| read_strategy(entry, role, &item));
+    if let (Some(item), false) = (&lasts, is_chosen(rotation)) {
+        entry.report(
+            item.line,
+            "`lasts_hours` without a rotation that sets the value",
+            "use it with `choose` or `dual_slot`; with `add`, the target tells when a secret ends",
+        );
+    }
     let alternate = entry.string("alternate_username");
     if let Some(problem) = doubtful_alternate(rotation, username.as_deref(), alternate.as_ref()) {
         let line = alternate.as_ref().map_or(entry.line(), |item| item.line);
@@ -126,8 +134,14 @@ fn read_one(entry: &Table<'_>, role: CredentialRole) -> Option<CredentialDeclara
         max_age_seconds,
         rotation,
         renew_before_seconds,
+        lasts_seconds: lasts.map(|item| item.value.unsigned_abs() * 3600),
         known_by,
     })
+}
+
+/// Where we choose the value, we can have it end.
+fn is_chosen(rotation: Option<Strategy>) -> bool {
+    matches!(rotation, Some(Strategy::Choose | Strategy::DualSlot))
 }
 
 fn doubtful_alternate(

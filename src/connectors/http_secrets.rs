@@ -13,13 +13,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::contract::{Call, KnownSecret, MintOrder, Minted, RenderedRequest, unsupported};
-use super::http::{HttpAnswer, HttpRequest, Transport, segment};
+use super::http::{HttpAnswer, HttpRequest, Transport};
 use super::manifest::Manifest;
 use crate::document::{Item, Table};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::Strategy;
 use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole;
+
+mod filling;
+
+use filling::{fill, fill_path, instant, mentions, plain, render};
 
 /// The keys in which names are filled in.
 const REQUESTS: [&str; 7] = [
@@ -52,6 +56,7 @@ struct Create {
     body: Value,
     remote_ref: Option<String>,
     value: Option<String>,
+    expires: Option<String>,
 }
 
 /// A request that names one secret.
@@ -173,10 +178,12 @@ impl TokenEndpoint {
         if self.create.remote_ref.is_some() && remote_ref.is_none() {
             return Err(lacks("the new secret's id"));
         }
+        let expires = self.create.expires.as_ref();
+        let expires = expires.and_then(|pointer| shown.pointer(pointer));
         Ok(Minted {
             remote_ref,
             secret,
-            expires: None,
+            expires: expires.map(instant).transpose()?.flatten(),
         })
     }
 
@@ -273,62 +280,6 @@ fn lacks(what: &str) -> Failure {
     )
 }
 
-/// Text or a number as text: ids come as either.
-fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            None
-        }
-    }
-}
-
-fn fill(template: &Value, words: &[(&str, &str)]) -> Value {
-    match template {
-        Value::String(text) => {
-            let filled = words
-                .iter()
-                .fold(text.clone(), |text, (name, word)| text.replace(name, word));
-            Value::String(filled)
-        }
-        Value::Array(items) => items.iter().map(|item| fill(item, words)).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| (key.clone(), fill(value, words)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
-    }
-}
-
-fn fill_path(template: &str, words: &[(&str, &str)]) -> Result<String, Failure> {
-    let mut path = template.to_owned();
-    for (name, word) in words {
-        if path.contains(name) {
-            path = path.replace(name, &segment(word)?);
-        }
-    }
-    Ok(path)
-}
-
-fn render(removal: &Removal, words: &[(&str, &str)]) -> Result<HttpRequest, Failure> {
-    let request = HttpRequest::new(removal.method.clone(), fill_path(&removal.path, words)?);
-    Ok(match &removal.body {
-        Some(body) => request.json("application/json", &fill(body, words)),
-        None => request,
-    })
-}
-
-fn mentions(template: &Value, name: &str) -> bool {
-    match template {
-        Value::String(text) => text.contains(name),
-        Value::Array(items) => items.iter().any(|item| mentions(item, name)),
-        Value::Object(fields) => fields.values().any(|value| mentions(value, name)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
 fn read_create(table: &Table<'_>) -> Option<Create> {
     let method = read_method(table, "create_method", Method::POST);
     let path = read_path(table, "create_path", table.required_string("create_path"));
@@ -349,6 +300,7 @@ fn read_create(table: &Table<'_>) -> Option<Create> {
         body,
         remote_ref: read_pointer(table, "create_ref", table.string("create_ref")),
         value,
+        expires: read_pointer(table, "create_expires", table.string("create_expires")),
     })
 }
 

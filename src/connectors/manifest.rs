@@ -102,6 +102,8 @@ pub struct CredentialDeclaration {
     pub rotation: Option<Strategy>,
     /// How long before its known end a rotation is due.
     pub renew_before_seconds: u64,
+    /// After how long the target itself ends what a rotation made; `None`: not by itself.
+    pub lasts_seconds: Option<u64>,
     /// Who could read its value: identifiers of people as events name them. When one of them
     /// leaves, it is replaced.
     pub known_by: BTreeSet<String>,

@@ -155,6 +155,23 @@ impl Registry {
         }
     }
 
+    /// The last manifests of connectors that were retired, each by itself: what one names or what is
+    /// wrong with another does not matter any more. Those that cannot be read are left out, and told.
+    pub fn of_retired(files: &[(String, String)], clock: &Arc<dyn Clock>) -> (Self, Problems) {
+        let mut registry = Self::default();
+        let mut problems = Problems::default();
+        for (file, text) in files {
+            match read(file, text, clock) {
+                Ok(draft) => {
+                    let guarded = Arc::new(draft.guarded(clock));
+                    registry.connectors.insert(guarded.name().clone(), guarded);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        (registry, problems)
+    }
+
     /// Puts ready connectors behind their guards.
     pub fn assemble(parts: Vec<(Manifest, Arc<dyn Connector>)>, clock: &Arc<dyn Clock>) -> Self {
         let connectors = parts
@@ -252,6 +269,14 @@ fn build(
                 "remove the operation; a person does it through the fallback",
             );
         }
+    }
+    let mut credentials = manifest.credentials.values();
+    if kind.name != "sql" && credentials.any(|one| one.lasts_seconds.is_some()) {
+        root.report(
+            root.line(),
+            format!("`lasts_hours` is not for kind {}", kind.name),
+            "leave it out; where the target itself ends a secret, its answer tells when",
+        );
     }
     let table = root.required_table(kind.name)?;
     (kind.build)(manifest, &table, clock)

@@ -101,6 +101,13 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// Take away the own access of a connector that was retired.
+    RetireSecret {
+        /// Whose.
+        connector: ConnectorName,
+        /// Which.
+        role: CredentialRole,
+    },
     /// Rehearse a departure at one connector; the drill has the command's id.
     Drill {
         /// Of which.
@@ -120,6 +127,7 @@ impl Wish {
             | Self::RejectTask { task, .. }
             | Self::RuleHold { task, .. } => Some(*task),
             Self::RotateSecret { .. }
+            | Self::RetireSecret { .. }
             | Self::Pause { .. }
             | Self::Resume { .. }
             | Self::Drill { .. } => None,

@@ -29,6 +29,9 @@ pub struct Estate {
     pub protected: BTreeSet<String>,
     /// How many may leave or lose access within a time. Set likewise.
     pub brakes: Brakes,
+    /// Connectors whose retirement binds, as their last manifest said. No case goes there; what is left
+    /// to do is to end their own access. Set by the engine.
+    pub retired: BTreeMap<ConnectorName, ConnectorFacts>,
     /// How far events are trusted. Set by the engine from its settings.
     pub trust: Trust,
 }

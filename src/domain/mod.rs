@@ -18,6 +18,7 @@ pub mod drill;
 pub mod escalation;
 pub mod estate;
 pub mod event;
+pub mod expiry;
 pub mod health;
 pub mod id;
 pub mod instructions;

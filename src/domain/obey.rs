@@ -26,6 +26,7 @@ pub fn obey(
 ) -> Obedience {
     match &command.wish {
         Wish::RotateSecret { connector, role } => rotate(command, connector, *role, given),
+        Wish::RetireSecret { connector, role } => retire(command, connector, *role, given),
         Wish::Pause { connector, reason } => pause(command, connector.as_ref(), reason, given),
         Wish::Resume { connector, reason } => resume(command, connector.as_ref(), reason),
         Wish::Drill { connector } => rehearse(command, connector, given),
@@ -64,6 +65,31 @@ fn rotate(
                 "no manifest declares how the {} secret of {connector} is replaced",
                 role.as_str()
             ),
+        ),
+    };
+    Obedience {
+        rotation,
+        ..answered(command, answer)
+    }
+}
+
+/// The access of a retired connector, never of one that serves.
+fn retire(
+    command: &Command,
+    connector: &ConnectorName,
+    role: CredentialRole,
+    given: &Given<'_>,
+) -> Obedience {
+    let trigger = Trigger::Retired {
+        by: command.by.clone(),
+    };
+    let cause = command.id.to_string();
+    let rotation = rotation_run(given, connector, role, trigger, &cause);
+    let answer = match &rotation {
+        Some(_) => yes("the access is being taken away unless its secret is being replaced"),
+        None => no(
+            "CB-COMMAND-10",
+            &format!("{connector} is not retired, as far as the workers have seen"),
         ),
     };
     Obedience {

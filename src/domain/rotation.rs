@@ -56,6 +56,11 @@ pub enum Trigger {
         /// Who, as events name people.
         subject: String,
     },
+    /// The connector is retired: nothing takes the secret's place.
+    Retired {
+        /// Who asked for it.
+        by: String,
+    },
 }
 
 impl Trigger {
@@ -69,14 +74,15 @@ impl Trigger {
             Self::Silent => "silent",
             Self::Expiry { .. } => "expiry",
             Self::Leaver { .. } => "leaver",
+            Self::Retired { .. } => "retired",
         }
     }
 
-    /// True where the secret must be replaced although its manifest declares no way: then a person
-    /// does it, and the machine sees the old one refused.
+    /// True where the secret must be replaced (or end) although its manifest declares no way: then a
+    /// person does it, and the machine sees the old one refused.
     pub fn wants_a_person(&self) -> bool {
         match self {
-            Self::Expiry { .. } | Self::Leaver { .. } => true,
+            Self::Expiry { .. } | Self::Leaver { .. } | Self::Retired { .. } => true,
             // What falls silent and cannot be rotated goes to a person by an event of its own.
             Self::Age { .. }
             | Self::AuthFailure
@@ -132,6 +138,10 @@ pub struct RotationFacts {
     /// replaced already, and the current one is accepted.
     #[serde(default)]
     pub needless: bool,
+    /// Of a retirement: the target was seen to accept the secret before it was taken away, so that it
+    /// refuses it later means something.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen_accepted: bool,
 }
 
 /// What the sweep looks at: one secret of one connector. No value.
@@ -171,7 +181,19 @@ pub fn sweep(
 fn ending(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {
     let left = secret.expires?.duration_since(now).as_secs();
     let seconds_left = u64::try_from(left).unwrap_or(0);
-    (seconds_left <= secret.renew_before_seconds).then_some(Trigger::Expiry { seconds_left })
+    (seconds_left <= secret.renew_ahead()).then_some(Trigger::Expiry { seconds_left })
+}
+
+impl SecretAge {
+    /// How long before its end it is replaced: at most a third of its life, or one that lives for hours
+    /// would be due as soon as it is made.
+    pub fn renew_ahead(&self) -> u64 {
+        let life = self
+            .expires
+            .map(|end| end.duration_since(self.created).as_secs());
+        let third = life.map(|life| u64::try_from(life).unwrap_or(0) / 3);
+        self.renew_before_seconds.min(third.unwrap_or(u64::MAX))
+    }
 }
 
 fn aged(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::access::Entitlement;
 use super::health::{Sample, State};
 use super::id::{ConnectorName, MessageId};
+use super::rotation::Trigger;
 use super::run::{Run, RunBody};
 use super::settlement::OutboxMessage;
 use super::task::FallbackTask;
@@ -193,7 +194,14 @@ pub fn about(body: &RunBody) -> (String, Option<String>, Vec<Entitlement>, Optio
             Some(body.account_as_of),
         ),
         RunBody::Rotation(body) => (
-            format!("{} secret of {}", body.role.as_str(), body.connector),
+            match &body.trigger {
+                Trigger::Retired { .. } => format!(
+                    "{}'s access of the retired connector {}",
+                    body.role.as_str(),
+                    body.connector
+                ),
+                _ => format!("{} secret of {}", body.role.as_str(), body.connector),
+            },
             None,
             Vec::new(),
             None,

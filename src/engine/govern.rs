@@ -5,12 +5,13 @@
 //! where a connector stands differently. Approves nothing. Without the store the last known state
 //! serves on, and each guard still ends with its approval.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::connectors::{BARRED, Draft, Placed, Roll, Standing, drafts, matter};
+use crate::connectors::{BARRED, Draft, Placed, Registry, Roll, Standing, drafts, matter};
 use crate::document::Problems;
 use crate::domain::approval::{Binding, MatterKind, Record, Signed, narrow};
 use crate::domain::id::ConnectorName;
@@ -36,6 +37,8 @@ struct Known {
     files: Option<Files>,
     drafts: Vec<Draft>,
     roll: Roll,
+    /// Connectors whose retirement binds.
+    retired: BTreeSet<ConnectorName>,
     /// Files that were changed when last looked at: half written, as far as anyone can tell.
     fresh: Option<Files>,
     /// Files that could not be read, told once.
@@ -84,26 +87,59 @@ impl Engine {
         };
         let mut known = manifests.known.lock().await;
         self.look_at_files(manifests, &mut known).await?;
-        let Known { drafts, roll, .. } = &mut *known;
+        let Known {
+            drafts,
+            roll,
+            retired: retired_before,
+            ..
+        } = &mut *known;
+        let mut gone = BTreeSet::new();
         let changed = if manifests.governed {
             self.ask_for_drills(manifests, roll).await?;
-            let mut changed = roll.place(drafts, &self.in_force().await?, &self.clock)?;
+            let mut in_force = self.in_force().await?;
+            let mut changed = roll.place(drafts, &in_force, &self.clock)?;
             if self.bind_narrower(roll).await? {
                 self.ask_for_drills(manifests, roll).await?;
-                changed.extend(roll.place(drafts, &self.in_force().await?, &self.clock)?);
+                in_force = self.in_force().await?;
+                changed.extend(roll.place(drafts, &in_force, &self.clock)?);
             }
+            gone = retired(&in_force);
             changed
         } else {
             roll.place_ungoverned(drafts, &self.clock)
         };
-        if !changed.is_empty() {
-            self.serve(roll.registry());
+        let others_gone = *retired_before != gone;
+        if !changed.is_empty() || others_gone {
+            let retired = self.last_manifests(&gone).await?;
+            retired_before.clone_from(&gone);
+            self.serve(roll.registry(), retired);
             for name in &changed {
                 told(name, roll.get(name));
                 self.wake_barred(name, roll.get(name)).await;
             }
         }
         Ok(())
+    }
+
+    /// The last manifest of each retired connector: by it, its own access can be ended. One that this
+    /// version cannot read is told, and left to people.
+    async fn last_manifests(
+        &self,
+        gone: &BTreeSet<ConnectorName>,
+    ) -> Result<Registry, EngineError> {
+        let mut last = Vec::new();
+        for name in gone {
+            let past = self.store.past(&matter(name)).await?;
+            let mut texts = past.bindings.into_iter().rev().map(|one| one.content.text);
+            if let Some(text) = texts.find(|text| !text.is_empty()) {
+                last.push((format!("{name}.toml"), text));
+            }
+        }
+        let (registry, problems) = Registry::of_retired(&last, &self.clock);
+        if !problems.is_empty() {
+            tracing::warn!(%problems, "a retired connector's last manifest cannot be read any more");
+        }
+        Ok(registry)
     }
 
     async fn ask_for_drills(
@@ -221,6 +257,13 @@ impl Engine {
         }
         Ok(any)
     }
+}
+
+/// The connectors of which nothing is in force any more because two people said so.
+fn retired(in_force: &[Binding]) -> BTreeSet<ConnectorName> {
+    let gone = in_force.iter().filter(|one| one.content.text.is_empty());
+    gone.map(|one| ConnectorName(one.matter.name.clone()))
+        .collect()
 }
 
 fn told(name: &ConnectorName, placed: Option<&Placed>) {

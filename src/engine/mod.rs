@@ -102,6 +102,8 @@ pub struct Serving {
     pub registry: Arc<Registry>,
     /// What they declare.
     pub estate: Estate,
+    /// Connectors whose retirement binds, as their last manifest said: only to end their own access.
+    pub retired: Arc<Registry>,
 }
 
 /// Everything that a worker works with.
@@ -150,8 +152,14 @@ pub struct Ports {
 }
 
 impl Serving {
-    fn of(registry: Arc<Registry>, workflows: &Library, settings: &Settings) -> Self {
+    fn of(
+        registry: Arc<Registry>,
+        retired: Arc<Registry>,
+        workflows: &Library,
+        settings: &Settings,
+    ) -> Self {
         let mut estate = registry.estate();
+        estate.retired = retired.estate().connectors;
         estate.people = settings.people.clone();
         estate.protected.clone_from(&settings.protected);
         estate.brakes = settings.brakes.clone();
@@ -161,14 +169,19 @@ impl Serving {
             .get(&RunKind::Rotation)
             .map(|machine| (rotation.digest.clone(), machine.start.clone()));
         estate.trust = settings.trust;
-        Self { registry, estate }
+        Self {
+            registry,
+            estate,
+            retired,
+        }
     }
 }
 
 impl Engine {
     /// An engine over these ports. Nothing runs yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let serving = Serving::of(ports.registry, &ports.workflows, &settings);
+        let retired = Arc::default();
+        let serving = Serving::of(ports.registry, retired, &ports.workflows, &settings);
         Self {
             store: ports.store,
             secrets: ports.secrets,
@@ -230,9 +243,10 @@ impl Engine {
         serving.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn serve(&self, registry: Registry) {
+    fn serve(&self, registry: Registry, retired: Registry) {
         self.keep_paused(&registry);
-        let serving = Serving::of(Arc::new(registry), &self.workflows, &self.settings);
+        let (registry, retired) = (Arc::new(registry), Arc::new(retired));
+        let serving = Serving::of(registry, retired, &self.workflows, &self.settings);
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(serving);
     }

@@ -15,7 +15,7 @@ use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
 use crate::domain::verdict::CredentialRole;
-use crate::domain::workflow::RotationStep;
+use crate::domain::workflow::{RotationStep, RunKind};
 
 use super::drive::removal;
 use super::tell::Attempt;
@@ -156,7 +156,12 @@ impl Engine {
     fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {
         let name = run.connector.as_ref();
         let name = name.ok_or_else(|| lost("the run names no connector"))?;
-        let guarded = self.serving().registry.get(name).ok_or_else(|| {
+        let serving = self.serving();
+        let retired = || match run.kind {
+            RunKind::Rotation => serving.retired.get(name),
+            RunKind::Case | RunKind::Discovery | RunKind::Removal | RunKind::Care => None,
+        };
+        let guarded = serving.registry.get(name).or_else(retired).ok_or_else(|| {
             Failure::new(
                 FailureClass::Unsupported,
                 "CB-ENGINE-7",

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::domain::drill::Pass;
+use crate::domain::expiry;
 use crate::domain::health::{Advance, Standing, State, seconds_between};
 use crate::domain::id::{CaseId, ConnectorName};
 use crate::domain::rotation::SecretAge;
@@ -231,11 +232,13 @@ pub(super) fn surveyed(connector: &ConnectorName, before: &Standing, kept: &Adva
 
 /// How old the connectors' secrets are.
 pub(super) fn secrets(ages: &[SecretAge], now: Timestamp) {
-    for secret in ages {
-        let age = now.duration_since(secret.created).as_secs();
-        let age = u64::try_from(age).unwrap_or(0);
-        metrics::secret_age(secret.connector.as_str(), secret.role.as_str(), age);
-    }
+    metrics::secrets(ages.iter().map(|secret| metrics::SecretTime {
+        connector: secret.connector.as_str(),
+        role: secret.role.as_str(),
+        age: u64::try_from(now.duration_since(secret.created).as_secs()).unwrap_or(0),
+        left: expiry::seconds_left(secret, now),
+        overdue: expiry::seconds_overdue(secret, now),
+    }));
 }
 
 /// A task is overdue and somebody was told.

@@ -10,8 +10,9 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::rotate::Rotation;
-use super::{Change, NewSecret, Owner, SecretRecord, Slot, Vault, VaultError};
+use super::{Change, NewSecret, Owner, SecretRecord, Slot, SlotRecord, Vault, VaultError};
 use crate::connectors::{Credential, CredentialDeclaration, Guarded, Manifest};
+use crate::domain::expiry::{self, Alarm};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationBody, RotationFacts, SecretAge, Strategy};
@@ -42,6 +43,8 @@ pub struct SecretListing {
     pub age_seconds: Option<u64>,
     /// When the target stops taking it, where that is known.
     pub expires: Option<Timestamp>,
+    /// What is wrong with its time, if anything.
+    pub alarm: Option<Alarm>,
     /// Who could read it, as the manifest says.
     pub known_by: Vec<String>,
     /// When a rotation made the current value; `None` for one that an operator put in.
@@ -170,13 +173,8 @@ impl Secrets {
                     continue;
                 };
                 ages.push(SecretAge {
-                    connector: manifest.name.clone(),
-                    role: *role,
-                    created: current.created,
-                    max_age_seconds: declared.max_age_seconds,
-                    expires: current.expires,
-                    renew_before_seconds: declared.renew_before_seconds,
                     rotating: rotating.contains(&(manifest.name.clone(), *role)),
+                    ..age(manifest, *role, declared, &current)
                 });
             }
         }
@@ -198,7 +196,12 @@ impl Secrets {
                     None
                 };
                 let current = record.as_ref().and_then(|record| record.current.as_ref());
+                let alarm = match current {
+                    Some(current) => expiry::alarm(&age(manifest, *role, declared, current), now),
+                    None => declared.needs_secret().then_some(Alarm::Missing),
+                };
                 lines.push(SecretListing {
+                    alarm,
                     connector: manifest.name.clone(),
                     role: *role,
                     reference: declared.secret.clone(),
@@ -240,6 +243,24 @@ impl Secrets {
                 .or_else(|| declared.username.clone()),
             secret: revealed.value,
         }))
+    }
+}
+
+/// What is known of a current secret's time.
+fn age(
+    manifest: &Manifest,
+    role: CredentialRole,
+    declared: &CredentialDeclaration,
+    current: &SlotRecord,
+) -> SecretAge {
+    SecretAge {
+        connector: manifest.name.clone(),
+        role,
+        created: current.created,
+        max_age_seconds: declared.max_age_seconds,
+        expires: current.expires,
+        renew_before_seconds: declared.renew_before_seconds,
+        rotating: false,
     }
 }
 

@@ -6,13 +6,13 @@
 //! current is ever retired. Does not wait and does not decide what follows a failure.
 
 mod chosen;
+mod ending;
 mod leftovers;
 mod minted;
 mod proof;
 mod slot;
 
-pub(super) use chosen::draw;
-pub(super) use proof::still_accepted;
+use chosen::draw;
 
 use super::{Change, Owner, SecretRecord, Secrets, Slot};
 use crate::connectors::{Credential, CredentialDeclaration, Guarded};
@@ -48,6 +48,7 @@ impl Rotation<'_> {
             return Ok(self.body.facts.clone());
         }
         let facts = match (step, self.body.strategy) {
+            _ if self.is_ending() => self.end(step).await,
             (RotationStep::Prepare, _) => self.prepare().await,
             (RotationStep::Create, Strategy::Add) => self.create_minted().await,
             (RotationStep::Create, Strategy::Choose | Strategy::DualSlot) => {

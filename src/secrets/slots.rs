@@ -180,6 +180,13 @@ pub enum Change {
         /// Which value is meant.
         version: u64,
     },
+    /// Notes that all values were seen refused and are kept no more. What is still there goes.
+    End {
+        /// Names the run that saw it.
+        proved: String,
+        /// When it saw that.
+        at: Timestamp,
+    },
     /// Drops the pending value of this rotation, if it is there.
     DropPending {
         /// Names the rotation.
@@ -266,6 +273,15 @@ impl Slots {
                     self.version += 1;
                 }
             }
+            Change::End { proved, at } if !self.is_over(proved) => {
+                *self = Self {
+                    version: self.version + 1,
+                    proved: Some(proved.clone()),
+                    proved_at: Some(*at),
+                    ..Self::default()
+                };
+            }
+            Change::End { .. } => {}
             Change::DropPending { label } => {
                 if is_of(self.pending.as_ref(), label) {
                     self.pending = None;
@@ -333,6 +349,11 @@ impl Slots {
         self.current = self.pending.take();
         self.version += 1;
         Ok(())
+    }
+
+    fn is_over(&self, proved: &str) -> bool {
+        let kept = [&self.current, &self.pending, &self.previous];
+        kept.iter().all(|slot| slot.is_none()) && self.proved.as_deref() == Some(proved)
     }
 
     fn is_previous(&self, version: Option<u64>) -> bool {

@@ -7,6 +7,7 @@
 
 mod desks;
 mod drills;
+mod secrets;
 
 use std::sync::LazyLock;
 
@@ -14,6 +15,7 @@ use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, Te
 
 pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
+pub use secrets::{SecretTime, secrets};
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [
@@ -367,11 +369,6 @@ pub fn rotation_ended(connector: &str, role: &str, end: &str) {
     ALL.rotations
         .with_label_values(&[connector, role, end])
         .inc();
-}
-
-/// Age of a current secret.
-pub fn secret_age(connector: &str, role: &str, seconds: u64) {
-    set(&ALL.secret_age, &[connector, role], seconds);
 }
 
 /// A call to a target; `class` is `ok` where it did not fail.

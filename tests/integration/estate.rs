@@ -428,6 +428,7 @@ async fn rotation_works(bench: &Bench, name: &str, expired: bool) {
         label: "clawback:rotation-1".to_owned(),
         username: None,
         chosen: None,
+        expires: None,
     };
     let minted = connector.mint(&rotator, &order).await.expect("mints");
     let new_ref = minted.remote_ref.clone().expect("the target names it");

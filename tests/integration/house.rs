@@ -58,6 +58,8 @@ pub struct House {
     pub postgres: Option<Service>,
     pub kafka: Option<Service>,
     pub plan: Plan,
+    /// Further tables of `clawback.toml`, for workers that start later.
+    pub more: String,
     http: reqwest::Client,
     groups: Vec<String>,
     _broker: Option<Broker>,
@@ -160,6 +162,7 @@ impl House {
             postgres,
             kafka,
             plan,
+            more: String::new(),
             http: reqwest::Client::new(),
             groups: Vec::new(),
             _broker: broker,
@@ -302,6 +305,13 @@ impl House {
         }
     }
 
+    /// Puts one more connector beside the others; two people have to approve it.
+    pub fn add_connector(&self, name: &str, manifest: &str) {
+        let path = self.folder.path().join("connectors");
+        let text = format!("{manifest}{COMMON}");
+        std::fs::write(path.join(format!("{name}.toml")), text).expect("written");
+    }
+
     /// Changes a connector's file.
     pub fn rewrite(&self, connector: &str, from: &str, to: &str) {
         let path = self.folder.path().join("connectors");
@@ -335,7 +345,7 @@ impl House {
 
     fn settings(&self) -> String {
         let status = format!("status_topic = \"{}.status\"", self.topic);
-        format!("[engine]\n{status}\n{}", self.plan.settings)
+        format!("[engine]\n{status}\n{}\n{}", self.plan.settings, self.more)
     }
 
     pub fn badges(&self) -> PathBuf {

@@ -505,6 +505,7 @@ async fn d2_a_chosen_password_works_at_once_and_the_old_one_is_dead() {
         label: "clawback:test".to_owned(),
         username: None,
         chosen: Some("n3w-value".to_owned().into()),
+        expires: None,
     };
     branch.connector.mint(&rotator, &order).await.expect("set");
     let mut new = credential(CredentialRole::Verifier, "verifier", "n3w-value");

@@ -5,6 +5,7 @@
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
 mod audit;
+mod canaries;
 mod chaos;
 mod console;
 mod demonstration;
@@ -22,13 +23,16 @@ mod kill;
 mod ldap;
 mod main_job;
 mod mariadb_roles;
+mod oauth_secrets;
 mod parts;
 mod people;
 mod probes;
 mod process;
 mod rest;
+mod retirement;
 mod roles;
 mod rotation;
+mod rotation_kills;
 mod scim;
 mod sql;
 mod store;

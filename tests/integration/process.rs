@@ -196,6 +196,7 @@ async fn d2_a_new_key_works_and_the_old_one_is_rejected() {
         label: "doors-writer-2".to_owned(),
         username: None,
         chosen: Some("w-2".to_owned().into()),
+        expires: None,
     };
     doors.mint(&rotator, &order).await.expect("minted");
     let new = credential(CredentialRole::Writer, "w-2");

@@ -653,6 +653,7 @@ async fn d2_the_connectors_own_role_gets_a_new_password() {
         label: "clawback:test".to_owned(),
         username: None,
         chosen: Some("n3w-value".to_owned().into()),
+        expires: None,
     };
     server.connector.mint(&rotator, &order).await.expect("set");
     let new = server.credential(CredentialRole::Writer, "n3w-value");

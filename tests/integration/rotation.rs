@@ -12,7 +12,7 @@ use clawback::connectors::{Guarded, Registry};
 use clawback::domain::id::ConnectorName;
 use clawback::domain::outcome::FailureClass;
 use clawback::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
-use clawback::domain::time::{Clock, Timestamp};
+use clawback::domain::time::{Clock, Timestamp, after};
 use clawback::domain::verdict::CredentialRole;
 use clawback::domain::workflow::RotationStep;
 use clawback::secrets::{LocalVault, NewSecret, Owner, Secrets, Slot};
@@ -59,16 +59,16 @@ timeout_seconds = 60
 steps = ["Do it by hand"]
 "#;
 
-struct Place {
-    connector: Arc<Guarded>,
-    vault: LocalVault,
-    secrets: Secrets,
-    strategy: Strategy,
+pub struct Place {
+    pub connector: Arc<Guarded>,
+    pub vault: LocalVault,
+    pub secrets: Secrets,
+    pub strategy: Strategy,
 }
 
 impl Place {
     /// The connector, with the verifier's and the rotator's first values in the vault.
-    async fn new(manifest: String, strategy: Strategy, values: [&str; 2]) -> Self {
+    pub async fn new(manifest: String, strategy: Strategy, values: [&str; 2]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(Still);
         let registry = Registry::load(&[("own.toml".to_owned(), manifest)], &clock)
             .unwrap_or_else(|problems| panic!("{problems}"));
@@ -94,9 +94,9 @@ impl Place {
         }
     }
 
-    /// One rotation, each step made twice with the same facts; returns the value it ends with.
-    async fn rotate(&self, label: &str) -> (Option<String>, String) {
-        let mut body = RotationBody {
+    /// A rotation that has not begun.
+    pub fn body(&self, label: &str) -> RotationBody {
+        RotationBody {
             connector: self.connector.name().clone(),
             role: CredentialRole::Verifier,
             strategy: self.strategy,
@@ -108,7 +108,12 @@ impl Place {
             promoted_at: None,
             last_failure: None,
             claim: None,
-        };
+        }
+    }
+
+    /// One rotation, each step made twice with the same facts; returns the value it ends with.
+    pub async fn rotate(&self, label: &str) -> (Option<String>, String) {
+        let mut body = self.body(label);
         for step in RotationStep::ALL {
             let before = body.clone();
             for _ in 0..2 {
@@ -125,7 +130,7 @@ impl Place {
     }
 
     /// Sign-in name and value in use.
-    fn now(&self) -> (Option<String>, String) {
+    pub fn now(&self) -> (Option<String>, String) {
         let owner = Owner {
             reference: "local:own/verifier".to_owned(),
             connector: ConnectorName::from("own"),
@@ -142,7 +147,7 @@ impl Place {
     }
 
     /// The current credential is accepted, and this value is not.
-    async fn refuses(&self, old: &str) {
+    pub async fn refuses(&self, old: &str) {
         let role = CredentialRole::Verifier;
         let manifest = self.connector.manifest();
         let mut credential = self
@@ -159,7 +164,7 @@ impl Place {
     }
 }
 
-fn head(kind: &str, rotator: &str, verifier: &str, rotation: &str) -> String {
+pub fn head(kind: &str, rotator: &str, verifier: &str, rotation: &str) -> String {
     HEAD.replace("{kind}", kind)
         .replace("{rotator}", rotator)
         .replace("{verifier}", verifier)
@@ -243,6 +248,78 @@ async fn d2_one_role_of_postgresql_gets_a_new_password() {
         assert!(!opens_postgres(&format!("{name}_a"), &old).await);
         old = new;
     }
+}
+
+#[tokio::test]
+async fn d4_a_password_that_the_machine_sets_ends_by_itself_at_postgresql() {
+    let name = format!("lasts{}", std::process::id());
+    let place = postgres(
+        &name,
+        "rotation = \"choose\"\nlasts_hours = 8",
+        Strategy::Choose,
+    )
+    .await;
+    let owner = Owner {
+        reference: "local:own/verifier".to_owned(),
+        connector: ConnectorName::from("own"),
+        role: CredentialRole::Verifier,
+    };
+    let begun = Timestamp::from_second(4_000_000_000).expect("far from now");
+    for (round, at) in [begun, Timestamp::UNIX_EPOCH].into_iter().enumerate() {
+        let mut body = place.body(&format!("r{round}"));
+        // The second one ends long before it could be tried: the server refuses it from the first.
+        for step in &RotationStep::ALL[..2] {
+            let done = place
+                .secrets
+                .perform(*step, &body, &place.connector, at)
+                .await;
+            body.facts = done.unwrap_or_else(|failure| panic!("{step:?}: {failure}"));
+        }
+        let pending = place.vault.reveal(&owner, Slot::Pending).expect("readable");
+        let pending = pending.expect("there");
+        let end = after(at, 8 * 3600);
+        assert_eq!(pending.record.expires, Some(end), "the vault knows the end");
+        let value = pending.value.expose_secret().to_owned();
+        assert_eq!(
+            opens_postgres(&format!("{name}_a"), &value).await,
+            round == 0
+        );
+        assert_eq!(
+            valid_until(&name).await,
+            end.as_second(),
+            "so does the server"
+        );
+        if round == 0 {
+            for step in &RotationStep::ALL[2..] {
+                let done = place
+                    .secrets
+                    .perform(*step, &body, &place.connector, at)
+                    .await;
+                body.facts = done.unwrap_or_else(|failure| panic!("{step:?}: {failure}"));
+            }
+        }
+    }
+    // What ended takes the way back: another rotation sets a password that opens.
+    let mut body = place.body("r2");
+    for step in RotationStep::ALL {
+        let done = place
+            .secrets
+            .perform(step, &body, &place.connector, begun)
+            .await;
+        body.facts = done.unwrap_or_else(|failure| panic!("{step:?}: {failure}"));
+    }
+    let (_, value) = place.now();
+    assert!(opens_postgres(&format!("{name}_a"), &value).await);
+}
+
+async fn valid_until(name: &str) -> i64 {
+    let admin = PgConnection::connect(&part("CLAWBACK_TEST_POSTGRES_ADMIN")).await;
+    let mut admin = admin.expect("the server");
+    let text = format!(
+        "SELECT extract(epoch FROM rolvaliduntil)::bigint FROM pg_roles WHERE rolname = '{name}_a'"
+    );
+    let asked = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&mut admin);
+    asked.await.expect("told")
 }
 
 async fn opens_mariadb(name: &str, password: &str) -> bool {
@@ -362,12 +439,19 @@ async fn d2_an_entry_of_slapd_with_one_password_gets_another() {
 }
 
 /// AWS IAM with the users that docs/connectors/aws-iam.md names, before authentication is on.
-struct Iam {
+pub struct Iam {
     url: String,
     http: reqwest::Client,
 }
 
 impl Iam {
+    pub fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            http: reqwest::Client::new(),
+        }
+    }
+
     async fn call(&self, parameters: &[(&str, &str)]) -> String {
         let mut all: HashMap<&str, &str> = parameters.iter().copied().collect();
         all.insert("Version", "2010-05-08");
@@ -381,7 +465,8 @@ impl Iam {
         text
     }
 
-    async fn user(&self, name: &str) -> String {
+    /// A user who may do everything, and the access key of it as the vault keeps one.
+    pub async fn user(&self, name: &str) -> String {
         self.call(&[("Action", "CreateUser"), ("UserName", name)])
             .await;
         let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iam:*", "Resource": "*"}]}"#;
@@ -402,7 +487,7 @@ impl Iam {
     }
 
     /// From here on every request is checked: its signature and what its user may do.
-    async fn check_signatures(&self) {
+    pub async fn check_signatures(&self) {
         let request = self.http.post(format!("{}/moto-api/reset-auth", self.url));
         let request = request.header("Content-Type", "text/plain").body("0");
         let answer = request.send().await.expect("moto answers");
@@ -410,27 +495,15 @@ impl Iam {
     }
 }
 
-#[tokio::test]
-async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
-    let service = Service::up("moto", "rotation-aws", &[]);
-    let iam = Iam {
-        url: service.value("URL").to_owned(),
-        http: reqwest::Client::new(),
-    };
-    let first = iam.user("clawback-verifier").await;
-    let rotator = iam.user("clawback-rotator").await;
-    iam.check_signatures().await;
+/// The manifest of the documentation, for this address, with its program in a folder.
+pub fn aws_manifest(url: &str, folder: &std::path::Path) -> String {
     let page = include_str!("../../docs/connectors/aws-iam.md");
     let text = page.split("```toml\n").nth(1).expect("a manifest");
     let text = text.split("```").next().expect("it ends");
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("aws_iam.py");
+    let program = folder.join("aws_iam.py");
     let source = include_str!("../../docs/connectors/aws_iam.py");
     std::fs::write(&program, source).expect("written");
-    let text = text
-        .replace("local:aws/", "local:own/")
-        .replace("name = \"aws\"", "name = \"own\"")
-        .replace("/usr/bin/python3", &super::process::python())
+    text.replace("/usr/bin/python3", &super::process::python())
         .replace(
             "/usr/local/lib/clawback/aws_iam.py",
             &program.display().to_string(),
@@ -439,7 +512,20 @@ async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
             "[expect]",
             "[limits]\nrequests_per_second = 10000\n[expect]",
         )
-        .replace("region =", &format!("endpoint = \"{}\"\nregion =", iam.url));
+        .replace("region =", &format!("endpoint = \"{url}\"\nregion ="))
+}
+
+#[tokio::test]
+async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
+    let service = Service::up("moto", "rotation-aws", &[]);
+    let iam = Iam::at(service.value("URL"));
+    let first = iam.user("clawback-verifier").await;
+    let rotator = iam.user("clawback-rotator").await;
+    iam.check_signatures().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = aws_manifest(&iam.url, folder.path())
+        .replace("local:aws/", "local:own/")
+        .replace("name = \"aws\"", "name = \"own\"");
     let place = Place::new(text, Strategy::Add, [&first, &rotator]).await;
     let mut old = first;
     for round in 0..3 {

@@ -33,6 +33,7 @@ pub(super) fn compare(
             max_age_seconds,
             rotation,
             renew_before_seconds,
+            lasts_seconds,
             known_by,
         } = declared;
         let path = |field: &str| format!("credentials.{}.{field}", role.as_str());
@@ -62,6 +63,10 @@ pub(super) fn compare(
         let age = (days(before.max_age_seconds), days(*max_age_seconds));
         let ages = ("it is replaced sooner", "it would be replaced later");
         found.bound(&path("max_age_days"), age, Less::Smaller, ages);
+        let hours = |lasts: Option<u64>| Count(lasts.map_or(u64::MAX, |seconds| seconds / 3600));
+        let lasts = (hours(before.lasts_seconds), hours(*lasts_seconds));
+        let ends = ("it ends sooner", "it would end later");
+        found.bound(&path("lasts_hours"), lasts, Less::Smaller, ends);
         let ahead = |seconds: u64| Count(seconds / 86_400);
         let ahead = (
             ahead(before.renew_before_seconds),

@@ -3,12 +3,15 @@
 //! Owns the class of every status (RFC 9110 §15) and the reading of `Retry-After`. A kind handles
 //! the statuses that its dialect gives a meaning of their own first, and leaves the rest to this.
 //! Words that a target sent are shortened and scrubbed before anyone sees them: of the credential,
-//! and of whatever else looks like a secret, because some targets repeat one in an error.
+//! plain and encoded, and of whatever else looks like a secret: some targets repeat one in an error.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Timestamp;
@@ -81,9 +84,8 @@ impl HttpAnswer {
     pub(in crate::connectors) fn words(&self, text: &str) -> String {
         let mut words = text.to_owned();
         for secret in &self.scrub {
-            let secret = secret.expose_secret();
-            if !secret.is_empty() {
-                words = words.replace(secret, "[redacted]");
+            for form in forms(secret.expose_secret()) {
+                words = words.replace(form.as_str(), "[redacted]");
             }
         }
         words.retain(|c| !c.is_control());
@@ -130,5 +132,58 @@ impl HttpAnswer {
             500..600 => (FailureClass::Unreachable, "CB-HTTP-500"),
             _ => (FailureClass::Drifted, "CB-HTTP-400"),
         }
+    }
+}
+
+/// How a target may repeat a secret: as it is, in base64, in hex. Not every form that there is; what is
+/// named as a secret, or begins like one of ours, is masked whatever its form.
+fn forms(secret: &str) -> Vec<Zeroizing<String>> {
+    if secret.is_empty() {
+        return Vec::new();
+    }
+    let mut forms = vec![
+        secret.to_owned(),
+        hex::encode(secret),
+        hex::encode_upper(secret),
+    ];
+    // What follows the secret changes the last characters: those may stay.
+    let whole = secret.len() / 3 * 4;
+    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+        let mut text = engine.encode(secret);
+        text.truncate(whole);
+        forms.extend((!text.is_empty()).then_some(text));
+    }
+    forms.into_iter().map(Zeroizing::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d1_a_secret_that_a_target_repeats_is_masked_plain_and_encoded() {
+        let secret = "cn-4711-the-secret";
+        let answer = HttpAnswer {
+            status: 500,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            line: "GET /Users".to_owned(),
+            changes: false,
+            scrub: vec![SecretString::from(secret)],
+            received: Timestamp::UNIX_EPOCH,
+        };
+        let encoded = base64::engine::general_purpose::STANDARD.encode(secret);
+        for told in [
+            secret.to_owned(),
+            hex::encode(secret),
+            hex::encode_upper(secret),
+            encoded.clone(),
+            URL_SAFE_NO_PAD.encode(format!("{secret}:x")),
+        ] {
+            let words = answer.words(&format!("we do not like <{told}>"));
+            assert!(words.starts_with("we do not like <[redacted]"), "{words}");
+            assert!(!words.contains(&told[..12]), "{words}");
+        }
+        assert_eq!(answer.words("we like you"), "we like you");
     }
 }

@@ -104,6 +104,7 @@ mod tests {
             alternate: None,
             max_age_seconds: None,
             renew_before_seconds: 0,
+            lasts_seconds: None,
             known_by: std::collections::BTreeSet::new(),
             rotation: None,
         };

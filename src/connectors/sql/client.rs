@@ -18,6 +18,7 @@ use super::render::{Batch, Bound, Edit, Row};
 use super::roles::Task;
 use crate::connectors::{Credential, Permit};
 use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 /// Idle connections kept for each target; more calls than this open their own.
@@ -64,6 +65,8 @@ pub struct SetPassword {
     pub role: String,
     /// What the server keeps in place of the password; `None` leaves the role without one.
     pub verifier: Option<String>,
+    /// When the server itself ends the password.
+    pub expires: Option<Timestamp>,
 }
 
 impl Client {
@@ -209,7 +212,10 @@ impl Client {
         let role = order.role.replace('"', "\"\"");
         let verifier = order.verifier.map(|verifier| format!("'{verifier}'"));
         let verifier = verifier.unwrap_or_else(|| "NULL".to_owned());
-        let text = format!("ALTER ROLE \"{role}\" PASSWORD {verifier}");
+        // Without a declared end, an older one is none of ours to change.
+        let until = order.expires.map(|end| format!(" VALID UNTIL '{end}'"));
+        let until = until.unwrap_or_default();
+        let text = format!("ALTER ROLE \"{role}\" PASSWORD {verifier}{until}");
         link.run(text, Phase::Statement).await?;
         link.commit().await
     }

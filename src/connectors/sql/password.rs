@@ -18,6 +18,7 @@ use super::render::Bound;
 use super::scram;
 use crate::connectors::{Call, MintOrder, Minted, RenderedRequest, unsupported};
 use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 /// Sets the password that the order chose.
@@ -36,11 +37,11 @@ pub async fn mint(client: &Client, call: &Call<'_>, order: &MintOrder) -> Result
         Target::Mariadb(_) => ("ALTER USER", native(password)),
         Target::Postgres(_) | Target::Sqlite(_) => ("ALTER ROLE", scram),
     };
-    set(client, call, (verb, role), Some(verifier)).await?;
+    set(client, call, (verb, role), Some((verifier, order.expires))).await?;
     Ok(Minted {
         remote_ref: None,
         secret: chosen.clone(),
-        expires: None,
+        expires: order.expires,
     })
 }
 
@@ -88,11 +89,13 @@ async fn set(
     client: &Client,
     call: &Call<'_>,
     (verb, role): (&str, &str),
-    verifier: Option<String>,
+    verifier: Option<(String, Option<Timestamp>)>,
 ) -> Result<(), Failure> {
+    let (verifier, expires) = verifier.unzip();
     let set = SetPassword {
         role: role.to_owned(),
         verifier,
+        expires: expires.flatten(),
     };
     let rendered = RenderedRequest {
         operation: None,

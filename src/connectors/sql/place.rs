@@ -188,6 +188,13 @@ fn read_passwords(
                 "write where the password lies; `none:` is for SQLite files",
             );
         }
+        if declared.lasts_seconds.is_some() && !matches!(target, Some(Target::Postgres(_)) | None) {
+            table.report(
+                table.line(),
+                format!("[credentials.{name}] has `lasts_hours`"),
+                "only PostgreSQL ends a password at an instant; use `max_age_days` here",
+            );
+        }
         match (declared.rotation, &declared.username) {
             (None | Some(Strategy::Delegated), _) => {}
             (Some(Strategy::Choose), Some(username)) if !file => {

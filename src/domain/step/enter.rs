@@ -10,6 +10,7 @@ use super::super::access::Operation;
 use super::super::id::StateName;
 use super::super::outcome::Failure;
 use super::super::retry::RetryPolicy;
+use super::super::rotation::Trigger;
 use super::super::run::{ItemStatus, RunBody, Stage};
 use super::super::time::{Timestamp, after};
 use super::super::verdict::CredentialRole;
@@ -91,7 +92,7 @@ impl Step<'_> {
             self.given,
             &connector,
             role,
-            super::super::rotation::Trigger::AuthFailure,
+            Trigger::AuthFailure,
             &cause,
         ));
         Ok(())
@@ -107,7 +108,7 @@ impl Step<'_> {
             },
             Action::Wait { seconds } => self.rest(name, after(now, self.wait(*seconds))),
             Action::Overlap => {
-                let seconds = self.facts().map_or(0, |facts| facts.overlap_seconds);
+                let seconds = self.overlap();
                 self.rest(name, after(now, seconds))
             }
             Action::Discover | Action::RemoveAccounts => self.spawn(name),
@@ -130,6 +131,16 @@ impl Step<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// How long old and new live side by side; where there is no new one, there is nothing to wait for.
+    fn overlap(&self) -> u64 {
+        if matches!(&self.run().body, RunBody::Rotation(body)
+            if matches!(body.trigger, Trigger::Retired { .. }))
+        {
+            return 0;
+        }
+        self.facts().map_or(0, |facts| facts.overlap_seconds)
     }
 
     /// A search that left something for a person to decide does not keep that person waiting, and a

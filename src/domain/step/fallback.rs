@@ -8,6 +8,7 @@ use super::super::escalation::Escalation;
 use super::super::id::StateName;
 use super::super::instructions::Known;
 use super::super::outcome::{Failure, FailureClass};
+use super::super::rotation::Trigger;
 use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
 use super::super::task::{CloseClaim, Closure, FallbackTask, TaskNote, TaskState, Weight, weigh};
@@ -20,6 +21,8 @@ use super::{Inconsistent, Step, claim, set_claim};
 pub(super) const CALLED_OFF: &str = "CB-CASE-2";
 /// Why a claim is sent back where access is seen.
 const LOOKED: &str = "the machine looked";
+/// The code of a secret that is to end and that the target takes still.
+const STILL_ACCEPTED: &str = "CB-SECRETS-16";
 /// The machine never tries less often than daily.
 const LONGEST_PAUSE_SECONDS: u64 = 86_400;
 
@@ -42,7 +45,9 @@ impl Step<'_> {
             Some(task) => task,
             None => self.new_task(failure.as_ref()),
         };
-        let seen = fallback.check.is_some() && matches!(self.finding(), Some(Finding::Present(_)));
+        let present =
+            fallback.check.is_some() && matches!(self.finding(), Some(Finding::Present(_)));
+        let seen = present || is_accepted(&self.run().body);
         self.know(&mut task);
         if let Some(claimed) = claimed {
             set_claim(&mut self.run_mut().body, None);
@@ -134,7 +139,7 @@ impl Step<'_> {
             task.access = access;
             task.access_as_of = as_of;
         }
-        if let Some(facts) = self.facts() {
+        if let (None, Some(facts)) = (ending(&self.run().body), self.facts()) {
             task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
         }
     }
@@ -332,7 +337,9 @@ impl Step<'_> {
             class: failure.map(|failure| failure.class),
             code: failure.map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
             why: String::new(),
-            steps: facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone()),
+            steps: ending(&run.body).unwrap_or_else(|| {
+                facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone())
+            }),
             desk: facts.map_or_else(
                 || "built-in".to_owned(),
                 |facts| facts.fallback.desk.clone(),
@@ -354,6 +361,32 @@ impl Step<'_> {
             }],
         }
     }
+}
+
+/// The last look at a secret that is to end showed that the target takes it still.
+fn is_accepted(body: &RunBody) -> bool {
+    let RunBody::Rotation(body) = body else {
+        return false;
+    };
+    let failure = body.last_failure.as_ref();
+    failure.is_some_and(|failure| failure.code == STILL_ACCEPTED)
+}
+
+/// What to do where a retired connector's own access still stands; `None` for all else.
+fn ending(body: &RunBody) -> Option<Vec<String>> {
+    let RunBody::Rotation(body) = body else {
+        return None;
+    };
+    let (Trigger::Retired { .. }, role) = (&body.trigger, body.role.as_str()) else {
+        return None;
+    };
+    let connector = &body.connector;
+    Some(vec![
+        format!("Take the access of {connector}'s {role} away at the target: its key, token, client or account"),
+        "Close this task: the machine tries the secret, and believes it when the target refuses it".to_owned(),
+        "Where the machine cannot try it (the vault holds no value any more), attest what you did and saw"
+            .to_owned(),
+    ])
 }
 
 /// Seconds until the machine tries again by itself.

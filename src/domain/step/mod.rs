@@ -26,7 +26,7 @@ use super::settlement::{JournalEntry, Settlement};
 use super::status;
 use super::task::{CloseClaim, FallbackTask};
 use super::time::Timestamp;
-use super::workflow::{Action, End, OutcomeKey, State, Workflow};
+use super::workflow::{Action, End, OutcomeKey, RunKind, State, Workflow};
 
 /// What a step is decided with. Time and chance come in here.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +121,12 @@ impl<'a> Step<'a> {
 
     fn facts(&self) -> Option<&'a ConnectorFacts> {
         let connector = self.out.run.connector.as_ref()?;
-        self.given.estate.connectors.get(connector)
+        let estate = self.given.estate;
+        let retired = || match self.out.run.kind {
+            RunKind::Rotation => estate.retired.get(connector),
+            RunKind::Case | RunKind::Discovery | RunKind::Removal | RunKind::Care => None,
+        };
+        estate.connectors.get(connector).or_else(retired)
     }
 
     /// Writes one line into the journal.

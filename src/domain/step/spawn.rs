@@ -208,8 +208,8 @@ fn leaving(case: &CaseBody) -> Leaving {
     }
 }
 
-/// A rotation run of one secret. `None` when the manifest declares no way to replace it, or
-/// no workflow file has a rotation machine.
+/// A rotation run of one secret; for [`Trigger::Retired`] of a connector that was retired. `None` when
+/// the manifest declares no way to replace it, or no workflow file has a rotation machine.
 pub fn rotation_run(
     given: &Given<'_>,
     connector: &ConnectorName,
@@ -217,7 +217,10 @@ pub fn rotation_run(
     trigger: Trigger,
     cause: &str,
 ) -> Option<Run> {
-    let facts = given.estate.connectors.get(connector)?;
+    let facts = match &trigger {
+        Trigger::Retired { .. } => given.estate.retired.get(connector)?,
+        _ => given.estate.connectors.get(connector)?,
+    };
     let declared = facts.rotation.get(&role).copied();
     // Where the machine cannot replace what must be replaced, it waits for the one who can.
     let by_person = trigger.wants_a_person().then_some(Strategy::Delegated);

@@ -6,13 +6,14 @@
 use super::given::{self, CRM, facts, news};
 use super::play::Play;
 use super::target::Target;
-use crate::domain::command::Wish;
+use crate::domain::command::{Answer, Wish};
 use crate::domain::event::EventKind;
 use crate::domain::id::ConnectorName;
-use crate::domain::outcome::FailureClass;
+use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationBody, SecretAge, Strategy, Trigger, sweep};
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::AdmissionDecision;
+use crate::domain::task::Attestation;
 use crate::domain::time::{Effective, after};
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{End, RunKind};
@@ -243,6 +244,21 @@ fn d5_a_secret_that_ends_soon_is_due_for_that() {
     assert_eq!(secret(100, 100), soon(100));
     assert_eq!(secret(-1, 0), soon(0), "one that has ended");
     assert_eq!(secret(101, 100), Some(Trigger::Age { seconds: 1000 }));
+    // What lives for hours is not due for the whole of its life.
+    let short = SecretAge {
+        connector: CRM.into(),
+        role: CredentialRole::Writer,
+        created: given::dawn(),
+        max_age_seconds: None,
+        expires: Some(after(given::dawn(), 9_000)),
+        renew_before_seconds: 14 * 86_400,
+        rotating: false,
+    };
+    let due = |age| !sweep(std::slice::from_ref(&short), after(given::dawn(), age)).is_empty();
+    assert_eq!(
+        [0, 5_999, 6_000, 9_001].map(due),
+        [false, false, true, true]
+    );
 }
 
 proptest::proptest! {
@@ -274,7 +290,7 @@ proptest::proptest! {
         for secret in &secrets {
             let age = crate::domain::time::after(secret.created, secret.max_age_seconds.unwrap_or(0));
             let old = secret.max_age_seconds.is_some() && age <= now;
-            let ends = secret.expires.is_some_and(|at| at <= after(now, secret.renew_before_seconds));
+            let ends = secret.expires.is_some_and(|at| at <= after(now, secret.renew_ahead()));
             let found: Vec<_> = due.iter().filter(|(name, ..)| *name == secret.connector).collect();
             let expected = usize::from(!secret.rotating && (old || ends));
             proptest::prop_assert_eq!(found.len(), expected, "{:?}", secret);
@@ -345,4 +361,79 @@ fn b10_what_a_leaver_could_read_is_replaced_and_no_removal_waits_for_it() {
         ]
     );
     assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+}
+
+/// The writer's access of the retired connector is to end.
+fn retirement(play: &mut Play) -> Answer {
+    let wish = Wish::RetireSecret {
+        connector: CRM.into(),
+        role: CredentialRole::Writer,
+    };
+    play.wish("ann", wish)
+}
+
+#[test]
+fn d5_the_own_access_of_a_retired_connector_ends_in_proof() {
+    // Given a connector that serves: nobody ends its access by accident.
+    let mut play = Play::new(&[(CRM, facts())]);
+    let answer = retirement(&mut play);
+    assert_eq!(answer.code.as_deref(), Some("CB-COMMAND-10"));
+    // When its retirement binds.
+    let mut play = Play::new(&[]);
+    play.estate.retired.insert(CRM.into(), facts());
+    assert!(retirement(&mut play).accepted);
+    play.pass(60, &mut Target::new());
+    // Then it is over without the wait for an overlap, and no case would go there.
+    assert_eq!(play.end(RunKind::Rotation), Some(End::Rotated));
+    assert!(play.tasks.is_empty());
+}
+
+#[test]
+fn d5_access_that_the_machine_cannot_end_is_a_persons_task_and_is_tried_before_it_is_believed() {
+    let mut fixed = facts();
+    fixed.rotation.clear();
+    let mut play = Play::new(&[]);
+    play.estate.retired.insert(CRM.into(), fixed);
+    assert!(retirement(&mut play).accepted);
+    let mut target = Target::new();
+    target.fail("retire_secret", FailureClass::Unsupported);
+    play.pass(60, &mut target);
+    let task = play.task(RunKind::Rotation).clone();
+    assert_eq!(task.subject, "writer's access of the retired connector crm");
+    assert!(task.steps[0].contains("crm's writer"), "{:?}", task.steps);
+    // A bare claim is checked, and sent back while the target takes the secret.
+    target.fail("prove_rejected", FailureClass::WriteFailure);
+    assert!(play.close(task.id, "bob", None).accepted);
+    play.pass(60, &mut target);
+    let sent_back = play.task(RunKind::Rotation);
+    assert_eq!(sent_back.state.as_str(), "open");
+    // What the person did is seen.
+    target.fails.clear();
+    assert!(play.close(task.id, "bob", None).accepted);
+    play.pass(60, &mut target);
+    assert_eq!(play.end(RunKind::Rotation), Some(End::Rotated));
+    assert_eq!(play.tasks[&task.id].state.as_str(), "closed");
+}
+
+#[test]
+fn d5_nobody_attests_what_the_target_still_accepts() {
+    for (code, closes) in [("CB-SECRETS-16", false), ("CB-SECRETS-24", true)] {
+        let mut play = Play::new(&[]);
+        play.estate.retired.insert(CRM.into(), facts());
+        assert!(retirement(&mut play).accepted);
+        let mut target = Target::new();
+        target.fail("retire_secret", FailureClass::Unsupported);
+        play.pass(60, &mut target);
+        let task = play.task(RunKind::Rotation).id;
+        let failure = Failure::new(FailureClass::Unsupported, code, "as the machine found it");
+        target.fails.insert("prove_rejected".to_owned(), failure);
+        let attestation = Attestation {
+            by: "eve".to_owned(),
+            statement: "the client is gone".to_owned(),
+        };
+        assert!(play.close(task, "bob", Some(attestation)).accepted);
+        play.pass(60, &mut target);
+        let end = play.end(RunKind::Rotation);
+        assert_eq!(end, closes.then_some(End::Attested), "{code}");
+    }
 }

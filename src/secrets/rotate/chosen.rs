@@ -15,6 +15,7 @@ use crate::connectors::{Credential, MintOrder};
 use crate::domain::outcome::Failure;
 use crate::domain::rotation::RotationFacts;
 use crate::domain::rotation::Strategy;
+use crate::domain::time::after;
 use crate::secrets::{Change, NewSecret, Slot, VaultError};
 
 /// Random bytes in a chosen value.
@@ -42,7 +43,10 @@ impl Rotation<'_> {
             value: draw()?,
             username: slot.clone(),
             remote_ref: slot,
-            expires: None,
+            expires: self
+                .declared
+                .lasts_seconds
+                .map(|lasts| after(self.now, lasts)),
         };
         let base = record.map_or(0, |record| record.version);
         let (label, at) = (self.label(), self.now);
@@ -69,6 +73,7 @@ impl Rotation<'_> {
             return Err(self.nothing_of_ours());
         }
         let pending = self.required(Slot::Pending).await?;
+        let kept = record.and_then(|record| record.pending);
         facts.pending_version = Some(pending.version);
         if self.ask(&pending).await? == Answer::Accepted {
             return Ok(facts);
@@ -78,6 +83,7 @@ impl Rotation<'_> {
             label: self.label(),
             username: self.slot_of(&pending)?,
             chosen: Some(pending.secret),
+            expires: kept.and_then(|kept| kept.expires),
         };
         let minted = self.connector.mint(&self.rotator().await?, &order).await?;
         facts.new_ref = minted.remote_ref.or(pending.remote_ref);
@@ -100,7 +106,7 @@ impl Rotation<'_> {
 }
 
 /// A value that satisfies the rules that targets have.
-pub(in crate::secrets) fn draw() -> Result<SecretString, VaultError> {
+pub(super) fn draw() -> Result<SecretString, VaultError> {
     let mut bytes = Zeroizing::new([0_u8; RANDOM_BYTES]);
     rand::fill(bytes.as_mut_slice()).map_err(|_| VaultError::Crypto)?;
     let mut text = Zeroizing::new(String::with_capacity(64));

@@ -65,6 +65,7 @@ impl Rotation<'_> {
             label: self.label(),
             username: None,
             chosen: None,
+            expires: None,
         };
         let minted = self.connector.mint(&rotator, &order).await?;
         let new = NewSecret {

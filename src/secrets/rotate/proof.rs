@@ -68,7 +68,7 @@ fn not_replaced() -> Failure {
     )
 }
 
-pub(in crate::secrets) fn still_accepted() -> Failure {
+pub(super) fn still_accepted() -> Failure {
     Failure::new(
         FailureClass::WriteFailure,
         "CB-SECRETS-16",

@@ -19,7 +19,16 @@ fn touch() {
     verify_lag("crm", 2.0);
     tasks(3, 1, Some(9));
     rotation_ended("crm", "writer", "rotated");
-    secret_age("crm", "writer", 5);
+    let gone = SecretTime {
+        connector: "gone",
+        role: "writer",
+        age: 5,
+        left: Some(0),
+        overdue: 9,
+    };
+    secrets([gone].into_iter());
+    let connector = "crm";
+    secrets([SecretTime { connector, ..gone }].into_iter());
     call("crm", "disable", "ok", 0.01);
     breaker("crm", true);
     manifest("crm", true, false);
@@ -56,7 +65,23 @@ fn h2_the_page_has_every_metric_that_the_documentation_names() {
         line.strip_prefix("| `clawback_")?;
         line.strip_prefix("| `")?.split(['`', '{']).next()
     });
+    // What an alarm looks at is there to be looked at.
+    let rules = include_str!("../../../deploy/alerts/secrets.rules.yml");
+    let expressions = rules
+        .lines()
+        .filter(|line| line.trim_start().starts_with("expr:"));
+    let words = expressions.flat_map(|line| line.split([' ', '(', ')', '{']));
+    let alarms: BTreeSet<_> = words.filter(|word| word.starts_with("clawback_")).collect();
+    assert_eq!(alarms.len(), 2, "{alarms:?}");
+    assert!(alarms.is_subset(&on_page), "{alarms:?}");
     assert_eq!(on_page, documented);
+    assert!(
+        page.contains("clawback_secret_expires_in_seconds{connector=\"crm\",role=\"writer\"} 0")
+    );
+    assert!(
+        !page.contains("connector=\"gone\""),
+        "what is retired is told no more"
+    );
     assert!(page.contains("clawback_tasks{state=\"overdue\"} 1"));
     let steps = "clawback_steps_total{action=\"disable\",connector=\"crm\",outcome=\"done\"}";
     assert!(page.contains(steps), "{page}");

@@ -126,6 +126,7 @@ async fn d2_a_clients_secret_is_made_beside_the_old_one_tried_and_the_old_one_re
         label: "clawback-9".into(),
         username: None,
         chosen: None,
+        expires: None,
     };
     let minted = target.connector.mint(&rotating, &order).await;
     let minted = minted.expect("minted");

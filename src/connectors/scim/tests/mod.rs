@@ -412,6 +412,7 @@ async fn d2_a_token_is_made_listed_and_retired_and_no_failure_repeats_a_secret()
         label: "clawback-7".into(),
         username: None,
         chosen: None,
+        expires: None,
     };
     let minted = bench.crm.mint(&rotator, &order).await.expect("minted");
     assert_eq!(minted.remote_ref.as_deref(), Some("t-3"));

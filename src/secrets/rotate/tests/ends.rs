@@ -57,6 +57,22 @@ proptest::proptest! {
     }
 }
 
+/// The end of the writer's access, or of another role's: each step until one fails.
+fn end(world: &mut World, role: CredentialRole) -> Result<(), Failure> {
+    let label = format!("clawback:end-{}", role.as_str());
+    if world.body.facts.label != label {
+        world.body = body(Strategy::Delegated, &label);
+        world.body.role = role;
+        world.body.trigger = Trigger::Retired {
+            by: "ann".to_owned(),
+        };
+    }
+    for step in RotationStep::ALL {
+        world.step(step).expect("alive")?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn d5_a_retired_connectors_own_access_is_revoked_and_seen_refused() {
     for (strategy, labels) in WAYS {
@@ -68,28 +84,72 @@ async fn d5_a_retired_connectors_own_access_is_revoked_and_seen_refused() {
         world.rotate().expect("undisturbed");
         let value = world.value(Slot::Current).expect("there");
         assert!(world.target.opens(&value));
-        let revoked = world.secrets.revoke(&world.guarded).await;
-        let writer = &revoked[0];
-        assert_eq!((writer.proved, &writer.failure), (1, &None), "{strategy:?}");
+        // The rotator waits for the one that only it can take away.
+        let failure = end(&mut world, CredentialRole::Rotator).expect_err("it waits");
+        assert_eq!(failure.code, "CB-SECRETS-25");
+        assert_eq!(
+            end(&mut world, CredentialRole::Writer),
+            Ok(()),
+            "{strategy:?}"
+        );
+        assert!(world.body.facts.previous_rejected && !world.body.facts.needless);
         assert!(!world.target.opens(&value), "{strategy:?}");
         assert_eq!(world.value(Slot::Current), None, "and forgotten");
+        // A step that is made once more, after its settlement was lost, comes to the same.
+        let again = world.step(RotationStep::ProveRejected).expect("alive");
+        assert_eq!(again, Ok(()));
+        // So does a retirement that somebody asks for once more: nothing is left to do.
+        world.body.facts.label.clear();
+        assert_eq!(end(&mut world, CredentialRole::Writer), Ok(()));
+        assert!(world.body.facts.needless);
         // Nobody can take the last key away with itself: a person does, and it is seen refused.
-        let rotator = revoked.last().expect("the rotator");
-        let failure = rotator.failure.as_ref().expect("it stands");
+        let failure = end(&mut world, CredentialRole::Rotator).expect_err("it stands");
         assert_eq!(failure.code, "CB-SECRETS-23");
+        let failure = world.step(RotationStep::ProveRejected).expect("alive");
+        assert_eq!(failure.expect_err("it works").code, "CB-SECRETS-16");
         world.target.truth().locked = true;
-        let revoked = world.secrets.revoke(&world.guarded).await;
-        assert!(
-            revoked.iter().all(|one| one.failure.is_none()),
-            "{revoked:?}"
-        );
-        assert_eq!(revoked.last().map(|one| one.proved), Some(1));
+        assert_eq!(end(&mut world, CredentialRole::Rotator), Ok(()));
     }
 }
 
 #[tokio::test]
+async fn d5_what_cannot_be_tried_is_never_called_revoked() {
+    // Given a vault that holds no value any more.
+    let mut world = World::new(Strategy::Choose).await;
+    assert!(world.vault.remove(&world.owner).expect("written"));
+    let failure = end(&mut world, CredentialRole::Writer).expect_err("nothing to try");
+    let found = (failure.class, failure.code.as_str());
+    assert_eq!(found, (FailureClass::Unsupported, "CB-SECRETS-24"));
+    let failure = world.step(RotationStep::ProveRejected).expect("alive");
+    assert_eq!(failure.expect_err("no proof").code, "CB-SECRETS-24");
+    // Given a target that refuses everybody, then a refusal proves nothing.
+    let mut world = World::new(Strategy::Choose).await;
+    world.target.truth().locked = true;
+    let failure = end(&mut world, CredentialRole::Writer).expect_err("an outage");
+    assert_eq!(failure.code, "CB-SECRETS-26");
+    assert_eq!(world.value(Slot::Current).as_deref(), Some(FIRST), "kept");
+    // Given that no other secret is left to compare with, and it was never seen accepted.
+    let mut world = World::new(Strategy::Choose).await;
+    world.target.truth().locked = true;
+    assert!(world.vault.remove(&world.owner).expect("written"));
+    let failure = end(&mut world, CredentialRole::Rotator).expect_err("unknown");
+    assert_eq!(failure.code, "CB-SECRETS-27");
+    // Given a vault that cannot be read: an error that says so, and nothing is forgotten.
+    let mut world = World::new(Strategy::Choose).await;
+    world.owner.connector = "other".into();
+    let manifest = world.guarded.manifest().clone();
+    let elsewhere = Manifest {
+        name: "other".into(),
+        ..manifest
+    };
+    let connector: Arc<dyn Connector> = Arc::clone(&world.target) as _;
+    world.guarded = Guarded::new(elsewhere, connector, Arc::clone(&world.clock) as _);
+    assert!(end(&mut world, CredentialRole::Writer).is_err());
+}
+
+#[tokio::test]
 async fn d5_what_a_target_goes_on_accepting_is_not_forgotten() {
-    let world = World::new(Strategy::Add).await;
+    let mut world = World::new(Strategy::Add).await;
     world.target.truth().forgetful = true;
     let put = NewSecret {
         value: SecretString::from(FIRST),
@@ -99,10 +159,48 @@ async fn d5_what_a_target_goes_on_accepting_is_not_forgotten() {
     };
     let put = Change::Put { new: put, at: NOW };
     world.vault.apply(&world.owner, &put).expect("put");
-    let revoked = world.secrets.revoke(&world.guarded).await;
-    let failure = revoked[0].failure.as_ref().expect("it still works");
+    world.guarded = rotating(&world, CredentialRole::Writer, Strategy::Add);
+    let failure = end(&mut world, CredentialRole::Writer).expect_err("it still works");
     assert_eq!(failure.code, "CB-SECRETS-16");
     assert_eq!(world.value(Slot::Current).as_deref(), Some(FIRST), "kept");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(192))]
+    #[test]
+    fn d5_whatever_breaks_there_an_end_is_proved_or_told(
+        way in 0..WAYS.len(),
+        faults in proptest::collection::btree_map(0_u32..40, 0..Fault::ALL.len(), 0..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let _inside = runtime.enter();
+        let made = World::of(WAYS[way].0, WAYS[way].1).now_or_never();
+        let mut world = made.expect("in memory");
+        if WAYS[way].0 != Strategy::DualSlot {
+            world.guarded = rotating(&world, CredentialRole::Writer, WAYS[way].0);
+        }
+        let faults = faults.into_iter().map(|(call, fault)| (call, Fault::ALL[fault]));
+        world.target.truth().faults.extend(faults);
+        world.body.trigger = Trigger::Retired { by: "ann".to_owned() };
+        // Broken off anywhere, and begun anew at the step that broke off, as the engine does.
+        let (mut at, mut tries) = (0, 0);
+        while let Some(step) = RotationStep::ALL.get(at) {
+            tries += 1;
+            proptest::prop_assert!(tries < 40, "{:?} never ends", step);
+            let done = world.step(*step);
+            // Whoever says that it is over has seen it refused; whoever forgot it, too.
+            if world.value(Slot::Current).is_none() {
+                proptest::prop_assert!(!world.target.opens(FIRST));
+            }
+            match done {
+                Some(Ok(())) => at += 1,
+                Some(Err(_)) | None => world.clock.advance(3600),
+            }
+        }
+        proptest::prop_assert!(world.body.facts.previous_rejected);
+        proptest::prop_assert!(!world.target.opens(FIRST));
+    }
 }
 
 /// The same target behind a manifest that rotates the role in this way.
