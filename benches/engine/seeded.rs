@@ -26,9 +26,9 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
-    DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills, Examination, Fenced,
-    IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn, RunsEnded, Settled, SignFn,
-    SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills, Dropping, Examination,
+    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, Retention, RuleFn, RunsEnded,
+    SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
 };
 
 use crate::seed;
@@ -46,6 +46,17 @@ pub struct Seeded {
 impl Seeded {
     fn committed(&self, any: bool) {
         self.commits.fetch_add(u64::from(any), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Retention for Seeded {
+    async fn drop_period(&self, wanted: &Dropping, seal: SealFn<'_>) -> Stored<Option<Signed>> {
+        self.inner.drop_period(wanted, seal).await
+    }
+
+    async fn tombstones(&self) -> Stored<Vec<Signed>> {
+        self.inner.tombstones().await
     }
 }
 

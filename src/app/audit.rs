@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Parts};
 use crate::config::Settings;
-use crate::domain::audit::{Digest, Finding, Signed, Tally, Verifier, Window};
+use crate::domain::audit::{Digest, Finding, Signed, Tally, Tombstone, Verifier, Window};
 use crate::domain::id::ConnectorName;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
@@ -68,6 +68,23 @@ pub async fn signer(
     let expected = last.as_ref().and_then(expected_key);
     let owner = owner(settings);
     Ok(signing::signer(vault, &owner, expected.as_deref(), now).await?)
+}
+
+/// Checkpoints that show which keys signed, oldest first: of periods that were let go those in which the
+/// key changed, and the last one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn signed_so_far(store: &dyn Store) -> Result<Vec<Signed>, AppError> {
+    let newest = store.tombstones().await?.pop();
+    let newest = newest.as_ref().and_then(Tombstone::read);
+    let mut all = Vec::new();
+    if let Some(stone) = newest {
+        all.extend(stone.changes);
+        all.extend(stone.closing);
+    }
+    all.extend(store.checkpoints_signed().await?);
+    Ok(all)
 }
 
 /// Makes a checkpoint if links wait for one and the last is old enough (`every` seconds); at drain 0.

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod post;
 pub mod probe;
 pub mod report;
+pub mod retention;
 pub mod retire;
 mod serve;
 mod telling;

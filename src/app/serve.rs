@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Parts, audit, health};
+use super::{AppError, Parts, audit, health, retention};
 use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
@@ -153,6 +153,8 @@ async fn work(
     if let Some((connection, delivered)) = relaying {
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
     }
+    let sweeping = retention::sweep(parts.clone(), stop.clone());
+    witness.spawn(sweeping);
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
         stop.cancel();

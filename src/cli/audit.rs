@@ -10,7 +10,7 @@ use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
 use crate::app::{audit, report, vault};
-use crate::domain::audit::{Digest, Signed};
+use crate::domain::audit::{Digest, Dropped, Signed};
 use crate::domain::time::Timestamp;
 
 /// What to do with the log.
@@ -49,6 +49,8 @@ pub enum Command {
         #[command(flatten)]
         period: Period,
     },
+    /// Say what is older than its retention and may go, or let it go under a signed tombstone.
+    Drop(super::retention::Dropping),
     /// Change the signing key: the old one signs the new one's public half.
     ChangeKey,
 }
@@ -101,6 +103,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Keys => keys(context).await,
         Command::Report { period, format } => report_on(context, &period, format).await,
         Command::Ocsf { period } => ocsf(context, &period).await,
+        Command::Drop(wanted) => super::retention::run(context, wanted).await,
         Command::ChangeKey => change_key(context).await,
     }
 }
@@ -121,6 +124,7 @@ async fn verify(
     });
     context.output.data(&data, || {
         let mut lines: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
+        lines.extend(verified.tally.dropped.iter().map(dropped));
         lines.push(told(&verified));
         lines.join("\n")
     })?;
@@ -141,6 +145,21 @@ fn told(verified: &audit::Verified) -> String {
     format!(
         "{verdict}: {rows} rows, {} links, {} checkpoints, {} links not yet signed{last}",
         tally.links, tally.checkpoints, tally.unsigned
+    )
+}
+
+fn dropped(one: &Dropped) -> String {
+    format!(
+        "dropped under tombstone {}: what had ended by {} ({} cases, {} links up to checkpoint {}), \
+         by {} on {}: {}",
+        one.number,
+        instant(one.cut),
+        one.cases,
+        one.links,
+        one.through,
+        one.by,
+        instant(one.at),
+        one.reason
     )
 }
 
@@ -205,7 +224,7 @@ async fn keys(context: &Context) -> anyhow::Result<Exit> {
     )
     .await?;
     let mut keys: Vec<String> = Vec::new();
-    for signed in store.checkpoints_signed().await? {
+    for signed in audit::signed_so_far(store.as_ref()).await? {
         if let Some(says) = signed.read()
             && keys.last() != Some(&says.key)
         {

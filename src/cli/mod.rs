@@ -19,6 +19,7 @@ mod exit;
 mod migrate;
 mod output;
 mod plan;
+mod retention;
 mod run;
 mod secrets;
 mod submit;

@@ -25,7 +25,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Departures, Drills, Inventory, Listed, RunsEnded, StoreError, SurveyLease,
+    AdvanceFn, Audit, Departures, Drills, Inventory, Listed, Retention, RunsEnded, StoreError, SurveyLease,
     SurveyWanted,
 };
 
@@ -45,7 +45,7 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 
 /// Durable state.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + Audit + Departures + Drills {
+pub trait Store: Send + Sync + std::fmt::Debug + Audit + Departures + Drills + Retention {
     // --- the database itself ---
 
     /// Brings the schema up to date; returns the names of the migrations applied.

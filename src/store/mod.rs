@@ -18,6 +18,7 @@ mod paper;
 mod plan;
 mod postgres;
 mod refusal;
+mod retention;
 mod row;
 mod schema;
 mod settings;
@@ -42,6 +43,7 @@ pub use departed::{DepartedAccount, Departures};
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
+pub use retention::{Dropping, Retention, SealFn};
 pub use settings::Settings;
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].

@@ -83,7 +83,7 @@ async fn e6_every_tampering_with_every_table_is_found_and_located() {
         store: database.migrated().await,
         keeps: Box::new(()),
     };
-    tampering::everything(&home).await;
+    tampering::everything_after_a_drop(&home).await;
     assert_eq!(tampering::findings(&home).await, []);
     let mut connection = database.connect().await;
     unbound(&mut connection).await;

@@ -12,6 +12,7 @@ use crate::domain::health::Sample;
 use crate::domain::id::EntitlementId;
 use crate::domain::settlement::{JournalEntry, Settlement};
 use crate::domain::task::FallbackTask;
+use crate::store::drills::Examination;
 use crate::store::Stored;
 use crate::store::docket::{Opened, Rulings};
 use crate::store::plan::{Opening, Plan};
@@ -127,6 +128,17 @@ impl Notes {
             Cell::Number(Some(micros(sample.at))),
             Cell::Text(Some(sample.state.as_str())),
             Cell::Text(Some(&json(sample)?)),
+        ]));
+        Ok(())
+    }
+
+    pub(in crate::store) fn examination(&mut self, examination: &Examination) -> Stored<()> {
+        self.entries.add(&tables::EXAMINATIONS.entry(&[
+            Cell::Text(Some(examination.connector.as_str())),
+            Cell::Number(Some(micros(examination.at))),
+            Cell::Text(Some(examination.manifest.as_str())),
+            Cell::Number(Some(i64::from(examination.passed))),
+            Cell::Text(Some(&json(examination)?)),
         ]));
         Ok(())
     }

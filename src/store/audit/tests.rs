@@ -77,7 +77,7 @@ async fn e6_every_tampering_with_every_table_is_found_and_located() {
         store,
         keeps: Box::new(()),
     };
-    tampering::everything(&home).await;
+    tampering::everything_after_a_drop(&home).await;
     assert_eq!(tampering::findings(&home).await, []);
     drop(home);
     // What is in the write-ahead log comes into the file, so that a copy of it is whole.

@@ -19,6 +19,7 @@ mod journal;
 mod letters;
 mod library;
 mod outbox;
+mod retention;
 mod rows;
 mod runs;
 mod settle;
@@ -110,6 +111,9 @@ impl Store for SqliteStore {
         let mut writer = self.funnel.writer().await;
         let before = applied(writer.alone()).await?;
         let pending = schema::pending(&MIGRATIONS, &before);
+        drop(writer);
+        audit::adopt_later(&self.funnel, &before).await?;
+        let mut writer = self.funnel.writer().await;
         MIGRATIONS
             .run_direct(None, writer.alone(), false)
             .await
