@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Parts};
 use crate::config::Settings;
-use crate::domain::audit::{Digest, Finding, Signed, Tally, Tombstone, Verifier, Window};
+use crate::domain::audit::{
+    Digest, Finding, Mark, Signed, Span, Tally, Tombstone, Verifier, Window,
+};
 use crate::domain::id::ConnectorName;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
@@ -38,7 +40,34 @@ pub async fn verify(
     key: Option<String>,
     noted: Option<(i64, Digest)>,
 ) -> Result<Verified, AppError> {
-    let mut verifier = Verifier::new(tables::ALL, key);
+    looked(store, Verifier::new(tables::ALL, key), noted).await
+}
+
+/// The same for a part of the log, if `from` or `to` names one; `tell` hears now and then how many links
+/// and rows were read.
+///
+/// # Errors
+/// When the store fails.
+pub async fn verify_part(
+    store: &dyn Store,
+    key: Option<String>,
+    noted: Option<(i64, Digest)>,
+    (from, to): (Option<Mark>, Option<Mark>),
+    tell: impl Fn(u64) + Send + Sync + 'static,
+) -> Result<Verified, AppError> {
+    let mut verifier = Verifier::new(tables::ALL, key).telling(tell);
+    if from.is_some() || to.is_some() {
+        let checkpoints = store.checkpoints_signed().await?;
+        verifier = verifier.only(Span::between(&checkpoints, from, to));
+    }
+    looked(store, verifier, noted).await
+}
+
+async fn looked(
+    store: &dyn Store,
+    mut verifier: Verifier,
+    noted: Option<(i64, Digest)>,
+) -> Result<Verified, AppError> {
     store.inspect(&mut verifier, &signed_by).await?;
     if let Some((number, digest)) = noted {
         let all = store.checkpoints_signed().await?;

@@ -12,6 +12,7 @@ pub mod examine;
 pub mod governance;
 mod health;
 mod parts;
+pub mod ocsf;
 pub mod plan;
 pub mod post;
 pub mod probe;

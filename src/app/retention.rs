@@ -171,3 +171,81 @@ pub(super) async fn sweep(parts: Parts, stop: CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::workflow::End;
+    use crate::secrets::LocalVault;
+    use crate::store::given::{a_case, at, ended, fenced, keep, step};
+    use crate::store::{Settings as StoreSettings, open};
+
+    const DAY_SECONDS: u64 = 86_400;
+
+    #[derive(Debug)]
+    struct Standing(Timestamp);
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn settings(folder: &std::path::Path) -> Settings {
+        let file = folder.join("clawback.toml");
+        std::fs::write(&file, "[audit]\nretain_days = 200\n").expect("written");
+        Settings::load(&file).expect("reads")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn e6_what_is_older_than_its_retention_goes_and_the_log_is_whole() {
+        // Given a case that is over and one that is open, signed with the installation's key.
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(folder.path());
+        let vault = LocalVault::in_memory().expect("a vault");
+        let store = open(&StoreSettings::at("sqlite::memory:")).await.expect("opened");
+        store.migrate().await.expect("migrated");
+        let over = a_case(&store, "over").await;
+        let open = a_case(&store, "open").await;
+        let id = over.run.case.expect("a case");
+        let mut end = step(&over.run, ended(End::Verified));
+        end.case_ended = Some((id, End::Verified, at(5)));
+        let settled = store.settle(at(5), &keep(1, 0), &[fenced(&over, end)]).await;
+        settled.expect("settled");
+        let store = store.as_ref();
+        let then = Standing(at(60));
+        let made = audit::checkpoint(store, &vault, &settings, &then, 0).await;
+        made.expect("made").expect("due");
+        let said = Said {
+            by: "ada".to_owned(),
+            reason: "as our policy says".to_owned(),
+            retain_days: settings.audit.retain_days.expect("set"),
+        };
+        // Before its time nothing goes.
+        let early = Standing(at(200 * DAY_SECONDS));
+        assert_eq!(look(store, &said, early.now()).await.expect("looked"), None);
+        // After it, a look says what would go, and changes nothing.
+        let late = Standing(at(201 * DAY_SECONDS));
+        let first = look(store, &said, late.now()).await.expect("looked");
+        let first = first.expect("something");
+        assert_eq!((first.cases, first.through()), (1, 1));
+        assert!(store.case(id).await.expect("read").is_some());
+        // When it is carried out.
+        let made = carry_out(store, &vault, &settings, &late, &said).await;
+        let made = made.expect("carried out");
+        // Then the case is gone, the open one is there, and the log says who let it go.
+        assert_eq!(made.len(), 1);
+        assert!(store.case(id).await.expect("read").is_none());
+        let open = open.run.case.expect("a case");
+        assert!(store.case(open).await.expect("read").is_some());
+        let key = audit::signed_so_far(store).await.expect("read")[0].read();
+        let key = key.map(|one| one.key);
+        let verified = audit::verify(store, key, None).await.expect("verified");
+        assert_eq!(verified.findings, []);
+        assert_eq!(verified.tally.unsigned, 0, "a checkpoint covers the tombstone");
+        assert_eq!(verified.tally.dropped[0].by, "ada");
+        // And nothing is left to do.
+        let again = carry_out(store, &vault, &settings, &late, &said).await;
+        assert_eq!(again.expect("carried out"), []);
+    }
+}

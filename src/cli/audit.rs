@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
-use crate::app::{audit, report, vault};
-use crate::domain::audit::{Digest, Dropped, Signed};
+use crate::app::{audit, ocsf as siem, report, vault};
+use crate::domain::audit::{Digest, Dropped, Mark, Signed};
 use crate::domain::time::Timestamp;
 
 /// What to do with the log.
@@ -24,6 +24,12 @@ pub enum Command {
         /// A checkpoint that was noted elsewhere, as NUMBER:DIGEST; it must still be there.
         #[arg(long, value_name = "NUMBER:DIGEST")]
         noted: Option<String>,
+        /// Only from here on: a day, an instant, or the number of a link.
+        #[arg(long, value_name = "DAY|LINK")]
+        from: Option<String>,
+        /// Only up to here: a day, an instant, or the number of a link.
+        #[arg(long, value_name = "DAY|LINK")]
+        to: Option<String>,
     },
     /// The signed checkpoints with their digests, newest first, to be noted elsewhere.
     Checkpoints {
@@ -95,10 +101,23 @@ fn day(text: &str) -> anyhow::Result<Timestamp> {
     })?)
 }
 
+/// A place in the log.
+fn mark(text: &str) -> anyhow::Result<Mark> {
+    match text.parse() {
+        Ok(number) => Ok(Mark::Link(number)),
+        Err(_) => Ok(Mark::At(day(text)?)),
+    }
+}
+
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Verify { key, noted } => verify(context, key, noted).await,
+        Command::Verify {
+            key,
+            noted,
+            from,
+            to,
+        } => verify(context, key, noted, (from, to)).await,
         Command::Checkpoints { limit, now } => checkpoints(context, limit, now).await,
         Command::Keys => keys(context).await,
         Command::Report { period, format } => report_on(context, &period, format).await,
@@ -112,10 +131,16 @@ async fn verify(
     context: &Context,
     key: Option<String>,
     noted: Option<String>,
+    (from, to): (Option<String>, Option<String>),
 ) -> anyhow::Result<Exit> {
+    let part = (
+        from.as_deref().map(mark).transpose()?,
+        to.as_deref().map(mark).transpose()?,
+    );
     let noted = noted.map(|text| read_noted(&text)).transpose()?;
     let store = context.store().await?;
-    let verified = audit::verify(store.as_ref(), key, noted).await?;
+    let tell = |count: u64| Output::note(&format!("{count} links and rows read"));
+    let verified = audit::verify_part(store.as_ref(), key, noted, part, tell).await?;
     let whole = verified.findings.is_empty();
     let data = json!({
         "whole": whole,
@@ -287,7 +312,7 @@ async fn report_on(context: &Context, period: &Period, format: Format) -> anyhow
 async fn ocsf(context: &Context, period: &Period) -> anyhow::Result<Exit> {
     let (from, to) = period.instants()?;
     let store = context.store().await?;
-    for event in report::ocsf(store.as_ref(), from, to).await? {
+    for event in siem::events(store.as_ref(), from, to).await? {
         Output::text(&event.to_string())?;
     }
     Ok(Exit::Done)

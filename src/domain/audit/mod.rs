@@ -25,7 +25,7 @@ pub use record::{Cell, Column, Entries, Entry, Rule, Table, key_in_words};
 pub use tombstone::{
     Epitaph, LEAST_RETAINED_DAYS, Rolls, Tombstone, closing, cut, gone, heads_digest,
 };
-pub use verify::{Dropped, Fault, Finding, Standing, Tally, Verifier};
+pub use verify::{Dropped, Fault, Finding, Mark, Span, Standing, Tally, Verifier};
 
 /// A SHA-256; hex when written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

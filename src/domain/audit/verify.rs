@@ -4,6 +4,7 @@
 //! checkpoint). Reads in one pass, in the order of writing; keeps one digest for each recorded row. What
 //! a tombstone stands for is no finding, and is told in the tally.
 
+mod span;
 mod tombstones;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +16,9 @@ use super::{
     Checkpoint, Digest, Entries, Entry, Link, Rule, Signed, Table, Tip, Window, key_in_words,
 };
 
+pub use span::{Mark, Span};
 pub use tombstones::{Dropped, Standing};
+use span::Progress;
 use tombstones::Stone;
 
 /// What is wrong.
@@ -108,6 +111,8 @@ struct Recorded {
     digest: Digest,
     link: i64,
     seen: bool,
+    /// Recorded again after the part that is looked at.
+    later: bool,
 }
 
 /// Takes tombstones in first, then the ends of strands, checkpoints, links in their order, and rows.
@@ -125,6 +130,8 @@ pub struct Verifier {
     /// Links up to here were let go.
     dropped_until: i64,
     seen: i64,
+    span: Option<Span>,
+    progress: Option<Progress>,
     findings: Vec<Finding>,
     tally: Tally,
 }
@@ -154,6 +161,8 @@ impl Verifier {
             keys: keys.into_iter().collect(),
             dropped_until: 0,
             seen: 0,
+            span: None,
+            progress: None,
             findings: Vec::new(),
             tally: Tally::default(),
         }
@@ -187,7 +196,9 @@ impl Verifier {
         self.signature(signed, &says, (CHECKPOINTS, &row), signed_by);
         self.tally.last = Some((signed.number, signed.digest()));
         self.previous = Some(signed.clone());
-        self.checkpoints.push_back((signed.number, says));
+        if !self.comes_before(&says) {
+            self.checkpoints.push_back((signed.number, says));
+        }
     }
 
     /// A checkpoint is signed by the key in force, and says which one follows it.
@@ -241,6 +252,10 @@ impl Verifier {
 
     /// Takes the next link in.
     pub fn link(&mut self, link: &Link) {
+        self.progressed();
+        if self.comes_after(link) {
+            return;
+        }
         while let Some((_, checkpoint)) = self.checkpoints.front()
             && link.seq > checkpoint.until
         {
@@ -367,6 +382,7 @@ impl Verifier {
             digest: entry.digest,
             link,
             seen: false,
+            later: false,
         };
         let words = key_in_words(&entry.key);
         let before = self
@@ -383,17 +399,22 @@ impl Verifier {
 
     /// All links are in; rows follow.
     pub fn links_over(&mut self) {
-        while !self.checkpoints.is_empty() {
-            self.close_window();
-        }
+        let until = self.span.map_or(i64::MAX, |span| span.until);
+        self.close_windows_until(until);
         self.tally.unsigned = self.window.links();
     }
 
     /// Takes a row in, as it is now.
     pub fn row(&mut self, table: &Table, entry: Entry) {
-        *self.tally.rows.entry(table.name).or_default() += 1;
+        self.progressed();
         let words = key_in_words(&entry.key);
-        match self.recorded.get_mut(&(entry.table, entry.key.into())) {
+        let recorded = self.recorded.get_mut(&(entry.table, entry.key.into()));
+        if self.span.is_some() && recorded.is_none() {
+            return;
+        }
+        let rows = self.tally.rows.entry(table.name).or_default();
+        *rows += 1;
+        match recorded {
             None => self.find(
                 Fault::Inserted,
                 table.name,
@@ -402,7 +423,7 @@ impl Verifier {
             ),
             Some(recorded) => {
                 recorded.seen = true;
-                if recorded.digest != entry.digest {
+                if recorded.digest != entry.digest && !recorded.later {
                     let detail = format!("it is not what link {} covers", recorded.link);
                     self.find(Fault::Changed, table.name, words, detail);
                 }

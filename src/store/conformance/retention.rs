@@ -167,7 +167,6 @@ pub async fn e6_what_is_open_or_held_stays(home: &Home) {
     let mut lift = event("lift", "held", 3);
     lift.event.kind = EventKind::LegalHoldLifted;
     let lifted = opened(home, lift).await;
-    witnessed(home).await;
     let stone = let_go(home, 2).await.expect("let go");
     assert_eq!((stone.number, stone.cases), (2, 3));
     assert!(
