@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
-use crate::app::{audit, ocsf as siem, report, vault};
+use crate::app::{audit, report, vault};
 use crate::domain::audit::{Digest, Dropped, Mark, Signed};
 use crate::domain::time::Timestamp;
 
@@ -312,7 +312,7 @@ async fn report_on(context: &Context, period: &Period, format: Format) -> anyhow
 async fn ocsf(context: &Context, period: &Period) -> anyhow::Result<Exit> {
     let (from, to) = period.instants()?;
     let store = context.store().await?;
-    for event in siem::events(store.as_ref(), from, to).await? {
+    for event in crate::app::ocsf::events(store.as_ref(), from, to).await? {
         Output::text(&event.to_string())?;
     }
     Ok(Exit::Done)

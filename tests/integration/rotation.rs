@@ -362,13 +362,20 @@ async fn d2_an_entry_of_slapd_with_one_password_gets_another() {
 }
 
 /// AWS IAM with the users that docs/connectors/aws-iam.md names, before authentication is on.
-struct Iam {
+pub(super) struct Iam {
     url: String,
     http: reqwest::Client,
 }
 
 impl Iam {
-    async fn call(&self, parameters: &[(&str, &str)]) -> String {
+    pub(super) fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    pub(super) async fn call(&self, parameters: &[(&str, &str)]) -> String {
         let mut all: HashMap<&str, &str> = parameters.iter().copied().collect();
         all.insert("Version", "2010-05-08");
         // moto tells the service by the scope of the signature, checked or not.
@@ -381,7 +388,7 @@ impl Iam {
         text
     }
 
-    async fn user(&self, name: &str) -> String {
+    pub(super) async fn user(&self, name: &str) -> String {
         self.call(&[("Action", "CreateUser"), ("UserName", name)])
             .await;
         let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iam:*", "Resource": "*"}]}"#;
@@ -401,10 +408,11 @@ impl Iam {
         format!("{}:{}", part("AccessKeyId"), part("SecretAccessKey"))
     }
 
-    /// From here on every request is checked: its signature and what its user may do.
-    async fn check_signatures(&self) {
+    /// From here on every request but so many is checked: its signature and what its user may do.
+    pub(super) async fn check_signatures(&self, but: u32) {
         let request = self.http.post(format!("{}/moto-api/reset-auth", self.url));
-        let request = request.header("Content-Type", "text/plain").body("0");
+        let request = request.header("Content-Type", "text/plain");
+        let request = request.body(but.to_string());
         let answer = request.send().await.expect("moto answers");
         assert!(answer.status().is_success(), "{}", answer.status());
     }
@@ -413,13 +421,10 @@ impl Iam {
 #[tokio::test]
 async fn d2_access_keys_with_a_quota_of_two_are_replaced_at_aws_iam() {
     let service = Service::up("moto", "rotation-aws", &[]);
-    let iam = Iam {
-        url: service.value("URL").to_owned(),
-        http: reqwest::Client::new(),
-    };
+    let iam = Iam::at(service.value("URL"));
     let first = iam.user("clawback-verifier").await;
     let rotator = iam.user("clawback-rotator").await;
-    iam.check_signatures().await;
+    iam.check_signatures(0).await;
     let page = include_str!("../../docs/connectors/aws-iam.md");
     let text = page.split("```toml\n").nth(1).expect("a manifest");
     let text = text.split("```").next().expect("it ends");

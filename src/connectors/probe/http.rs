@@ -69,9 +69,9 @@ impl HttpDoor {
                 AUTHORIZATION,
                 header_value(format!("Bearer {secret}").into())?,
             )),
-            Some(ShownAs::Header(name)) => {
+            Some(ShownAs::Header(name, text)) => {
                 let name = name.parse::<HeaderName>().map_err(|_| unsendable())?;
-                headers.push((name, header_value(secret.to_owned().into())?));
+                headers.push((name, header_value(text.replace("{secret}", secret).into())?));
             }
             Some(ShownAs::Cookie(name)) => {
                 headers.push((COOKIE, header_value(format!("{name}={secret}").into())?));

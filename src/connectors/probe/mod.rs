@@ -94,8 +94,8 @@ pub enum ShownAs {
     Basic,
     /// The secret as a bearer token (RFC 6750 §2.1).
     Bearer,
-    /// The secret in this header.
-    Header(String),
+    /// The secret in this header, in the place of `{secret}` in its text.
+    Header(String, String),
     /// The secret in this cookie.
     Cookie(String),
 }

@@ -292,26 +292,35 @@ fn read_shown_as(table: &Table<'_>) -> Option<ShownAs> {
     match (word, name) {
         ("basic", "") => Some(ShownAs::Basic),
         ("bearer", "") => Some(ShownAs::Bearer),
-        ("header", name) if name.parse::<http::header::HeaderName>().is_ok() => {
-            Some(ShownAs::Header(name.to_owned()))
-        }
+        ("header", rest) if header(rest).is_some() => header(rest),
         ("cookie", name) if !name.is_empty() => Some(ShownAs::Cookie(name.to_owned())),
         _ => {
             table.report(
                 item.line,
                 format!("`shown_as` is `{}`", item.value),
-                "use basic, bearer, header:NAME or cookie:NAME",
+                "use basic, bearer, header:NAME, header:NAME:TEXT with {secret}, or cookie:NAME",
             );
             None
         }
     }
 }
 
+/// A header's name, and what stands in it.
+fn header(rest: &str) -> Option<ShownAs> {
+    let (name, text) = rest.split_once(':').unwrap_or((rest, "{secret}"));
+    let sendable = name.parse::<http::header::HeaderName>().is_ok() && text.contains("{secret}");
+    sendable.then(|| ShownAs::Header(name.to_owned(), text.trim().to_owned()))
+}
+
 fn read_own_sign_in(table: &Table<'_>, shown_as: Option<&ShownAs>) -> OwnSignIn {
     let Some(item) = table.string("sign_in") else {
         return OwnSignIn::Nobody;
     };
-    let takes_place = matches!(shown_as, Some(ShownAs::Basic | ShownAs::Bearer));
+    let takes_place = match shown_as {
+        Some(ShownAs::Basic | ShownAs::Bearer) => true,
+        Some(ShownAs::Header(name, _)) => name.eq_ignore_ascii_case("authorization"),
+        Some(ShownAs::Cookie(_)) | None => false,
+    };
     match item.value.as_str() {
         "basic" if !takes_place => OwnSignIn::Basic,
         "bearer" if !takes_place => OwnSignIn::Bearer,
