@@ -28,7 +28,8 @@ use clawback::store::{
     AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
     DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills, Dropping, Examination,
     Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, Retention, RuleFn, RunsEnded,
-    SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter,
+    SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter,
 };
 
 use crate::seed;

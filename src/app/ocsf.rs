@@ -177,7 +177,7 @@ mod tests {
     use crate::domain::access::{Entitlement, EntitlementKind};
     use crate::domain::outcome::{Failure, FailureClass};
     use crate::domain::verdict::Verdict;
-    use crate::store::given::{a_removal, step, due};
+    use crate::store::given::{a_removal, due, step};
     use crate::store::{Settings, open};
 
     /// Everything that a removal does.
@@ -196,11 +196,14 @@ mod tests {
         });
         let rung = Verdict::ObservedAbsent;
         let acts = acts.into_iter().map(Action::Act).chain(each);
-        acts.chain([Action::Verify { rung }, Action::Probe, Action::Inspect]).collect()
+        acts.chain([Action::Verify { rung }, Action::Probe, Action::Inspect])
+            .collect()
     }
 
     async fn a_story() -> CaseStory {
-        let store = open(&Settings::at("sqlite::memory:")).await.expect("opened");
+        let store = open(&Settings::at("sqlite::memory:"))
+            .await
+            .expect("opened");
         store.migrate().await.expect("migrated");
         let removal = a_removal(&store, "ada").await;
         let case = removal.run.case.expect("a case");
@@ -224,8 +227,16 @@ mod tests {
     #[tokio::test]
     async fn e6_every_event_is_one_of_the_published_schema() {
         let story = a_story().await;
-        let line = story.runs.iter().find(|run| matches!(run.body, RunBody::Removal(_)));
-        let mut line = story.journal.iter().find(|one| Some(one.run) == line.map(|run| run.id)).expect("a line").clone();
+        let line = story
+            .runs
+            .iter()
+            .find(|run| matches!(run.body, RunBody::Removal(_)));
+        let mut line = story
+            .journal
+            .iter()
+            .find(|one| Some(one.run) == line.map(|run| run.id))
+            .expect("a line")
+            .clone();
         let failed = Failure::new(FailureClass::Unreachable, "CB-TEST-1", "no answer");
         let outcomes = [
             OutcomeKey::Done,

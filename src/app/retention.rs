@@ -203,14 +203,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = settings(folder.path());
         let vault = LocalVault::in_memory().expect("a vault");
-        let store = open(&StoreSettings::at("sqlite::memory:")).await.expect("opened");
+        let store = open(&StoreSettings::at("sqlite::memory:"))
+            .await
+            .expect("opened");
         store.migrate().await.expect("migrated");
         let over = a_case(&store, "over").await;
         let open = a_case(&store, "open").await;
         let id = over.run.case.expect("a case");
         let mut end = step(&over.run, ended(End::Verified));
         end.case_ended = Some((id, End::Verified, at(5)));
-        let settled = store.settle(at(5), &keep(1, 0), &[fenced(&over, end)]).await;
+        let settled = store
+            .settle(at(5), &keep(1, 0), &[fenced(&over, end)])
+            .await;
         settled.expect("settled");
         let store = store.as_ref();
         let then = Standing(at(60));
@@ -242,7 +246,10 @@ mod tests {
         let key = key.map(|one| one.key);
         let verified = audit::verify(store, key, None).await.expect("verified");
         assert_eq!(verified.findings, []);
-        assert_eq!(verified.tally.unsigned, 0, "a checkpoint covers the tombstone");
+        assert_eq!(
+            verified.tally.unsigned, 0,
+            "a checkpoint covers the tombstone"
+        );
         assert_eq!(verified.tally.dropped[0].by, "ada");
         // And nothing is left to do.
         let again = carry_out(store, &vault, &settings, &late, &said).await;

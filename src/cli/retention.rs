@@ -64,7 +64,9 @@ pub async fn run(context: &Context, wanted: Dropping) -> anyhow::Result<Exit> {
         told.join("\n\n")
     })?;
     if !wanted.carry_out && !stones.is_empty() {
-        Output::note("nothing was changed; --carry-out --reason TEXT lets this go, and what follows it");
+        Output::note(
+            "nothing was changed; --carry-out --reason TEXT lets this go, and what follows it",
+        );
     }
     Ok(Exit::Done)
 }
@@ -85,14 +87,19 @@ fn as_json(stone: &Tombstone) -> Value {
 
 fn told(stone: &Tombstone) -> String {
     let rows = stone.rows.iter();
-    let rows: Vec<_> = rows.map(|(name, count)| format!("{name} {count}")).collect();
+    let rows: Vec<_> = rows
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
     sheet(&[
         ("tombstone", stone.number.to_string()),
         ("ended by", instant(stone.cut)),
         ("cases", stone.cases.to_string()),
         ("rows", rows.join(", ")),
         ("links", stone.links.to_string()),
-        ("checkpoints", format!("{}, up to {}", stone.checkpoints, stone.through())),
+        (
+            "checkpoints",
+            format!("{}, up to {}", stone.checkpoints, stone.through()),
+        ),
         ("rows that stay", stone.carried.to_string()),
     ])
 }

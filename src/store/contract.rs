@@ -25,8 +25,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Departures, Drills, Inventory, Listed, Retention, RunsEnded, StoreError, SurveyLease,
-    SurveyWanted,
+    AdvanceFn, Audit, Departures, Drills, Inventory, Listed, Retention, RunsEnded, StoreError,
+    SurveyLease, SurveyWanted,
 };
 
 /// Result of a store call.

@@ -167,7 +167,10 @@ pub(super) fn free(
     for row in holds {
         let event: RecordedEvent = parsed(&row.body, "events", "body", row.key)?;
         let kind = event.event.kind;
-        if matches!(kind, EventKind::LegalHoldPlaced | EventKind::LegalHoldLifted) {
+        if matches!(
+            kind,
+            EventKind::LegalHoldPlaced | EventKind::LegalHoldLifted
+        ) {
             held.insert(
                 event.event.subject.key(),
                 kind == EventKind::LegalHoldPlaced,
@@ -181,9 +184,7 @@ pub(super) fn free(
         .map(|row| (row.tenant.clone(), row.hr_case.clone()))
         .collect();
     let mut free = ended;
-    free.retain(|row| {
-        !on_hold(row) && !kept.contains(&(row.tenant.clone(), row.hr_case.clone()))
-    });
+    free.retain(|row| !on_hold(row) && !kept.contains(&(row.tenant.clone(), row.hr_case.clone())));
     free.truncate(at_most as usize);
     Ok(free)
 }
@@ -233,7 +234,10 @@ pub(super) fn told(wanted: &Dropping, mut counted: Counted) -> (Tombstone, Vec<E
         .rows
         .sort_by(|one, other| (one.table, &one.key).cmp(&(other.table, &other.key)));
     let going: HashSet<_> = counted.rows.iter().map(place).collect();
-    let changed = counted.since.iter().filter_map(|bytes| Entries::read(bytes));
+    let changed = counted
+        .since
+        .iter()
+        .filter_map(|bytes| Entries::read(bytes));
     let changed: HashSet<_> = changed.flatten().map(|entry| place(&entry)).collect();
     let settled: HashSet<_> = wanted.standing.entries.iter().map(place).collect();
     let (mut all, mut late) = (Rolls::default(), Rolls::default());

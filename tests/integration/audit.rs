@@ -175,12 +175,18 @@ async fn e6_the_commands_of_an_auditor_work_on_a_whole_demonstration() {
         &["audit", "verify", "--key", old, "--noted", &noted],
     ));
     // One link's window, and the whole by time.
-    let part = right(clawback(&kept, &["audit", "verify", "--from", "5", "--to", "5"]));
+    let part = right(clawback(
+        &kept,
+        &["audit", "verify", "--from", "5", "--to", "5"],
+    ));
     assert!(
         part["looked_at"]["links"].as_u64() < verified["looked_at"]["links"].as_u64(),
         "{part}"
     );
-    right(clawback(&kept, &[&["audit", "verify"], &PERIOD[..]].concat()));
+    right(clawback(
+        &kept,
+        &[&["audit", "verify"], &PERIOD[..]].concat(),
+    ));
     assert_eq!(
         clawback(&kept, &["audit", "verify", "--from", "yesterday"]).0,
         Some(5)

@@ -517,7 +517,12 @@ async fn e2_an_oauth_server_calls_revoked_access_and_refresh_tokens_dead() {
         portal.at("")
     );
     let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
-    let bench = Bench::new(&ldap, &probe, "portal", portal.service.value("PORTAL_SECRET"));
+    let bench = Bench::new(
+        &ldap,
+        &probe,
+        "portal",
+        portal.service.value("PORTAL_SECRET"),
+    );
     let (access, refresh) = portal.tokens("ada").await;
     let (canary, _) = portal.tokens("canary").await;
     for token in [&access, &refresh] {
@@ -530,12 +535,17 @@ async fn e2_an_oauth_server_calls_revoked_access_and_refresh_tokens_dead() {
         let tried = bench.tried("ada", "ada", Some(token), Some(&canary)).await;
         assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
     }
-    let form = [("grant_type", "refresh_token"), ("refresh_token", &*refresh)];
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &*refresh),
+    ];
     let told = portal.asked("/oauth/token", &form).await;
     assert_eq!(told["error"], "invalid_grant", "{told}");
     // With a control that is dead as well nobody can tell.
     portal.asked("/oauth/revoke", &[("token", &canary)]).await;
-    let tried = bench.tried("ada", "ada", Some(&access), Some(&canary)).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&access), Some(&canary))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
 }
 
@@ -552,18 +562,30 @@ async fn e2_a_page_refuses_a_session_of_somebody_who_is_gone() {
     let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
     let bench = Bench::new(&ldap, &probe, "v", "v");
     let (session, canary) = (portal.session("ada").await, portal.session("canary").await);
-    let tried = bench.tried("ada", "ada", Some(&session), Some(&canary)).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&session), Some(&canary))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
     let writer = portal.http.post(portal.at("/oauth/token"));
     let writer = writer.basic_auth("writer", Some(portal.service.value("WRITER_SECRET")));
     let writer = writer.form(&[("grant_type", "client_credentials"), ("scope", "profile")]);
-    let writer: serde_json::Value = writer.send().await.expect("asked").json().await.expect("JSON");
+    let writer: serde_json::Value = writer
+        .send()
+        .await
+        .expect("asked")
+        .json()
+        .await
+        .expect("JSON");
     let gone = portal.http.delete(portal.at("/scim/v2/Users/ada"));
     let gone = gone.bearer_auth(writer["access_token"].as_str().expect("a token"));
     assert!(gone.send().await.expect("asked").status().is_success());
-    let tried = bench.tried("ada", "ada", Some(&session), Some(&canary)).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&session), Some(&canary))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
-    let tried = bench.tried("ada", "ada", Some(&session), Some("no-session")).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&session), Some("no-session"))
+        .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
 }
 
@@ -590,7 +612,11 @@ async fn e2_aws_iam_refuses_a_key_that_is_gone_before_it_looks_at_the_signature(
     assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
     // The key goes, past Clawback.
     iam.check_signatures(1).await;
-    let gone = [("Action", "DeleteAccessKey"), ("UserName", "ada"), ("AccessKeyId", &*leaver)];
+    let gone = [
+        ("Action", "DeleteAccessKey"),
+        ("UserName", "ada"),
+        ("AccessKeyId", &*leaver),
+    ];
     iam.call(&gone).await;
     iam.check_signatures(0).await;
     let tried = bench.keyed("ada", &leaver, &canary).await;

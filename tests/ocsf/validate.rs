@@ -20,18 +20,26 @@ pub fn problems(event: &Value) -> Vec<String> {
         return found;
     };
     attributes(&schema, says, event, "", &mut found);
-    if event["category_uid"] != schema["category_uid"] || event["category_name"] != schema["category_name"] {
+    if event["category_uid"] != schema["category_uid"]
+        || event["category_name"] != schema["category_name"]
+    {
         found.push("category".to_owned());
     }
     if event["class_name"] != says["caption"] {
         found.push(format!("class_name is not {}", says["caption"]));
     }
-    let kind = event["class_uid"].as_u64().zip(event["activity_id"].as_u64());
+    let kind = event["class_uid"]
+        .as_u64()
+        .zip(event["activity_id"].as_u64());
     let kind = kind.map(|(class, activity)| class * 100 + activity);
     if event["type_uid"].as_u64() != kind {
         found.push("type_uid is not class_uid * 100 + activity_id".to_owned());
     }
-    for (id, name) in [("activity_id", "activity_name"), ("status_id", "status"), ("severity_id", "severity")] {
+    for (id, name) in [
+        ("activity_id", "activity_name"),
+        ("status_id", "status"),
+        ("severity_id", "severity"),
+    ] {
         let number = event[id].to_string();
         // 99 is the source's own, and so is its name.
         if number != "99" && event[name] != says["attributes"][id]["captions"][&number] {
@@ -51,7 +59,9 @@ fn attributes(schema: &Value, says: &Value, value: &Value, path: &str, found: &m
         }
     }
     if let Some(needed) = says["constraints"]["at_least_one"].as_array() {
-        let any = needed.iter().any(|name| given.contains_key(name.as_str().expect("a name")));
+        let any = needed
+            .iter()
+            .any(|name| given.contains_key(name.as_str().expect("a name")));
         if !any {
             found.push(format!("{path} has none of {needed:?}"));
         }
@@ -64,7 +74,9 @@ fn attributes(schema: &Value, says: &Value, value: &Value, path: &str, found: &m
         };
         let many = one["is_array"] == true;
         match (many, inner.as_array()) {
-            (true, Some(elements)) if elements.is_empty() => found.push(format!("{place} is empty")),
+            (true, Some(elements)) if elements.is_empty() => {
+                found.push(format!("{place} is empty"))
+            }
             (true, Some(elements)) => {
                 for element in elements {
                     typed(schema, one, element, &place, found);
@@ -101,7 +113,9 @@ fn typed(schema: &Value, says: &Value, value: &Value, place: &str, found: &mut V
     if let Some(object) = object {
         match schema["objects"].get(object) {
             Some(inner) => attributes(schema, inner, value, &format!("{place}."), found),
-            None => found.push(format!("{place}: the object {object} is not in the extract")),
+            None => found.push(format!(
+                "{place}: the object {object} is not in the extract"
+            )),
         }
     }
 }

@@ -261,7 +261,11 @@ fn second_half(payload: &Value) -> String {
     out += &section(
         "Ways in tried",
         "What of the leaver's was tried, each beside a control that must be let in at the same time.",
-        &table(&payload["tries"], TRIES, "No probe was declared, or none was due."),
+        &table(
+            &payload["tries"],
+            TRIES,
+            "No probe was declared, or none was due.",
+        ),
     );
     out += &section(
         "Changes",

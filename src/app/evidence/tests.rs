@@ -296,8 +296,16 @@ async fn e6_the_page_shows_everything_that_the_evidence_tells() {
     let page = page(&payload);
     let mut hidden = Vec::new();
     let parts = [
-        "case", "trigger", "policy", "targets", "changes", "observations", "tries", "people",
-        "residual", "timing",
+        "case",
+        "trigger",
+        "policy",
+        "targets",
+        "changes",
+        "observations",
+        "tries",
+        "people",
+        "residual",
+        "timing",
     ];
     for part in parts {
         let rows = payload[part].as_array().cloned();

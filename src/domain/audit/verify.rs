@@ -16,10 +16,10 @@ use super::{
     Checkpoint, Digest, Entries, Entry, Link, Rule, Signed, Table, Tip, Window, key_in_words,
 };
 
-pub use span::{Mark, Span};
-pub use tombstones::{Dropped, Standing};
 use span::Progress;
+pub use span::{Mark, Span};
 use tombstones::Stone;
+pub use tombstones::{Dropped, Standing};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

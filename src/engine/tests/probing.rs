@@ -167,11 +167,16 @@ fn e2_a_way_in_that_opens_again_within_a_day_begins_a_removal_of_its_own() {
     let removals = removals.filter(|run| run.kind == RunKind::Removal);
     assert_eq!(removals.count(), 2);
     assert_eq!(play.end(RunKind::Case), None);
-    let looked = play.journal.iter().rfind(|line| line.state.as_str() == "last_look");
+    let looked = play
+        .journal
+        .iter()
+        .rfind(|line| line.state.as_str() == "last_look");
     let detail = looked.and_then(|line| line.detail.clone()).expect("told");
     assert_eq!(detail["probes"][0]["finding"], "let_in");
     // When the door is shut, both are proved and the case ends.
-    target.doors.insert("token".to_owned(), ProbeFinding::Refused);
+    target
+        .doors
+        .insert("token".to_owned(), ProbeFinding::Refused);
     play.pass(7 * 86_400, &mut target);
     assert_eq!(play.end(RunKind::Case), Some(End::Verified));
 }
@@ -188,7 +193,9 @@ fn e2_a_probe_that_cannot_tell_a_day_later_keeps_the_case_open() {
     assert_eq!(play.task(RunKind::Discovery).code, "CB-PROBE-7");
     assert_eq!(play.end(RunKind::Case), None);
     // The machine goes on trying while a person has it.
-    target.doors.insert("token".to_owned(), ProbeFinding::Refused);
+    target
+        .doors
+        .insert("token".to_owned(), ProbeFinding::Refused);
     play.pass(7 * 86_400, &mut target);
     assert_eq!(play.end(RunKind::Case), Some(End::Verified));
 }

@@ -12,9 +12,9 @@ use crate::domain::health::Sample;
 use crate::domain::id::EntitlementId;
 use crate::domain::settlement::{JournalEntry, Settlement};
 use crate::domain::task::FallbackTask;
-use crate::store::drills::Examination;
 use crate::store::Stored;
 use crate::store::docket::{Opened, Rulings};
+use crate::store::drills::Examination;
 use crate::store::plan::{Opening, Plan};
 use crate::store::shape::{RunColumns, json, micros};
 

@@ -127,7 +127,9 @@ async fn p_rows_of_the_log_and_of_cases_stay_unless_a_tombstone_stands_for_them(
     };
     crate::store::conformance::retention::witnessed(&home).await;
     let url = format!("sqlite:{}", path.display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("connected");
+    let mut connection = sqlx::SqliteConnection::connect(&url)
+        .await
+        .expect("connected");
     let deeds = [
         ("DELETE FROM audit_links", "promise_audit_kept"),
         ("DELETE FROM audit_checkpoints", "promise_audit_kept"),

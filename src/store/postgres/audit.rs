@@ -222,11 +222,10 @@ pub(super) async fn inspect(
         verifier.checkpoint(&signed, signed_by);
     }
     {
-        let mut links = sqlx::query_as::<_, LinkRow>(
-            "SELECT * FROM audit_links WHERE seq > $1 ORDER BY seq",
-        )
-        .bind(verifier.begins_after())
-        .fetch(&mut *tx);
+        let mut links =
+            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links WHERE seq > $1 ORDER BY seq")
+                .bind(verifier.begins_after())
+                .fetch(&mut *tx);
         while let Some(link) = links.try_next().await? {
             verifier.link(&link.link());
         }

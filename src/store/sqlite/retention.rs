@@ -144,7 +144,12 @@ async fn counted(
     })
 }
 
-async fn insert(tx: &mut SqliteConnection, signed: &Signed, until: i64, through: i64) -> Stored<()> {
+async fn insert(
+    tx: &mut SqliteConnection,
+    signed: &Signed,
+    until: i64,
+    through: i64,
+) -> Stored<()> {
     sqlx::query(
         "INSERT INTO audit_tombstones (number, through, until, text, signature) \
          VALUES (?,?,?,?,?)",

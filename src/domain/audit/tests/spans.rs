@@ -3,7 +3,9 @@
 use super::*;
 
 fn history() -> Log {
-    let writes: Vec<_> = (0..24).map(|number| (1 + number % 3, vec![number % 5])).collect();
+    let writes: Vec<_> = (0..24)
+        .map(|number| (1 + number % 3, vec![number % 5]))
+        .collect();
     Log::of(&writes, 4)
 }
 
@@ -20,21 +22,33 @@ fn e6_every_part_of_a_whole_log_is_whole() {
         for to in from..26 {
             let (found, tally) = part(&log, Some(Mark::Link(from)), Some(Mark::Link(to)));
             assert_eq!(found, [], "{from} to {to}");
-            assert!(tally.links < 24 || (from < 5 && to > 20), "{from} to {to}: {tally:?}");
+            assert!(
+                tally.links < 24 || (from < 5 && to > 20),
+                "{from} to {to}: {tally:?}"
+            );
         }
     }
     let (_, tally) = part(&log, Some(Mark::Link(9)), Some(Mark::Link(9)));
     assert_eq!(tally.links, 4, "one window");
-    assert!(tally.rows["notes"] == 4 && tally.rows["states"] > 0, "{tally:?}");
+    assert!(
+        tally.rows["notes"] == 4 && tally.rows["states"] > 0,
+        "{tally:?}"
+    );
 }
 
 #[test]
 fn e6_what_is_wrong_is_found_in_its_part_and_in_no_other() {
-    for how in [Tampering::ChangeLink, Tampering::RemoveLink, Tampering::RehashLink] {
+    for how in [
+        Tampering::ChangeLink,
+        Tampering::RemoveLink,
+        Tampering::RehashLink,
+    ] {
         let mut log = history();
         let (table, row) = tamper(&mut log, how, 9);
         let (found, _) = part(&log, Some(Mark::Link(10)), Some(Mark::Link(10)));
-        let located = found.iter().any(|one| one.table == table && one.row.contains(&row));
+        let located = found
+            .iter()
+            .any(|one| one.table == table && one.row.contains(&row));
         assert!(located, "{how:?}: {found:?}");
         let (before, _) = part(&log, None, Some(Mark::Link(8)));
         let (later, _) = part(&log, Some(Mark::Link(13)), None);
@@ -45,10 +59,16 @@ fn e6_what_is_wrong_is_found_in_its_part_and_in_no_other() {
     }
     // A row that the part recorded last.
     let mut log = history();
-    let place = log.rows.iter().position(|(table, id, _)| (*table, *id) == (1, 9));
+    let place = log
+        .rows
+        .iter()
+        .position(|(table, id, _)| (*table, *id) == (1, 9));
     log.rows[place.expect("there")].2.push('x');
     let (found, _) = part(&log, Some(Mark::Link(10)), Some(Mark::Link(10)));
-    assert_eq!((found.len(), found[0].fault, found[0].table), (1, Fault::Changed, "notes"));
+    assert_eq!(
+        (found.len(), found[0].fault, found[0].table),
+        (1, Fault::Changed, "notes")
+    );
     let (found, _) = part(&log, Some(Mark::Link(14)), None);
     assert_eq!(found, []);
 }

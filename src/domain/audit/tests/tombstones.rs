@@ -44,9 +44,8 @@ impl Log {
                 newest.insert((entry.table, entry.key.clone()), (link.seq, entry));
             }
         }
-        let going = |one: &Entry| {
-            one.table == 1 && goes.iter().any(|id| entry(1, *id, "").key == one.key)
-        };
+        let going =
+            |one: &Entry| one.table == 1 && goes.iter().any(|id| entry(1, *id, "").key == one.key);
         let mut late = Rolls::default();
         let mut follow = Entries::default();
         for (seq, one) in newest.values() {
@@ -75,10 +74,14 @@ impl Log {
         stone.heads = heads_digest(&heads);
         (stone.late, stone.late_root) = (late.count(), late.root());
         stone.seen = self.links.last().map_or(until, |link| link.seq);
-        stone.after = self.checkpoints.last().map_or(stone.through(), |one| one.number);
+        stone.after = self
+            .checkpoints
+            .last()
+            .map_or(stone.through(), |one| one.number);
         stone.key = "k1".to_owned();
         self.links.retain(|link| link.seq > until);
-        self.rows.retain(|(table, id, _)| !(*table == 1 && goes.contains(id)));
+        self.rows
+            .retain(|(table, id, _)| !(*table == 1 && goes.contains(id)));
         self.add_link(60 + stone.number, stone.seen + 1, &follow);
         self.stones.push(sealed("k1", &stone));
         self.sign("k1", None);
@@ -106,12 +109,21 @@ impl Log {
 }
 
 fn drawn() -> Log {
-    let writes = [(1, vec![0]), (2, vec![1]), (1, vec![0, 2]), (2, vec![]), (1, vec![1]), (3, vec![])];
+    let writes = [
+        (1, vec![0]),
+        (2, vec![1]),
+        (1, vec![0, 2]),
+        (2, vec![]),
+        (1, vec![1]),
+        (3, vec![]),
+    ];
     Log::of(&writes, 2)
 }
 
 fn told(found: &[Finding], fault: Fault, table: &str) {
-    let right = found.iter().any(|one| one.fault == fault && one.table == table);
+    let right = found
+        .iter()
+        .any(|one| one.fault == fault && one.table == table);
     assert!(right, "wanted {fault:?} of {table}, found {found:?}");
 }
 
@@ -157,14 +169,19 @@ fn e6_no_field_of_a_tombstone_can_be_changed_without_the_key() {
         let mut other = says.clone();
         other[name] = match &says[name] {
             serde_json::Value::Number(number) => (number.as_i64().unwrap_or(0) + 1).into(),
-            serde_json::Value::String(text) => text.replacen('0', "1", 1).replace("ada", "bob").into(),
+            serde_json::Value::String(text) => {
+                text.replacen('0', "1", 1).replace("ada", "bob").into()
+            }
             _ => serde_json::Value::Null,
         };
         let mut copy = log.clone();
         copy.stones[0].text = other.to_string();
         let found = copy.verify(Some("k1"));
         let seen = found.iter().any(|one| one.table == "audit_tombstones");
-        assert!(seen || other == says, "{name} was changed unseen: {found:?}");
+        assert!(
+            seen || other == says,
+            "{name} was changed unseen: {found:?}"
+        );
     }
 }
 
@@ -175,7 +192,11 @@ fn e6_a_forged_tombstone_is_found() {
     // By another key, whoever it names.
     let forged = log.reforged("k2", |stone| stone.key = "k2".to_owned());
     told(&forged, Fault::NotSigned, "audit_tombstones");
-    told(&log.reforged("k2", |_| ()), Fault::NotSigned, "audit_tombstones");
+    told(
+        &log.reforged("k2", |_| ()),
+        Fault::NotSigned,
+        "audit_tombstones",
+    );
     // In the place of links that no tombstone let go.
     let mut cut = drawn();
     let model = log.stones[0].clone();
@@ -185,7 +206,11 @@ fn e6_a_forged_tombstone_is_found() {
     // Without a tombstone.
     let mut bare = log.clone();
     bare.stones.clear();
-    told(&bare.verify(Some("k1")), Fault::Removed, "audit_checkpoints");
+    told(
+        &bare.verify(Some("k1")),
+        Fault::Removed,
+        "audit_checkpoints",
+    );
     told(&bare.verify(Some("k1")), Fault::Inserted, "audit_strands");
 }
 
@@ -198,7 +223,9 @@ fn e6_a_tombstone_that_covers_too_much_is_found_even_with_the_key() {
         ("a later cut", |stone| stone.cut = days(300)),
         ("a shorter retention", |stone| stone.retain_days = 7),
         ("further links", |stone| stone.until += 1),
-        ("an earlier cut than what it closes", |stone| stone.cut = days(-9)),
+        ("an earlier cut than what it closes", |stone| {
+            stone.cut = days(-9)
+        }),
     ];
     for (name, change) in more {
         let found = log.reforged("k1", change);
@@ -229,7 +256,11 @@ fn e6_a_row_goes_only_if_its_tombstone_counted_it() {
     let seq = forged.links.last().expect("some").seq + 1;
     forged.add_link(90, seq, &entries);
     forged.rows.retain(|(table, id, _)| (*table, *id) != (1, 4));
-    told(&forged.verify(Some("k1")), Fault::Changed, "audit_tombstones");
+    told(
+        &forged.verify(Some("k1")),
+        Fault::Changed,
+        "audit_tombstones",
+    );
 }
 
 #[test]
@@ -251,24 +282,40 @@ fn e6_keys_that_changed_in_a_period_that_went_are_still_known() {
     // The old key signs nothing any more.
     stone.key = "k1".to_owned();
     late.stones[0] = sealed("k1", &stone);
-    told(&late.verify(Some("k1")), Fault::NotSigned, "audit_tombstones");
+    told(
+        &late.verify(Some("k1")),
+        Fault::NotSigned,
+        "audit_tombstones",
+    );
 }
 
 #[test]
 fn a_checkpoint_that_went_can_no_longer_be_compared_and_is_no_finding() {
     let mut log = drawn();
-    let noted: Vec<_> = log.checkpoints.iter().map(|one| (one.number, one.digest())).collect();
+    let noted: Vec<_> = log
+        .checkpoints
+        .iter()
+        .map(|one| (one.number, one.digest()))
+        .collect();
     log.let_go(1, &[]);
     let anchored = |number: i64, digest: Digest| {
         let mut verifier = Verifier::new(TABLES, None);
         verifier.tombstone(&log.stones[0], &signed_by);
-        let all: Vec<_> = log.checkpoints.iter().map(|one| (one.number, one.digest())).collect();
+        let all: Vec<_> = log
+            .checkpoints
+            .iter()
+            .map(|one| (one.number, one.digest()))
+            .collect();
         verifier.anchored(number, digest, &all);
         verifier.finish().0.len()
     };
     let before = anchored(noted[2].0, noted[2].1);
     assert_eq!(anchored(noted[0].0, noted[0].1), before);
     assert_eq!(anchored(noted[1].0, noted[1].1), before);
-    assert_eq!(anchored(noted[1].0, noted[0].1), before + 1, "the closing one is known");
+    assert_eq!(
+        anchored(noted[1].0, noted[0].1),
+        before + 1,
+        "the closing one is known"
+    );
     assert_eq!(anchored(99, noted[0].1), before + 1);
 }

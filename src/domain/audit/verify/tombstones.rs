@@ -128,9 +128,7 @@ impl Verifier {
 
     /// The closing checkpoint of the newest tombstone.
     pub(super) fn closing(&self) -> Option<&Signed> {
-        self.stones
-            .last()
-            .and_then(|one| one.says.closing.as_ref())
+        self.stones.last().and_then(|one| one.says.closing.as_ref())
     }
 
     /// True for an entry that says that its row went under a tombstone whose links are still there.
