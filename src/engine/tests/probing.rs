@@ -162,6 +162,7 @@ fn e2_a_way_in_that_opens_again_within_a_day_begins_a_removal_of_its_own() {
     // When its token is let in at the last look, though no listing shows the account.
     target.doors.insert("token".to_owned(), ProbeFinding::LetIn);
     play.until(RunKind::Discovery, "remove_accounts", &mut target);
+    play.pass(60, &mut target);
     // Then there is a second removal, and the case waits for it.
     let removals = play.runs.values();
     let removals = removals.filter(|run| run.kind == RunKind::Removal);
