@@ -155,8 +155,8 @@ fn other(dialect: Dialect, column: Column) -> (&'static str, String) {
     match (column, dialect) {
         (Column::Text(name), _) => (name, format!("coalesce({name}, '') || 'x'")),
         (Column::Number(name), _) => (name, format!("coalesce({name}, 0) + 1")),
-        (Column::Flag(name), Dialect::Sqlite) => (name, format!("1 - {name}")),
-        (Column::Flag(name), Dialect::Postgres) => (name, format!("NOT {name}")),
+        (Column::Flag(name), Dialect::Sqlite) => (name, format!("1 - coalesce({name}, 0)")),
+        (Column::Flag(name), Dialect::Postgres) => (name, format!("NOT coalesce({name}, FALSE)")),
         (Column::Id(name), Dialect::Sqlite) => (name, "randomblob(16)".to_owned()),
         (Column::Id(name), Dialect::Postgres) => (name, "gen_random_uuid()".to_owned()),
     }

@@ -41,9 +41,18 @@ impl Span {
             })
         };
         // After the last checkpoint there is the part that none has closed yet.
-        let open = says.last().map_or(0, |last| last.until);
+        let open = says.last().map_or(i64::MIN, |last| last.until);
+        // Before the first there is nothing, not even under a number that nobody gave.
+        let first = says.first().map(|first| first.after);
+        let begin = |one: &Checkpoint| {
+            if Some(one.after) == first {
+                i64::MIN
+            } else {
+                one.after
+            }
+        };
         Self {
-            after: from.map_or(0, |mark| window(mark).map_or(open, |one| one.after)),
+            after: from.map_or(i64::MIN, |mark| window(mark).map_or(open, begin)),
             until: to.and_then(window).map_or(i64::MAX, |one| one.until),
         }
     }
@@ -81,7 +90,7 @@ impl Verifier {
 
     /// Links up to this one are not asked for.
     pub fn begins_after(&self) -> i64 {
-        self.span.map_or(0, |span| span.after)
+        self.span.map_or(i64::MIN, |span| span.after)
     }
 
     /// True for a checkpoint whose window comes before the part: its strands' ends are where that begins.
