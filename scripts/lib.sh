@@ -25,11 +25,13 @@ fail() {
 # by that package on Debian; `cargo` is not, because the toolchain is the developer's own choice.
 has_part() {
   case $1 in
-    cargo | make | cc | pkg-config | mvn) command -v "$1" >/dev/null ;;
+    cargo | make | cc | pkg-config | mvn | npm) command -v "$1" >/dev/null ;;
     openssl | zlib) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
     postgresql) [ -n "$(find_postgres)" ] ;;
     mariadb) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd)" ] ;;
     nginx) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)" ] ;;
+    rt) [ -x /usr/share/request-tracker5/libexec/rt-server ] && [ -f /usr/share/doc/rt5-standalone/copyright ] && [ -f /usr/share/doc/rt5-db-sqlite/copyright ] ;;
+    chromium) [ -n "$(find_chromium)" ] ;;
     slapd) [ -n "$(PATH=$PATH:/usr/sbin:/usr/libexec command -v slapd)" ] ;;
     # ensurepip is what Debian splits off into python3-venv; 3.9 is the oldest that ctl runs on.
     python) python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ;;
@@ -42,6 +44,7 @@ debian_package() {
   case $1 in
     cc) echo gcc ;;
     slapd) echo slapd ldap-utils ;;
+    rt) echo request-tracker5 rt5-db-sqlite rt5-standalone ;;
     make | nginx) echo "${1/nginx/nginx-light}" ;;
     pkg-config) echo pkg-config ;;
     openssl) echo libssl-dev ;;
@@ -49,6 +52,8 @@ debian_package() {
     postgresql) echo postgresql ;;
     mariadb) echo mariadb-server ;;
     python) echo python3 python3-venv ;;
+    chromium) echo chromium ;;
+    npm) echo npm ;;
     java) echo default-jre-headless ;;
     mvn) echo maven ;;
   esac
@@ -60,6 +65,8 @@ find_postgres() {
   [ -n "$found" ] || found=$(command -v initdb || true)
   echo "$found"
 }
+
+find_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome || true; }
 
 java_version() {
   local major
@@ -134,6 +141,20 @@ fetch_scim() { fetch_pypi scim2-server requirements.txt venv scim2-server; }
 fetch_canaille() { fetch_pypi Canaille canaille.txt canaille canaille; }
 # Stands for AWS IAM.
 fetch_moto() { fetch_pypi moto moto.txt moto moto_server; }
+# Tries the console's API.
+fetch_schemathesis() { fetch_pypi schemathesis schemathesis.txt schemathesis schemathesis; }
+
+# axe-core, by whose rules the console's pages are judged, comes from npm.
+fetch_axe() {
+  local want=$ROOT/tests/browser/package.json home=$TOOLS/axe
+  cmp -s "$want" "$home/package.json" && [ -f "$home/node_modules/axe-core/axe.min.js" ] && return 0
+  say "installing axe-core into target/tools/axe"
+  rm -rf "$home"
+  mkdir -p "$home"
+  cp "$want" "$home/package.json"
+  npm install --prefix "$home" --no-audit --no-fund --ignore-scripts </dev/null >&2 ||
+    fail "axe-core could not be installed from npm"
+}
 
 # Apache Kafka comes from Maven Central as jars. Returns 1 with the reason on standard output where
 # it cannot be had: the caller decides whether the embedded broker may stand in.
@@ -197,6 +218,9 @@ services_env() {
   CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET=$(service canaille VERIFIER_SECRET)
   export CLAWBACK_TEST_CANAILLE CLAWBACK_TEST_CANAILLE_TOKEN_URL CLAWBACK_TEST_CANAILLE_WRITER_SECRET \
     CLAWBACK_TEST_CANAILLE_VERIFIER_SECRET
+  CLAWBACK_TEST_CHROMIUM=$(find_chromium)
+  export CLAWBACK_TEST_CHROMIUM CLAWBACK_TEST_AXE=$TOOLS/axe/node_modules/axe-core/axe.min.js \
+    CLAWBACK_TEST_SCHEMATHESIS=$TOOLS/schemathesis/bin/schemathesis
   CLAWBACK_TEST_NGINX=$(service nginx PRIVATE_URL)
   CLAWBACK_TEST_NGINX_HTPASSWD=$(service nginx HTPASSWD)
   CLAWBACK_TEST_NGINX_USERS=$(service nginx USERS)

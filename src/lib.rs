@@ -11,6 +11,7 @@ pub mod connectors;
 pub mod console;
 pub mod definitions;
 pub mod demo;
+pub mod desks;
 pub mod document;
 pub mod domain;
 pub mod engine;

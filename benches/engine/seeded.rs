@@ -12,24 +12,27 @@ use async_trait::async_trait;
 use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::command::{Answer, Command};
+use clawback::domain::desk::{DeskCopy, Heard};
 use clawback::domain::drill::Drill;
 use clawback::domain::event::RecordedEvent;
 use clawback::domain::health::{Advance, Sample, Standings, Tally};
 use clawback::domain::id::{
-    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DrillId, FencingToken,
-    MessageId, RunId, TaskId, WorkerId,
+    CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DeskName, DrillId,
+    FencingToken, MessageId, RunId, SessionId, TaskId, WorkerId,
 };
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
+use clawback::domain::subject::Subject;
 use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
+use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use clawback::domain::workflow::Workflow;
 use clawback::store::{
-    AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
-    DeadLetter, DepartedAccount, Departures, Dossier, DrillLease, Drills, Dropping, Examination,
-    Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, Retention, RuleFn, RunsEnded,
-    SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
-    SurveyWanted, TaskFilter,
+    ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
+    Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
+    Desks, Dossier, DrillLease, Drills, Dropping, Examination, Fenced, IntakeBatch, Inventory,
+    Keep, Listed, ObeyFn, Receipt, Retention, RuleFn, RunsEnded, SealFn, Settled, SignFn,
+    SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -222,6 +225,69 @@ store! {
     fn dead_letters(limit: u32) -> Stored<Vec<DeadLetter>>;
     fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
     fn counts(now: Timestamp) -> Stored<Counts>;
+}
+
+macro_rules! users {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Users for Seeded {
+            $(async fn $name(&self, $($argument: $type),*) -> $answer {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+users! {
+    fn add_user(user: &User) -> Stored<bool>;
+    fn users() -> Stored<Vec<User>>;
+    fn user(name: &str) -> Stored<Option<User>>;
+    fn change_user(name: &str, change: ChangeFn<'_>) -> Stored<Option<User>>;
+    fn begin_session(session: &Session, replaces: Option<(&SecretDigest, Timestamp)>) -> Stored<()>;
+    fn session(digest: &SecretDigest) -> Stored<Option<(Session, User)>>;
+    fn saw_session(session: &Session) -> Stored<()>;
+    fn sessions(user: &str) -> Stored<Vec<Session>>;
+    fn end_sessions(user: &str, only: Option<SessionId>) -> Stored<u64>;
+    fn add_token(token: &ApiToken) -> Stored<()>;
+    fn token(digest: &SecretDigest) -> Stored<Option<(ApiToken, User)>>;
+    fn tokens(user: Option<&str>) -> Stored<Vec<ApiToken>>;
+    fn save_token(token: &ApiToken) -> Stored<()>;
+    fn note_act(act: &Act) -> Stored<()>;
+    fn acts(filter: &ActFilter) -> Stored<Vec<(u64, Act)>>;
+    fn leavers(since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>>;
+}
+
+#[async_trait]
+impl Desks for Seeded {
+    async fn take_copies(&self, want: &CopiesWanted) -> Stored<Vec<CopyLease>> {
+        self.inner.take_copies(want).await
+    }
+
+    async fn keep_copy(
+        &self,
+        lease: &CopyLease,
+        copy: &DeskCopy,
+        next: Option<clawback::store::NextVisit>,
+    ) -> Stored<bool> {
+        self.inner.keep_copy(lease, copy, next).await
+    }
+
+    async fn desk_said(
+        &self,
+        desk: &DeskName,
+        task: TaskId,
+        heard: &Heard,
+    ) -> Stored<Option<bool>> {
+        self.inner.desk_said(desk, task, heard).await
+    }
+
+    async fn copies_of(&self, task: TaskId) -> Stored<Vec<DeskCopy>> {
+        self.inner.copies_of(task).await
+    }
+
+    async fn desk_figures(&self) -> Stored<Vec<DeskFigures>> {
+        self.inner.desk_figures().await
+    }
 }
 
 #[async_trait]

@@ -30,6 +30,26 @@ pub struct Verified {
     pub tally: Tally,
 }
 
+impl Verified {
+    /// In one line.
+    pub fn words(&self) -> String {
+        let tally = &self.tally;
+        let rows: u64 = tally.rows.values().sum();
+        let last = tally.last.map_or(String::new(), |(number, digest)| {
+            format!("; the last checkpoint is {number}:{digest}")
+        });
+        let verdict = match self.findings.len() {
+            0 => "whole".to_owned(),
+            1 => "NOT WHOLE, 1 finding".to_owned(),
+            count => format!("NOT WHOLE, {count} findings"),
+        };
+        format!(
+            "{verdict}: {rows} rows, {} links, {} checkpoints, {} links not yet signed{last}",
+            tally.links, tally.checkpoints, tally.unsigned
+        )
+    }
+}
+
 /// Reads the whole log and every recorded row. `key` is the first public key, where it is known;
 /// `noted` a checkpoint's number and digest that somebody wrote down outside of the database.
 ///

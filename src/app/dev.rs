@@ -4,6 +4,7 @@
 //! command works on it from another terminal, and the sending of the company's events. The promise
 //! is judged against the targets' own truth, never by what was reported.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::chronicle::Chronicle;
 use super::governance::{Chosen, Governance};
 use super::told;
+use super::users::{self, Desk, NewUser};
 use super::{AppError, Duties, Parts, listen, serve};
 use crate::config::{Config, Settings};
 use crate::console;
@@ -27,6 +29,7 @@ use crate::demo::broker::Broker;
 use crate::demo::{Company, Estate, Message, Options, Outage, Story, Stream, judge};
 use crate::domain::approval::Signed;
 use crate::domain::time::{Chance, Clock};
+use crate::domain::user::Role;
 use crate::engine;
 use crate::intake;
 use crate::kafka::Connection;
@@ -67,7 +70,7 @@ pub struct Dev {
     worker: JoinSet<Result<(), AppError>>,
     shutdown: CancellationToken,
     console: Option<TcpListener>,
-    /// Where `/livez`, `/readyz` and `/metrics` answer.
+    /// Where the console answers.
     pub console_address: Option<SocketAddr>,
 }
 
@@ -149,6 +152,7 @@ impl Dev {
         // Any free port: several demonstrations may run side by side.
         let any = console::Settings {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            ..console::Settings::default()
         };
         let console = listen(&any).await?;
         let parts = Parts::open(config, clock, chance).await?;
@@ -167,6 +171,34 @@ impl Dev {
         };
         dev.start_worker();
         Ok(dev)
+    }
+
+    /// Lets two people sign in to the console, so that a newcomer sees what takes two: the first may
+    /// do everything, and so may the second. Returns their names and passwords, drawn for this time.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn users(&self) -> Result<Vec<(&'static str, String)>, AppError> {
+        let parts = (self.parts.clock.clone(), self.parts.chance.clone());
+        let desk = Desk::new(self.parts.store.clone(), parts, "dev".to_owned());
+        let every = BTreeSet::from(Role::ALL);
+        let mut made = Vec::new();
+        for (name, display_name, roles) in [
+            ("demo", "Demo", every.clone()),
+            ("second", "Second Person", every),
+        ] {
+            let password = console::secret()?[..16].to_owned();
+            let new = NewUser {
+                name: name.to_owned(),
+                display_name: Some(display_name.to_owned()),
+                roles,
+                subject: None,
+                password: Some(users::hash(&password)?),
+            };
+            desk.add(new).await?;
+            made.push((name, password));
+        }
+        Ok(made)
     }
 
     fn start_worker(&mut self) {
@@ -272,7 +304,7 @@ impl Dev {
         stop: &CancellationToken,
     ) -> Result<(), AppError> {
         let company: Company = self.estate.company().clone();
-        let mut stream = Stream::new(company, self.wanted.seed, std::collections::BTreeSet::new());
+        let mut stream = Stream::new(company, self.wanted.seed, BTreeSet::new());
         let producer = self.producer()?;
         let mut chronicle = Chronicle::default();
         let mut next = stream.next(self.parts.clock.now(), self.wanted.pause);

@@ -5,10 +5,13 @@
 
 pub mod audit;
 mod chronicle;
+mod console;
+pub mod desks;
 pub mod dev;
 pub mod drilling;
 pub mod evidence;
 pub mod examine;
+mod farewell;
 pub mod governance;
 mod health;
 pub mod ocsf;
@@ -22,6 +25,7 @@ pub mod retire;
 mod serve;
 mod telling;
 mod told;
+pub mod users;
 pub mod vault;
 pub mod wall;
 

@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use super::desks;
 use crate::config::{self, Config, Settings as ConfigSettings};
 use crate::connectors::Registry;
+use crate::console;
 use crate::definitions::Library;
 use crate::domain::approval::Disapproval;
 use crate::domain::id::ConnectorName;
+use crate::domain::outcome::Failure;
 use crate::domain::time::{Chance, Clock};
 use crate::engine::{Engine, EngineError, Manifests, Ports, Settings};
 use crate::intake::IntakeError;
@@ -63,6 +66,27 @@ pub enum AppError {
     /// Neither a file nor anything approved has this name.
     #[error("there is no connector `{0}`")]
     NoConnector(ConnectorName),
+    /// A name that cannot stand in the record.
+    #[error("CB-CONSOLE-13: `{0}` cannot be a user's name; write letters, digits and . _ - @ +")]
+    UserName(String),
+    /// Two people cannot have one name.
+    #[error("CB-CONSOLE-14: there is a user `{0}` already")]
+    UserTaken(String),
+    /// Nobody has this name.
+    #[error("there is no user `{0}`")]
+    NoUser(String),
+    /// A token can never do more than its user.
+    #[error("CB-CONSOLE-15: {0} has none of these roles")]
+    NoRole(String),
+    /// A password or a secret.
+    #[error(transparent)]
+    Password(#[from] console::PasswordError),
+    /// The identity provider.
+    #[error(transparent)]
+    Provider(#[from] console::ProviderError),
+    /// A secret of the platform is not in the vault.
+    #[error("{0}")]
+    Secret(Failure),
     /// Two people have not stood for the connector's retirement.
     #[error(
         "CB-APP-5: {0} is not retired: take its file away, propose the retirement, and have it approved"
@@ -162,6 +186,10 @@ impl Parts {
             config::manifests(&configured)
         })
         .asking_for_drills(self.settings.drilled);
-        Engine::new(ports, settings).following(manifests)
+        let engine = Engine::new(ports, settings).following(manifests);
+        match desks::served(&self.settings, &self.vault) {
+            Some(desks) => engine.with_desks(desks),
+            None => engine,
+        }
     }
 }

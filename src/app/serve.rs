@@ -11,7 +11,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Parts, audit, health, retention};
+use super::console::office;
+use super::farewell::Farewell;
+use super::{AppError, Parts, audit, desks, health, retention};
 use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
@@ -31,7 +33,7 @@ pub struct Duties {
     pub intake: Option<intake::Settings>,
     /// Publishes the outbox to Kafka.
     pub publish: Option<Connection>,
-    /// Answers `/livez`, `/readyz` and `/metrics`.
+    /// Serves the console, its API, `/livez`, `/readyz` and `/metrics`.
     pub console: Option<TcpListener>,
 }
 
@@ -79,9 +81,10 @@ pub async fn serve(
             intake.as_ref().map(Intake::health),
             relay.as_ref().map(|(_, delivered)| delivered.clone()),
         );
+        let office = office(parts, stop.clone()).await?;
         answering.spawn(console::serve(
             listener,
-            console::router(checks),
+            console::router(checks, Some(&office)).merge(desks::router(parts)),
             closing.clone(),
         ));
     }
@@ -155,6 +158,13 @@ async fn work(
     }
     let sweeping = retention::sweep(parts.clone(), stop.clone());
     witness.spawn(sweeping);
+    {
+        let (farewell, stop) = (Farewell::of(parts), stop.clone());
+        tasks.spawn(async move {
+            farewell.run(stop).await;
+            Ok(())
+        });
+    }
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
         stop.cancel();

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::AppError;
 use crate::config::Settings;
 use crate::connectors::{Guarded, Registry};
 use crate::domain::id::ConnectorName;
@@ -203,16 +204,44 @@ pub async fn resolve(
     for (key, reference) in references {
         match vault.reveal(&platform(&reference), Slot::Current).await? {
             Some(revealed) => connection.resolve(&key, revealed.value),
-            None => {
-                return Err(Failure::new(
-                    FailureClass::AuthFailure,
-                    "CB-SECRETS-1",
-                    format!("the vault has no `{reference}`, which Kafka's `{key}` refers to"),
-                ));
-            }
+            None => return Err(lacking(&reference, &format!("Kafka's `{key}`"))),
         }
     }
     Ok(())
+}
+
+fn lacking(reference: &str, by: &str) -> Failure {
+    Failure::new(
+        FailureClass::AuthFailure,
+        "CB-SECRETS-1",
+        format!("the vault has no `{reference}`, which {by} refers to"),
+    )
+}
+
+/// Looks up the secret by which the console is known to an identity provider.
+///
+/// # Errors
+/// When it is not in the vault.
+pub(super) async fn platform_secret(
+    vault: &Arc<dyn Vault>,
+    reference: &str,
+) -> Result<SecretString, AppError> {
+    let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
+    let lacking = || AppError::Secret(lacking(reference, "`client_secret` under [console.oidc]"));
+    Ok(revealed.ok_or_else(lacking)?.value)
+}
+
+/// Looks up a secret of a desk.
+///
+/// # Errors
+/// When it is not in the vault.
+pub(super) async fn desk_secret(
+    vault: &dyn Vault,
+    reference: &str,
+) -> Result<SecretString, Failure> {
+    let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
+    let revealed = revealed.ok_or_else(|| lacking(reference, "[desks]"))?;
+    Ok(revealed.value)
 }
 
 fn platform(reference: &str) -> Owner {

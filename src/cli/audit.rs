@@ -150,27 +150,10 @@ async fn verify(
     context.output.data(&data, || {
         let mut lines: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
         lines.extend(verified.tally.dropped.iter().map(dropped));
-        lines.push(told(&verified));
+        lines.push(verified.words());
         lines.join("\n")
     })?;
     Ok(if whole { Exit::Done } else { Exit::Failed })
-}
-
-fn told(verified: &audit::Verified) -> String {
-    let tally = &verified.tally;
-    let rows: u64 = tally.rows.values().sum();
-    let last = tally.last.map_or(String::new(), |(number, digest)| {
-        format!("; the last checkpoint is {number}:{digest}")
-    });
-    let verdict = match verified.findings.len() {
-        0 => "whole".to_owned(),
-        1 => "NOT WHOLE, 1 finding".to_owned(),
-        count => format!("NOT WHOLE, {count} findings"),
-    };
-    format!(
-        "{verdict}: {rows} rows, {} links, {} checkpoints, {} links not yet signed{last}",
-        tally.links, tally.checkpoints, tally.unsigned
-    )
 }
 
 fn dropped(one: &Dropped) -> String {

@@ -60,10 +60,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             .data(&as_json(&summary), || as_sheet(&summary))?;
         return Ok(if held { Exit::Done } else { Exit::Failed });
     }
-    let console = dev
-        .console_address
-        .map(|address| format!("Health and metrics: http://{address}/readyz and /metrics\n"))
-        .unwrap_or_default();
+    let console = console(&dev).await?;
     let by_hand = dev.estate.crm_by_hand("ID");
     Output::note(&format!(
         "Four simulated targets, an embedded broker and one worker are running.\n\
@@ -85,6 +82,23 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     dev.stream(&tell, &stop).await?;
     dev.stop().await?;
     Ok(Exit::Done)
+}
+
+/// Where the console is, and who may sign in; told here and nowhere else.
+async fn console(dev: &Dev) -> anyhow::Result<String> {
+    let Some(address) = dev.console_address else {
+        return Ok(String::new());
+    };
+    let users = dev.users().await?;
+    let users: Vec<_> = users
+        .iter()
+        .map(|(name, password)| format!("  name {name:7} password {password}\n"))
+        .collect();
+    Ok(format!(
+        "The console: http://{address}/ (two people, because approvals take two)\n{}\
+         Its API: http://{address}/api/v1/openapi.json; health: /readyz, /metrics\n",
+        users.concat()
+    ))
 }
 
 fn as_json(summary: &Summary) -> Value {

@@ -92,8 +92,13 @@ fn code(error: &anyhow::Error) -> Exit {
         };
     }
     match error.downcast_ref::<AppError>() {
-        Some(AppError::Disapproved(_) | AppError::StillServes(_)) => return Exit::Refused,
-        Some(AppError::NoConnector(_)) => return Exit::NotFound,
+        Some(
+            AppError::Disapproved(_)
+            | AppError::StillServes(_)
+            | AppError::UserTaken(_)
+            | AppError::NoRole(_),
+        ) => return Exit::Refused,
+        Some(AppError::NoConnector(_) | AppError::NoUser(_)) => return Exit::NotFound,
         Some(AppError::Config(_)) => return Exit::Problems,
         Some(_) | None => {}
     }

@@ -12,6 +12,7 @@ mod completions;
 mod connectors;
 mod context;
 mod dead_letters;
+mod desks;
 mod dev;
 mod drill;
 mod evidence;
@@ -24,6 +25,7 @@ mod run;
 mod secrets;
 mod submit;
 mod tasks;
+mod users;
 mod workflows;
 
 use std::path::PathBuf;
@@ -68,6 +70,9 @@ enum Command {
     /// List, show, claim, close and reject fallback tasks.
     #[command(subcommand)]
     Tasks(tasks::Command),
+    /// List and check the desks that get copies of fallback tasks.
+    #[command(subcommand)]
+    Desks(desks::Command),
     /// List, show, check and approve connectors.
     #[command(subcommand)]
     Connectors(connectors::Command),
@@ -82,6 +87,9 @@ enum Command {
     /// List, show and replay messages that could not be read.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Say who may sign in to the console, and as what; make tokens of the API.
+    #[command(subcommand)]
+    Users(users::Command),
     /// Verify the tamper-evident log; checkpoints, keys, and the auditors' table.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -139,11 +147,13 @@ async fn obey(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Plan(arguments) => plan::run(context, &arguments).await,
         Command::Cases(command) => cases::run(context, command).await,
         Command::Tasks(command) => tasks::run(context, command).await,
+        Command::Desks(command) => desks::run(context, command).await,
         Command::Connectors(command) => connectors::run(context, command).await,
         Command::Drill(arguments) => drill::run(context, arguments).await,
         Command::Workflows(command) => workflows::run(context, command),
         Command::Secrets(command) => secrets::run(context, command).await,
         Command::DeadLetters(command) => dead_letters::run(context, command).await,
+        Command::Users(command) => users::run(context, command).await,
         Command::Audit(command) => audit::run(context, command).await,
         Command::Evidence(command) => evidence::run(context, command).await,
         Command::Migrate => migrate::run(context).await,

@@ -181,7 +181,12 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let version = if set.of.contains(':') {
-        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
+        let new = vault::value(
+            value("the value")?,
+            set.username,
+            set.remote_ref,
+            set.expires,
+        );
         vault::put_platform(&settings, &set.of, new, &context.clock).await?
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
@@ -193,7 +198,12 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
             }
             .into());
         };
-        let new = vault::value(value()?, set.username, set.remote_ref, set.expires);
+        let new = vault::value(
+            value("the value")?,
+            set.username,
+            set.remote_ref,
+            set.expires,
+        );
         if let Some(reference) = &set.probe {
             vault::keep(&settings, &guarded, reference, new, &context.clock).await?
         } else {
@@ -208,12 +218,12 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The value without the line end after it.
-fn value() -> anyhow::Result<String> {
+/// What is typed or piped in, without the line end after it.
+pub(super) fn value(what: &str) -> anyhow::Result<String> {
     let terminal = std::io::stdin().is_terminal();
     let mut text = String::new();
     if terminal {
-        Output::note("the value, then Enter (it is not shown):");
+        Output::note(&format!("{what}, then Enter (it is not shown):"));
         let _quiet = Quiet::begin();
         std::io::stdin().read_line(&mut text)?;
     } else {
@@ -224,7 +234,7 @@ fn value() -> anyhow::Result<String> {
     let value = text.strip_suffix('\n').unwrap_or(&text);
     let value = value.strip_suffix('\r').unwrap_or(value).to_owned();
     if value.is_empty() {
-        anyhow::bail!("the value is empty; give it on standard input");
+        anyhow::bail!("{what} is empty; give it on standard input");
     }
     Ok(value)
 }

@@ -11,6 +11,7 @@ use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
 use crate::domain::command::Wish;
+use crate::domain::desk::DeskCopy;
 use crate::domain::id::{ConnectorName, TaskId};
 use crate::domain::task::{Attestation, FallbackTask, TaskState};
 use crate::store::{Store, TaskFilter};
@@ -96,13 +97,16 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .output
                 .data(&serde_json::to_value(&tasks)?, || list(&tasks))?;
         }
-        Command::Show { id } => show(context, &find(store, id).await?)?,
+        Command::Show { id } => {
+            let copies = store.copies_of(id).await?;
+            show(context, &find(store, id).await?, &copies)?;
+        }
         Command::Claim { id, wishing } => {
             find(store, id).await?;
             context
                 .wish(store, &wishing, Wish::ClaimTask { task: id })
                 .await?;
-            show(context, &find(store, id).await?)?;
+            show(context, &find(store, id).await?, &[])?;
         }
         Command::Close(close) => return self::close(context, store, close).await,
         Command::Reject {
@@ -113,7 +117,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             find(store, id).await?;
             let wish = Wish::RejectTask { task: id, reason };
             context.wish(store, &wishing, wish).await?;
-            show(context, &find(store, id).await?)?;
+            show(context, &find(store, id).await?, &[])?;
         }
     }
     Ok(Exit::Done)
@@ -150,12 +154,12 @@ async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow::Re
         }
     });
     let Ok(task) = checked.await else {
-        show(context, &find(store, close.id).await?)?;
+        show(context, &find(store, close.id).await?, &[])?;
         Output::note("the machine is still checking; look again with `clawback tasks show`");
         return Ok(Exit::Unanswered);
     };
     let task = task?;
-    show(context, &task)?;
+    show(context, &task, &[])?;
     if matches!(task.state, TaskState::Closed { .. }) {
         return Ok(Exit::Done);
     }
@@ -189,11 +193,27 @@ fn list(tasks: &[FallbackTask]) -> String {
     table(&headings, rows.collect(), "no tasks")
 }
 
-fn show(context: &Context, task: &FallbackTask) -> anyhow::Result<()> {
-    context
-        .output
-        .data(&serde_json::to_value(task)?, || tell(task))?;
+fn show(context: &Context, task: &FallbackTask, copies: &[DeskCopy]) -> anyhow::Result<()> {
+    let mut data = serde_json::to_value(task)?;
+    if !copies.is_empty() {
+        data["copies"] = serde_json::to_value(copies)?;
+    }
+    context.output.data(&data, || {
+        let copies: Vec<_> = copies.iter().map(copy).collect();
+        format!("{}\n{}", tell(task), copies.join("\n"))
+    })?;
     Ok(())
+}
+
+/// A copy in one line: where, its reference, how it stands, and what holds it up.
+fn copy(copy: &DeskCopy) -> String {
+    let ticket = copy.ticket.as_ref();
+    let ticket = ticket.map_or("no ticket yet", |ticket| ticket.shown.as_str());
+    let mut line = format!("copy at {}: {ticket}, {}", copy.desk, copy.stands.as_str());
+    if let Some(trouble) = &copy.trouble {
+        line = format!("{line}; held up after {} tries: {trouble}", copy.failures);
+    }
+    line
 }
 
 fn state(state: &TaskState) -> String {

@@ -4,6 +4,7 @@
 //! that every problem of every file is told at once with file and line. The environment is read here
 //! and nowhere else. Starts nothing, opens no connection.
 
+mod desks;
 mod directory;
 mod environment;
 mod prompt;
@@ -70,11 +71,12 @@ pub fn connectors(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Registr
 /// The manifests of the folder that the settings name, as file name and text.
 ///
 /// # Errors
-/// What of it cannot be read.
+/// What of it cannot be read, and every desk in them that the settings do not name.
 pub fn manifests(settings: &Settings) -> Result<Vec<(String, String)>, Problems> {
     let file = settings.file.display().to_string();
     let folder = &settings.connectors;
-    directory::read(&folder.path, (&file, folder.line))
+    let files = directory::read(&folder.path, (&file, folder.line))?;
+    desks::unknown(&files, &settings.desks).or(Some(files))
 }
 
 /// The workflows that the settings name, and the built-in ones.

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::{environment, prompt};
 use crate::document::{Document, Problem, Problems, Table};
 use crate::secrets::{self, KeySource, Place, VaultError};
-use crate::{console, engine, intake, store, telemetry};
+use crate::{console, desks, engine, intake, store, telemetry};
 
 /// The file's name where none is given.
 pub const DEFAULT_FILE: &str = "clawback.toml";
@@ -35,6 +35,8 @@ pub struct Settings {
     pub connectors: Folder,
     /// Whether a manifest binds only when two people stand for it.
     pub governed: bool,
+    /// `[desks]`.
+    pub desks: desks::Settings,
     /// Whether a manifest in force serves events only after a drill.
     pub drilled: bool,
     /// `[engine]`.
@@ -135,6 +137,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
     let (connectors, governed, drilled) = connectors(root, beside);
     let workflows = folder(root, "workflows", beside);
     let engine = room(root, "engine", engine::Settings::read).unwrap_or_default();
+    let desks = room(root, "desks", desks::read).unwrap_or_default();
     let kafka = room(root, "kafka", intake::Settings::read);
     let audit = room(root, "audit", store::AuditSettings::read).unwrap_or_default();
     let telemetry = room(root, "telemetry", telemetry::Settings::read).unwrap_or_default();
@@ -149,6 +152,7 @@ fn compose(file: &Path, root: &Table<'_>) -> Settings {
         console,
         connectors,
         governed,
+        desks,
         drilled,
         engine,
         kafka,

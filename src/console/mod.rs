@@ -1,12 +1,48 @@
-//! What operators and their machines ask the running program over HTTP.
+//! The operators' pages and API, and what machines ask the running program over HTTP.
 //!
-//! Owns `/livez`, `/readyz` and `/metrics`, and the serving of them. Reads; changes nothing, so it
-//! needs no sign-in, and listens on loopback unless it is told otherwise.
+//! Owns sign-in, roles, pages, the JSON API and its description, and `/livez`, `/readyz` and
+//! `/metrics`, which need no sign-in and change nothing. What an operator wants is a row that the
+//! engine picks up; what other rooms do for the console comes in as [`Backing`].
 
+mod account;
+mod api;
+mod assets;
+mod audit;
+mod backing;
+mod cookies;
+mod deeds;
+mod doors;
+mod gate;
 mod health;
+mod live;
+mod office;
+mod oidc;
+mod openapi;
+mod page;
+mod pages;
+mod password;
+mod picture;
+mod problem;
+mod route;
+mod routes;
 mod serve;
 mod settings;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod view;
+mod words;
 
+pub use backing::{
+    Backing, Change, ConnectorFact, EvidenceFile, Governed, LogVerdict, Proposed, ReportTable,
+    SecretFact, Trouble, TroubleKind,
+};
 pub use health::{Check, Parts, StorePing};
+pub use office::{Office, Shared};
+pub use oidc::{Provider, ProviderError};
+pub use password::{PasswordError, hash, secret};
+pub use route::{Need, Route, Speaks, Verb};
+pub use routes::ROUTES;
 pub use serve::{router, serve};
-pub use settings::Settings;
+pub use settings::{OidcSettings, Settings};

@@ -15,15 +15,21 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Check, PATIENCE, Parts, ask};
+use super::office::Shared;
+use super::routes;
 use crate::telemetry::metrics;
 
-/// `/livez`, `/readyz` and `/metrics`.
-pub fn router(parts: Parts) -> Router {
-    Router::new()
+/// `/livez`, `/readyz` and `/metrics`; with an office also the pages and the API.
+pub fn router(parts: Parts, office: Option<&Shared>) -> Router {
+    let checks = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
-        .with_state(Arc::new(parts))
+        .with_state(Arc::new(parts));
+    match office {
+        Some(office) => routes::router(office).merge(checks),
+        None => checks,
+    }
 }
 
 /// Serves `routes` on `listener` until `closing`.
@@ -34,6 +40,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let address: Option<SocketAddr> = listener.local_addr().ok();
     tracing::info!(?address, "console listens");
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, routes)
         .with_graceful_shutdown(closing.cancelled_owned())
         .await
@@ -118,7 +125,7 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         let closing = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(serve(listener, router(parts), closing.clone()));
+        tasks.spawn(serve(listener, router(parts, None), closing.clone()));
 
         let (status, body) = get_json(address, "/readyz").await;
         assert_eq!((status, &body["ok"]), (503, &false.into()));

@@ -102,6 +102,10 @@ text_id! {
     ConnectorName
 }
 text_id! {
+    /// The name of a desk besides the built-in queue: lower case letters, digits and `-`.
+    DeskName
+}
+text_id! {
     /// The target's own immutable id of an account. Never an e-mail address that can be reassigned,
     /// unless the target has nothing else.
     AccountId
@@ -134,6 +138,14 @@ uuid_id! {
 uuid_id! {
     /// One proposal of something that takes two people.
     ProposalId
+}
+uuid_id! {
+    /// One sign-in of one user.
+    SessionId
+}
+uuid_id! {
+    /// One token of the API.
+    TokenId
 }
 
 /// Counts the claims of one run. A write that shows an older token than the row's is refused.
@@ -207,6 +219,16 @@ impl RunId {
     /// The message that tells about this run's step `sequence`.
     pub fn message(self, sequence: u64) -> MessageId {
         MessageId(derive(self.0, &[b"message", &sequence.to_be_bytes()]))
+    }
+}
+
+impl CommandId {
+    /// The close that a desk's person claims: the same however often it is sent.
+    pub fn of_desk(task: TaskId, desk: &DeskName, claims: u32) -> Self {
+        Self(derive(
+            task.0,
+            &[b"desk", desk.0.as_bytes(), &claims.to_be_bytes()],
+        ))
     }
 }
 

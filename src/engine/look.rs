@@ -208,7 +208,10 @@ impl Engine {
     pub(super) async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
         let credential = self.credential(connector, CredentialRole::Verifier).await?;
-        let not_before = body.last_write.unwrap_or(Timestamp::MIN);
+        // A listing that is shared with others must have begun after what it is to show: a write, or the
+        // work that a person says is done.
+        let claimed = body.claim.as_ref().map(|claim| claim.at);
+        let not_before = body.last_write.max(claimed).unwrap_or(Timestamp::MIN);
         let observation = self
             .verification
             .observe(

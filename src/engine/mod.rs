@@ -6,6 +6,7 @@
 
 mod admit;
 mod again;
+mod courier;
 mod crew;
 mod drill;
 mod drive;
@@ -23,6 +24,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod visit;
 mod worker;
 
 use std::collections::HashMap;
@@ -42,6 +44,7 @@ use crate::store::{Store, StoreError, StoredDefinition};
 use crate::verification::Verification;
 use tokio::sync::broadcast;
 
+pub use courier::{Desks, Keyring};
 pub use crew::Crew;
 pub use govern::Manifests;
 pub use settings::Settings;
@@ -121,6 +124,7 @@ pub struct Engine {
     pub cases_ended: broadcast::Sender<CaseId>,
     serving: RwLock<Arc<Serving>>,
     manifests: Option<Manifests>,
+    desks: Option<Desks>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
 
@@ -171,6 +175,7 @@ impl Engine {
             cases_ended: broadcast::channel(4096).0,
             serving: RwLock::new(Arc::new(serving)),
             manifests: None,
+            desks: None,
             definitions: Mutex::default(),
         }
     }
@@ -179,6 +184,13 @@ impl Engine {
     #[must_use]
     pub fn following(mut self, manifests: Manifests) -> Self {
         self.manifests = Some(manifests);
+        self
+    }
+
+    /// Brings copies of fallback tasks to these desks.
+    #[must_use]
+    pub fn with_desks(mut self, desks: Desks) -> Self {
+        self.desks = Some(desks);
         self
     }
 

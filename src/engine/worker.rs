@@ -17,6 +17,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::store::Claimed;
 
+use super::courier::Courier;
 use super::crew::{Hands, Place, Shares};
 use super::drill::Driller;
 use super::scout::Scout;
@@ -151,6 +152,7 @@ struct Life {
     scribes: JoinSet<()>,
     scout: JoinSet<()>,
     surveyor: JoinSet<()>,
+    courier: JoinSet<()>,
     driller: JoinSet<()>,
 }
 
@@ -168,6 +170,8 @@ impl Life {
         scout.spawn(Scout::new(engine.clone(), hands.clone(), pulse.clone()).run());
         let mut surveyor = JoinSet::new();
         surveyor.spawn(Surveyor::new(engine.clone(), crew.clone()).run());
+        let mut courier = JoinSet::new();
+        courier.spawn(Courier::new(engine.clone(), crew.clone()).run());
         let mut driller = JoinSet::new();
         driller.spawn(Driller::new(engine.clone(), crew.clone()).run());
         let (writer, scribes) = Writer::new(&engine, &hands);
@@ -181,6 +185,7 @@ impl Life {
             scribes,
             scout,
             surveyor,
+            courier,
             driller,
         }
     }
@@ -224,6 +229,12 @@ impl Life {
                     tracing::error!("the surveyor panicked; it begins anew");
                     let surveyor = Surveyor::new(engine, self.crew.clone());
                     self.surveyor.spawn(surveyor.run());
+                }
+                // Copies are beside the work, too.
+                Some(_) = self.courier.join_next(), if !self.courier.is_empty() => {
+                    tracing::error!("the courier ended; it begins anew");
+                    let courier = Courier::new(engine, self.crew.clone());
+                    self.courier.spawn(courier.run());
                 }
                 Some(_) = self.driller.join_next(), if !self.driller.is_empty() => {
                     tracing::error!("the driller panicked; it begins anew");
@@ -275,6 +286,7 @@ impl Life {
         let settled = async {
             while self.scout.join_next().await.is_some() {}
             while self.surveyor.join_next().await.is_some() {}
+            while self.courier.join_next().await.is_some() {}
             while self.driller.join_next().await.is_some() {}
             while self.runs.join_next().await.is_some() {
                 // Children and parents that were kept meanwhile go back unused.
@@ -287,6 +299,7 @@ impl Life {
             );
             self.scout.shutdown().await;
             self.surveyor.shutdown().await;
+            self.courier.shutdown().await;
             self.driller.shutdown().await;
             self.runs.shutdown().await;
         }
@@ -298,6 +311,7 @@ impl Life {
     async fn abandon(mut self) {
         self.scout.shutdown().await;
         self.surveyor.shutdown().await;
+        self.courier.shutdown().await;
         self.driller.shutdown().await;
         self.runs.shutdown().await;
         self.scribes.shutdown().await;

@@ -25,8 +25,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Departures, Drills, Inventory, Listed, Retention, RunsEnded, StoreError,
-    SurveyLease, SurveyWanted,
+    AdvanceFn, Audit, Departures, Desks, Drills, Inventory, Listed, Retention, RunsEnded,
+    StoreError, SurveyLease, SurveyWanted, Users,
 };
 
 /// Result of a store call.
@@ -45,7 +45,9 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 
 /// Durable state.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + Audit + Departures + Drills + Retention {
+pub trait Store:
+    Send + Sync + std::fmt::Debug + Audit + Departures + Desks + Drills + Retention + Users
+{
     // --- the database itself ---
 
     /// Brings the schema up to date; returns the names of the migrations applied.

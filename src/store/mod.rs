@@ -9,6 +9,7 @@ pub mod audit;
 mod conformance;
 mod contract;
 mod departed;
+mod desks;
 mod docket;
 mod drills;
 mod error;
@@ -26,6 +27,7 @@ mod shape;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::sync::Arc;
 
@@ -40,11 +42,13 @@ pub(crate) use conformance::given;
 pub use audit::{Audit, AuditSettings, Dossier, SignFn, SignedByFn};
 pub use contract::*;
 pub use departed::{DepartedAccount, Departures};
+pub use desks::*;
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
 pub use retention::{Dropping, Retention, SealFn};
 pub use settings::Settings;
+pub use users::{ActFilter, ChangeFn, Users};
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].
 pub async fn open(settings: &Settings) -> Stored<Arc<dyn Store>> {

@@ -99,6 +99,7 @@ pub(super) fn deletions(number: i64, cut_us: i64, until: i64, through: i64) -> V
     let all = [
         "DELETE FROM journal WHERE run_id IN (SELECT id FROM runs WHERE case_id IN {cases})",
         &format!("DELETE FROM commands WHERE {WISHES}"),
+        "DELETE FROM desk_copies WHERE task_id IN (SELECT id FROM tasks WHERE case_id IN {cases})",
         "DELETE FROM runs WHERE case_id IN {cases}",
         "DELETE FROM tasks WHERE case_id IN {cases}",
         "DELETE FROM case_identifiers WHERE case_id IN {cases}",

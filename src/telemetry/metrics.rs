@@ -5,12 +5,14 @@
 //! accounts. A call costs a hash of its labels and an atomic addition; nothing is allocated for a
 //! series that is known.
 
+mod desks;
 mod drills;
 
 use std::sync::LazyLock;
 
 use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
+pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
 
 /// From a millisecond to a connector's longest patience, in seconds.

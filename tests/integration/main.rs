@@ -1,11 +1,14 @@
-//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, slapd, the built binary.
+//! Tests against real parts: Apache Kafka, PostgreSQL, a SCIM server, nginx, slapd, Request
+//! Tracker, the built binary.
 //!
 //! Owns the list of topics; each topic is one file. One binary, because linking is what costs.
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
 mod audit;
 mod chaos;
+mod console;
 mod demonstration;
+mod desks;
 mod drills;
 mod estate;
 mod examination;
@@ -30,3 +33,4 @@ mod sql;
 mod store;
 mod telemetry;
 mod vaults;
+mod webhook;

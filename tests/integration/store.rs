@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clawback::domain;
 use clawback::store::{
-    CaseFilter, Checkpoint, Claimed, Counts, DeadLetter, Dropping, Examination, Fenced,
-    IntakeBatch, Inventory, Keep, KnownAccount, Listed, Receipt, RunsEnded, SAMPLES_KEPT, Settings,
-    Settled, Store, StoreError, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, audit,
-    open,
+    ActFilter, CaseFilter, Checkpoint, Claimed, CopiesWanted, CopyLease, Counts, DeadLetter,
+    Dropping, Examination, Fenced, IntakeBatch, Inventory, Keep, KnownAccount, Listed, NextVisit,
+    Receipt, RunsEnded, SAMPLES_KEPT, Settings, Settled, Store, StoreError, StoredDefinition,
+    SurveyLease, SurveyWanted, TaskFilter, audit, open,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};

@@ -1,4 +1,4 @@
-"""The five kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
+"""The kinds of service that ctl can run: how each is laid out, started and asked whether it answers.
 
 Each planner takes (home, options, port) and returns the plan that ctl keeps in NAME.json: `argv`,
 `env` (what callers may read), and where needed `user`, `cwd`, `environ`, `stop`, `outside`.
@@ -7,6 +7,7 @@ Knows nothing about processes; that is ctl.
 import base64
 import glob
 import hashlib
+import json
 import os
 import pwd
 import secrets
@@ -503,6 +504,8 @@ def ready_mariadb(state):
 
 def plan_canaille(home, options, port):
     program, number = os.path.join(TOOLS, "canaille", "bin", "canaille"), port()
+    if "redirect_uri" in dict(options):
+        return plan_provider(home, options, program, number)
     if not os.path.exists(program):
         raise Failure(f"canaille is not in {os.path.dirname(program)}: scripts/test installs it")
     given = dict(options)
@@ -545,8 +548,99 @@ def with_people(program, home, environ, people):
     return secret
 
 
+def plan_provider(home, options, program, number):
+    """Canaille as an identity provider: users in groups, and a client that signs them in."""
+    if not os.path.exists(program):
+        raise Failure(f"canaille is not in {os.path.dirname(program)}: scripts/test installs it")
+    given = dict(options)
+    make = ("import json; from joserfc.jwk import RSAKey; key = RSAKey.generate_key(2048, parameters="
+            "{'kid': 'one', 'use': 'sig', 'alg': 'RS256'}); print(json.dumps(key.as_dict(private=True)))")
+    key = json.loads(run([os.path.join(os.path.dirname(program), "python"), "-c", make]))
+    key = ", ".join(f'{name} = "{value}"' for name, value in key.items() if isinstance(value, str))
+    config, url = os.path.join(home, "canaille.toml"), f"http://127.0.0.1:{number}"
+    write(config, f'''SECRET_KEY = "{secrets.token_hex(32)}"
+SERVER_NAME = "127.0.0.1:{number}"
+PREFERRED_URL_SCHEME = "http"
+DATABASE = "sql"
+[CANAILLE_SQL]
+DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
+[CANAILLE_OIDC]
+ACTIVE_JWKS = [{{ {key} }}]
+''')
+    environ = {**os.environ, "CANAILLE_CONFIG": config}
+    secret = secrets.token_hex(12)
+    run([program, "install"], None, home, env=environ)
+    groups = {}
+    for name, value in options:
+        if name == "user":
+            login, password, group = value.split(":")
+            run([program, "create", "user", "--quiet", "--user-name", login, "--password", password, "--family-name",
+                 login.title(), "--formatted-name", f"{login.title()} by Provider", "--emails", f"{login}@acme.example"],
+                None, home, env=environ)
+            groups.setdefault(group, []).append(login)
+    for group, members in groups.items():
+        named = [part for member in members for part in ("--members", member)]
+        run([program, "create", "group", "--quiet", "--display-name", group, *named], None, home, env=environ)
+    run([program, "create", "client", "--quiet", "--client-name", "clawback", "--client-id", "clawback", "--client-secret", secret,
+         "--token-endpoint-auth-method", "client_secret_basic", "--grant-types", "authorization_code", "--response-types", "code",
+         "--redirect-uris", given["redirect_uri"], "--scope", "openid profile email groups"], None, home, env=environ)
+    return {"argv": [program, "run", "--bind", f"127.0.0.1:{number}"], "cwd": home, "environ": {"CANAILLE_CONFIG": config}, "env": {
+        "HOST": "127.0.0.1", "PORT": number, "URL": url, "ISSUER": url, "CLIENT_SECRET": secret,
+    }}
+
+
 def ready_canaille(state):
-    return answers(f"{state['env']['URL']}/Users", expect=401)
+    url = state["env"]["URL"]
+    if "ISSUER" in state["env"]:
+        return answers(f"{url}/.well-known/openid-configuration")
+    return answers(f"{url}/Users", expect=401)
+
+
+# --- Request Tracker ---------------------------------------------------------------------------
+
+RT = """Set($rtname, 'clawback');
+Set($Organization, 'acme.example');
+Set($WebDomain, '127.0.0.1');
+Set($WebPort, {port});
+Set($WebBaseURL, 'http://127.0.0.1:{port}');
+Set($WebPath, '');
+Set($DatabaseType, 'SQLite');
+Set($DatabaseName, '{home}/rt.sqlite');
+Set($MailCommand, 'testfile');
+Set($LogToSyslog, undef);
+Set($LogToSTDERR, 'warning');
+Set($MasonDataDir, '{home}/mason');
+Set($MasonSessionDir, '{home}/session');
+1;
+"""
+
+
+def plan_rt(home, options, port):
+    """Debian's request-tracker5 with a database and a configuration of its own; sends no mail."""
+    share = "/usr/share/request-tracker5/libexec/rt-server"
+    setup = shutil.which("rt-setup-database-5", path=os.environ["PATH"] + ":/usr/sbin")
+    if not setup or not os.path.exists(share):
+        raise Failure("Request Tracker not found: install request-tracker5, rt5-db-sqlite and rt5-standalone")
+    number, config = port(), os.path.join(home, "RT_SiteConfig.pm")
+    for folder in ("mason", "session", "conf.d"):
+        os.makedirs(os.path.join(home, folder))
+    write(config, RT.format(home=home, port=number))
+    # The folder of further settings is named too: Debian's own would bring the system's database back.
+    environ = {"RT_SITE_CONFIG": config, "RT_SITE_CONFIG_DIR": os.path.join(home, "conf.d")}
+    run([setup, "--action", "init", "--skip-create"], None, home, env={**os.environ, **environ})
+    return {
+        "argv": ["perl", share, "--host", "127.0.0.1", "--port", str(number), "--max-workers", "3"], "cwd": home,
+        "environ": environ, "stop": "SIGTERM",
+        "env": {"HOST": "127.0.0.1", "PORT": number, "URL": f"http://127.0.0.1:{number}", "ROOT_PASSWORD": "password"},
+    }
+
+
+def ready_rt(state):
+    """Answers who signs in, and nobody else."""
+    env = state["env"]
+    pair = base64.b64encode(f"root:{env['ROOT_PASSWORD']}".encode()).decode()
+    url = f"{env['URL']}/REST/2.0/rt"
+    return answers(url, {"Authorization": f"Basic {pair}"}) and answers(url, expect=401)
 
 
 # --- moto: AWS IAM with authentication -----------------------------------------------------------
@@ -567,6 +661,8 @@ def ready_moto(state):
 
 
 KINDS = {"postgres": plan_postgres, "mariadb": plan_mariadb, "kafka": plan_kafka, "scim": plan_scim,
-         "canaille": plan_canaille, "moto": plan_moto, "nginx": plan_nginx, "slapd": plan_slapd}
+         "canaille": plan_canaille, "moto": plan_moto, "nginx": plan_nginx, "slapd": plan_slapd,
+         "rt": plan_rt}
 READY = {"postgres": ready_postgres, "mariadb": ready_mariadb, "kafka": ready_kafka, "scim": ready_scim,
-         "canaille": ready_canaille, "moto": ready_moto, "nginx": ready_nginx, "slapd": ready_slapd}
+         "canaille": ready_canaille, "moto": ready_moto, "nginx": ready_nginx, "slapd": ready_slapd,
+         "rt": ready_rt}

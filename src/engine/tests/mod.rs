@@ -5,6 +5,7 @@
 //! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
 
 mod calling_off;
+mod desks;
 mod doubts;
 mod drill;
 mod given;

@@ -5,10 +5,14 @@
 use super::given::{self, CRM, account, facts};
 use super::play::Play;
 use super::target::{Look, Target};
+use super::ward::{Ward, numbered};
 use crate::domain::access::Operation;
 use crate::domain::outcome::FailureClass;
-use crate::domain::run::Stage;
-use crate::domain::verdict::{Completeness, CredentialRole, Finding, Verdict};
+use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::settlement::Outcome;
+use crate::domain::task::CloseClaim;
+use crate::domain::time::Clock as _;
+use crate::domain::verdict::{Completeness, CredentialRole, Finding, Sighting, Verdict};
 use crate::domain::workflow::{End, OutcomeKey, RunKind};
 
 #[test]
@@ -214,4 +218,55 @@ fn e3_access_that_keeps_coming_back_becomes_a_persons_business() {
     let task = play.task(RunKind::Removal);
     assert!(task.why.contains("still there"), "{}", task.why);
     assert_eq!(play.run(RunKind::Removal).verdict, Some(Verdict::Accepted));
+}
+
+#[tokio::test]
+async fn f3_a_claim_is_checked_by_a_listing_that_began_after_it() {
+    // Given a removal whose account was made anew under its old login, which a listing has just shown.
+    let ward = Ward::new("", false).await;
+    ward.leaver_leaves().await;
+    ward.work(30 * 3600).await;
+    let mut ended = ward.ended().await.into_iter();
+    let mut run = ended.next().expect("a removal");
+    let RunBody::Removal(body) = &mut run.body else {
+        panic!("{:?}", run.body);
+    };
+    let mut anew = numbered(&["a-9"]).remove(0);
+    anew.login.clone_from(&body.account.login);
+    ward.target
+        .shown()
+        .accounts
+        .retain(|one| one.id != body.account.id);
+    ward.target.shown().accounts.push(anew);
+    let connector = ward
+        .engine
+        .serving()
+        .registry
+        .get(&"crm".into())
+        .expect("is there");
+    let look = async |run: &Run| match ward.engine.observe(run, &connector).await {
+        Ok(Outcome::Observed(observation)) => observation.sighting,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(look(&run).await, Sighting::There(_)));
+    // When a person takes it away and says so, while others share that listing.
+    ward.target
+        .shown()
+        .accounts
+        .retain(|one| one.id.as_str() != "a-9");
+    ward.clock.advance(1);
+    assert!(
+        matches!(look(&run).await, Sighting::There(_)),
+        "it is shared"
+    );
+    if let RunBody::Removal(body) = &mut run.body {
+        body.claim = Some(CloseClaim {
+            by: "ann".to_owned(),
+            at: ward.clock.now(),
+            note: "taken away".to_owned(),
+            attestation: None,
+        });
+    }
+    // Then the target is looked at anew.
+    assert_eq!(look(&run).await, Sighting::NotThere);
 }

@@ -25,7 +25,7 @@ use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::subject::Identifier;
 use crate::domain::time::{Chance, Clock, Effective};
 use crate::domain::verdict::{Completeness, CredentialRole};
-use crate::engine::{Engine, Ports, Settings};
+use crate::engine::{Desks, Engine, Ports, Settings};
 use crate::secrets::{LocalVault, Secrets};
 use crate::store::{Fenced, IntakeBatch, Keep, Store, SurveyLease, TaskFilter};
 use crate::verification::Verification;
@@ -242,8 +242,19 @@ impl Ward {
         Self::behind(manifest, None).await
     }
 
+    /// The same, whose tasks go to the desk `servicedesk`.
+    pub(super) async fn at_desk(desks: Desks) -> Self {
+        let mut manifest = manifest("", false);
+        manifest.fallback.desk = "servicedesk".to_owned();
+        Self::over(manifest, None, Some(desks)).await
+    }
+
     /// The same behind the target of another manifest, which shows the same accounts.
     pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
+        Self::over(manifest, upstream, None).await
+    }
+
+    async fn over(manifest: Manifest, upstream: Option<Manifest>, desks: Option<Desks>) -> Self {
         let scripted = || {
             Arc::new(Scripted(Mutex::new(Shown {
                 accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
@@ -260,7 +271,7 @@ impl Ward {
         store.migrate().await.expect("migrated");
         let mut parts = vec![(manifest, target.clone())];
         parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
-        let (engine, clock, worker) = engine(parts, &store).await;
+        let (engine, clock, worker) = engine(parts, &store, desks).await;
         Self {
             engine,
             store,
@@ -401,6 +412,7 @@ impl Ward {
 async fn engine(
     parts: Vec<(Manifest, Arc<Scripted>)>,
     store: &Arc<dyn Store>,
+    desks: Option<Desks>,
 ) -> (Arc<Engine>, Arc<Moved>, WorkerId) {
     let clock = Moved::new();
     let dyn_clock: Arc<dyn Clock> = clock.clone();
@@ -419,7 +431,11 @@ async fn engine(
         clock: dyn_clock,
         chance: Arc::new(Counted::default()),
     };
-    let engine = Arc::new(Engine::new(ports, Settings::default()));
+    let mut engine = Engine::new(ports, Settings::default());
+    if let Some(desks) = desks {
+        engine = engine.with_desks(desks);
+    }
+    let engine = Arc::new(engine);
     engine.save_definitions().await.expect("kept");
     let worker = engine.new_worker();
     let enlisted = store.enlist(worker, clock.now(), 1_000_000).await;

@@ -12,6 +12,7 @@ use crate::domain::health::Sample;
 use crate::domain::id::EntitlementId;
 use crate::domain::settlement::{JournalEntry, Settlement};
 use crate::domain::task::FallbackTask;
+use crate::domain::user::Act;
 use crate::store::Stored;
 use crate::store::docket::{Opened, Rulings};
 use crate::store::drills::Examination;
@@ -141,6 +142,23 @@ impl Notes {
             Cell::Text(Some(&json(examination)?)),
         ]));
         Ok(())
+    }
+
+    pub(in crate::store) fn act(&mut self, number: i64, act: &Act) {
+        self.entries.add(&tables::ACTS.entry(&[
+            Cell::Number(Some(number)),
+            Cell::Number(Some(micros(act.at))),
+            Cell::Text(Some(&act.by)),
+            Cell::Text(Some(&act.from)),
+            Cell::Text(Some(&act.what)),
+            Cell::Text(Some(&act.about)),
+            Cell::Text(Some(&act.came_to)),
+        ]));
+    }
+
+    pub(in crate::store) fn user(&mut self, name: &str, body: &str) {
+        let cells = [Cell::Text(Some(name)), Cell::Text(Some(body))];
+        self.entries.add(&tables::USERS.entry(&cells));
     }
 
     /// A batch of settlements: of those that `taken` names, with the children that `born` names.

@@ -200,6 +200,33 @@ pub const SAMPLES: Table = Table {
     columns: &[Text("state"), Text("body")],
     rule: Rule::Passing,
 };
+/// What people did, or tried.
+pub const ACTS: Table = Table {
+    code: 15,
+    name: "acts",
+    table: "acts",
+    only: "",
+    key: &[Number("seq")],
+    columns: &[
+        Number("at_us"),
+        Text("who"),
+        Text("origin"),
+        Text("what"),
+        Text("about"),
+        Text("came_to"),
+    ],
+    rule: Rule::Once,
+};
+/// Who may sign in, and as what: a role that nobody gave is found.
+pub const USERS: Table = Table {
+    code: 16,
+    name: "users",
+    table: "users",
+    only: "",
+    key: &[Text("name")],
+    columns: &[Text("body")],
+    rule: Rule::Version,
+};
 
 /// Rehearsals of departures.
 pub const DRILLS: Table = Table {
@@ -270,6 +297,8 @@ pub const ALL: &[Table] = &[
     DECISIONS,
     BINDINGS,
     SAMPLES,
+    ACTS,
+    USERS,
     DRILLS,
     EXAMINATIONS,
     TOMBSTONES,

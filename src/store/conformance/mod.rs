@@ -8,6 +8,7 @@ pub mod admission;
 pub mod approvals;
 pub mod audit;
 pub mod departed;
+pub mod desks;
 pub mod drills;
 pub mod given;
 pub mod health;
@@ -20,6 +21,7 @@ pub mod reads;
 pub mod retention;
 pub mod settling;
 pub mod tampering;
+pub mod users;
 pub mod wishes;
 
 use std::any::Any;
@@ -119,6 +121,14 @@ macro_rules! suite {
                 messages_of_a_dead_worker_are_taken_by_another,
                 a_message_is_posted_once_and_marks_its_dead_letter,
             ]
+            desks: [
+                f2_a_task_for_a_desk_gets_one_copy_in_one_hand,
+                f2_the_task_of_a_drill_goes_to_no_desk,
+                f2_a_copy_of_a_worker_that_is_gone_is_taken_over,
+                f2_a_change_of_the_task_makes_its_copy_due_unless_the_desk_is_down,
+                f2_what_a_desk_says_is_kept_while_its_copy_is_in_hand,
+                f2_many_workers_never_work_on_the_same_copy,
+            ]
             reads: [
                 a_case_tells_its_story,
                 cases_are_found_by_subject_event_and_state,
@@ -153,6 +163,13 @@ macro_rules! suite {
                 c5_calls_of_runs_are_added_up,
                 c5_a_task_about_a_connector_is_kept_with_its_survey,
                 c10_removals_are_read_in_the_order_of_their_ends,
+            ]
+            users: [
+                h1_a_user_is_added_once_and_changes_follow_each_other,
+                h1_a_session_is_replaced_and_ended,
+                h1_a_token_that_was_taken_back_stays_so,
+                h1_acts_are_told_newest_first,
+                h1_leavers_are_seen_when_their_case_takes_effect,
             ]
         );
     };

@@ -7,7 +7,7 @@
 use super::super::{DeadLetter, IntakeBatch, audit, domain};
 use super::Home;
 use super::given::{a_case, a_removal, at, ended, event, fenced, keep, proved, step};
-use super::{approvals, drills, health, retention, wishes};
+use super::{approvals, drills, health, retention, users, wishes};
 use domain::audit::{Column, Fault, Finding, Signed, Table, Tombstone, Verifier, Window};
 use domain::id::DeadLetterId;
 use domain::workflow::End;
@@ -50,6 +50,8 @@ pub async fn everything(home: &Home) {
     home.store.record(&batch).await.expect("recorded");
     approvals::c4_what_was_approved_binds_and_is_remembered(home).await;
     wishes::wishes_about_one_task_see_each_other(home).await;
+    users::h1_a_user_is_added_once_and_changes_follow_each_other(home).await;
+    users::h1_acts_are_told_newest_first(home).await;
     home.store.witness(&sign).await.expect("made").expect("due");
     let removal = a_removal(&home.store, "removed").await;
     let case = a_case(&home.store, "over").await;

@@ -11,6 +11,7 @@ mod cases;
 mod commands;
 mod counts;
 mod departed;
+mod desks;
 mod drills;
 mod funnel;
 mod gate;
@@ -25,6 +26,7 @@ mod retention;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 

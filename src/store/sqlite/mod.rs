@@ -10,6 +10,7 @@ mod cases;
 mod commands;
 mod counts;
 mod departed;
+mod desks;
 mod drills;
 mod funnel;
 mod health;
@@ -24,6 +25,7 @@ mod rows;
 mod runs;
 mod settle;
 mod tasks;
+mod users;
 mod wake;
 mod workers;
 

@@ -23,9 +23,12 @@ fn touch() {
     call("crm", "disable", "ok", 0.01);
     breaker("crm", true);
     manifest("crm", true, false);
+    drill("crm", true, Some(3));
     connector_state("crm", "healthy", true);
     connector_ages("crm", Some(4), Some(3), Some(2));
     connector_accounts("crm", 12);
+    desk_call("servicedesk", "create", "ok");
+    desk_copies("servicedesk", 3, 1, 60);
     connector_nhis("crm", 4, 1);
     drill("crm", true, Some(60));
     settled(17, 0.004);

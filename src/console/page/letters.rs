@@ -1,0 +1,85 @@
+//! Dead letters: the list, and one whole, with its replay.
+//!
+//! Owns how a message that could not be read is shown: as text, never as markup, whatever it holds.
+
+use maud::{Markup, html};
+
+use super::super::cookies::Told;
+use super::super::office::Who;
+use super::super::view::{LetterLine, LetterView};
+use super::super::words;
+use super::{Page, frame, parts};
+use crate::domain::user::Role;
+
+/// The list.
+pub(in super::super) fn letters(who: &Who, told: Option<&Told>, letters: &[LetterLine]) -> Markup {
+    let page = Page {
+        title: "Dead letters",
+        under: "/dead-letters",
+        told,
+        live: Some("all".to_owned()),
+    };
+    let main = html! {
+        @if letters.is_empty() {
+            (parts::nothing("Every message could be read."))
+        } @else {
+            table class="rows" {
+                thead {
+                    tr {
+                        th scope="col" { "Came from" }
+                        th scope="col" { "Why it could not be read" }
+                        th scope="col" { "Seen" }
+                        th scope="col" { "Replayed" }
+                    }
+                }
+                tbody {
+                    @for one in letters {
+                        tr {
+                            th scope="row" { a href=(format!("/dead-letters/{}", one.id)) { (place(one)) } }
+                            td data-label="Why" { span class="clip" { (one.reason) } " " span class="quiet" { (one.code) } }
+                            td data-label="Seen" { (parts::moment(one.first_seen)) }
+                            td data-label="Replayed" {
+                                @if let Some(at) = one.replayed { (parts::moment(at)) }
+                                @else { span class="quiet" { "not yet" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    frame(who, &page, &main)
+}
+
+fn place(one: &LetterLine) -> String {
+    format!("{} [{}] at {}", one.topic, one.partition, one.offset)
+}
+
+/// One letter.
+pub(in super::super) fn letter(who: &Who, told: Option<&Told>, view: &LetterView) -> Markup {
+    let line = &view.line;
+    let title = place(line);
+    let page = Page {
+        title: &title,
+        under: "/dead-letters",
+        told,
+        live: None,
+    };
+    let main = html! {
+        p class="lead" { (line.reason) " " span class="quiet" { (line.code) } }
+        (parts::facts(&[
+            ("Seen", parts::text(&words::instant(line.first_seen))),
+            ("Replayed", parts::text(&line.replayed.map_or_else(String::new, words::instant))),
+            ("Key", parts::text(view.key.as_deref().unwrap_or_default())),
+            ("Headers", html! { @for header in &view.headers { (header) br; } }),
+            ("Bytes", parts::text(&view.payload_bytes.to_string())),
+        ]))
+        h2 { "The message as it came" }
+        pre tabindex="0" { (view.payload) }
+        @if who.may(Role::Operator) {
+            p class="quiet" { "After the cause is mended, it can be sent to its topic again; it is read like any other message." }
+            (parts::press(who, &format!("/dead-letters/{}/replay", line.id), "Send it again", "main"))
+        }
+    };
+    frame(who, &page, &main)
+}

@@ -1,0 +1,319 @@
+//! The console used: what people and programs do, and what is told and noted.
+//!
+//! Owns the agreement of pages and API. A worker's part is played by a closure that answers wishes.
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::command::Answer;
+use crate::domain::event::Origin;
+use crate::domain::settlement::Obedience;
+use crate::domain::task::TaskState;
+use crate::store::given;
+use crate::store::{ActFilter, DeadLetter, IntakeBatch};
+
+impl House {
+    /// A case with a task, and a dead letter, all with a name that would like to be a script.
+    pub(super) async fn plant(&self) -> uuid::Uuid {
+        let removal = given::a_removal(&self.store, SCRIPT).await;
+        let mut handed = given::handed_over(&removal.run);
+        let mut task = handed.task.take().expect("a task");
+        task.subject = SCRIPT.to_owned();
+        task.why = SCRIPT.to_owned();
+        task.account = Some(SCRIPT.to_owned());
+        task.steps = vec![SCRIPT.to_owned()];
+        let id = task.id.0;
+        handed.task = Some(task);
+        let batch = [given::fenced(&removal, handed)];
+        let keep = given::keep(1, 5);
+        let settled = self.store.settle(given::at(0), &keep, &batch).await;
+        assert_eq!(settled.expect("settled").accepted, [true]);
+        let letter = DeadLetter {
+            id: DeadLetterId::of("t", 0, 1, b"x"),
+            origin: Origin {
+                topic: "t".to_owned(),
+                partition: 0,
+                offset: 1,
+                ..given::event("e", "e", 1).origin
+            },
+            key: Some(SCRIPT.into()),
+            headers: vec![(SCRIPT.to_owned(), SCRIPT.into())],
+            payload: SCRIPT.into(),
+            code: "CB-INTAKE-1".to_owned(),
+            reason: SCRIPT.to_owned(),
+            first_seen: self.clock.now(),
+            replayed: None,
+        };
+        let batch = IntakeBatch {
+            dead_letters: vec![letter],
+            ..IntakeBatch::default()
+        };
+        self.store.record(&batch).await.expect("recorded");
+        id
+    }
+
+    /// Answers every wish from now on: claims are carried out, anything else is refused.
+    fn worker(&self) -> JoinSet<()> {
+        let store = self.store.clone();
+        let mut working = JoinSet::new();
+        working.spawn(async move {
+            loop {
+                let obeyed = store.obey(10, given::at(1), &|command, task, _| {
+                    let claimed =
+                        matches!(command.wish, crate::domain::command::Wish::ClaimTask { .. });
+                    let mut task = task.cloned();
+                    if let Some(task) = task.as_mut().filter(|_| claimed) {
+                        task.state = TaskState::Claimed {
+                            by: command.by.clone(),
+                            at: command.at,
+                        };
+                    }
+                    Obedience {
+                        command: command.id,
+                        answer: Answer {
+                            accepted: claimed,
+                            code: (!claimed).then(|| "CB-COMMAND-4".to_owned()),
+                            message: if claimed { "claimed" } else { "not now" }.to_owned(),
+                        },
+                        task,
+                        run: None,
+                        rotation: None,
+                        survey: None,
+                        drill: None,
+                    }
+                });
+                obeyed.await.expect("obeyed");
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        });
+        working
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_a_page_tells_once_what_came_of_a_form() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let id = house.plant().await;
+    let _worker = house.worker();
+    let mut ada = house.signed_in("ada").await;
+    let path = format!("/tasks/{id}");
+    let csrf = ada.form_token(&path).await;
+    let answer = ada.post(&format!("{path}/claim"), &[("csrf", &csrf)]).await;
+    assert_eq!(
+        (answer.status().as_u16(), location(&answer)),
+        (303, path.as_str())
+    );
+    let page = ada.page(&path).await;
+    assert!(
+        page.contains("<strong>Done. </strong>the task is yours."),
+        "{page}"
+    );
+    assert!(page.contains("by ada"), "{page}");
+    assert!(
+        !ada.page(&path).await.contains("<strong>Done. </strong>"),
+        "once"
+    );
+    let fields = [("csrf", csrf.as_str()), ("reason", "too hard")];
+    ada.post(&format!("{path}/reject"), &fields).await;
+    let page = ada.page(&path).await;
+    assert!(
+        page.contains("<strong>Not done. </strong>not now (CB-COMMAND-4)"),
+        "{page}"
+    );
+    let empty = [("csrf", csrf.as_str()), ("reason", " ")];
+    ada.post(&format!("{path}/reject"), &empty).await;
+    assert!(ada.page(&path).await.contains("the reason is empty"));
+    let acts = house.store.acts(&ActFilter::default()).await.expect("read");
+    let told: Vec<_> = acts
+        .iter()
+        .map(|(_, act)| (act.what.as_str(), act.came_to.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("reject_task", "refused: CB-COMMAND-4 not now"),
+            ("claim_task", "done: claimed"),
+            ("sign_in", "done, by password"),
+        ]
+    );
+    assert_eq!(acts[1].1.about, id.to_string());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_the_api_says_and_does_what_the_pages_do() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let id = house.plant().await;
+    let _worker = house.worker();
+    let token = house.token("ada", &Role::ALL).await;
+    let get = async |path: &str| {
+        let answer = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json::<Value>().await.expect("JSON")
+    };
+    let overview = get("/api/v1/overview").await;
+    let kinds: Vec<_> = overview["urgent"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["kind"].clone())
+        .collect();
+    assert!(
+        kinds[0].as_str().is_some_and(|kind| kind.ends_with("task")),
+        "{kinds:?}"
+    );
+    assert!(kinds.contains(&json!("approval")) && kinds.contains(&json!("dead letter")));
+    let cases = get("/api/v1/cases?open=true&limit=5").await;
+    let case = cases["items"][0]["id"].as_str().expect("an id").to_owned();
+    let case = get(&format!("/api/v1/cases/{case}")).await;
+    assert_eq!(
+        case["accounts"][0]["rungs"].as_array().map(Vec::len),
+        Some(6)
+    );
+    assert_eq!(case["accounts"][0]["rungs"][0]["reached"], true);
+    assert_eq!(case["tasks"][0]["id"], id.to_string());
+    assert_eq!(get("/api/v1/tasks").await["items"][0]["id"], id.to_string());
+    let path = format!("/api/v1/tasks/{id}");
+    let answer = house
+        .api(
+            Verb::Post,
+            &format!("{path}/claim"),
+            Some(&token),
+            &Value::Null,
+        )
+        .await;
+    assert_eq!(
+        answer.json::<Value>().await.expect("JSON")["came_to"],
+        "done"
+    );
+    assert_eq!(get(&path).await["by"], "ada");
+    let answer = house
+        .api(
+            Verb::Post,
+            &format!("{path}/reject"),
+            Some(&token),
+            &json!({ "reason": "x" }),
+        )
+        .await;
+    assert_eq!(answer.status(), 409);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        answer.json::<Value>().await.expect("JSON")["code"],
+        "CB-COMMAND-4"
+    );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_the_api_refuses_what_cannot_be_meant() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let id = house.plant().await;
+    let token = house.token("ada", &Role::ALL).await;
+    let path = format!("/api/v1/tasks/{id}");
+    for (body, status) in [
+        (json!({}), 422),
+        (json!({ "reason": " " }), 422),
+        (json!({ "reason": "x", "more": 1 }), 422),
+        (json!({ "reason": "x".repeat(501) }), 422),
+    ] {
+        let answer = house
+            .api(Verb::Post, &format!("{path}/reject"), Some(&token), &body)
+            .await;
+        assert_eq!(answer.status(), status, "{body}");
+    }
+    for wrong in [
+        "/api/v1/cases?limit=0",
+        "/api/v1/cases?open=perhaps",
+        "/api/v1/cases/x",
+    ] {
+        let answer = house
+            .api(Verb::Get, wrong, Some(&token), &Value::Null)
+            .await;
+        assert_eq!(answer.status(), 400, "{wrong}");
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_who_proposed_is_not_offered_the_approval() {
+    let house = House::open().await;
+    house.user("nadia", &Role::ALL).await;
+    house.user("tom", &Role::ALL).await;
+    let (mut nadia, mut tom) = (house.signed_in("nadia").await, house.signed_in("tom").await);
+    let offer = "Approve exactly this";
+    assert!(!nadia.page("/approvals/crm").await.contains(offer));
+    assert!(tom.page("/approvals/crm").await.contains(offer));
+    for (browser, told) in [
+        (&mut nadia, "nadia proposed it"),
+        (&mut tom, "approved 0123456789abcdef"),
+    ] {
+        let csrf = browser.form_token("/approvals/crm").await;
+        let fields = [
+            ("csrf", csrf.as_str()),
+            ("digest", "0123456789abcdef"),
+            ("reason", "read"),
+        ];
+        let answer = browser.post("/approvals/crm/approve", &fields).await;
+        assert_eq!(location(&answer), "/approvals/crm");
+        let page = browser.page("/approvals/crm").await;
+        assert!(page.contains(told), "{page}");
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_a_statement_is_recorded_for_who_is_signed_in() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let id = house.plant().await;
+    let mut ada = house.signed_in("ada").await;
+    let path = format!("/tasks/{id}");
+    let csrf = ada.form_token(&path).await;
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("reason", "I have seen the badge cut"),
+    ];
+    ada.post(&format!("{path}/attest"), &fields).await;
+    let page = ada.page(&path).await;
+    assert!(page.contains("I have seen the badge cut"), "{page}");
+    assert!(page.contains("Stated by ada"), "{page}");
+    let token = house.token("ada", &Role::ALL).await;
+    let body = json!({ "note": "done", "statement": 999_999 });
+    let answer = house
+        .api(
+            Verb::Post,
+            &format!("/api/v1{path}/close"),
+            Some(&token),
+            &body,
+        )
+        .await;
+    assert_eq!(
+        answer.status(),
+        404,
+        "a statement is one that somebody made"
+    );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_an_open_page_hears_that_something_has_changed() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let ada = house.signed_in("ada").await;
+    let request = ada.request(Method::GET, "/live?about=all").send().await;
+    let mut stream = request.expect("answered");
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    house.plant().await;
+    let chunk = stream.chunk().await.expect("a stream").expect("an event");
+    let chunk = String::from_utf8_lossy(&chunk).into_owned();
+    assert!(chunk.starts_with("event: changed"), "{chunk}");
+    // The stream ends with the session.
+    house.store.end_sessions("ada", None).await.expect("ended");
+    while let Some(more) = stream.chunk().await.expect("a stream") {
+        assert!(!more.is_empty());
+    }
+    house.close().await;
+}

@@ -1,0 +1,181 @@
+//! Fallback tasks as they are shown: a line in a list, and everything that is needed to do one.
+//!
+//! Owns their shape. What a close is worth is decided at the target, not here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::office::Office;
+use super::super::problem::Problem;
+use super::super::words;
+use super::List;
+use crate::domain::id::{ConnectorName, TaskId};
+use crate::domain::outcome::FailureClass;
+use crate::domain::task::{FallbackTask, TaskState};
+use crate::domain::time::Timestamp;
+use crate::store::{ActFilter, TaskFilter};
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub(in super::super) struct TasksAsked {
+    /// Closed ones too.
+    #[serde(default)]
+    pub closed: bool,
+    /// Only of this connector.
+    pub connector: Option<String>,
+    /// At most so many.
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: Option<u32>,
+}
+
+/// One line of a list of tasks.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct TaskLine {
+    pub id: uuid::Uuid,
+    /// `open`, `claimed`, `checking` or `closed`.
+    pub state: String,
+    /// Who has it, or closed it.
+    pub by: Option<String>,
+    pub connector: Option<String>,
+    pub case: Option<uuid::Uuid>,
+    pub subject: String,
+    pub account: Option<String>,
+    pub privileged: bool,
+    /// Lower is sooner.
+    pub priority: i16,
+    /// Failure class, where a try of the machine failed.
+    pub class: Option<String>,
+    /// Heading in `docs/errors.md`.
+    pub code: String,
+    pub why: String,
+    pub opened: Timestamp,
+    pub deadline: Timestamp,
+    pub overdue: bool,
+}
+
+/// One task with everything that is needed to do it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct TaskView {
+    #[serde(flatten)]
+    pub line: TaskLine,
+    /// What to do, from the connector's manifest.
+    pub steps: Vec<String>,
+    /// Access as last known.
+    pub access: Vec<String>,
+    /// How old that knowledge is.
+    pub access_as_of: Option<Timestamp>,
+    /// The desk that gets a copy.
+    pub desk: String,
+    /// How it is known to be done, once it is closed.
+    pub closure: Option<String>,
+    pub history: Vec<NoteView>,
+    /// What people have stated about it while signed in.
+    pub statements: Vec<StatementView>,
+}
+
+/// One line of a task's history.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct NoteView {
+    pub at: Timestamp,
+    pub by: String,
+    pub text: String,
+}
+
+/// What somebody has stated about a task; a close may rest on it where the target cannot be read.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct StatementView {
+    /// Its number in the record.
+    pub number: u64,
+    pub at: Timestamp,
+    pub by: String,
+    pub text: String,
+}
+
+/// The act that a statement is.
+pub(in super::super) const STATES: &str = "attest_task";
+
+impl TaskLine {
+    pub(in super::super) fn of(task: &FallbackTask, now: Timestamp) -> Self {
+        let by = match &task.state {
+            TaskState::Open => None,
+            TaskState::Claimed { by, .. } | TaskState::Closed { by, .. } => Some(by.clone()),
+            TaskState::Checking(claim) => Some(claim.by.clone()),
+        };
+        let closed = matches!(task.state, TaskState::Closed { .. });
+        Self {
+            id: task.id.0,
+            state: task.state.as_str().to_owned(),
+            by,
+            connector: task.connector.as_ref().map(ToString::to_string),
+            case: task.case.map(|case| case.0),
+            subject: task.subject.clone(),
+            account: task.account.clone(),
+            privileged: task.privileged,
+            priority: task.priority,
+            class: task.class.map(FailureClass::as_str).map(str::to_owned),
+            code: task.code.clone(),
+            why: task.why.clone(),
+            opened: task.opened,
+            deadline: task.deadline,
+            overdue: !closed && task.deadline < now,
+        }
+    }
+}
+
+/// Tasks by priority, then deadline.
+pub(in super::super) async fn tasks(
+    office: &Office,
+    asked: &TasksAsked,
+) -> Result<List<TaskLine>, Problem> {
+    let filter = TaskFilter {
+        closed: asked.closed,
+        connector: asked.connector.clone().map(ConnectorName),
+        limit: asked.limit.unwrap_or(200).min(1000),
+    };
+    let tasks = office.store.tasks(&filter).await?;
+    let now = office.now();
+    let items = tasks.iter().map(|task| TaskLine::of(task, now)).collect();
+    Ok(List { items })
+}
+
+/// One task.
+pub(in super::super) async fn one_task(office: &Office, id: TaskId) -> Result<TaskView, Problem> {
+    let task = office.store.task(id).await?;
+    let task = task.ok_or_else(|| Problem::missing("task"))?;
+    let filter = ActFilter {
+        about: Some(id.to_string()),
+        ..ActFilter::default()
+    };
+    let acts = office.store.acts(&filter).await?.into_iter();
+    let statements = acts.filter(|(_, act)| act.what == STATES);
+    let statements = statements.map(|(number, act)| StatementView {
+        number,
+        at: act.at,
+        by: act.by,
+        text: act.came_to,
+    });
+    let access = task.access.iter().map(|one| {
+        let parent = one.inherited_from.as_ref();
+        let parent = parent.map_or(String::new(), |parent| format!(", inherited from {parent}"));
+        let kind = words::spaced(&format!("{:?}", one.kind).to_lowercase());
+        format!("{kind} {}{parent}", one.name)
+    });
+    let notes = task.history.iter().map(|note| NoteView {
+        at: note.at,
+        by: note.by.clone(),
+        text: note.text.clone(),
+    });
+    Ok(TaskView {
+        line: TaskLine::of(&task, office.now()),
+        steps: task.steps.clone(),
+        access: access.collect(),
+        access_as_of: task.access_as_of,
+        desk: task.desk.clone(),
+        closure: match &task.state {
+            TaskState::Closed { how, .. } => Some(how.as_str().to_owned()),
+            TaskState::Open | TaskState::Claimed { .. } | TaskState::Checking(_) => None,
+        },
+        history: notes.collect(),
+        statements: statements.collect(),
+    })
+}
