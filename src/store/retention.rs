@@ -40,7 +40,7 @@ pub trait Retention: Send + Sync {
     /// Lets a closed period go: its links and checkpoints, and the cases that ended long enough ago with
     /// everything about them, all in one transaction with the tombstone that `seal` signs. Where it signs
     /// none nothing is changed, so this also tells what would go. Never goes: a case that is open, has a
-    /// task that is not closed or a wish that waits, or whose subject is under a legal hold.
+    /// task that is not closed (here or at a desk) or a wish that waits, or whose subject is under a legal hold.
     async fn drop_period(&self, wanted: &Dropping, seal: SealFn<'_>) -> Stored<Option<Signed>>;
     /// All tombstones, oldest first.
     async fn tombstones(&self) -> Stored<Vec<Signed>>;
@@ -50,7 +50,8 @@ pub trait Retention: Send + Sync {
 pub(super) const ENDED: &str = "SELECT c.id, c.tenant, c.hr_case, c.subject_key FROM cases c \
     WHERE c.ended IS NOT NULL AND c.ended_us <= {cut} \
     AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.case_id = c.id AND (t.state <> 'closed' \
-      OR EXISTS (SELECT 1 FROM commands w WHERE w.task_id = t.id AND w.answer IS NULL))) \
+      OR EXISTS (SELECT 1 FROM commands w WHERE w.task_id = t.id AND w.answer IS NULL) \
+      OR EXISTS (SELECT 1 FROM desk_copies d WHERE d.task_id = t.id AND NOT d.finished))) \
     ORDER BY c.ended_us, c.id";
 /// Events that place or lift a legal hold, oldest first.
 pub(super) const HOLDS: &str = "SELECT key, body FROM events \
