@@ -60,6 +60,10 @@ impl HttpDoor {
                 .replace("{secret}", secret)
         };
         let mut headers = own(self.sign_in, call)?;
+        for (name, text) in &self.headers {
+            let name = name.parse::<HeaderName>().map_err(|_| unsendable())?;
+            headers.push((name, header_value(text.clone().into())?));
+        }
         match &self.shown_as {
             Some(ShownAs::Basic) => headers.push((
                 AUTHORIZATION,

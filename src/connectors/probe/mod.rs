@@ -75,6 +75,8 @@ pub struct HttpDoor {
     pub path: String,
     /// Form fields with the same.
     pub form: BTreeMap<String, String>,
+    /// Headers as they are.
+    pub headers: BTreeMap<String, String>,
     /// Where the artefact goes besides.
     pub shown_as: Option<ShownAs>,
     /// How Clawback signs in itself, with the verifier's credential.

@@ -158,7 +158,8 @@ fn read_http(table: &Table<'_>, kind: &str, tries: &Tries) -> Option<HttpDoor> {
     let base = read_base(table);
     let path = read_path(table, "path");
     let method = read_method(table, kind);
-    let form = read_form(table);
+    let form = read_texts(table, "form");
+    let headers = read_headers(table);
     let shown_as = read_shown_as(table);
     let sign_in = read_own_sign_in(table, shown_as.as_ref());
     let refused = read_pattern(table, "refused");
@@ -186,6 +187,7 @@ fn read_http(table: &Table<'_>, kind: &str, tries: &Tries) -> Option<HttpDoor> {
         method,
         path,
         form,
+        headers,
         shown_as,
         sign_in,
         refused,
@@ -273,9 +275,26 @@ fn read_method(table: &Table<'_>, kind: &str) -> Method {
     }
 }
 
-fn read_form(table: &Table<'_>) -> BTreeMap<String, String> {
+/// Headers that stand in every request as they are; credentials go by other ways.
+fn read_headers(table: &Table<'_>) -> BTreeMap<String, String> {
+    let headers = read_texts(table, "headers");
+    let taken = ["authorization", "cookie", "host", "content-length"];
+    for name in headers.keys() {
+        let known = name.parse::<http::header::HeaderName>();
+        if known.map_or(true, |known| taken.contains(&known.as_str())) {
+            table.report(
+                table.line(),
+                format!("`{name}` is no header that can be set here"),
+                "name one besides authorization, cookie, host and content-length",
+            );
+        }
+    }
+    headers
+}
+
+fn read_texts(table: &Table<'_>, key: &str) -> BTreeMap<String, String> {
     let mut form = BTreeMap::new();
-    if let Some(fields) = table.table("form") {
+    if let Some(fields) = table.table(key) {
         for key in fields.keys() {
             if let Some(text) = fields.required_string(&key.value) {
                 form.insert(key.value, text.value);
