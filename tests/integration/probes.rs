@@ -600,7 +600,8 @@ async fn e2_aws_iam_refuses_a_key_that_is_gone_before_it_looks_at_the_signature(
         "[[probe]]\nname = \"key\"\nkind = \"http\"\nurl = \"{}\"\npath = \"/\"\n\
          method = \"POST\"\ntries = \"listed\"\nform = {{ Action = \"GetUser\", Version = \"2010-05-08\" }}\n\
          shown_as = \"header:Authorization:AWS4-HMAC-SHA256 \
-         Credential={{secret}}/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=00\"\n\
+         Credential={{secret}}/20260101/us-east-1/iam/aws4_request, SignedHeaders=host;x-amz-date, Signature=00\"\n\
+         headers = {{ X-Amz-Date = \"20260101T000000Z\" }}\n\
          refused = {{ status = [\"403\"], body = \"InvalidClientTokenId\" }}\n\
          let_in = {{ status = [\"403\"], body = \"SignatureDoesNotMatch\" }}\n\
          control = {{ login = \"canary\", secret = \"local:target/canary-key\" }}",
