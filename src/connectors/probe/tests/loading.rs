@@ -67,6 +67,19 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
             "a token that the verifier may not see is called dead as well",
         ),
         (
+            format!(
+                "{http}{control}shown_as = \"header:X-Key:key\"\nrefused = {{ status = [\"401\"] }}"
+            ),
+            "`shown_as` is `header:X-Key:key`",
+        ),
+        (
+            format!(
+                "{http}{control}shown_as = \"bearer\"\nheaders = {{ Cookie = \"a=b\" }}\n\
+                 refused = {{ status = [\"401\"] }}"
+            ),
+            "`Cookie` is no header that can be set here",
+        ),
+        (
             "kind = \"telepathy\"".to_owned(),
             "`telepathy` is no kind of probe",
         ),
