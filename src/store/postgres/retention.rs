@@ -25,6 +25,9 @@ impl Retention for PostgresStore {
         if !gate::enter(&mut tx, gate::AUDIT).await? {
             return Ok(None);
         }
+        sqlx::query("SET LOCAL lock_timeout = '5s'")
+            .execute(&mut *tx)
+            .await?;
         sqlx::query("LOCK TABLE audit_links IN SHARE ROW EXCLUSIVE MODE")
             .execute(&mut *tx)
             .await?;
