@@ -75,7 +75,7 @@ fn attributes(schema: &Value, says: &Value, value: &Value, path: &str, found: &m
         let many = one["is_array"] == true;
         match (many, inner.as_array()) {
             (true, Some(elements)) if elements.is_empty() => {
-                found.push(format!("{place} is empty"))
+                found.push(format!("{place} is empty"));
             }
             (true, Some(elements)) => {
                 for element in elements {

@@ -67,6 +67,23 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
             "a token that the verifier may not see is called dead as well",
         ),
         (
+            "kind = \"telepathy\"".to_owned(),
+            "`telepathy` is no kind of probe",
+        ),
+    ];
+    for (probe, expected) in cases {
+        let found = told(&probe);
+        let fits = found.iter().any(|message| message.contains(expected));
+        assert!(fits, "lacks {expected}:\n{found:?}\n{probe}");
+    }
+}
+
+#[test]
+fn e2_a_header_that_carries_nothing_or_goes_another_way_is_refused_at_load() {
+    let http = "kind = \"http\"\nurl = \"https://x.example\"\npath = \"/login\"\n";
+    let control = "control = { login = \"canary\", secret = \"local:crm/probe/canary\" }\n";
+    let cases = [
+        (
             format!(
                 "{http}{control}shown_as = \"header:X-Key:key\"\nrefused = {{ status = [\"401\"] }}"
             ),
@@ -78,10 +95,6 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
                  refused = {{ status = [\"401\"] }}"
             ),
             "`Cookie` is no header that can be set here",
-        ),
-        (
-            "kind = \"telepathy\"".to_owned(),
-            "`telepathy` is no kind of probe",
         ),
     ];
     for (probe, expected) in cases {

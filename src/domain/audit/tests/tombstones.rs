@@ -108,6 +108,9 @@ impl Log {
     }
 }
 
+/// What a forger does to a tombstone.
+type Change = fn(&mut Tombstone);
+
 fn drawn() -> Log {
     let writes = [
         (1, vec![0]),
@@ -218,13 +221,12 @@ fn e6_a_forged_tombstone_is_found() {
 fn e6_a_tombstone_that_covers_too_much_is_found_even_with_the_key() {
     let mut log = drawn();
     log.let_go(0, &[0]);
-    type Change = fn(&mut Tombstone);
     let more: [(&str, Change); 4] = [
         ("a later cut", |stone| stone.cut = days(300)),
         ("a shorter retention", |stone| stone.retain_days = 7),
         ("further links", |stone| stone.until += 1),
         ("an earlier cut than what it closes", |stone| {
-            stone.cut = days(-9)
+            stone.cut = days(-9);
         }),
     ];
     for (name, change) in more {
