@@ -1,7 +1,7 @@
 //! The log of cases as OCSF events for a SIEM: one for each change, look and try.
 //!
 //! Owns which class and activity of the schema stands for what, and which of its attributes are filled;
-//! `tests/ocsf` checks both against the published schema. What the schema has no place for is `unmapped`.
+//! `validate` checks both against the published schema. What the schema has no place for is `unmapped`.
 
 use serde_json::{Value, json};
 
@@ -166,7 +166,6 @@ fn privileges(account: &Account, entry: &JournalEntry) -> Option<Value> {
 }
 
 #[cfg(test)]
-#[path = "../../tests/ocsf/validate.rs"]
 mod validate;
 
 #[cfg(test)]

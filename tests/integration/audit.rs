@@ -13,7 +13,7 @@ use super::store::Database;
 use super::store::conformance::Home;
 use super::store::conformance::tampering::{self, Dialect, Tampering};
 
-#[path = "../ocsf/validate.rs"]
+#[path = "../../src/app/ocsf/validate.rs"]
 mod validate;
 
 async fn run(connection: &mut PgConnection, sql: &str) -> u64 {

@@ -1,4 +1,6 @@
 //! A part of the log is verified by itself: what is wrong in it is found, and nothing else is told.
+//!
+//! Owns a history of several windows; where a part begins and ends is asked by link and by time.
 
 use super::*;
 

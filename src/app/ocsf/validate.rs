@@ -2,14 +2,14 @@
 //!
 //! Owns the rules of the schema that an event can break: unknown and missing attributes, types, values of
 //! enumerations and their captions, and attributes of which one at least is needed. The extract
-//! (`1.8.0.json`) was resolved from the schema's own repository at the release; a newer version is a new
+//! (`schema-1.8.0.json`) was resolved from the schema's own repository at the release; a newer version is a new
 //! extract.
 
 use serde_json::{Map, Value};
 
 /// What is wrong with an event, each with where.
 pub fn problems(event: &Value) -> Vec<String> {
-    let schema: Value = serde_json::from_str(include_str!("1.8.0.json")).expect("JSON");
+    let schema: Value = serde_json::from_str(include_str!("schema-1.8.0.json")).expect("JSON");
     let mut found = Vec::new();
     if event["metadata"]["version"] != schema["version"] {
         found.push(format!("metadata.version is not {}", schema["version"]));
