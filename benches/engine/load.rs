@@ -40,6 +40,8 @@ pub struct Load {
     /// Every step of a case waits for the one before it; else independent steps go side by side.
     pub in_sequence: bool,
     pub cases: u64,
+    /// Only to see that it runs: hardly anything is played beforehand.
+    pub smoke: bool,
 }
 
 impl Load {
@@ -49,12 +51,27 @@ impl Load {
             in_flight,
             in_sequence,
             cases: cases.max(in_flight * 2),
+            smoke: false,
+        }
+    }
+
+    /// A few cases at once, so that it is over in seconds; its figures mean nothing.
+    pub fn smoke(self) -> Self {
+        let in_flight = self.in_flight.min(8);
+        Self {
+            in_flight,
+            cases: in_flight * 3,
+            smoke: true,
+            ..self
         }
     }
 
     /// Cases that are played before the measured ones: by then every connection has prepared every
     /// statement that it will ever need.
     pub fn warm(&self) -> u64 {
+        if self.smoke {
+            return self.in_flight;
+        }
         (self.in_flight * 2).max(300)
     }
 

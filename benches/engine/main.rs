@@ -33,6 +33,8 @@ struct Arguments {
     cases: u64,
     /// Only the load with this name.
     only: Option<String>,
+    /// Only to see that everything runs and every figure comes out.
+    smoke: bool,
 }
 
 fn main() -> ExitCode {
@@ -44,7 +46,9 @@ fn main() -> ExitCode {
     let arguments = match read(arguments) {
         Ok(arguments) => arguments,
         Err(problem) => {
-            eprintln!("{problem}; use --json, --store postgres|sqlite, --cases N, --only NAME");
+            eprintln!(
+                "{problem}; use --json, --store postgres|sqlite, --cases N, --only NAME, --smoke"
+            );
             return ExitCode::from(2);
         }
     };
@@ -70,11 +74,13 @@ fn read(given: Vec<String>) -> Result<Arguments, String> {
         kind: Kind::Postgres,
         cases: 0,
         only: None,
+        smoke: false,
     };
     let mut given = given.into_iter();
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--json" => arguments.json = true,
+            "--smoke" => arguments.smoke = true,
             "--bench" => {}
             "--store" => {
                 arguments.kind = match given.next().as_deref() {
@@ -113,6 +119,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<(Load, Figures)>, String> 
         {
             continue;
         }
+        let load = if arguments.smoke { load.smoke() } else { load };
         eprintln!("{}: {} cases", load.name, load.cases);
         let figures = load::measure(arguments.kind, &load).await?;
         all.push((load, figures));

@@ -32,9 +32,10 @@ use clawback::domain::workflow::Workflow;
 use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
     Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
-    Desks, Dossier, DrillLease, Drills, EscalateFn, Examination, Fenced, IntakeBatch, Inventory,
-    Keep, Listed, ObeyFn, Paused, People, Receipt, RuleFn, RunsEnded, Settled, SignFn, SignedByFn,
-    Store, Stored, StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, Users,
+    Desks, Dossier, DrillLease, Drills, Dropping, EscalateFn, Examination, Fenced, IntakeBatch,
+    Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt, Retention, RuleFn, RunsEnded, SealFn,
+    Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
+    TaskFilter, Users,
 };
 
 use crate::seed;
@@ -52,6 +53,17 @@ pub struct Seeded {
 impl Seeded {
     fn committed(&self, any: bool) {
         self.commits.fetch_add(u64::from(any), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Retention for Seeded {
+    async fn drop_period(&self, wanted: &Dropping, seal: SealFn<'_>) -> Stored<Option<Signed>> {
+        self.inner.drop_period(wanted, seal).await
+    }
+
+    async fn tombstones(&self) -> Stored<Vec<Signed>> {
+        self.inner.tombstones().await
     }
 }
 

@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Parts};
 use crate::config::Settings;
-use crate::domain::audit::{Digest, Finding, Signed, Tally, Verifier, Window};
+use crate::domain::audit::{
+    Digest, Finding, Mark, Signed, Span, Tally, Tombstone, Verifier, Window,
+};
 use crate::domain::id::ConnectorName;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
@@ -58,7 +60,34 @@ pub async fn verify(
     key: Option<String>,
     noted: Option<(i64, Digest)>,
 ) -> Result<Verified, AppError> {
-    let mut verifier = Verifier::new(tables::ALL, key);
+    looked(store, Verifier::new(tables::ALL, key), noted).await
+}
+
+/// The same for a part of the log, if `from` or `to` names one; `tell` hears now and then how many links
+/// and rows were read.
+///
+/// # Errors
+/// When the store fails.
+pub async fn verify_part(
+    store: &dyn Store,
+    key: Option<String>,
+    noted: Option<(i64, Digest)>,
+    (from, to): (Option<Mark>, Option<Mark>),
+    tell: impl Fn(u64) + Send + Sync + 'static,
+) -> Result<Verified, AppError> {
+    let mut verifier = Verifier::new(tables::ALL, key).telling(tell);
+    if from.is_some() || to.is_some() {
+        let checkpoints = store.checkpoints_signed().await?;
+        verifier = verifier.only(Span::between(&checkpoints, from, to));
+    }
+    looked(store, verifier, noted).await
+}
+
+async fn looked(
+    store: &dyn Store,
+    mut verifier: Verifier,
+    noted: Option<(i64, Digest)>,
+) -> Result<Verified, AppError> {
     store.inspect(&mut verifier, &signed_by).await?;
     if let Some((number, digest)) = noted {
         let all = store.checkpoints_signed().await?;
@@ -88,6 +117,23 @@ pub async fn signer(
     let expected = last.as_ref().and_then(expected_key);
     let owner = owner(settings);
     Ok(signing::signer(vault, &owner, expected.as_deref(), now).await?)
+}
+
+/// Checkpoints that show which keys signed, oldest first: of periods that were let go those in which the
+/// key changed, and the last one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn signed_so_far(store: &dyn Store) -> Result<Vec<Signed>, AppError> {
+    let newest = store.tombstones().await?.pop();
+    let newest = newest.as_ref().and_then(Tombstone::read);
+    let mut all = Vec::new();
+    if let Some(stone) = newest {
+        all.extend(stone.changes);
+        all.extend(stone.closing);
+    }
+    all.extend(store.checkpoints_signed().await?);
+    Ok(all)
 }
 
 /// Makes a checkpoint if links wait for one and the last is old enough (`every` seconds); at drain 0.

@@ -107,6 +107,14 @@ pub enum AppError {
         /// One of them.
         first: String,
     },
+    /// The log is not what was written.
+    #[error("CB-APP-11: the log is not whole ({count} findings, the first: {first})")]
+    NotWhole {
+        /// How many findings.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
     /// The folder of a demonstration holds something.
     #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
     NotEmpty(std::path::PathBuf),

@@ -1,21 +1,17 @@
 //! What auditors ask for: who left when, contained when, removed when, how proved, what was open and why.
 //!
-//! Owns the table, as CSV and as JSON, and the same facts as OCSF events for a SIEM. A row is one account,
-//! or one target in which nobody could look. Judges nothing anew.
+//! Owns the table, as CSV and as JSON. A row is one account, or one target in which nobody could look.
+//! Judges nothing anew.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::AppError;
 use super::evidence::{Target, targets, workflow_of};
-use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
-use crate::domain::workflow::{Action, OutcomeKey, RunKind};
 use crate::store::{CaseFilter, CaseStory, Store};
 
 /// More cases than this in one report: ask for a shorter period.
 const MOST_CASES: u32 = 1_000_000;
-/// The version of the OCSF schema that the events follow.
-const OCSF: &str = "1.8.0";
 
 /// The columns, in order.
 pub const COLUMNS: [&str; 17] = [
@@ -61,9 +57,13 @@ pub async fn rows(store: &dyn Store, from: Timestamp, to: Timestamp) -> Result<V
     Ok(rows)
 }
 
-type Told = (CaseStory, Option<crate::domain::workflow::Workflow>);
+pub(super) type Told = (CaseStory, Option<crate::domain::workflow::Workflow>);
 
-async fn stories(store: &dyn Store, from: Timestamp, to: Timestamp) -> Result<Vec<Told>, AppError> {
+pub(super) async fn stories(
+    store: &dyn Store,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<Told>, AppError> {
     let filter = CaseFilter {
         limit: MOST_CASES,
         ..CaseFilter::default()
@@ -144,98 +144,6 @@ fn quoted(cell: &str) -> String {
     } else {
         tame
     }
-}
-
-/// One OCSF event for each change and each proof of the period's cases.
-///
-/// # Errors
-/// When the store fails.
-pub async fn ocsf(
-    store: &dyn Store,
-    from: Timestamp,
-    to: Timestamp,
-) -> Result<Vec<Value>, AppError> {
-    let mut events = Vec::new();
-    for (story, workflow) in stories(store, from, to).await? {
-        for entry in &story.journal {
-            let action = super::evidence::action_of(workflow.as_ref(), &story, entry);
-            events.extend(event(&story, entry, action));
-        }
-    }
-    events.sort_by_key(|event| event["time"].as_i64());
-    Ok(events)
-}
-
-/// Class and activity of OCSF 1.8 for an action; none for what changes and proves nothing.
-fn class(action: Option<&Action>) -> Option<(u32, &'static str, u32, &'static str)> {
-    use crate::domain::access::Operation;
-    match action? {
-        Action::Act(operation) | Action::Each { operation, .. } => match operation {
-            Operation::Disable => Some((3001, "Account Change", 5, "Disable")),
-            Operation::Delete => Some((3001, "Account Change", 6, "Delete")),
-            Operation::EndSessions => Some((3002, "Authentication", 2, "Logoff")),
-            Operation::RevokeEntitlement | Operation::RevokeCredential => {
-                Some((3005, "User Access Management", 2, "Revoke Privileges"))
-            }
-            Operation::List | Operation::Read => None,
-        },
-        // What a look found is neither of the changes above: the class's own "Other".
-        Action::Verify { .. } => Some((3001, "Account Change", 99, "Absence observed")),
-        _ => None,
-    }
-}
-
-fn event(story: &CaseStory, entry: &JournalEntry, action: Option<&Action>) -> Option<Value> {
-    let run = story.runs.iter().find(|run| run.id == entry.run)?;
-    let (class_uid, class_name, activity_id, activity) =
-        class(action).filter(|_| run.kind == RunKind::Removal)?;
-    let login = match &run.body {
-        crate::domain::run::RunBody::Removal(body) => {
-            json!({ "name": body.account.login, "uid": body.account.id })
-        }
-        _ => Value::Null,
-    };
-    let good = matches!(entry.outcome, OutcomeKey::Done | OutcomeKey::Absent);
-    let (status_id, status) = if good { (1, "Success") } else { (2, "Failure") };
-    let case = &story.report.row;
-    Some(json!({
-        "metadata": {
-            "version": OCSF,
-            "uid": format!("{}/{}/{}", entry.run, entry.sequence, entry.place),
-            "correlation_uid": case.id,
-            "product": {
-                "name": "Clawback",
-                "vendor_name": "Clawback",
-                "version": env!("CARGO_PKG_VERSION"),
-            },
-        },
-        "category_uid": 3,
-        "category_name": "Identity & Access Management",
-        "class_uid": class_uid,
-        "class_name": class_name,
-        "activity_id": activity_id,
-        "activity_name": activity,
-        "type_uid": class_uid * 100 + activity_id,
-        "type_name": format!("{class_name}: {activity}"),
-        "time": entry.at.as_millisecond(),
-        "severity_id": 1,
-        "severity": "Informational",
-        "status_id": status_id,
-        "status": status,
-        "status_code": entry.failure.as_ref().map(|failure| &failure.code),
-        "status_detail": entry.outcome,
-        "actor": { "app_name": "Clawback" },
-        "user": login,
-        "service": { "name": run.connector },
-        "privileges": entry.item.as_ref().map(|item| vec![item]),
-        "unmapped": {
-            "case": case.id,
-            "hr_case": case.hr_case,
-            "state": entry.state,
-            "observation": entry.detail.as_ref().and_then(|detail| detail.get("observation")),
-            "finding": entry.detail.as_ref().and_then(|detail| detail.get("finding")),
-        },
-    }))
 }
 
 #[cfg(test)]

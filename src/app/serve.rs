@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::office;
 use super::farewell::Farewell;
-use super::{AppError, Parts, audit, desks, health};
+use super::{AppError, Parts, audit, desks, health, retention};
 use crate::console;
 use crate::domain::id::WorkerId;
 use crate::engine::{Engine, Pulse};
@@ -156,6 +156,8 @@ async fn work(
     if let Some((connection, delivered)) = relaying {
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
     }
+    let sweeping = retention::sweep(parts.clone(), stop.clone());
+    witness.spawn(sweeping);
     {
         let (farewell, stop) = (Farewell::of(parts), stop.clone());
         tasks.spawn(async move {

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
 use crate::app::{audit, report, vault};
-use crate::domain::audit::{Digest, Signed};
+use crate::domain::audit::{Digest, Dropped, Mark, Signed};
 use crate::domain::time::Timestamp;
 
 /// What to do with the log.
@@ -24,6 +24,12 @@ pub enum Command {
         /// A checkpoint that was noted elsewhere, as NUMBER:DIGEST; it must still be there.
         #[arg(long, value_name = "NUMBER:DIGEST")]
         noted: Option<String>,
+        /// Only from here on: a day, an instant, or the number of a link.
+        #[arg(long, value_name = "DAY|LINK")]
+        from: Option<String>,
+        /// Only up to here: a day, an instant, or the number of a link.
+        #[arg(long, value_name = "DAY|LINK")]
+        to: Option<String>,
     },
     /// The signed checkpoints with their digests, newest first, to be noted elsewhere.
     Checkpoints {
@@ -49,6 +55,8 @@ pub enum Command {
         #[command(flatten)]
         period: Period,
     },
+    /// Say what is older than its retention and may go, or let it go under a signed tombstone.
+    Drop(super::retention::Dropping),
     /// Change the signing key: the old one signs the new one's public half.
     ChangeKey,
 }
@@ -93,14 +101,28 @@ fn day(text: &str) -> anyhow::Result<Timestamp> {
     })?)
 }
 
+/// A place in the log.
+fn mark(text: &str) -> anyhow::Result<Mark> {
+    match text.parse() {
+        Ok(number) => Ok(Mark::Link(number)),
+        Err(_) => Ok(Mark::At(day(text)?)),
+    }
+}
+
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Verify { key, noted } => verify(context, key, noted).await,
+        Command::Verify {
+            key,
+            noted,
+            from,
+            to,
+        } => verify(context, key, noted, (from, to)).await,
         Command::Checkpoints { limit, now } => checkpoints(context, limit, now).await,
         Command::Keys => keys(context).await,
         Command::Report { period, format } => report_on(context, &period, format).await,
         Command::Ocsf { period } => ocsf(context, &period).await,
+        Command::Drop(wanted) => super::retention::run(context, wanted).await,
         Command::ChangeKey => change_key(context).await,
     }
 }
@@ -109,10 +131,16 @@ async fn verify(
     context: &Context,
     key: Option<String>,
     noted: Option<String>,
+    (from, to): (Option<String>, Option<String>),
 ) -> anyhow::Result<Exit> {
+    let part = (
+        from.as_deref().map(mark).transpose()?,
+        to.as_deref().map(mark).transpose()?,
+    );
     let noted = noted.map(|text| read_noted(&text)).transpose()?;
     let store = context.store().await?;
-    let verified = audit::verify(store.as_ref(), key, noted).await?;
+    let tell = |count: u64| Output::note(&format!("{count} links and rows read"));
+    let verified = audit::verify_part(store.as_ref(), key, noted, part, tell).await?;
     let whole = verified.findings.is_empty();
     let data = json!({
         "whole": whole,
@@ -121,10 +149,26 @@ async fn verify(
     });
     context.output.data(&data, || {
         let mut lines: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
+        lines.extend(verified.tally.dropped.iter().map(dropped));
         lines.push(verified.words());
         lines.join("\n")
     })?;
     Ok(if whole { Exit::Done } else { Exit::Failed })
+}
+
+fn dropped(one: &Dropped) -> String {
+    format!(
+        "dropped under tombstone {}: what had ended by {} ({} cases, {} links up to checkpoint {}), \
+         by {} on {}: {}",
+        one.number,
+        instant(one.cut),
+        one.cases,
+        one.links,
+        one.through,
+        one.by,
+        instant(one.at),
+        one.reason
+    )
 }
 
 fn read_noted(text: &str) -> anyhow::Result<(i64, Digest)> {
@@ -188,7 +232,7 @@ async fn keys(context: &Context) -> anyhow::Result<Exit> {
     )
     .await?;
     let mut keys: Vec<String> = Vec::new();
-    for signed in store.checkpoints_signed().await? {
+    for signed in audit::signed_so_far(store.as_ref()).await? {
         if let Some(says) = signed.read()
             && keys.last() != Some(&says.key)
         {
@@ -251,7 +295,7 @@ async fn report_on(context: &Context, period: &Period, format: Format) -> anyhow
 async fn ocsf(context: &Context, period: &Period) -> anyhow::Result<Exit> {
     let (from, to) = period.instants()?;
     let store = context.store().await?;
-    for event in report::ocsf(store.as_ref(), from, to).await? {
+    for event in crate::app::ocsf::events(store.as_ref(), from, to).await? {
         Output::text(&event.to_string())?;
     }
     Ok(Exit::Done)

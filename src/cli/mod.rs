@@ -22,6 +22,7 @@ mod migrate;
 mod output;
 mod pause;
 mod plan;
+mod retention;
 mod run;
 mod secrets;
 mod submit;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Account;
 use super::id::{AccountId, ConnectorName};
 use super::outcome::{Failure, FailureClass};
+use super::probe::Probed;
 use super::subject::Subject;
 use super::time::Timestamp;
 
@@ -50,6 +51,17 @@ pub struct Search {
     pub unclear: Vec<String>,
     /// Accounts that the inventory still showed and that a read did not.
     pub gone: Vec<Gone>,
+    /// Ways in of accounts that were removed before, tried once more.
+    pub again: Vec<Again>,
+}
+
+/// Tries of the ways in of an account whose removal has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// The account, as it was before its removal.
+    pub account: Account,
+    /// What each try came to.
+    pub tries: Vec<Probed>,
 }
 
 /// An account that was gone at the target though the inventory still showed it.

@@ -192,6 +192,10 @@ pub struct DiscoveryBody {
     /// What became of the access upstream, where the target would not obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Containment>,
+    /// The accounts of which removals were begun, as they were then: at the last look their ways in are
+    /// tried once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Account>,
     /// How often removals were begun. From the second search on, only what still gives access counts.
     #[serde(default)]
     pub rounds: u32,

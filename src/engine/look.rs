@@ -5,11 +5,12 @@
 //! complete is a failure, never a short list.
 
 use crate::connectors::{Credential, Guarded};
-use crate::domain::access::{Account, EntitlementKind};
-use crate::domain::correlation::{Gone, Search, correlate_at};
+use crate::domain::access::{Account, Entitlement, EntitlementKind};
+use crate::domain::correlation::{Again, Gone, Search, correlate_at};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::run::{RemovalBody, Run, RunBody};
+use crate::domain::probe::Probed;
+use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
@@ -28,14 +29,17 @@ impl Engine {
         connector: &Guarded,
         subject: &Subject,
     ) -> Result<Outcome, Failure> {
-        let expect = match &run.body {
-            RunBody::Discovery(body) => body.expect,
+        let (expect, removed) = match &run.body {
+            RunBody::Discovery(body) => (body.expect, body.removed.clone()),
             RunBody::Case(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
-                None
+                (None, Vec::new())
             }
         };
         match self.search(connector, subject, expect).await {
-            Ok(search) => Ok(Outcome::Accounts(search)),
+            Ok(mut search) => {
+                search.again = self.try_again(connector, removed).await?;
+                Ok(Outcome::Accounts(search))
+            }
             Err(failure) => {
                 self.recall(run, connector, subject).await;
                 Err(failure)
@@ -177,6 +181,30 @@ impl Engine {
         body.found = accounts;
     }
 
+    /// Tries the ways in of accounts that were removed once more: a cache, a replica or another system may
+    /// let in what was refused a day ago. A probe that counts against its account is not made again.
+    async fn try_again(
+        &self,
+        connector: &Guarded,
+        removed: Vec<Account>,
+    ) -> Result<Vec<Again>, Failure> {
+        let declared = connector.manifest().probes.iter();
+        let names: Vec<_> = declared
+            .filter(|probe| !probe.once())
+            .map(|probe| probe.name.clone())
+            .collect();
+        let mut again = Vec::new();
+        if names.is_empty() {
+            return Ok(again);
+        }
+        for account in removed {
+            let keys = keys(account.entitlements.iter());
+            let tries = self.tries(connector, &account, keys, &names).await?;
+            again.push(Again { account, tries });
+        }
+        Ok(again)
+    }
+
     pub(super) async fn observe(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are observed"))?;
         let credential = self.credential(connector, CredentialRole::Verifier).await?;
@@ -205,16 +233,30 @@ impl Engine {
         names: &[String],
     ) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are probed"))?;
+        // Every key and token that the account was ever read with in this removal.
+        let later = body.items.iter().map(|item| &item.entitlement);
+        let keys = keys(body.account.entitlements.iter().chain(later));
+        let lines = self.tries(connector, &body.account, keys, names).await?;
+        Ok(Outcome::Probed(lines))
+    }
+
+    async fn tries(
+        &self,
+        connector: &Guarded,
+        account: &Account,
+        keys: Vec<String>,
+        names: &[String],
+    ) -> Result<Vec<Probed>, Failure> {
         let verifier = self.credential(connector, CredentialRole::Verifier).await?;
         let mut lines = Vec::new();
         let declared = connector.manifest().probes.iter();
         for probe in declared.filter(|probe| names.contains(&probe.name)) {
-            let kept = probe.kept(&body.account.login);
+            let kept = probe.kept(&account.login);
             let control = probe.control_secret();
             let trial = Trial {
                 probe,
-                account: &body.account,
-                keys: keys(body),
+                account,
+                keys: keys.clone(),
                 kept: match kept {
                     Some(reference) => {
                         let secret = self.secrets.kept(connector.name(), reference).await?;
@@ -232,14 +274,12 @@ impl Engine {
             };
             lines.extend(self.verification.probe(connector, &verifier, &trial).await);
         }
-        Ok(Outcome::Probed(lines))
+        Ok(lines)
     }
 }
 
-/// Every key and token that the account was ever read with in this removal.
-fn keys(body: &RemovalBody) -> Vec<String> {
-    let later = body.items.iter().map(|item| &item.entitlement);
-    let all = body.account.entitlements.iter().chain(later);
+/// The ids of keys and tokens, each once.
+fn keys<'a>(all: impl Iterator<Item = &'a Entitlement>) -> Vec<String> {
     let keys = all.filter(|one| one.kind == EntitlementKind::Credential);
     let keys: std::collections::BTreeSet<_> = keys.map(|one| one.id.to_string()).collect();
     keys.into_iter().collect()

@@ -25,8 +25,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Departures, Desks, Drills, Inventory, Listed, People, RunsEnded, StoreError,
-    SurveyLease, SurveyWanted, Users,
+    AdvanceFn, Audit, Departures, Desks, Drills, Inventory, Listed, People, Retention, RunsEnded,
+    StoreError, SurveyLease, SurveyWanted, Users,
 };
 
 /// Result of a store call.
@@ -46,7 +46,7 @@ pub type RuleFn<'a> = &'a (dyn Fn(&Record) -> Result<Ruling, Disapproval> + Send
 /// Durable state.
 #[async_trait]
 pub trait Store:
-    Send + Sync + std::fmt::Debug + Audit + Departures + Desks + Drills + People + Users
+    Send + Sync + std::fmt::Debug + Audit + Departures + Desks + Drills + People + Retention + Users
 {
     // --- the database itself ---
 

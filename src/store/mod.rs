@@ -20,6 +20,7 @@ mod people;
 mod plan;
 mod postgres;
 mod refusal;
+mod retention;
 mod row;
 mod schema;
 mod settings;
@@ -47,6 +48,7 @@ pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
 pub use people::{EscalateFn, Paused, People};
+pub use retention::{Dropping, Retention, SealFn};
 pub use settings::Settings;
 pub use users::{ActFilter, ChangeFn, Users};
 

@@ -96,16 +96,7 @@ impl Bench {
         kept: Option<&str>,
         control: Option<&str>,
     ) -> Probed {
-        let account = Account {
-            id: id.into(),
-            login: login.to_owned(),
-            display_name: None,
-            state: AccountState::Disabled,
-            attributes: std::collections::BTreeMap::new(),
-            entitlements: Vec::new(),
-            sessions: None,
-            privileged: false,
-        };
+        let account = account(login, id);
         let trial = Trial {
             probe: &self.connector.manifest().probes[0],
             account: &account,
@@ -123,6 +114,37 @@ impl Bench {
             assert!(!format!("{one:?}").contains(secret), "{one:?}");
         }
         one
+    }
+
+    /// The one probe, of one key of this login.
+    async fn keyed(&self, login: &str, key: &str, control: &str) -> Probed {
+        let account = account(login, login);
+        let trial = Trial {
+            probe: &self.connector.manifest().probes[0],
+            account: &account,
+            keys: vec![key.to_owned()],
+            kept: None,
+            control: Some(control.into()),
+        };
+        let tries = self
+            .verification
+            .probe(&self.connector, &self.verifier, &trial);
+        let mut tries = tries.await;
+        assert_eq!(tries.len(), 1, "{tries:?}");
+        tries.remove(0)
+    }
+}
+
+fn account(login: &str, id: &str) -> Account {
+    Account {
+        id: id.into(),
+        login: login.to_owned(),
+        display_name: None,
+        state: AccountState::Disabled,
+        attributes: std::collections::BTreeMap::new(),
+        entitlements: Vec::new(),
+        sessions: None,
+        privileged: false,
     }
 }
 
@@ -404,6 +426,205 @@ async fn e2_an_oauth_server_that_shows_the_verifier_no_token_cannot_tell() {
         .await;
     assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
     assert!(tried.words.contains("active is false"), "{tried:?}");
+}
+
+/// An OAuth server of its own with two people, and a client of which each token is shown to that client.
+struct Portal {
+    service: Service,
+    http: reqwest::Client,
+}
+
+impl Portal {
+    fn up(name: &str) -> Self {
+        let people = "people=ada:ada-password,canary:canary-password";
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        Self {
+            service: Service::up("canaille", name, &[people]),
+            http: http.build().expect("a client"),
+        }
+    }
+
+    fn at(&self, path: &str) -> String {
+        let tokens = self.service.value("TOKEN_URL");
+        let base = tokens.strip_suffix("/oauth/token").expect("the server");
+        format!("{base}{path}")
+    }
+
+    async fn asked(&self, path: &str, form: &[(&str, &str)]) -> serde_json::Value {
+        let asked = self.http.post(self.at(path)).form(form);
+        let asked = asked.basic_auth("portal", Some(self.service.value("PORTAL_SECRET")));
+        let answer = asked.send().await.expect("asked");
+        answer.json().await.expect("JSON")
+    }
+
+    /// An access token and a refresh token of this person.
+    async fn tokens(&self, who: &str) -> (String, String) {
+        let password = format!("{who}-password");
+        let form = [
+            ("grant_type", "password"),
+            ("username", who),
+            ("password", &password),
+            ("scope", "profile"),
+        ];
+        let told = self.asked("/oauth/token", &form).await;
+        let part = |name: &str| {
+            let text = told[name].as_str();
+            text.unwrap_or_else(|| panic!("{told}")).to_owned()
+        };
+        (part("access_token"), part("refresh_token"))
+    }
+
+    /// The cookie of a session of this person, as their browser gets it.
+    async fn session(&self, who: &str) -> String {
+        let mut cookie = String::new();
+        let password = format!("{who}-password");
+        for (path, field, value) in [
+            ("/login", "login", who),
+            ("/auth/password", "password", password.as_str()),
+        ] {
+            let page = self.http.get(self.at(path)).header("Cookie", &cookie);
+            let page = page.send().await.expect("asked");
+            cookie = renewed(&page).unwrap_or(cookie);
+            let text = page.text().await.expect("text");
+            let (_, token) = text
+                .split_once("name=\"csrf_token\" value=\"")
+                .expect("a form");
+            let token = token.split('"').next().expect("it ends").to_owned();
+            let sent = self.http.post(self.at(path)).header("Cookie", &cookie);
+            let sent = sent.form(&[("csrf_token", token.as_str()), (field, value)]);
+            let sent = sent.send().await.expect("asked");
+            assert_eq!(sent.status(), 302, "{who} at {path}");
+            cookie = renewed(&sent).unwrap_or(cookie);
+        }
+        let (_, value) = cookie.split_once('=').expect("a cookie");
+        value.to_owned()
+    }
+}
+
+/// The session cookie of an answer, if it sets one.
+fn renewed(answer: &reqwest::Response) -> Option<String> {
+    let set = answer.headers().get("set-cookie")?.to_str().ok()?;
+    Some(set.split(';').next()?.to_owned())
+}
+
+#[tokio::test]
+async fn e2_an_oauth_server_calls_revoked_access_and_refresh_tokens_dead() {
+    let portal = Portal::up("canaille-tokens");
+    let probe = format!(
+        "[[probe]]\nname = \"token\"\nkind = \"introspection\"\nurl = \"{}\"\n\
+         path = \"/oauth/introspect\"\ntries = \"kept\"\nkept = {{ ada = \"local:x\" }}\n\
+         control = {{ secret = \"local:target/canary-token\" }}",
+        portal.at("")
+    );
+    let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
+    let bench = Bench::new(
+        &ldap,
+        &probe,
+        "portal",
+        portal.service.value("PORTAL_SECRET"),
+    );
+    let (access, refresh) = portal.tokens("ada").await;
+    let (canary, _) = portal.tokens("canary").await;
+    for token in [&access, &refresh] {
+        let tried = bench.tried("ada", "ada", Some(token), Some(&canary)).await;
+        assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
+    }
+    // When the refresh token is revoked (RFC 7009), both are dead, and it buys no new one.
+    portal.asked("/oauth/revoke", &[("token", &refresh)]).await;
+    for token in [&access, &refresh] {
+        let tried = bench.tried("ada", "ada", Some(token), Some(&canary)).await;
+        assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
+    }
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &*refresh),
+    ];
+    let told = portal.asked("/oauth/token", &form).await;
+    assert_eq!(told["error"], "invalid_grant", "{told}");
+    // With a control that is dead as well nobody can tell.
+    portal.asked("/oauth/revoke", &[("token", &canary)]).await;
+    let tried = bench
+        .tried("ada", "ada", Some(&access), Some(&canary))
+        .await;
+    assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
+}
+
+#[tokio::test]
+async fn e2_a_page_refuses_a_session_of_somebody_who_is_gone() {
+    let portal = Portal::up("canaille-session");
+    let probe = format!(
+        "[[probe]]\nname = \"session\"\nkind = \"http\"\nurl = \"{}\"\n\
+         path = \"/profile/{{login}}\"\nshown_as = \"cookie:canaille\"\n\
+         refused = {{ status = [\"403\", \"404\"] }}\nkept = {{ ada = \"local:x\" }}\n\
+         control = {{ login = \"canary\", secret = \"local:target/canary\" }}",
+        portal.at("")
+    );
+    let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
+    let bench = Bench::new(&ldap, &probe, "v", "v");
+    let (session, canary) = (portal.session("ada").await, portal.session("canary").await);
+    let tried = bench
+        .tried("ada", "ada", Some(&session), Some(&canary))
+        .await;
+    assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
+    let writer = portal.http.post(portal.at("/oauth/token"));
+    let writer = writer.basic_auth("writer", Some(portal.service.value("WRITER_SECRET")));
+    let writer = writer.form(&[("grant_type", "client_credentials"), ("scope", "profile")]);
+    let writer: serde_json::Value = writer
+        .send()
+        .await
+        .expect("asked")
+        .json()
+        .await
+        .expect("JSON");
+    let gone = portal.http.delete(portal.at("/scim/v2/Users/ada"));
+    let gone = gone.bearer_auth(writer["access_token"].as_str().expect("a token"));
+    assert!(gone.send().await.expect("asked").status().is_success());
+    let tried = bench
+        .tried("ada", "ada", Some(&session), Some(&canary))
+        .await;
+    assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
+    let tried = bench
+        .tried("ada", "ada", Some(&session), Some("no-session"))
+        .await;
+    assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
+}
+
+#[tokio::test]
+async fn e2_aws_iam_refuses_a_key_that_is_gone_before_it_looks_at_the_signature() {
+    let service = Service::up("moto", "moto-probed", &[]);
+    let iam = super::rotation::Iam::at(service.value("URL"));
+    let key = |made: &str| made.split(':').next().expect("an id").to_owned();
+    let (leaver, canary) = (key(&iam.user("ada").await), key(&iam.user("canary").await));
+    iam.check_signatures(0).await;
+    let probe = format!(
+        "[[probe]]\nname = \"key\"\nkind = \"http\"\nurl = \"{}\"\npath = \"/\"\n\
+         method = \"POST\"\ntries = \"listed\"\nform = {{ Action = \"GetUser\", Version = \"2010-05-08\" }}\n\
+         shown_as = \"header:Authorization:AWS4-HMAC-SHA256 \
+         Credential={{secret}}/20260101/us-east-1/iam/aws4_request, SignedHeaders=host;x-amz-date, Signature=00\"\n\
+         headers = {{ X-Amz-Date = \"20260101T000000Z\" }}\n\
+         refused = {{ status = [\"403\"], body = \"InvalidClientTokenId\" }}\n\
+         let_in = {{ status = [\"403\"], body = \"SignatureDoesNotMatch\" }}\n\
+         control = {{ login = \"canary\", secret = \"local:target/canary-key\" }}",
+        service.value("URL")
+    );
+    let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
+    let bench = Bench::new(&ldap, &probe, "v", "v");
+    let tried = bench.keyed("ada", &leaver, &canary).await;
+    assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
+    // The key goes, past Clawback.
+    iam.check_signatures(1).await;
+    let gone = [
+        ("Action", "DeleteAccessKey"),
+        ("UserName", "ada"),
+        ("AccessKeyId", &*leaver),
+    ];
+    iam.call(&gone).await;
+    iam.check_signatures(0).await;
+    let tried = bench.keyed("ada", &leaver, &canary).await;
+    assert_eq!(tried.finding, ProbeFinding::Refused, "{tried:?}");
+    // Where the canary's key is gone too, nobody can tell.
+    let tried = bench.keyed("ada", &leaver, &leaver).await;
+    assert_eq!(tried.finding, ProbeFinding::CouldNotTell, "{tried:?}");
 }
 
 #[tokio::test]

@@ -314,7 +314,7 @@ async fn b2_a_worker_killed_anywhere_in_a_rotation_of_access_keys_orphans_none()
     let iam = Iam::at(service.value("URL"));
     let first = iam.user("clawback-verifier").await;
     let rotator = iam.user("clawback-rotator").await;
-    iam.check_signatures().await;
+    iam.check_signatures(0).await;
     let host = service.value("URL").trim_start_matches("http://");
     let gate = Gate::before(host).await;
     let house = House::build(Plan {

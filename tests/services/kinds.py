@@ -525,10 +525,27 @@ DATABASE_URI = "sqlite:///{home}/canaille.sqlite"
              "--client-secret", secret, "--token-endpoint-auth-method", "client_secret_basic",
              "--grant-types", "client_credentials", "--scope", "profile"], None, home, env=environ)
         values[f"{name.upper()}_SECRET"] = secret
+    people = given.get("people", "")
+    if people:
+        values["PORTAL_SECRET"] = with_people(program, home, environ, people.split(","))
     url = f"http://127.0.0.1:{number}"
     return {"argv": [program, "run", "--bind", f"127.0.0.1:{number}"], "cwd": home, "environ": {"CONFIG": config}, "env": {
         "HOST": "127.0.0.1", "PORT": number, "URL": f"{url}/scim/v2", "TOKEN_URL": f"{url}/oauth/token", **values,
     }}
+
+
+def with_people(program, home, environ, people):
+    """People with passwords (NAME:PASSWORD), and a client that they sign in by and that may look at its tokens."""
+    secret = secrets.token_hex(12)
+    run([program, "create", "client", "--quiet", "--client-name", "portal", "--client-id", "portal",
+         "--client-secret", secret, "--token-endpoint-auth-method", "client_secret_basic", "--grant-types", "password",
+         "--grant-types", "refresh_token", "--scope", "profile"], None, home, env=environ)
+    run([program, "set", "client", "portal", "--quiet", "--audience", "portal"], None, home, env=environ)
+    for person in people:
+        name, password = person.split(":", 1)
+        run([program, "create", "user", "--quiet", "--user-name", name, "--formatted-name", name, "--family-name", name,
+             "--emails", f"{name}@acme.example", "--password", password], None, home, env=environ)
+    return secret
 
 
 def plan_provider(home, options, program, number):

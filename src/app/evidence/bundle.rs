@@ -8,6 +8,7 @@ use super::facts::{Proof, action, look, shows_absence, targets, verb};
 use super::{Gathered, Target, seconds};
 use crate::domain::audit::{Entry, Signed, key_in_words};
 use crate::domain::run::RunBody;
+use crate::domain::settlement::JournalEntry;
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::{End, OutcomeKey};
@@ -29,6 +30,7 @@ pub fn bundle(of: &Gathered, checkpoint: Option<&Signed>, now: Timestamp) -> Val
         "targets": targets.iter().map(told).collect::<Vec<_>>(),
         "changes": changes(of),
         "observations": observations(of),
+        "tries": tries(of),
         "people": people(of),
         "residual": residual(&targets),
         "timing": timing(of, &targets),
@@ -157,11 +159,11 @@ fn changes(of: &Gathered) -> Vec<Value> {
 
 fn observations(of: &Gathered) -> Vec<Value> {
     let looks = of.story.journal.iter().filter(|entry| {
-        shows_absence(entry)
-            || matches!(
-                entry.outcome,
-                OutcomeKey::Present | OutcomeKey::Inconclusive
-            )
+        let found = matches!(
+            entry.outcome,
+            OutcomeKey::Present | OutcomeKey::Inconclusive
+        );
+        probes(entry).is_none() && (found || shows_absence(entry))
     });
     let looks = looks.map(|entry| {
         let run = of.story.runs.iter().find(|run| run.id == entry.run);
@@ -172,6 +174,34 @@ fn observations(of: &Gathered) -> Vec<Value> {
         told
     });
     looks.collect()
+}
+
+/// Tries of the leaver's ways in: when, how, with what, beside which control, and what they came to.
+fn tries(of: &Gathered) -> Vec<Value> {
+    let mut all = Vec::new();
+    for entry in &of.story.journal {
+        let run = of.story.runs.iter().find(|run| run.id == entry.run);
+        for one in probes(entry).into_iter().flatten() {
+            all.push(json!({
+                "at": one["at"],
+                "run": entry.run,
+                "connector": run.and_then(|run| run.connector.as_ref()),
+                "probe": one["probe"],
+                "artefact": one["artefact"],
+                "method": one["method"],
+                "control": one["control"],
+                "finding": one["finding"],
+                "answer": one["words"],
+            }));
+        }
+    }
+    all
+}
+
+/// The tries of a line of the journal, if it tells of any.
+fn probes(entry: &JournalEntry) -> Option<&Vec<Value>> {
+    let detail = entry.detail.as_ref()?;
+    detail.get("probes")?.as_array()
 }
 
 /// What people did: in tasks, and by wishes.

@@ -246,10 +246,10 @@ fn proof(
 
 /// True for a look that proved absence; an "absent" that a target answered to a write is none.
 pub(super) fn shows_absence(entry: &JournalEntry) -> bool {
-    let finding = entry
-        .detail
-        .as_ref()
-        .and_then(|detail| detail.get("finding"));
+    let detail = entry.detail.as_ref();
+    // That tries were refused is told by itself: only a look is a look.
+    let detail = detail.filter(|detail| detail["observation"].is_object());
+    let finding = detail.and_then(|detail| detail.get("finding"));
     let finding = finding.and_then(|value| serde_json::from_value::<Finding>(value.clone()).ok());
     finding == Some(Finding::Absent)
 }

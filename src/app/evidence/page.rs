@@ -32,7 +32,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// A value for people: text as it is, nothing as a dash, anything else as JSON.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
         Value::String(text) if text.is_empty() => "–".to_owned(),
@@ -125,6 +125,8 @@ const TRIGGER: &[(&str, &str)] = &[
     ("id", "event"),
     ("type", "type"),
     ("occurred", "occurred"),
+    ("subject", "subject"),
+    ("effective", "access ends"),
     ("urgency", "urgency"),
     ("reason", "reason"),
     ("topic", "topic"),
@@ -145,6 +147,8 @@ const POLICY: &[(&str, &str)] = &[
 const TARGETS: &[(&str, &str)] = &[
     ("connector", "target"),
     ("login", "account"),
+    ("account", "id"),
+    ("access_before", "access as last read"),
     ("contained", "contained"),
     ("removed", "removed"),
     ("proof", "proof"),
@@ -176,11 +180,24 @@ const OBSERVATIONS: &[(&str, &str)] = &[
     ("completeness", "completeness"),
     ("outcome", "outcome"),
     ("finding", "finding"),
+    ("recorded", "recorded"),
+    ("manifest", "manifest"),
+];
+const TRIES: &[(&str, &str)] = &[
+    ("at", "when"),
+    ("connector", "target"),
+    ("probe", "probe"),
+    ("artefact", "what was tried"),
+    ("method", "method"),
+    ("control", "let in beside it"),
+    ("finding", "finding"),
+    ("answer", "answer"),
 ];
 const CHANGES: &[(&str, &str)] = &[
     ("at", "when"),
     ("connector", "target"),
     ("login", "account"),
+    ("kind", "run"),
     ("state", "state"),
     ("action", "action"),
     ("item", "item"),
@@ -218,6 +235,7 @@ fn first_half(payload: &Value) -> String {
             &[
                 ("connector", "target"),
                 ("login", "account"),
+                ("account", "id"),
                 ("why", "why"),
                 ("access_before", "access as last read"),
             ],
@@ -239,6 +257,15 @@ fn second_half(payload: &Value) -> String {
         "Observations",
         "Looks at targets, each by another path than the writes.",
         &table(&payload["observations"], OBSERVATIONS, "None."),
+    );
+    out += &section(
+        "Ways in tried",
+        "What of the leaver's was tried, each beside a control that must be let in at the same time.",
+        &table(
+            &payload["tries"],
+            TRIES,
+            "No probe was declared, or none was due.",
+        ),
     );
     out += &section(
         "Changes",

@@ -85,6 +85,16 @@ fn seen_gone(run: &crate::domain::run::Run) -> Settlement {
         "finding": "absent",
         "manifest": "d1",
     }));
+    let mut tried = settlement.journal[0].clone();
+    tried.place = 1;
+    tried.detail = Some(json!({
+        "probes": [{
+            "probe": "token", "artefact": "the key k-1", "at": at(1), "method": "GET /me",
+            "control": "canary was let in", "finding": "refused", "words": "401", "spent": false,
+        }],
+        "finding": "absent",
+    }));
+    settlement.journal.push(tried);
     settlement
 }
 
@@ -250,6 +260,8 @@ async fn e6_absence_is_told_by_the_look_and_what_is_left_by_its_reason() {
     assert_eq!(crm["proved_by"]["credential"], "verifier");
     assert_eq!(crm["proved_by"]["read_begun"], json!(at(1)));
     assert_eq!(payload["observations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(payload["tries"][0]["control"], "canary was let in");
+    assert_eq!(payload["tries"].as_array().map(Vec::len), Some(1));
     let left = payload["residual"].as_array().expect("a list");
     assert_eq!(left.len(), 1);
     assert!(
@@ -276,6 +288,43 @@ async fn e6_hostile_names_are_text_on_the_page() {
         !page.contains("http://") && !page.contains("https://"),
         "it loads something"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_the_page_shows_everything_that_the_evidence_tells() {
+    let payload = bundle(&a_gathered_case().await, None, at(9));
+    let page = page(&payload);
+    let mut hidden = Vec::new();
+    let parts = [
+        "case",
+        "trigger",
+        "policy",
+        "targets",
+        "changes",
+        "observations",
+        "tries",
+        "people",
+        "residual",
+        "timing",
+    ];
+    for part in parts {
+        let rows = payload[part].as_array().cloned();
+        let rows = rows.unwrap_or_else(|| vec![payload[part].clone()]);
+        assert!(!rows.is_empty(), "{part} is empty: nothing is tested");
+        for (name, value) in rows.iter().flat_map(|row| row.as_object().expect("fields")) {
+            // Ids by which rows refer to each other, and what has rows of its own.
+            let apart = ["run", "task", "proved_by", "tasks"].contains(&name.as_str());
+            if !apart && !page.contains(&page::shown(value)) {
+                hidden.push(format!("{part}/{name}: {value}"));
+            }
+        }
+    }
+    let tasks = payload["timing"]["tasks"].as_array().expect("a list");
+    for task in tasks {
+        assert!(page.contains(task["deadline"].as_str().expect("an instant")));
+    }
+    assert!(!tasks.is_empty());
+    assert_eq!(hidden, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,10 @@ impl HttpDoor {
                 .replace("{secret}", secret)
         };
         let mut headers = own(self.sign_in, call)?;
+        for (name, text) in &self.headers {
+            let name = name.parse::<HeaderName>().map_err(|_| unsendable())?;
+            headers.push((name, header_value(text.clone().into())?));
+        }
         match &self.shown_as {
             Some(ShownAs::Basic) => headers.push((
                 AUTHORIZATION,
@@ -69,9 +73,9 @@ impl HttpDoor {
                 AUTHORIZATION,
                 header_value(format!("Bearer {secret}").into())?,
             )),
-            Some(ShownAs::Header(name)) => {
+            Some(ShownAs::Header(name, text)) => {
                 let name = name.parse::<HeaderName>().map_err(|_| unsendable())?;
-                headers.push((name, header_value(secret.to_owned().into())?));
+                headers.push((name, header_value(text.replace("{secret}", secret).into())?));
             }
             Some(ShownAs::Cookie(name)) => {
                 headers.push((COOKIE, header_value(format!("{name}={secret}").into())?));

@@ -75,6 +75,8 @@ pub struct HttpDoor {
     pub path: String,
     /// Form fields with the same.
     pub form: BTreeMap<String, String>,
+    /// Headers as they are.
+    pub headers: BTreeMap<String, String>,
     /// Where the artefact goes besides.
     pub shown_as: Option<ShownAs>,
     /// How Clawback signs in itself, with the verifier's credential.
@@ -94,8 +96,8 @@ pub enum ShownAs {
     Basic,
     /// The secret as a bearer token (RFC 6750 §2.1).
     Bearer,
-    /// The secret in this header.
-    Header(String),
+    /// The secret in this header, in the place of `{secret}` in its text.
+    Header(String, String),
     /// The secret in this cookie.
     Cookie(String),
 }

@@ -158,7 +158,8 @@ fn read_http(table: &Table<'_>, kind: &str, tries: &Tries) -> Option<HttpDoor> {
     let base = read_base(table);
     let path = read_path(table, "path");
     let method = read_method(table, kind);
-    let form = read_form(table);
+    let form = read_texts(table, "form");
+    let headers = read_headers(table);
     let shown_as = read_shown_as(table);
     let sign_in = read_own_sign_in(table, shown_as.as_ref());
     let refused = read_pattern(table, "refused");
@@ -186,6 +187,7 @@ fn read_http(table: &Table<'_>, kind: &str, tries: &Tries) -> Option<HttpDoor> {
         method,
         path,
         form,
+        headers,
         shown_as,
         sign_in,
         refused,
@@ -273,9 +275,26 @@ fn read_method(table: &Table<'_>, kind: &str) -> Method {
     }
 }
 
-fn read_form(table: &Table<'_>) -> BTreeMap<String, String> {
+/// Headers that stand in every request as they are; credentials go by other ways.
+fn read_headers(table: &Table<'_>) -> BTreeMap<String, String> {
+    let headers = read_texts(table, "headers");
+    let taken = ["authorization", "cookie", "host", "content-length"];
+    for name in headers.keys() {
+        let known = name.parse::<http::header::HeaderName>();
+        if known.map_or(true, |known| taken.contains(&known.as_str())) {
+            table.report(
+                table.line(),
+                format!("`{name}` is no header that can be set here"),
+                "name one besides authorization, cookie, host and content-length",
+            );
+        }
+    }
+    headers
+}
+
+fn read_texts(table: &Table<'_>, key: &str) -> BTreeMap<String, String> {
     let mut form = BTreeMap::new();
-    if let Some(fields) = table.table("form") {
+    if let Some(fields) = table.table(key) {
         for key in fields.keys() {
             if let Some(text) = fields.required_string(&key.value) {
                 form.insert(key.value, text.value);
@@ -292,26 +311,35 @@ fn read_shown_as(table: &Table<'_>) -> Option<ShownAs> {
     match (word, name) {
         ("basic", "") => Some(ShownAs::Basic),
         ("bearer", "") => Some(ShownAs::Bearer),
-        ("header", name) if name.parse::<http::header::HeaderName>().is_ok() => {
-            Some(ShownAs::Header(name.to_owned()))
-        }
+        ("header", rest) if header(rest).is_some() => header(rest),
         ("cookie", name) if !name.is_empty() => Some(ShownAs::Cookie(name.to_owned())),
         _ => {
             table.report(
                 item.line,
                 format!("`shown_as` is `{}`", item.value),
-                "use basic, bearer, header:NAME or cookie:NAME",
+                "use basic, bearer, header:NAME, header:NAME:TEXT with {secret}, or cookie:NAME",
             );
             None
         }
     }
 }
 
+/// A header's name, and what stands in it.
+fn header(rest: &str) -> Option<ShownAs> {
+    let (name, text) = rest.split_once(':').unwrap_or((rest, "{secret}"));
+    let sendable = name.parse::<http::header::HeaderName>().is_ok() && text.contains("{secret}");
+    sendable.then(|| ShownAs::Header(name.to_owned(), text.trim().to_owned()))
+}
+
 fn read_own_sign_in(table: &Table<'_>, shown_as: Option<&ShownAs>) -> OwnSignIn {
     let Some(item) = table.string("sign_in") else {
         return OwnSignIn::Nobody;
     };
-    let takes_place = matches!(shown_as, Some(ShownAs::Basic | ShownAs::Bearer));
+    let takes_place = match shown_as {
+        Some(ShownAs::Basic | ShownAs::Bearer) => true,
+        Some(ShownAs::Header(name, _)) => name.eq_ignore_ascii_case("authorization"),
+        Some(ShownAs::Cookie(_)) | None => false,
+    };
     match item.value.as_str() {
         "basic" if !takes_place => OwnSignIn::Basic,
         "bearer" if !takes_place => OwnSignIn::Bearer,

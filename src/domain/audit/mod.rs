@@ -3,13 +3,15 @@
 //!
 //! Owns hashing and judgement. A *link* covers everything that one transaction wrote; links of one
 //! writer form a *strand*, so that writers never wait for each other; a signed *checkpoint* commits to
-//! all strands and to the checkpoint before it. Reads no table and signs nothing: rows, links and the
+//! all strands and to the checkpoint before it; a signed *tombstone* stands where a closed period was let
+//! go. Reads no table and signs nothing: rows, links and the
 //! check of a signature come in as arguments.
 
 mod checkpoint;
 mod record;
 #[cfg(test)]
 mod tests;
+mod tombstone;
 mod verify;
 
 use std::fmt;
@@ -20,7 +22,10 @@ use sha2::{Digest as _, Sha256};
 
 pub use checkpoint::{Checkpoint, Head, Signed, Window};
 pub use record::{Cell, Column, Entries, Entry, Rule, Table, key_in_words};
-pub use verify::{Fault, Finding, Tally, Verifier};
+pub use tombstone::{
+    Epitaph, LEAST_RETAINED_DAYS, Rolls, Tombstone, closing, cut, gone, heads_digest,
+};
+pub use verify::{Dropped, Fault, Finding, Mark, Span, Standing, Tally, Verifier};
 
 /// A SHA-256; hex when written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,6 +3,11 @@
 //! Owns a small log of two tables and drawn histories; the deeds are those of somebody who may write to
 //! the database and has no key.
 
+mod spans;
+mod tombstones;
+
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +47,8 @@ struct Log {
     links: Vec<Link>,
     checkpoints: Vec<Signed>,
     rows: Vec<(u8, i64, String)>,
+    stones: Vec<Signed>,
+    heads: BTreeMap<i64, Tip>,
 }
 
 impl Log {
@@ -86,13 +93,24 @@ impl Log {
     }
 
     fn sign(&mut self, key: &str, next: Option<&str>) {
-        let after = self.checkpoints.last().and_then(Signed::read);
+        let before = self.checkpoints.last().cloned();
+        self.sign_after_that(before.or_else(|| self.closing()), key, next);
+    }
+
+    /// The checkpoint that closed what went.
+    fn closing(&self) -> Option<Signed> {
+        let newest = self.stones.last();
+        newest.and_then(Tombstone::read)?.closing
+    }
+
+    fn sign_after_that(&mut self, before: Option<Signed>, key: &str, next: Option<&str>) {
+        let after = before.as_ref().and_then(Signed::read);
         let mut window = Window::after(after.map_or(0, |one| one.until));
         let until = window.until();
         for link in self.links.iter().filter(|link| link.seq > until) {
             window.take(link);
         }
-        let says = window.close(self.checkpoints.last(), Timestamp::UNIX_EPOCH, key, next);
+        let says = window.close(before.as_ref(), Timestamp::UNIX_EPOCH, key, next);
         let text = says.text();
         self.checkpoints.push(Signed {
             number: says.number,
@@ -102,11 +120,21 @@ impl Log {
     }
 
     fn verify(&self, key: Option<&str>) -> Vec<Finding> {
-        let mut verifier = Verifier::new(TABLES, key.map(str::to_owned));
+        let verifier = Verifier::new(TABLES, key.map(str::to_owned));
+        self.verify_with(verifier).0
+    }
+
+    fn verify_with(&self, mut verifier: Verifier) -> (Vec<Finding>, Tally) {
+        for signed in &self.stones {
+            verifier.tombstone(signed, &signed_by);
+        }
+        let heads: Vec<_> = self.heads.values().copied().collect();
+        verifier.heads(&heads, &signed_by);
         for signed in &self.checkpoints {
             verifier.checkpoint(signed, &signed_by);
         }
-        let mut links: Vec<_> = self.links.iter().collect();
+        let after = verifier.begins_after();
+        let mut links: Vec<_> = self.links.iter().filter(|one| one.seq > after).collect();
         links.sort_by_key(|link| link.seq);
         for link in links {
             verifier.link(link);
@@ -116,7 +144,7 @@ impl Log {
             let spec = &TABLES[usize::from(*table) - 1];
             verifier.row(spec, entry(*table, *id, text));
         }
-        verifier.finish().0
+        verifier.finish()
     }
 }
 
@@ -223,19 +251,21 @@ fn tamper(log: &mut Log, how: Tampering, place: usize) -> (&'static str, String)
         Tampering::ChangeCheckpoint => {
             let text = &mut log.checkpoints[checkpoint].text;
             *text = text.replacen("1970", "1971", 1);
-            ("audit_checkpoints", (checkpoint + 1).to_string())
+            let number = log.checkpoints[checkpoint].number;
+            ("audit_checkpoints", number.to_string())
         }
         Tampering::RemoveCheckpoint => {
             // The last one leaves no gap: that is what noting it elsewhere is for.
             let checkpoint = checkpoint % (log.checkpoints.len() - 1);
-            log.checkpoints.remove(checkpoint);
-            ("audit_checkpoints", (checkpoint + 1).to_string())
+            let gone = log.checkpoints.remove(checkpoint);
+            ("audit_checkpoints", gone.number.to_string())
         }
         Tampering::ForgeCheckpoint => {
             let says = log.checkpoints[checkpoint].text.replacen("1970", "1971", 1);
             log.checkpoints[checkpoint].signature = seal("k2", &says);
             log.checkpoints[checkpoint].text = says;
-            ("audit_checkpoints", (checkpoint + 1).to_string())
+            let number = log.checkpoints[checkpoint].number;
+            ("audit_checkpoints", number.to_string())
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Whether what is stored is what was written: links, checkpoints and rows go in, findings come out.
 //!
 //! Owns the judgement and its words: each finding says what is wrong and where (table and row, link,
-//! checkpoint). Reads in one pass, in the order of writing; keeps one digest for each recorded row.
+//! checkpoint). Reads in one pass, in the order of writing; keeps one digest for each recorded row. What
+//! a tombstone stands for is no finding, and is told in the tally.
+
+mod span;
+mod tombstones;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,6 +15,11 @@ use serde::Serialize;
 use super::{
     Checkpoint, Digest, Entries, Entry, Link, Rule, Signed, Table, Tip, Window, key_in_words,
 };
+
+use span::Progress;
+pub use span::{Mark, Span};
+use tombstones::Stone;
+pub use tombstones::{Dropped, Standing};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,8 +35,10 @@ pub enum Fault {
     Moved,
     /// The end of a strand or of the checkpoints is gone.
     CutOff,
-    /// A checkpoint's signature or key is not right.
+    /// The signature or key of a checkpoint or tombstone is not right.
     NotSigned,
+    /// A tombstone stands for more than retention permits.
+    TooMuch,
 }
 
 impl Fault {
@@ -40,6 +51,7 @@ impl Fault {
             Self::Moved => "moved",
             Self::CutOff => "cut off",
             Self::NotSigned => "not signed",
+            Self::TooMuch => "too much",
         }
     }
 }
@@ -49,7 +61,7 @@ impl Fault {
 pub struct Finding {
     /// What.
     pub fault: Fault,
-    /// Of which table; `audit_links` and `audit_checkpoints` are the log itself.
+    /// Of which table; those that begin with `audit_` are the log itself.
     pub table: &'static str,
     /// Which row.
     pub row: String,
@@ -84,6 +96,8 @@ pub struct Tally {
     pub last: Option<(i64, Digest)>,
     /// The public keys that signed, in order.
     pub keys: Vec<String>,
+    /// What was let go, oldest first.
+    pub dropped: Vec<Dropped>,
 }
 
 const LINKS: &str = "audit_links";
@@ -97,9 +111,11 @@ struct Recorded {
     digest: Digest,
     link: i64,
     seen: bool,
+    /// Recorded again after the part that is looked at.
+    later: bool,
 }
 
-/// Takes checkpoints in first, then links in their order, then rows.
+/// Takes tombstones in first, then the ends of strands, checkpoints, links in their order, and rows.
 pub struct Verifier {
     tables: &'static [Table],
     checkpoints: std::collections::VecDeque<(i64, Checkpoint)>,
@@ -108,6 +124,14 @@ pub struct Verifier {
     strands: HashMap<i64, Tip>,
     window: Window,
     recorded: HashMap<(u8, Box<[u8]>), Recorded>,
+    stones: Vec<Stone>,
+    /// The key in force after each checkpoint that changed it.
+    keys: Vec<(i64, String)>,
+    /// Links up to here were let go.
+    dropped_until: i64,
+    seen: i64,
+    span: Option<Span>,
+    progress: Option<Progress>,
     findings: Vec<Finding>,
     tally: Tally,
 }
@@ -124,6 +148,7 @@ impl Verifier {
     /// Nothing seen yet. `key` is the public key of the first checkpoint, where it is known; otherwise
     /// the first checkpoint is believed to name its own.
     pub fn new(tables: &'static [Table], key: Option<String>) -> Self {
+        let keys = key.clone().map(|key| (0, key));
         Self {
             tables,
             checkpoints: std::collections::VecDeque::new(),
@@ -132,6 +157,12 @@ impl Verifier {
             strands: HashMap::new(),
             window: Window::after(0),
             recorded: HashMap::new(),
+            stones: Vec::new(),
+            keys: keys.into_iter().collect(),
+            dropped_until: 0,
+            seen: 0,
+            span: None,
+            progress: None,
             findings: Vec::new(),
             tally: Tally::default(),
         }
@@ -162,29 +193,52 @@ impl Verifier {
             let detail = "it does not follow the checkpoint before it".to_owned();
             self.find(Fault::Changed, CHECKPOINTS, row.clone(), detail);
         }
+        self.signature(signed, &says, (CHECKPOINTS, &row), signed_by);
+        self.tally.last = Some((signed.number, signed.digest()));
+        self.previous = Some(signed.clone());
+        if !self.comes_before(&says) {
+            self.checkpoints.push_back((signed.number, says));
+        }
+    }
+
+    /// A checkpoint is signed by the key in force, and says which one follows it.
+    fn signature(
+        &mut self,
+        signed: &Signed,
+        says: &Checkpoint,
+        (table, row): (&'static str, &str),
+        signed_by: SignedBy<'_>,
+    ) {
         let key = self.key.get_or_insert_with(|| says.key.clone()).clone();
+        if self.keys.is_empty() {
+            self.keys.push((0, key.clone()));
+        }
         if key != says.key {
             let detail = format!("it names the key {}, expected {key}", says.key);
-            self.find(Fault::NotSigned, CHECKPOINTS, row.clone(), detail);
+            self.find(Fault::NotSigned, table, row.to_owned(), detail);
         }
         if !signed_by(&key, &signed.text, &signed.signature) {
             let detail = format!("its signature is not by {key}");
-            self.find(Fault::NotSigned, CHECKPOINTS, row, detail);
+            self.find(Fault::NotSigned, table, row.to_owned(), detail);
         }
         if self.tally.keys.last() != Some(&key) {
             self.tally.keys.push(key);
         }
         if let Some(next) = &says.next_key {
             self.key = Some(next.clone());
+            self.keys.push((signed.number, next.clone()));
         }
-        self.tally.last = Some((signed.number, signed.digest()));
-        self.previous = Some(signed.clone());
-        self.checkpoints.push_back((signed.number, says));
     }
 
-    /// The last checkpoint must be this one or follow it: `digest` was noted outside of the store.
+    /// The last checkpoint must be this one or follow it: `digest` was noted outside of the store. One
+    /// that was let go with its period can't be compared any more.
     pub fn anchored(&mut self, number: i64, digest: Digest, all: &[(i64, Digest)]) {
-        if all.contains(&(number, digest)) {
+        let kept = self.closing().is_none_or(|last| number > last.number);
+        let closed = self.closing().map(|last| (last.number, last.digest()));
+        if all.contains(&(number, digest)) || closed == Some((number, digest)) {
+            return;
+        }
+        if !kept && closed.is_some_and(|(last, _)| last != number) {
             return;
         }
         let fault = if all.iter().any(|(one, _)| *one == number) {
@@ -198,13 +252,22 @@ impl Verifier {
 
     /// Takes the next link in.
     pub fn link(&mut self, link: &Link) {
+        self.progressed();
+        if self.comes_after(link) {
+            return;
+        }
         while let Some((_, checkpoint)) = self.checkpoints.front()
             && link.seq > checkpoint.until
         {
             self.close_window();
         }
         self.tally.links += 1;
+        self.seen = self.seen.max(link.seq);
         let row = place(link);
+        if link.seq <= self.dropped_until {
+            let detail = "a tombstone says that it was let go".to_owned();
+            self.find(Fault::Inserted, LINKS, row.clone(), detail);
+        }
         if !link.holds() {
             let detail = "its digest is not that of what it says".to_owned();
             self.find(Fault::Changed, LINKS, row.clone(), detail);
@@ -312,10 +375,14 @@ impl Verifier {
             self.find(Fault::Changed, LINKS, row, detail);
             return;
         };
+        if self.let_go(&entry) {
+            return;
+        }
         let recorded = Recorded {
             digest: entry.digest,
             link,
             seen: false,
+            later: false,
         };
         let words = key_in_words(&entry.key);
         let before = self
@@ -332,17 +399,22 @@ impl Verifier {
 
     /// All links are in; rows follow.
     pub fn links_over(&mut self) {
-        while !self.checkpoints.is_empty() {
-            self.close_window();
-        }
+        let until = self.span.map_or(i64::MAX, |span| span.until);
+        self.close_windows_until(until);
         self.tally.unsigned = self.window.links();
     }
 
     /// Takes a row in, as it is now.
     pub fn row(&mut self, table: &Table, entry: Entry) {
-        *self.tally.rows.entry(table.name).or_default() += 1;
+        self.progressed();
         let words = key_in_words(&entry.key);
-        match self.recorded.get_mut(&(entry.table, entry.key.into())) {
+        let recorded = self.recorded.get_mut(&(entry.table, entry.key.into()));
+        if self.span.is_some() && recorded.is_none() {
+            return;
+        }
+        let rows = self.tally.rows.entry(table.name).or_default();
+        *rows += 1;
+        match recorded {
             None => self.find(
                 Fault::Inserted,
                 table.name,
@@ -351,7 +423,7 @@ impl Verifier {
             ),
             Some(recorded) => {
                 recorded.seen = true;
-                if recorded.digest != entry.digest {
+                if recorded.digest != entry.digest && !recorded.later {
                     let detail = format!("it is not what link {} covers", recorded.link);
                     self.find(Fault::Changed, table.name, words, detail);
                 }
@@ -360,9 +432,24 @@ impl Verifier {
     }
 
     /// What is wrong, worst place first, and what was looked at.
-    pub fn finish(mut self) -> (Vec<Finding>, Tally) {
+    pub fn finish(self) -> (Vec<Finding>, Tally) {
+        let (findings, tally, _) = self.standing(0);
+        (findings, tally)
+    }
+
+    /// As [`Verifier::finish`], with the rows that no link after `until` covers.
+    pub fn standing(mut self, until: i64) -> (Vec<Finding>, Tally, Standing) {
+        self.stones_over();
         let recorded = std::mem::take(&mut self.recorded);
+        let mut entries = Vec::new();
         for ((code, key), one) in recorded {
+            if one.seen && one.link <= until {
+                entries.push(Entry {
+                    table: code,
+                    key: key.to_vec(),
+                    digest: one.digest,
+                });
+            }
             let table = self.tables.iter().find(|table| table.code == code);
             let Some(table) = table.filter(|table| !one.seen && table.rule != Rule::Passing) else {
                 continue;
@@ -371,7 +458,9 @@ impl Verifier {
             self.find(Fault::Removed, table.name, key_in_words(&key), detail);
         }
         self.findings.sort();
-        (self.findings, self.tally)
+        entries.sort_by(|one, other| (one.table, &one.key).cmp(&(other.table, &other.key)));
+        let seen = self.seen;
+        (self.findings, self.tally, Standing { seen, entries })
     }
 
     fn find(&mut self, fault: Fault, table: &'static str, row: String, detail: String) {

@@ -4,7 +4,8 @@
 //! came back, inherited access, and what is left of a subject at a target. Judges by `verdict` and
 //! `probe`; looks at nothing itself.
 
-use super::super::correlation::{Search, ambiguous};
+use super::super::access::Account;
+use super::super::correlation::{Again, Search, ambiguous};
 use super::super::id::StateName;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::probe::{ProbeFinding, Probed, Tried, renew, tried};
@@ -27,6 +28,7 @@ impl Step<'_> {
             mut accounts,
             unclear,
             gone,
+            again,
         } = search;
         let RunBody::Discovery(body) = &self.run().body else {
             return Err(self.broken("only a discovery searches".to_owned()));
@@ -35,13 +37,18 @@ impl Step<'_> {
         if let (1.., Some(expect)) = (body.rounds, expect) {
             accounts.retain(|account| !residue(account, expect).is_empty());
         }
+        let untold = open_again(&mut accounts, &again);
+        let tries: Vec<_> = again.iter().flat_map(|one| &one.tries).collect();
         let logins: Vec<_> = accounts.iter().map(|account| &account.login).collect();
-        let detail = serde_json::json!({
+        let mut detail = serde_json::json!({
             "accounts": logins,
             "unclear": unclear,
             // Gone at the target though the inventory still showed them; each was read.
             "gone": gone,
         });
+        if !tries.is_empty() {
+            detail["probes"] = serde_json::json!(tries);
+        }
         let found = !accounts.is_empty();
         if let RunBody::Discovery(body) = &mut self.run_mut().body {
             body.found = accounts;
@@ -53,6 +60,11 @@ impl Step<'_> {
         // What is clear is removed first; what is not is a person's at the latest before the end.
         if !found && !unclear.is_empty() {
             return self.fail_with(state, ambiguous(&unclear), detail);
+        }
+        if !found && !untold.is_empty() {
+            let words = untold.join("; ");
+            let failure = Failure::new(FailureClass::StaleData, "CB-PROBE-7", words);
+            return self.fail_with(state, failure, detail);
         }
         let key = if found {
             OutcomeKey::Found
@@ -184,6 +196,20 @@ impl Step<'_> {
         body.returned.push(returned.clone());
         Some(returned)
     }
+}
+
+/// Adds accounts of which a way in is open again to those found; returns what could not tell, in words.
+fn open_again(accounts: &mut Vec<Account>, again: &[Again]) -> Vec<String> {
+    let mut untold = Vec::new();
+    for one in again {
+        let known = accounts.iter().any(|found| found.id == one.account.id);
+        match tried(&one.tries) {
+            Tried::LetIn(_) if !known => accounts.push(one.account.clone()),
+            Tried::CouldNotTell(words, _) => untold.extend(words),
+            Tried::LetIn(_) | Tried::Refused | Tried::Nothing => {}
+        }
+    }
+    untold
 }
 
 /// Where all that is left comes from elsewhere, no write here can help: a person is told where.

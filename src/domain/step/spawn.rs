@@ -59,6 +59,11 @@ impl Step<'_> {
         }
         if let RunBody::Discovery(body) = &mut self.run_mut().body {
             body.rounds += 1;
+            for account in &body.found {
+                if !body.removed.iter().any(|one| one.id == account.id) {
+                    body.removed.push(account.clone());
+                }
+            }
         }
         self.out.children.extend(children);
         self.run_mut().stage = Stage::Gathering {
@@ -101,6 +106,7 @@ impl Step<'_> {
             found: Vec::new(),
             found_at: None,
             rounds: 0,
+            removed: Vec::new(),
             unclear: Vec::new(),
             last_failure: None,
             claim: None,

@@ -151,3 +151,52 @@ fn e2_a_refusal_from_before_access_came_back_counts_for_nothing() {
     assert_eq!(tries(&play), 2);
     assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
 }
+
+#[test]
+fn e2_a_way_in_that_opens_again_within_a_day_begins_a_removal_of_its_own() {
+    // Given an account whose ways in were refused, and whose removal has ended.
+    let mut target = Target::new();
+    let mut play = begun(&[("token", false)]);
+    play.until(RunKind::Discovery, "settle", &mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+    // When its token is let in at the last look, though no listing shows the account.
+    target.doors.insert("token".to_owned(), ProbeFinding::LetIn);
+    play.until(RunKind::Discovery, "remove_accounts", &mut target);
+    play.pass(60, &mut target);
+    // Then there is a second removal, and the case waits for it.
+    let removals = play.runs.values();
+    let removals = removals.filter(|run| run.kind == RunKind::Removal);
+    assert_eq!(removals.count(), 2);
+    assert_eq!(play.end(RunKind::Case), None);
+    let looked = play
+        .journal
+        .iter()
+        .rfind(|line| line.state.as_str() == "last_look");
+    let detail = looked.and_then(|line| line.detail.clone()).expect("told");
+    assert_eq!(detail["probes"][0]["finding"], "let_in");
+    // When the door is shut, both are proved and the case ends.
+    target
+        .doors
+        .insert("token".to_owned(), ProbeFinding::Refused);
+    play.pass(7 * 86_400, &mut target);
+    assert_eq!(play.end(RunKind::Case), Some(End::Verified));
+}
+
+#[test]
+fn e2_a_probe_that_cannot_tell_a_day_later_keeps_the_case_open() {
+    let mut target = Target::new();
+    let mut play = begun(&[("token", false)]);
+    play.until(RunKind::Discovery, "settle", &mut target);
+    target
+        .doors
+        .insert("token".to_owned(), ProbeFinding::CouldNotTell);
+    play.until(RunKind::Discovery, "with_person", &mut target);
+    assert_eq!(play.task(RunKind::Discovery).code, "CB-PROBE-7");
+    assert_eq!(play.end(RunKind::Case), None);
+    // The machine goes on trying while a person has it.
+    target
+        .doors
+        .insert("token".to_owned(), ProbeFinding::Refused);
+    play.pass(7 * 86_400, &mut target);
+    assert_eq!(play.end(RunKind::Case), Some(End::Verified));
+}

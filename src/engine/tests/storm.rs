@@ -173,6 +173,7 @@ impl World for Storm {
                         .into_iter()
                         .collect(),
                     gone: Vec::new(),
+                    again: Vec::new(),
                 })
             }
             (Effect::Inspect, RunBody::Removal(body)) => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::given::{LEAVER, account, failure, probed};
 use crate::domain::access::{Account, AccountState, Operation};
-use crate::domain::correlation::Search;
+use crate::domain::correlation::{Again, Search};
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::ProbeFinding;
@@ -81,6 +81,22 @@ impl Target {
             (None, true) => ProbeFinding::LetIn,
             (None, false) => ProbeFinding::Refused,
         }
+    }
+
+    /// The planted doors, tried for each account that was removed.
+    fn again(&self, run: &Run, now: Timestamp) -> Vec<Again> {
+        let RunBody::Discovery(body) = &run.body else {
+            return Vec::new();
+        };
+        let again = body.removed.iter().map(|account| Again {
+            account: account.clone(),
+            tries: self
+                .doors
+                .iter()
+                .map(|(name, finding)| probed(name, *finding, now))
+                .collect(),
+        });
+        again.collect()
     }
 
     /// Nobody has anything here any more.
@@ -194,6 +210,7 @@ impl World for Target {
                     accounts: theirs.map(|(_, account)| account.clone()).collect(),
                     unclear: self.unclear.clone(),
                     gone: Vec::new(),
+                    again: self.again(run, now),
                 })
             }
             (Effect::Inspect, RunBody::Removal(body)) => {

@@ -16,6 +16,7 @@ use crate::domain::task::FallbackTask;
 use crate::domain::user::Act;
 use crate::store::Stored;
 use crate::store::docket::{Opened, Rulings};
+use crate::store::drills::Examination;
 use crate::store::plan::{Opening, Plan};
 use crate::store::shape::{RunColumns, json, micros};
 
@@ -150,6 +151,17 @@ impl Notes {
             Cell::Text(Some(&signed.reason)),
         ]);
         self.entries.add(&table.entry(&cells));
+    }
+
+    pub(in crate::store) fn examination(&mut self, examination: &Examination) -> Stored<()> {
+        self.entries.add(&tables::EXAMINATIONS.entry(&[
+            Cell::Text(Some(examination.connector.as_str())),
+            Cell::Number(Some(micros(examination.at))),
+            Cell::Text(Some(examination.manifest.as_str())),
+            Cell::Number(Some(i64::from(examination.passed))),
+            Cell::Text(Some(&json(examination)?)),
+        ]));
+        Ok(())
     }
 
     pub(in crate::store) fn act(&mut self, number: i64, act: &Act) {

@@ -257,6 +257,59 @@ pub const RESUMES: Table = Table {
     rule: Rule::Once,
 };
 
+/// Rehearsals of departures.
+pub const DRILLS: Table = Table {
+    code: 21,
+    name: "drills",
+    table: "drills",
+    only: "",
+    key: &[Id("id")],
+    columns: &[
+        Text("connector"),
+        Text("manifest"),
+        Number("begun_us"),
+        Number("ended_us"),
+        Flag("passed"),
+        Text("body"),
+    ],
+    rule: Rule::Version,
+};
+/// What examinations of connectors found.
+pub const EXAMINATIONS: Table = Table {
+    code: 22,
+    name: "examinations",
+    table: "examinations",
+    only: "",
+    key: &[Text("connector"), Number("at_us")],
+    columns: &[Text("manifest"), Flag("passed"), Text("body")],
+    rule: Rule::Once,
+};
+/// What stands for periods that were let go.
+pub const TOMBSTONES: Table = Table {
+    code: 23,
+    name: "audit_tombstones",
+    table: "audit_tombstones",
+    only: "",
+    key: &[Number("number")],
+    columns: &[
+        Number("through"),
+        Number("until"),
+        Text("text"),
+        Text("signature"),
+    ],
+    rule: Rule::Once,
+};
+/// Which cases went with them.
+pub const DROPPED_CASES: Table = Table {
+    code: 24,
+    name: "dropped_cases",
+    table: "dropped_cases",
+    only: "",
+    key: &[Id("id")],
+    columns: &[Number("tombstone")],
+    rule: Rule::Once,
+};
+
 /// All of them.
 pub const ALL: &[Table] = &[
     EVENTS,
@@ -277,7 +330,16 @@ pub const ALL: &[Table] = &[
     USERS,
     PAUSES,
     RESUMES,
+    DRILLS,
+    EXAMINATIONS,
+    TOMBSTONES,
+    DROPPED_CASES,
 ];
+
+/// The migration with which the log began.
+pub const BEGUN_WITH: i64 = 7;
+/// Those that an older version wrote without the log, with the migration that takes their rows in.
+pub const ADOPTED_LATER: (i64, &[Table]) = (15, &[DRILLS, EXAMINATIONS]);
 
 #[cfg(test)]
 mod tests {

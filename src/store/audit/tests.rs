@@ -77,7 +77,7 @@ async fn e6_every_tampering_with_every_table_is_found_and_located() {
         store,
         keeps: Box::new(()),
     };
-    tampering::everything(&home).await;
+    tampering::everything_after_a_drop(&home).await;
     assert_eq!(tampering::findings(&home).await, []);
     drop(home);
     // What is in the write-ahead log comes into the file, so that a copy of it is whole.
@@ -111,4 +111,40 @@ async fn rows_from_before_the_log_are_taken_in_once() {
         home.store.migrate().await.expect("migrated");
         assert_eq!(tampering::findings(&home).await, []);
     }
+}
+
+/// Nothing goes but under a tombstone, whatever the program may be made to do.
+#[tokio::test]
+async fn p_rows_of_the_log_and_of_cases_stay_unless_a_tombstone_stands_for_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kept.db");
+    let store = opened(&path).await;
+    store.migrate().await.expect("migrated");
+    crate::store::conformance::given::a_removal(&store, "kept").await;
+    let home = Home {
+        store,
+        keeps: Box::new(()),
+    };
+    crate::store::conformance::retention::witnessed(&home).await;
+    let url = format!("sqlite:{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url)
+        .await
+        .expect("connected");
+    let deeds = [
+        ("DELETE FROM audit_links", "promise_audit_kept"),
+        ("DELETE FROM audit_checkpoints", "promise_audit_kept"),
+        ("DELETE FROM runs", "promise_run_kept"),
+        ("DELETE FROM journal", "promise_journal_kept"),
+        (
+            "INSERT INTO dropped_cases SELECT id, 1 FROM cases",
+            "promise_open_case_kept",
+        ),
+    ];
+    for (sql, promise) in deeds {
+        let refused = sqlx::query(sql).execute(&mut connection).await;
+        let refused = refused.expect_err(sql).to_string();
+        assert!(refused.contains(promise), "{sql}: {refused}");
+    }
+    connection.close().await.expect("closed");
+    assert_eq!(tampering::findings(&home).await, []);
 }

@@ -287,6 +287,7 @@ pub fn discovery(parent: &Run, target: &str) -> Run {
         owed_since: at(0),
         found: Vec::new(),
         rounds: 0,
+        removed: Vec::new(),
         unclear: Vec::new(),
         found_at: None,
         last_failure: None,

@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod people;
 pub mod promises;
 pub mod reads;
+pub mod retention;
 pub mod settling;
 pub mod tampering;
 pub mod users;
@@ -157,6 +158,13 @@ macro_rules! suite {
                 e6_a_link_covers_only_what_was_taken,
                 e6_checkpoints_close_windows_one_after_the_other,
                 e6_many_workers_each_have_strands_of_their_own,
+            ]
+            retention: [
+                e6_a_closed_period_goes_and_the_rest_holds,
+                e6_what_is_open_or_held_stays,
+                a3_an_event_that_went_opens_no_second_case,
+                e6_a_drop_that_another_overtook_begins_again,
+                e6_what_changes_meanwhile_is_as_it_was_written,
             ]
             health: [
                 c5_a_listing_refreshes_and_only_a_whole_one_takes_away,

@@ -6,8 +6,8 @@
 
 use super::super::{DeadLetter, IntakeBatch, audit, domain};
 use super::given::{a_case, a_removal, at, ended, event, fenced, keep, proved, step};
-use super::{Home, approvals, health, people, users, wishes};
-use domain::audit::{Column, Fault, Finding, Signed, Table, Verifier, Window};
+use super::{Home, approvals, drills, health, people, retention, users, wishes};
+use domain::audit::{Column, Fault, Finding, Signed, Table, Tombstone, Verifier, Window};
 use domain::id::DeadLetterId;
 use domain::workflow::End;
 
@@ -60,11 +60,39 @@ pub async fn everything(home: &Home) {
     let batch = [fenced(&removal, proved(&removal.run)), fenced(&case, over)];
     let settled = home.store.settle(at(5), &keep(1, 5), &batch).await;
     assert_eq!(settled.expect("settled").accepted, [true, true]);
+    drills::c8_a_connector_has_one_drill_under_way(home).await;
+    drills::c4_examinations_are_remembered(home).await;
     home.store.witness(&sign).await.expect("made").expect("due");
 }
 
-fn seal(text: &str) -> String {
+/// As [`everything`], and a tombstone in the place of its first period.
+pub async fn everything_after_a_drop(home: &Home) {
+    retention::a_case_that_is_over(home, "long ago").await;
+    retention::witnessed(home).await;
+    let gone = retention::let_go(home, 1).await.expect("let go");
+    assert!(gone.links > 0 && gone.cases == 1, "{gone:?}");
+    everything(home).await;
+}
+
+fn sealed(text: &str) -> String {
     domain::audit::Digest::of("the tests' key", text.as_bytes()).to_string()
+}
+
+#[allow(clippy::unnecessary_wraps)] // the shape that a store asks for
+/// Signs a tombstone with the same key.
+pub fn seal(mut stone: Tombstone) -> Option<Signed> {
+    "k".clone_into(&mut stone.key);
+    let text = stone.text();
+    Some(Signed {
+        number: stone.number,
+        signature: sealed(&text),
+        text,
+    })
+}
+
+/// True for what that key signed.
+pub fn signed_by(key: &str, text: &str, seen: &str) -> bool {
+    key == "k" && sealed(text) == seen
 }
 
 #[allow(clippy::unnecessary_wraps)] // the shape that a store asks for
@@ -74,7 +102,7 @@ pub fn sign(window: &Window, before: Option<&Signed>) -> Option<Signed> {
     let text = says.text();
     Some(Signed {
         number: says.number,
-        signature: seal(&text),
+        signature: sealed(&text),
         text,
     })
 }
@@ -82,7 +110,6 @@ pub fn sign(window: &Window, before: Option<&Signed>) -> Option<Signed> {
 /// What the log says about the store.
 pub async fn findings(home: &Home) -> Vec<Finding> {
     let mut verifier = Verifier::new(audit::tables::ALL, Some("k".to_owned()));
-    let signed_by = |key: &str, text: &str, seen: &str| key == "k" && seal(text) == seen;
     let inspected = home.store.inspect(&mut verifier, &signed_by).await;
     inspected.expect("inspected");
     verifier.finish().0
@@ -107,6 +134,7 @@ pub fn all(dialect: Dialect) -> Vec<Tampering> {
     all.retain(|one| !(one.table == "health_samples" && one.sql.starts_with("DELETE")));
     all.extend(links(dialect));
     all.extend(checkpoints());
+    all.extend(tombstones());
     all
 }
 
@@ -130,8 +158,8 @@ fn other(dialect: Dialect, column: Column) -> (&'static str, String) {
     match (column, dialect) {
         (Column::Text(name), _) => (name, format!("coalesce({name}, '') || 'x'")),
         (Column::Number(name), _) => (name, format!("coalesce({name}, 0) + 1")),
-        (Column::Flag(name), Dialect::Sqlite) => (name, format!("1 - {name}")),
-        (Column::Flag(name), Dialect::Postgres) => (name, format!("NOT {name}")),
+        (Column::Flag(name), Dialect::Sqlite) => (name, format!("1 - coalesce({name}, 0)")),
+        (Column::Flag(name), Dialect::Postgres) => (name, format!("NOT coalesce({name}, FALSE)")),
         (Column::Id(name), Dialect::Sqlite) => (name, "randomblob(16)".to_owned()),
         (Column::Id(name), Dialect::Postgres) => (name, "gen_random_uuid()".to_owned()),
     }
@@ -248,23 +276,90 @@ fn checkpoints() -> Vec<Tampering> {
     vec![
         deed(
             "a checkpoint's text",
-            "UPDATE audit_checkpoints SET text = replace(text, '\"links\":', '\"links\":1') WHERE number = 1",
+            "UPDATE audit_checkpoints SET text = replace(text, '\"links\":', '\"links\":1') WHERE number = (SELECT min(number) FROM audit_checkpoints)",
             &[Fault::NotSigned],
         ),
         deed(
             "a checkpoint's signature",
-            "UPDATE audit_checkpoints SET signature = 'ab' WHERE number = 2",
+            "UPDATE audit_checkpoints SET signature = 'ab' WHERE number = (SELECT max(number) FROM audit_checkpoints)",
             &[Fault::NotSigned],
         ),
         deed(
             "a checkpoint's number",
-            "UPDATE audit_checkpoints SET number = 7 WHERE number = 2",
+            "UPDATE audit_checkpoints SET number = 77 WHERE number = (SELECT max(number) FROM audit_checkpoints)",
             &[Fault::Moved],
         ),
         deed(
             "the first checkpoint removed",
-            "DELETE FROM audit_checkpoints WHERE number = 1",
+            "DELETE FROM audit_checkpoints WHERE number = (SELECT min(number) FROM audit_checkpoints)",
             &[Fault::Removed],
+        ),
+    ]
+}
+
+fn tombstones() -> Vec<Tampering> {
+    let deed = |name: &str, sql: &str, fault: &'static [Fault], table| Tampering {
+        name: name.to_owned(),
+        sql: sql.to_owned(),
+        fault,
+        table,
+    };
+    let tombstones = "audit_tombstones";
+    vec![
+        deed(
+            "a tombstone that covers more links",
+            "UPDATE audit_tombstones SET text = replace(text, '\"until\":', '\"until\":1')",
+            &[Fault::TooMuch],
+            tombstones,
+        ),
+        deed(
+            "a tombstone that covers later cases",
+            "UPDATE audit_tombstones SET text = replace(text, '\"cut\":\"20', '\"cut\":\"21')",
+            &[Fault::NotSigned],
+            tombstones,
+        ),
+        deed(
+            "a tombstone by somebody else",
+            "UPDATE audit_tombstones SET text = replace(text, '\"by\":\"ada\"', '\"by\":\"bob\"')",
+            &[Fault::NotSigned],
+            tombstones,
+        ),
+        deed(
+            "a tombstone's signature",
+            "UPDATE audit_tombstones SET signature = 'ab'",
+            &[Fault::NotSigned],
+            tombstones,
+        ),
+        deed(
+            "a second tombstone like the first",
+            "INSERT INTO audit_tombstones SELECT number + 1, through, until + 100, text, signature \
+             FROM audit_tombstones",
+            &[Fault::Moved],
+            tombstones,
+        ),
+        deed(
+            "a tombstone removed",
+            "DELETE FROM audit_tombstones",
+            &[Fault::Removed],
+            tombstones,
+        ),
+        deed(
+            "the end of a strand at the tombstone",
+            "UPDATE audit_strands SET kept_sequence = kept_sequence + 1 WHERE kept_sequence > 0",
+            &[Fault::Changed],
+            "audit_strands",
+        ),
+        deed(
+            "links dropped beyond the tombstone",
+            "DELETE FROM audit_links WHERE seq <= (SELECT min(seq) + 3 FROM audit_links)",
+            &[Fault::Removed, Fault::CutOff],
+            "audit_links",
+        ),
+        deed(
+            "checkpoints dropped beyond the tombstone",
+            "DELETE FROM audit_checkpoints WHERE number = (SELECT min(number) FROM audit_checkpoints)",
+            &[Fault::Removed],
+            "audit_checkpoints",
         ),
     ]
 }

@@ -17,7 +17,7 @@ use crate::store::{StoreError, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::gate;
+use super::{gate, retention};
 
 /// Entries of one link when a database without a log is taken in.
 const ADOPTED_AT_ONCE: usize = 1000;
@@ -35,6 +35,11 @@ pub(super) async fn write(
         Some(tip) => tip,
         None => fresh(&mut *tx).await?,
     };
+    add(tx, tip, notes).await.map(Some)
+}
+
+/// Adds one more link to a strand that the caller has in hand.
+pub(super) async fn add(tx: &mut PgConnection, tip: Tip, notes: &Notes) -> Stored<Tip> {
     let grown = tip.grown(notes.bytes());
     sqlx::query(
         "INSERT INTO audit_links (strand, sequence, previous, entries, hash) \
@@ -47,7 +52,7 @@ pub(super) async fn write(
     .bind(&grown.hash.0[..])
     .execute(tx)
     .await?;
-    Ok(Some(grown))
+    Ok(grown)
 }
 
 /// The strand that a statement with a part of its own for the link goes on with; `None` where nothing
@@ -149,6 +154,28 @@ pub(super) async fn touched(
 
 /// Takes rows in that were written before there was a log; does nothing where one has begun.
 pub(super) async fn adopt(connection: &mut PgConnection, strands: &Strands) -> Stored<()> {
+    take_in(connection, strands, tables::ALL, false).await
+}
+
+/// Takes the rows of tables in that an older version wrote without the log, where one has begun.
+pub(super) async fn adopt_later(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    applied: &[i64],
+) -> Stored<()> {
+    let (migration, later) = tables::ADOPTED_LATER;
+    if !applied.contains(&tables::BEGUN_WITH) || applied.contains(&migration) {
+        return Ok(());
+    }
+    take_in(connection, strands, later, true).await
+}
+
+async fn take_in(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    tables: &[Table],
+    wanted: bool,
+) -> Stored<()> {
     let mut tx = connection.begin().await?;
     sqlx::query("LOCK TABLE audit_links IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *tx)
@@ -156,11 +183,11 @@ pub(super) async fn adopt(connection: &mut PgConnection, strands: &Strands) -> S
     let begun: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_links)")
         .fetch_one(&mut *tx)
         .await?;
-    if begun {
+    if begun != wanted {
         return Ok(());
     }
     let mut tip = None;
-    for table in tables::ALL {
+    for table in tables {
         let all = sqlx::query(AssertSqlSafe(select(table)))
             .fetch_all(&mut *tx)
             .await?;
@@ -187,12 +214,18 @@ pub(super) async fn inspect(
     let mut tx = connection
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await?;
+    for signed in retention::tombstones_in(&mut tx).await? {
+        verifier.tombstone(&signed, signed_by);
+    }
+    verifier.heads(&retention::heads_in(&mut tx).await?, signed_by);
     for signed in checkpoints_in(&mut tx).await? {
         verifier.checkpoint(&signed, signed_by);
     }
     {
         let mut links =
-            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links ORDER BY seq").fetch(&mut *tx);
+            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links WHERE seq > $1 ORDER BY seq")
+                .bind(verifier.begins_after())
+                .fetch(&mut *tx);
         while let Some(link) = links.try_next().await? {
             verifier.link(&link.link());
         }
@@ -215,7 +248,7 @@ pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<
     if !gate::enter(&mut tx, gate::AUDIT).await? {
         return Ok(None);
     }
-    let last = last_in(&mut tx).await?;
+    let last = retention::last_checkpoint(&mut tx).await?;
     let after = last.as_ref().and_then(Signed::read);
     let mut window = Window::after(after.map_or(0, |checkpoint| checkpoint.until));
     {
@@ -310,10 +343,10 @@ pub(super) async fn checkpoints(funnel: &Funnel) -> Stored<Vec<Signed>> {
 }
 
 pub(super) async fn last(funnel: &Funnel) -> Stored<Option<Signed>> {
-    last_in(&mut *funnel.pool().acquire().await?).await
+    retention::last_checkpoint(&mut *funnel.pool().acquire().await?).await
 }
 
-async fn checkpoints_in(connection: &mut PgConnection) -> Stored<Vec<Signed>> {
+pub(super) async fn checkpoints_in(connection: &mut PgConnection) -> Stored<Vec<Signed>> {
     let rows =
         sqlx::query_as::<_, CheckpointRow>("SELECT * FROM audit_checkpoints ORDER BY number")
             .fetch_all(connection)
@@ -321,7 +354,7 @@ async fn checkpoints_in(connection: &mut PgConnection) -> Stored<Vec<Signed>> {
     Ok(rows.into_iter().map(CheckpointRow::signed).collect())
 }
 
-async fn last_in(connection: &mut PgConnection) -> Stored<Option<Signed>> {
+pub(super) async fn last_in(connection: &mut PgConnection) -> Stored<Option<Signed>> {
     let row = sqlx::query_as::<_, CheckpointRow>(
         "SELECT * FROM audit_checkpoints ORDER BY number DESC LIMIT 1",
     )

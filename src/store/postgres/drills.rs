@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::domain::audit::Tip;
 use crate::domain::drill::Drill;
 use crate::domain::id::{ConnectorName, ContentDigest, DrillId, FencingToken, WorkerId};
 use crate::domain::run::Stage;
@@ -49,11 +50,29 @@ pub(super) async fn insert(tx: &mut PgConnection, drill: &Drill) -> Stored<bool>
     Ok(done.rows_affected() > 0)
 }
 
+/// The link for a drill that was written.
+async fn noted(
+    tx: &mut PgConnection,
+    strands: &Strands,
+    drill: &Drill,
+    written: bool,
+) -> Stored<Option<Tip>> {
+    let mut notes = Notes::default();
+    if written {
+        notes.add(&audit::rows(tx, &tables::DRILLS, "id", &[drill.id.0]).await?);
+    }
+    audit::write(tx, strands, &notes).await
+}
+
 #[async_trait]
 impl Drills for PostgresStore {
     async fn begin_drill(&self, drill: &Drill) -> Stored<bool> {
-        let mut connection = self.funnel.pool().acquire().await?;
-        insert(&mut connection, drill).await
+        let mut tx = self.funnel.pool().begin().await?;
+        let begun = insert(&mut tx, drill).await?;
+        let tip = noted(&mut tx, &self.funnel.strands, drill, begun).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
+        Ok(begun)
     }
 
     async fn take_drills(
@@ -108,8 +127,11 @@ impl Drills for PostgresStore {
         if ended.is_some() {
             health::hasten(&mut tx, &drill.connector).await?;
         }
+        let kept = done.rows_affected() > 0;
+        let tip = noted(&mut tx, &self.funnel.strands, drill, kept).await?;
         tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+        self.funnel.strands.give(tip);
+        Ok(kept)
     }
 
     async fn drill(&self, id: DrillId) -> Stored<Option<Drill>> {
@@ -160,7 +182,8 @@ impl Drills for PostgresStore {
     }
 
     async fn note_examination(&self, examination: &Examination) -> Stored<()> {
-        sqlx::query(
+        let mut tx = self.funnel.pool().begin().await?;
+        let done = sqlx::query(
             "INSERT INTO examinations (connector, at_us, manifest, passed, body) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         )
@@ -169,8 +192,15 @@ impl Drills for PostgresStore {
         .bind(examination.manifest.as_str())
         .bind(examination.passed)
         .bind(json(examination)?)
-        .execute(self.funnel.pool())
+        .execute(&mut *tx)
         .await?;
+        let mut notes = Notes::default();
+        if done.rows_affected() > 0 {
+            notes.examination(examination)?;
+        }
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
         Ok(())
     }
 

@@ -68,7 +68,8 @@ async fn try_record(
         HashMap::new()
     } else {
         sqlx::query_as::<_, (Uuid, String)>(
-            "SELECT key, payload_digest FROM events WHERE key = ANY($1)",
+            "SELECT key, payload_digest FROM events WHERE key = ANY($1) \
+             UNION ALL SELECT key, payload_digest FROM dropped_events WHERE key = ANY($1)",
         )
         .bind(old)
         .fetch_all(connection)
@@ -131,7 +132,8 @@ fn events(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
         "new",
         &format!(
             "INSERT INTO events (key, payload_digest, recorded_us, body) \
-             SELECT x.key, x.digest, x.at, x.body FROM {rows} ORDER BY x.place \
+             SELECT x.key, x.digest, x.at, x.body FROM {rows} WHERE NOT EXISTS \
+             (SELECT 1 FROM dropped_events d WHERE d.key = ANY (ARRAY[x.key])) ORDER BY x.place \
              ON CONFLICT (key) DO NOTHING RETURNING key"
         ),
     );

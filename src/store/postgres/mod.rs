@@ -23,6 +23,7 @@ mod letters;
 mod library;
 mod outbox;
 mod people;
+mod retention;
 mod runs;
 mod settle;
 mod tasks;
@@ -106,6 +107,7 @@ impl Store for PostgresStore {
         let mut connection = self.funnel.connect().await?;
         let before = applied(&mut connection).await?;
         let pending = schema::pending(&MIGRATIONS, &before);
+        audit::adopt_later(&mut connection, &self.funnel.strands, &before).await?;
         MIGRATIONS
             .run_direct(None, &mut connection, false)
             .await

@@ -15,6 +15,7 @@ use crate::store::audit::{
 };
 
 use super::funnel::Funnel;
+use super::retention;
 use super::rows::{chunks, tuples};
 
 /// Entries of one link when a database without a log is taken in.
@@ -37,6 +38,11 @@ pub(super) async fn write(
                 .await?,
         ),
     };
+    add(tx, tip, notes).await.map(Some)
+}
+
+/// Adds one more link to a strand that the caller has in hand.
+pub(super) async fn add(tx: &mut SqliteConnection, tip: Tip, notes: &Notes) -> Stored<Tip> {
     let grown = tip.grown(notes.bytes());
     sqlx::query(
         "INSERT INTO audit_links (strand, sequence, previous, entries, hash) VALUES (?,?,?,?,?)",
@@ -48,7 +54,7 @@ pub(super) async fn write(
     .bind(&grown.hash.0[..])
     .execute(tx)
     .await?;
-    Ok(Some(grown))
+    Ok(grown)
 }
 
 /// The rows of a table as they stand in this transaction, by the ids in one of its columns.
@@ -87,16 +93,29 @@ pub(super) async fn touched(
 
 /// Takes rows in that were written before there was a log; does nothing where one has begun.
 pub(super) async fn adopt(funnel: &Funnel) -> Stored<()> {
+    take_in(funnel, tables::ALL, false).await
+}
+
+/// Takes the rows of tables in that an older version wrote without the log, where one has begun.
+pub(super) async fn adopt_later(funnel: &Funnel, applied: &[i64]) -> Stored<()> {
+    let (migration, later) = tables::ADOPTED_LATER;
+    if !applied.contains(&tables::BEGUN_WITH) || applied.contains(&migration) {
+        return Ok(());
+    }
+    take_in(funnel, later, true).await
+}
+
+async fn take_in(funnel: &Funnel, tables: &[Table], wanted: bool) -> Stored<()> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("adopt").await?;
     let begun: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_links)")
         .fetch_one(&mut *tx)
         .await?;
-    if begun {
+    if begun != wanted {
         return Ok(());
     }
     let mut tip = None;
-    for table in tables::ALL {
+    for table in tables {
         let all = sqlx::query(AssertSqlSafe(select(table)))
             .fetch_all(&mut *tx)
             .await?;
@@ -121,12 +140,18 @@ pub(super) async fn inspect(
     let mut reader = funnel.reader().await?;
     // One transaction sees one state, whatever is written meanwhile.
     let mut tx = reader.begin().await?;
+    for signed in retention::tombstones_in(&mut tx).await? {
+        verifier.tombstone(&signed, signed_by);
+    }
+    verifier.heads(&retention::heads_in(&mut tx).await?, signed_by);
     for signed in checkpoints_in(&mut tx).await? {
         verifier.checkpoint(&signed, signed_by);
     }
     {
         let mut links =
-            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links ORDER BY seq").fetch(&mut *tx);
+            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links WHERE seq > ? ORDER BY seq")
+                .bind(verifier.begins_after())
+                .fetch(&mut *tx);
         while let Some(link) = links.try_next().await? {
             verifier.link(&link.link());
         }
@@ -145,7 +170,7 @@ pub(super) async fn inspect(
 pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<Signed>> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("witness").await?;
-    let last = last_in(&mut tx).await?;
+    let last = retention::last_checkpoint(&mut tx).await?;
     let after = last.as_ref().and_then(Signed::read);
     let mut window = Window::after(after.map_or(0, |checkpoint| checkpoint.until));
     {
@@ -221,10 +246,10 @@ pub(super) async fn checkpoints(funnel: &Funnel) -> Stored<Vec<Signed>> {
 }
 
 pub(super) async fn last(funnel: &Funnel) -> Stored<Option<Signed>> {
-    last_in(&mut *funnel.reader().await?).await
+    retention::last_checkpoint(&mut *funnel.reader().await?).await
 }
 
-async fn checkpoints_in(connection: &mut SqliteConnection) -> Stored<Vec<Signed>> {
+pub(super) async fn checkpoints_in(connection: &mut SqliteConnection) -> Stored<Vec<Signed>> {
     let rows =
         sqlx::query_as::<_, CheckpointRow>("SELECT * FROM audit_checkpoints ORDER BY number")
             .fetch_all(connection)
@@ -232,7 +257,7 @@ async fn checkpoints_in(connection: &mut SqliteConnection) -> Stored<Vec<Signed>
     Ok(rows.into_iter().map(CheckpointRow::signed).collect())
 }
 
-async fn last_in(connection: &mut SqliteConnection) -> Stored<Option<Signed>> {
+pub(super) async fn last_in(connection: &mut SqliteConnection) -> Stored<Option<Signed>> {
     let row = sqlx::query_as::<_, CheckpointRow>(
         "SELECT * FROM audit_checkpoints ORDER BY number DESC LIMIT 1",
     )

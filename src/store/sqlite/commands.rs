@@ -118,6 +118,8 @@ async fn note(tx: &mut SqliteConnection, obedience: &Obedience, notes: &mut Note
     let runs: Vec<_> = runs.map(|run| run.id.0).collect();
     notes.add(&audit::rows(tx, &tables::TASKS, "id", &task).await?);
     notes.add(&audit::rows(tx, &tables::RUNS, "id", &runs).await?);
+    let drill: Vec<_> = obedience.drill.iter().map(|drill| drill.id.0).collect();
+    notes.add(&audit::rows(tx, &tables::DRILLS, "id", &drill).await?);
     let answer = [obedience.command.0];
     notes.add(&audit::rows(tx, &tables::ANSWERS, "id", &answer).await?);
     Ok(())

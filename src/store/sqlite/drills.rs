@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
+use crate::domain::audit::Tip;
 use crate::domain::drill::Drill;
 use crate::domain::id::{ConnectorName, ContentDigest, DrillId, FencingToken, WorkerId};
 use crate::domain::run::Stage;
 use crate::domain::time::Timestamp;
-use crate::store::audit::{Notes, tables};
+use crate::store::audit::{Notes, Strands, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{DrillLease, Drills, Examination, Stored};
@@ -48,11 +49,30 @@ pub(super) async fn insert(tx: &mut SqliteConnection, drill: &Drill) -> Stored<b
     Ok(done.rows_affected() > 0)
 }
 
+/// The link for a drill that was written.
+async fn noted(
+    tx: &mut SqliteConnection,
+    strands: &Strands,
+    drill: &Drill,
+    written: bool,
+) -> Stored<Option<Tip>> {
+    let mut notes = Notes::default();
+    if written {
+        notes.add(&audit::rows(tx, &tables::DRILLS, "id", &[drill.id.0]).await?);
+    }
+    audit::write(tx, strands, &notes).await
+}
+
 #[async_trait]
 impl Drills for SqliteStore {
     async fn begin_drill(&self, drill: &Drill) -> Stored<bool> {
         let mut writer = self.funnel.writer().await;
-        insert(writer.alone(), drill).await
+        let mut tx = writer.begin("begin_drill").await?;
+        let begun = insert(&mut tx, drill).await?;
+        let tip = noted(&mut tx, &self.funnel.strands, drill, begun).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
+        Ok(begun)
     }
 
     async fn take_drills(
@@ -119,8 +139,11 @@ impl Drills for SqliteStore {
         if ended.is_some() {
             health::hasten(&mut tx, &drill.connector).await?;
         }
+        let kept = done.rows_affected() > 0;
+        let tip = noted(&mut tx, &self.funnel.strands, drill, kept).await?;
         tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+        self.funnel.strands.give(tip);
+        Ok(kept)
     }
 
     async fn drill(&self, id: DrillId) -> Stored<Option<Drill>> {
@@ -204,7 +227,8 @@ impl Drills for SqliteStore {
 
     async fn note_examination(&self, examination: &Examination) -> Stored<()> {
         let mut writer = self.funnel.writer().await;
-        sqlx::query(
+        let mut tx = writer.begin("note_examination").await?;
+        let done = sqlx::query(
             "INSERT INTO examinations (connector, at_us, manifest, passed, body) \
              VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
         )
@@ -213,8 +237,15 @@ impl Drills for SqliteStore {
         .bind(examination.manifest.as_str())
         .bind(examination.passed)
         .bind(json(examination)?)
-        .execute(writer.alone())
+        .execute(&mut *tx)
         .await?;
+        let mut notes = Notes::default();
+        if done.rows_affected() > 0 {
+            notes.examination(examination)?;
+        }
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
         Ok(())
     }
 

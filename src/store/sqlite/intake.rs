@@ -67,10 +67,13 @@ async fn events(tx: &mut SqliteConnection, events: &[RecordedEvent]) -> Stored<V
         if new.contains(&key) || digests.contains_key(&key) {
             continue;
         }
-        let digest = sqlx::query_scalar("SELECT payload_digest FROM events WHERE key = ?")
-            .bind(key)
-            .fetch_one(&mut *tx)
-            .await?;
+        let digest = sqlx::query_scalar(
+            "SELECT payload_digest FROM events WHERE key = ?1 \
+             UNION ALL SELECT payload_digest FROM dropped_events WHERE key = ?1",
+        )
+        .bind(key)
+        .fetch_one(&mut *tx)
+        .await?;
         digests.insert(key, digest);
     }
     Ok(crate::store::intake::receipts(events, &new, digests))

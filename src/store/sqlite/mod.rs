@@ -21,6 +21,7 @@ mod letters;
 mod library;
 mod outbox;
 mod people;
+mod retention;
 mod rows;
 mod runs;
 mod settle;
@@ -113,6 +114,9 @@ impl Store for SqliteStore {
         let mut writer = self.funnel.writer().await;
         let before = applied(writer.alone()).await?;
         let pending = schema::pending(&MIGRATIONS, &before);
+        drop(writer);
+        audit::adopt_later(&self.funnel, &before).await?;
+        let mut writer = self.funnel.writer().await;
         MIGRATIONS
             .run_direct(None, writer.alone(), false)
             .await

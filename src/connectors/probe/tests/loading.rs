@@ -79,6 +79,32 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
 }
 
 #[test]
+fn e2_a_header_that_carries_nothing_or_goes_another_way_is_refused_at_load() {
+    let http = "kind = \"http\"\nurl = \"https://x.example\"\npath = \"/login\"\n";
+    let control = "control = { login = \"canary\", secret = \"local:crm/probe/canary\" }\n";
+    let cases = [
+        (
+            format!(
+                "{http}{control}shown_as = \"header:X-Key:key\"\nrefused = {{ status = [\"401\"] }}"
+            ),
+            "`shown_as` is `header:X-Key:key`",
+        ),
+        (
+            format!(
+                "{http}{control}shown_as = \"bearer\"\nheaders = {{ Cookie = \"a=b\" }}\n\
+                 refused = {{ status = [\"401\"] }}"
+            ),
+            "`Cookie` is no header that can be set here",
+        ),
+    ];
+    for (probe, expected) in cases {
+        let found = told(&probe);
+        let fits = found.iter().any(|message| message.contains(expected));
+        assert!(fits, "lacks {expected}:\n{found:?}\n{probe}");
+    }
+}
+
+#[test]
 fn h3_the_manifest_in_the_documentation_can_be_loaded() {
     let page = include_str!("../../../../docs/connectors/probes.md");
     let file = crate::connectors::rehearsal::manifest_in(page);

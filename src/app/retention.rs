@@ -1,0 +1,258 @@
+//! Letting go what is older than its retention: verified first, signed, and covered by a checkpoint after.
+//!
+//! Owns the order of these three, and the daily sweep. Which cases must stay is the store's, what a
+//! tombstone says `domain::audit`'s matter.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{AppError, Parts, audit};
+use crate::config::Settings;
+use crate::domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing, cut};
+use crate::domain::time::{Clock, Timestamp};
+use crate::secrets::Vault;
+use crate::store::audit::tables;
+use crate::store::{Dropping, Store};
+
+/// Links under one tombstone: writers wait while they go.
+const LINKS: u64 = 50_000;
+/// Cases under one tombstone.
+const CASES: u32 = 1000;
+/// Tombstones in one go at most; the next day goes on.
+const TOMBSTONES: usize = 100;
+const DAY: Duration = Duration::from_secs(86_400);
+/// Who lets go what no person did.
+const SWEEP: &str = "clawback, daily";
+
+/// Who lets go, and why.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// How long records are kept, in days.
+    pub retain_days: u32,
+}
+
+/// What the next tombstone would say; `None` when nothing is old enough. Changes nothing.
+///
+/// # Errors
+/// When the store fails, or the log is not whole.
+pub async fn look(
+    store: &dyn Store,
+    said: &Said,
+    now: Timestamp,
+) -> Result<Option<Tombstone>, AppError> {
+    let wanted = wanted(store, said, now).await?;
+    let told = Mutex::new(None);
+    let seal = |stone: Tombstone| {
+        if let Ok(mut told) = told.lock() {
+            *told = Some(stone);
+        }
+        None
+    };
+    store.drop_period(&wanted, &seal).await?;
+    let told = told.into_inner().ok().flatten();
+    Ok(told.filter(says_something))
+}
+
+/// Lets everything go that is old enough, one tombstone after the other, and makes a checkpoint that
+/// covers them.
+///
+/// # Errors
+/// When store or vault fails, or the log is not whole. What an earlier tombstone stands for is gone then.
+pub async fn carry_out(
+    store: &dyn Store,
+    vault: &dyn Vault,
+    settings: &Settings,
+    clock: &dyn Clock,
+    said: &Said,
+) -> Result<Vec<Tombstone>, AppError> {
+    let mut made = Vec::new();
+    while made.len() < TOMBSTONES {
+        let now = clock.now();
+        let wanted = wanted(store, said, now).await?;
+        let signer = audit::signer(store, vault, settings, now).await?;
+        let after = store.last_checkpoint().await?.map_or(0, |one| one.number);
+        let seal = |mut stone: Tombstone| {
+            // With another checkpoint since, another key may be in force.
+            if !says_something(&stone) || stone.after != after {
+                return None;
+            }
+            signer.public().clone_into(&mut stone.key);
+            let text = stone.text();
+            Some(Signed {
+                number: stone.number,
+                signature: signer.sign(text.as_bytes()),
+                text,
+            })
+        };
+        let signed = store.drop_period(&wanted, &seal).await?;
+        let Some(stone) = signed.as_ref().and_then(Tombstone::read) else {
+            break;
+        };
+        tracing::info!(
+            number = stone.number,
+            cases = stone.cases,
+            links = stone.links,
+            "a closed period was let go"
+        );
+        made.push(stone);
+        audit::checkpoint(store, vault, settings, clock, 0).await?;
+    }
+    Ok(made)
+}
+
+fn says_something(stone: &Tombstone) -> bool {
+    stone.links > 0 || !stone.rows.is_empty()
+}
+
+/// A signature must not bless what somebody else wrote, so nothing goes from a log that is not whole.
+async fn wanted(store: &dyn Store, said: &Said, now: Timestamp) -> Result<Dropping, AppError> {
+    let follows = store.tombstones().await?.pop();
+    let cut = cut(now, said.retain_days);
+    let checkpoints = store.checkpoints_signed().await?;
+    let closing = closing(&checkpoints, cut, LINKS);
+    let until = closing.as_ref().and_then(Signed::read);
+    let mut verifier = Verifier::new(tables::ALL, None);
+    store.inspect(&mut verifier, &audit::signed_by).await?;
+    let (findings, _, standing) = verifier.standing(until.map_or(0, |says| says.until));
+    if let Some(first) = findings.first() {
+        return Err(AppError::NotWhole {
+            count: findings.len(),
+            first: first.to_string(),
+        });
+    }
+    let epitaph = Epitaph {
+        at: now,
+        by: said.by.clone(),
+        reason: said.reason.clone(),
+        retain_days: said.retain_days,
+        cut,
+        closing,
+    };
+    Ok(Dropping {
+        epitaph,
+        follows,
+        standing,
+        cases: CASES,
+    })
+}
+
+/// Lets go once a day what is older than the configured retention, until it is told to stop.
+pub(super) async fn sweep(parts: Parts, stop: CancellationToken) {
+    let settings = parts.settings().clone();
+    let (Some(retain_days), true) = (settings.audit.retain_days, settings.audit.drop_daily) else {
+        return;
+    };
+    let said = Said {
+        by: SWEEP.to_owned(),
+        reason: format!("older than {retain_days} days"),
+        retain_days,
+    };
+    loop {
+        let (store, vault) = (parts.store.as_ref(), parts.vault.as_ref());
+        let swept = carry_out(store, vault, &settings, parts.clock.as_ref(), &said);
+        tokio::select! {
+            swept = swept => if let Err(error) = swept {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "nothing more was let go; tomorrow it is tried again"
+                );
+            },
+            () = stop.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DAY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::workflow::End;
+    use crate::secrets::LocalVault;
+    use crate::store::given::{a_case, at, ended, fenced, keep, step};
+    use crate::store::{Settings as StoreSettings, open};
+
+    const DAY_SECONDS: u64 = 86_400;
+
+    #[derive(Debug)]
+    struct Standing(Timestamp);
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn settings(folder: &std::path::Path) -> Settings {
+        let file = folder.join("clawback.toml");
+        std::fs::write(&file, "[audit]\nretain_days = 200\n").expect("written");
+        Settings::load(&file).expect("reads")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn e6_what_is_older_than_its_retention_goes_and_the_log_is_whole() {
+        // Given a case that is over and one that is open, signed with the installation's key.
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(folder.path());
+        let vault = LocalVault::in_memory().expect("a vault");
+        let store = open(&StoreSettings::at("sqlite::memory:"))
+            .await
+            .expect("opened");
+        store.migrate().await.expect("migrated");
+        let over = a_case(&store, "over").await;
+        let open = a_case(&store, "open").await;
+        let id = over.run.case.expect("a case");
+        let mut end = step(&over.run, ended(End::Verified));
+        end.case_ended = Some((id, End::Verified, at(5)));
+        let settled = store
+            .settle(at(5), &keep(1, 0), &[fenced(&over, end)])
+            .await;
+        settled.expect("settled");
+        let store = store.as_ref();
+        let then = Standing(at(60));
+        let made = audit::checkpoint(store, &vault, &settings, &then, 0).await;
+        made.expect("made").expect("due");
+        let said = Said {
+            by: "ada".to_owned(),
+            reason: "as our policy says".to_owned(),
+            retain_days: settings.audit.retain_days.expect("set"),
+        };
+        // Before its time nothing goes.
+        let early = Standing(at(200 * DAY_SECONDS));
+        assert_eq!(look(store, &said, early.now()).await.expect("looked"), None);
+        // After it, a look says what would go, and changes nothing.
+        let late = Standing(at(201 * DAY_SECONDS));
+        let first = look(store, &said, late.now()).await.expect("looked");
+        let first = first.expect("something");
+        assert_eq!((first.cases, first.through()), (1, 1));
+        assert!(store.case(id).await.expect("read").is_some());
+        // When it is carried out.
+        let made = carry_out(store, &vault, &settings, &late, &said).await;
+        let made = made.expect("carried out");
+        // Then the case is gone, the open one is there, and the log says who let it go.
+        assert_eq!(made.len(), 1);
+        assert!(store.case(id).await.expect("read").is_none());
+        let open = open.run.case.expect("a case");
+        assert!(store.case(open).await.expect("read").is_some());
+        let key = audit::signed_so_far(store).await.expect("read")[0].read();
+        let key = key.map(|one| one.key);
+        let verified = audit::verify(store, key, None).await.expect("verified");
+        assert_eq!(verified.findings, []);
+        assert_eq!(
+            verified.tally.unsigned, 0,
+            "a checkpoint covers the tombstone"
+        );
+        assert_eq!(verified.tally.dropped[0].by, "ada");
+        // And nothing is left to do.
+        let again = carry_out(store, &vault, &settings, &late, &said).await;
+        assert_eq!(again.expect("carried out"), []);
+    }
+}

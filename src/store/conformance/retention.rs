@@ -1,0 +1,252 @@
+//! Closed periods go whole, what is still needed stays, and the rest of the log holds.
+//!
+//! Owns a small history with one case for each reason to stay. The log is verified after each check, like
+//! after every other.
+
+use super::super::{Dropping, IntakeBatch, Receipt, audit, domain};
+use super::Home;
+use super::given::{
+    a_case, a_removal, a_task, at, closed, ended, event, fenced, handed_over, ignores, keep, opens,
+    proved, recorded, removal, step, worker,
+};
+use super::tampering::{seal, sign, signed_by};
+use domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing};
+use domain::event::EventKind;
+use domain::id::CaseId;
+use domain::time::Timestamp;
+use domain::workflow::End;
+
+/// Records are kept so long in these checks.
+const DAYS: u32 = 120;
+const DAY: u64 = 86_400;
+
+/// A case with a removal, over at second 5; its id.
+pub async fn a_case_that_is_over(home: &Home, name: &str) -> CaseId {
+    let held = a_removal(&home.store, name).await;
+    let batch = [fenced(&held, proved(&held.run))];
+    let settled = home.store.settle(at(5), &keep(1, 5), &batch).await;
+    let parent = settled.expect("settled").kept.pop().expect("woken");
+    over(home, &parent).await
+}
+
+async fn over(home: &Home, case: &super::super::Claimed) -> CaseId {
+    let id = case.run.case.expect("a case");
+    let mut end = step(&case.run, ended(End::Verified));
+    end.case_ended = Some((id, End::Verified, at(5)));
+    let settled = home
+        .store
+        .settle(at(5), &keep(1, 5), &[fenced(case, end)])
+        .await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    id
+}
+
+/// Makes a checkpoint; the tests' are of second 3, whatever they cover.
+pub async fn witnessed(home: &Home) {
+    home.store.witness(&sign).await.expect("made").expect("due");
+}
+
+/// Lets go what had ended `days` after the beginning, as the tests' key holder.
+pub async fn let_go(home: &Home, days: u64) -> Option<Tombstone> {
+    let wanted = wanted(home, days).await;
+    let signed = home.store.drop_period(&wanted, &seal).await;
+    signed.expect("dropped").map(|one| {
+        let read = Tombstone::read(&one);
+        read.expect("reads")
+    })
+}
+
+async fn wanted(home: &Home, days: u64) -> Dropping {
+    let follows = home.store.tombstones().await.expect("read").pop();
+    let checkpoints = home.store.checkpoints_signed().await.expect("read");
+    let cut: Timestamp = at(days * DAY);
+    let last = closing(&checkpoints, cut, 1_000_000);
+    let until = last.as_ref().and_then(Signed::read);
+    let mut verifier = Verifier::new(audit::tables::ALL, Some("k".to_owned()));
+    let inspected = home.store.inspect(&mut verifier, &signed_by).await;
+    inspected.expect("inspected");
+    let (findings, _, standing) = verifier.standing(until.map_or(0, |one| one.until));
+    assert_eq!(findings, []);
+    Dropping {
+        epitaph: Epitaph {
+            at: at((days + u64::from(DAYS)) * DAY),
+            by: "ada".to_owned(),
+            reason: "older than we keep".to_owned(),
+            retain_days: DAYS,
+            cut,
+            closing: last,
+        },
+        follows,
+        standing,
+        cases: 100,
+    }
+}
+
+async fn is_there(home: &Home, case: CaseId) -> bool {
+    home.store.case(case).await.expect("read").is_some()
+}
+
+pub async fn e6_a_closed_period_goes_and_the_rest_holds(home: &Home) {
+    // Given a case that is over, one that is open, an event that opened none, and a checkpoint.
+    let gone = a_case_that_is_over(home, "gone").await;
+    let open = a_case(&home.store, "open").await;
+    recorded(&home.store, vec![event("repeat", "other", 1)]).await;
+    let admitted = home
+        .store
+        .admit(10, at(0), &keep(1, 0), &|event, _| ignores(event))
+        .await;
+    assert_eq!(admitted.expect("admitted").events, 1);
+    witnessed(home).await;
+    // When nobody signs, then nothing changes.
+    let wanted = wanted(home, 1).await;
+    let looked = home.store.drop_period(&wanted, &|_| None).await;
+    assert_eq!(looked.expect("looked"), None);
+    assert!(is_there(home, gone).await);
+    // When the period goes.
+    let stone = let_go(home, 1).await.expect("let go");
+    // Then the case and everything about it are gone, and the open one is as it was.
+    assert!(!is_there(home, gone).await);
+    let still = open.run.case.expect("a case");
+    assert!(is_there(home, still).await);
+    assert_eq!((stone.number, stone.cases), (1, 1));
+    assert_eq!((stone.checkpoints, stone.through()), (1, 1));
+    assert!(stone.links > 3 && stone.carried > 2, "{stone:?}");
+    let counted = |table: &str| stone.rows.get(table).copied().unwrap_or(0);
+    assert_eq!((counted("cases"), counted("runs")), (1, 2));
+    assert_eq!(
+        counted("events"),
+        2,
+        "its own, and the one that opened none"
+    );
+    assert!(counted("journal") > 1, "{stone:?}");
+    // And what says so is in the log, which a verification tells.
+    witnessed(home).await;
+    let mut verifier = Verifier::new(audit::tables::ALL, Some("k".to_owned()));
+    let inspected = home.store.inspect(&mut verifier, &signed_by).await;
+    inspected.expect("inspected");
+    let (findings, tally) = verifier.finish();
+    assert_eq!(findings, []);
+    let told = &tally.dropped[0];
+    assert_eq!((told.by.as_str(), told.cases), ("ada", 1));
+    assert_eq!(tally.rows["dropped_cases"], 1);
+    // The open case goes on as if nothing had been.
+    over(home, &open).await;
+}
+
+pub async fn e6_what_is_open_or_held_stays(home: &Home) {
+    // Given a case whose subject came under a legal hold, in a case of its own that is over.
+    let held = a_case_that_is_over(home, "held").await;
+    let mut hold = event("hold", "held", 2);
+    hold.event.kind = EventKind::LegalHoldPlaced;
+    let placed = opened(home, hold).await;
+    // One with a task that is not closed.
+    let owing = a_case(&home.store, "owing").await;
+    let child = removal(&owing.run, "crm", "a7");
+    let mut left = step(&owing.run, ended(End::Verified));
+    left.task = Some(a_task(&owing.run));
+    left.case_ended = owing.run.case.map(|id| (id, End::Verified, at(5)));
+    assert!(child.case.is_some());
+    let settled = home
+        .store
+        .settle(at(5), &keep(1, 5), &[fenced(&owing, left)])
+        .await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    let owing = owing.run.case.expect("a case");
+    // One that ended later, and one that may go.
+    let free = a_case_that_is_over(home, "free").await;
+    witnessed(home).await;
+    // When the period goes.
+    let stone = let_go(home, 1).await.expect("let go");
+    // Then only the last one went.
+    assert_eq!(stone.cases, 1);
+    assert!(!is_there(home, free).await);
+    for kept in [held, placed, owing] {
+        assert!(is_there(home, kept).await);
+    }
+    // When the hold is lifted, the cases of the subject go too, though their period went before them.
+    let mut lift = event("lift", "held", 3);
+    lift.event.kind = EventKind::LegalHoldLifted;
+    let lifted = opened(home, lift).await;
+    let stone = let_go(home, 2).await.expect("let go");
+    assert_eq!((stone.number, stone.cases), (2, 3));
+    assert!(
+        stone.late > 0,
+        "what was carried is said to be gone: {stone:?}"
+    );
+    for gone in [held, placed, lifted] {
+        assert!(!is_there(home, gone).await);
+    }
+    assert!(is_there(home, owing).await);
+}
+
+/// A case that this event opens, and that is over at once.
+async fn opened(home: &Home, event: domain::event::RecordedEvent) -> CaseId {
+    recorded(&home.store, vec![event]).await;
+    let admitted = home
+        .store
+        .admit(10, at(0), &keep(1, 1), &|event, _| opens(event))
+        .await;
+    let case = admitted.expect("admitted").kept.pop().expect("kept");
+    over(home, &case).await
+}
+
+pub async fn a3_an_event_that_went_opens_no_second_case(home: &Home) {
+    let gone = a_case_that_is_over(home, "again").await;
+    witnessed(home).await;
+    let_go(home, 1).await.expect("let go");
+    let other = domain::event::RecordedEvent {
+        payload_digest: "other".to_owned(),
+        ..event("again", "again", 1)
+    };
+    let batch = IntakeBatch {
+        events: vec![event("again", "again", 1), other],
+        ..IntakeBatch::default()
+    };
+    let receipts = home.store.record(&batch).await.expect("recorded");
+    assert_eq!(receipts, [Receipt::Duplicate, Receipt::Conflict]);
+    let admitted = home
+        .store
+        .admit(10, at(9), &keep(1, 5), &|event, _| opens(event))
+        .await;
+    assert_eq!(admitted.expect("admitted").events, 0);
+    assert!(!is_there(home, gone).await);
+}
+
+pub async fn e6_a_drop_that_another_overtook_begins_again(home: &Home) {
+    a_case_that_is_over(home, "one").await;
+    witnessed(home).await;
+    let late = wanted(home, 1).await;
+    let_go(home, 1).await.expect("let go");
+    let refused = home.store.drop_period(&late, &seal).await;
+    assert_eq!(refused.expect("looked"), None);
+    // Nothing is left to go, and a second look finds nothing.
+    let again = wanted(home, 1).await;
+    let seen = std::sync::Mutex::new(None);
+    let look = |stone: Tombstone| {
+        *seen.lock().expect("not poisoned") = Some((stone.rows.len(), stone.links));
+        None
+    };
+    let looked = home.store.drop_period(&again, &look).await;
+    assert_eq!(looked.expect("looked"), None);
+    assert_eq!(seen.into_inner().expect("not poisoned"), Some((0, 0)));
+}
+
+/// What is written between the verification and the drop is neither lost nor taken for older than it is.
+pub async fn e6_what_changes_meanwhile_is_as_it_was_written(home: &Home) {
+    a_case_that_is_over(home, "gone").await;
+    let open = a_removal(&home.store, "open").await;
+    witnessed(home).await;
+    let wanted = wanted(home, 1).await;
+    let batch = [fenced(&open, handed_over(&open.run))];
+    let settled = home.store.settle(at(7), &keep(1, 5), &batch).await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    let signed = home.store.drop_period(&wanted, &seal).await;
+    let stone = signed.expect("dropped").expect("let go");
+    assert!(Tombstone::read(&stone).is_some_and(|one| one.carried > 0));
+    // It goes on in the strand that it had, of which the beginning is gone.
+    let claimed = home.store.claim(at(8), &keep(1, 5)).await.expect("claimed");
+    assert_eq!(claimed, []);
+    let task = closed(a_task(&open.run));
+    assert!(home.store.task(task.id).await.expect("read").is_some());
+    home.store.discharge(worker(1)).await.expect("discharged");
+}
