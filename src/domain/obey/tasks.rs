@@ -133,6 +133,7 @@ fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Chan
         Wish::RetryTask { .. }
         | Wish::RuleHold { .. }
         | Wish::RotateSecret { .. }
+        | Wish::RetireSecret { .. }
         | Wish::Pause { .. }
         | Wish::Resume { .. }
         | Wish::Drill { .. } => Err(no("CB-COMMAND-1", "there is no such task")),
