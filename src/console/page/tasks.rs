@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{TaskLine, TaskView, TasksAsked};
+use super::super::view::{DOUBT, EXCEPTION, TaskLine, TaskView, TasksAsked};
 use super::super::words;
 use super::{Page, form_token, frame, parts};
 use crate::domain::time::Timestamp;
@@ -246,8 +246,8 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
             @if line.state == "checking" {
                 p role="status" { "The machine is looking at the target." }
             }
-            @let held = line.code.starts_with("CB-PROTECT-") || line.code.starts_with("CB-BRAKE-");
-            @let doubted = line.code.starts_with("CB-HOLD-");
+            @let held = view.held.as_deref() == Some(EXCEPTION);
+            @let doubted = view.held.as_deref() == Some(DOUBT);
             @if doubted { (ruling(who, &at("rule"))) }
             @if held { (exception(who, &at("propose"))) }
             @if !doubted && ["claimed", "open", "sent_back"].contains(&line.state.as_str()) {

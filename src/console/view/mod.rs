@@ -24,7 +24,7 @@ pub(super) use paper::{
     letters, secrets,
 };
 pub(super) use step::StepView;
-pub(super) use task::{STATES, TaskLine, TaskView, TasksAsked, one_task, tasks};
+pub(super) use task::{DOUBT, EXCEPTION, STATES, TaskLine, TaskView, TasksAsked, one_task, tasks};
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -9,10 +9,13 @@ use super::super::office::Office;
 use super::super::problem::Problem;
 use super::super::words;
 use super::List;
+use crate::domain::doubt::is_held;
 use crate::domain::id::{ConnectorName, TaskId};
 use crate::domain::outcome::FailureClass;
+use crate::domain::run::RunBody;
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::Timestamp;
+use crate::domain::{brake, protect};
 use crate::store::{ActFilter, TaskFilter};
 
 /// Which tasks to list.
@@ -66,6 +69,8 @@ pub(in super::super) struct TaskView {
     pub access_as_of: Option<Timestamp>,
     /// The desk that gets a copy.
     pub desk: String,
+    /// `doubt` where a held event waits for an answer, `exception` where two people may let it go on.
+    pub held: Option<String>,
     /// How it is known to be done, once it is closed.
     pub closure: Option<String>,
     /// What was signed: the last claim's statement, and the second person's after it.
@@ -154,6 +159,27 @@ pub(in super::super) async fn tasks(
     Ok(List { items })
 }
 
+/// What a person can answer about it, besides that it is done.
+pub(in super::super) const DOUBT: &str = "doubt";
+/// What two people can let through.
+pub(in super::super) const EXCEPTION: &str = "exception";
+
+/// What holds it, where something does.
+async fn held(office: &Office, task: &FallbackTask) -> Result<Option<String>, Problem> {
+    let code = task.code.as_str();
+    if protect::CODES.contains(&code) || brake::CODES.contains(&code) {
+        return Ok(Some(EXCEPTION.to_owned()));
+    }
+    let run = office.store.run(task.run).await?;
+    let doubted = run.is_some_and(|(run, _)| match &run.body {
+        RunBody::Case(body) => is_held(body),
+        RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+            false
+        }
+    });
+    Ok((doubted && !task.is_closed()).then(|| DOUBT.to_owned()))
+}
+
 /// One task.
 pub(in super::super) async fn one_task(office: &Office, id: TaskId) -> Result<TaskView, Problem> {
     let task = office.store.task(id).await?;
@@ -187,6 +213,7 @@ pub(in super::super) async fn one_task(office: &Office, id: TaskId) -> Result<Ta
         access: access.collect(),
         access_as_of: task.access_as_of,
         desk: task.desk.clone(),
+        held: held(office, &task).await?,
         closure: match &task.state {
             TaskState::Closed { how, .. } => Some(how.as_str().to_owned()),
             TaskState::Open
