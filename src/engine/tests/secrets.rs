@@ -406,7 +406,7 @@ fn d5_access_that_the_machine_cannot_end_is_a_persons_task_and_is_tried_before_i
     assert!(play.close(task.id, "bob", None).accepted);
     play.pass(60, &mut target);
     let sent_back = play.task(RunKind::Rotation);
-    assert_eq!(sent_back.state.as_str(), "open");
+    assert_eq!(sent_back.state.as_str(), "sent_back");
     // What the person did is seen.
     target.fails.clear();
     assert!(play.close(task.id, "bob", None).accepted);
@@ -428,10 +428,14 @@ fn d5_nobody_attests_what_the_target_still_accepts() {
         let failure = Failure::new(FailureClass::Unsupported, code, "as the machine found it");
         target.fails.insert("prove_rejected".to_owned(), failure);
         let attestation = Attestation {
-            by: "eve".to_owned(),
+            by: "bob".to_owned(),
             statement: "the client is gone".to_owned(),
         };
         assert!(play.close(task, "bob", Some(attestation)).accepted);
+        play.pass(60, &mut target);
+        let statement = "I saw it gone too".to_owned();
+        let second = play.wish("eve", Wish::ConfirmTask { task, statement });
+        assert_eq!(second.accepted, closes, "{code}: nothing waits for her");
         play.pass(60, &mut target);
         let end = play.end(RunKind::Rotation);
         assert_eq!(end, closes.then_some(End::Attested), "{code}");
