@@ -42,7 +42,7 @@ fn terms() -> Terms {
 fn fallback() -> Instructions {
     Instructions {
         desk: "built-in".to_owned(),
-        steps: vec!["by hand: {account} with {access}, seen {access_age} ago".to_owned()],
+        steps: vec!["by hand".to_owned()],
         deadline_hours: 24,
         escalate_to: Vec::new(),
     }
@@ -80,7 +80,7 @@ fn right(now: Timestamp) -> FallbackTask {
         class: Some(FailureClass::Unreachable),
         code: FAULT.to_owned(),
         why: "unreachable: it fails".to_owned(),
-        steps: vec!["by hand: canary with no entitlement that was seen, seen 0 min ago".to_owned()],
+        steps: fallback().steps,
         desk: "built-in".to_owned(),
         opened: now,
         deadline: after(now, 24 * HOUR),
@@ -207,6 +207,21 @@ fn c8_every_gap_of_the_fallback_task_fails_the_drill() {
         let over = sight(Some(End::Halted), (0, 0), vec![]);
         let drill = next.drill.seen(Some(&over), &stand.ground(dawn())).drill;
         assert_eq!(drill.ended(), Some((dawn(), false)));
+    }
+}
+
+#[test]
+fn c8_steps_are_judged_as_they_are_filled_in() {
+    let mut stand = Stand::new();
+    let step = "by hand: {account} with {access}, seen {access_age} ago";
+    stand.fallback.steps = vec![step.to_owned()];
+    let filled = "by hand: canary with no entitlement that was seen, seen 0 min ago";
+    for (said, findings) in [(filled, 0), (step, 1)] {
+        let mut task = right(dawn());
+        task.steps = vec![said.to_owned()];
+        let opened = sight(None, (0, 0), vec![task]);
+        let next = stand.begun().seen(Some(&opened), &stand.ground(dawn()));
+        assert_eq!(next.drill.findings.len(), findings, "{said}");
     }
 }
 
