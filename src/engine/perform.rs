@@ -11,11 +11,12 @@ use crate::domain::access::{Entitlement, Operation};
 use crate::domain::approval::Under;
 use crate::domain::id::EntitlementId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::Trigger;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
 use crate::domain::verdict::CredentialRole;
-use crate::domain::workflow::{RotationStep, RunKind};
+use crate::domain::workflow::RotationStep;
 
 use super::drive::removal;
 use super::tell::Attempt;
@@ -157,11 +158,16 @@ impl Engine {
         let name = run.connector.as_ref();
         let name = name.ok_or_else(|| lost("the run names no connector"))?;
         let serving = self.serving();
-        let retired = || match run.kind {
-            RunKind::Rotation => serving.retired.get(name),
-            RunKind::Case | RunKind::Discovery | RunKind::Removal | RunKind::Care => None,
+        let current = || serving.registry.get(name);
+        let guarded = match &run.body {
+            // Its file may still be there, and nobody approves that any more.
+            RunBody::Rotation(body) if matches!(body.trigger, Trigger::Retired { .. }) => {
+                serving.retired.get(name).or_else(current)
+            }
+            RunBody::Rotation(_) => current().or_else(|| serving.retired.get(name)),
+            _ => current(),
         };
-        let guarded = serving.registry.get(name).or_else(retired).ok_or_else(|| {
+        let guarded = guarded.ok_or_else(|| {
             Failure::new(
                 FailureClass::Unsupported,
                 "CB-ENGINE-7",

@@ -17,6 +17,9 @@ use super::slots::{Change, NewSecret, Owner, Revealed, SecretRecord, Slot, Slots
 use super::{Vault, VaultError, VaultKey};
 use crate::domain::time::Timestamp;
 
+/// How often the key is looked for while other processes change it.
+const LOOKS: usize = 5;
+
 /// The embedded vault.
 #[derive(Debug, Clone)]
 pub struct LocalVault {
@@ -42,7 +45,8 @@ impl LocalVault {
     /// key. A change of keys that broke off is found too: its key lies beside the old one.
     pub fn open_by_file(path: &Path, key_file: &Path) -> Result<Self, VaultError> {
         let mut first = None;
-        for place in places_of_key(key_file) {
+        // Between a look at the key and one at the vault another process may have changed both.
+        for place in (0..LOOKS).flat_map(|_| places_of_key(key_file)) {
             let key = VaultKey::from_file(&place);
             match key.and_then(|key| Self::new(path, key, Some(key_file.to_owned()))) {
                 Err(error @ (VaultError::OtherKey { .. } | VaultError::Key(_))) => {
@@ -221,23 +225,28 @@ impl LocalVault {
         Arc::clone(&lock(&self.inner.key))
     }
 
-    /// Does it with the key that is known, and once more where another process has changed it.
+    /// Does it with the key that is known, and anew where another process has changed it.
     fn with_key<T>(
         &self,
         deed: impl Fn(&VaultKey) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
-        let key = self.key();
-        match deed(&key) {
-            Err(error @ VaultError::OtherKey { .. }) => match self.changed_key(&key) {
-                Some(new) => {
-                    let done = deed(&new)?;
-                    *lock(&self.inner.key) = new;
-                    Ok(done)
-                }
-                None => Err(error),
-            },
-            result => result,
+        let known = self.key();
+        let mut key = Arc::clone(&known);
+        let mut done = deed(&key);
+        for _ in 0..LOOKS {
+            let Err(VaultError::OtherKey { .. }) = &done else {
+                break;
+            };
+            // None found may be one that has just gone from its first place to its second.
+            if let Some(new) = self.changed_key(&key) {
+                key = new;
+            }
+            done = deed(&key);
         }
+        if done.is_ok() && !Arc::ptr_eq(&key, &known) {
+            *lock(&self.inner.key) = key;
+        }
+        done
     }
 
     fn changed_key(&self, known: &VaultKey) -> Option<Arc<VaultKey>> {

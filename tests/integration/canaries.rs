@@ -593,7 +593,7 @@ async fn d1_planted_secrets_are_in_nothing_that_a_run_leaves_behind() {
         ("/metrics", "clawback_cases_opened_total"),
         (seen[0], "step find_accounts"),
         ("worker-a.log", "\"level\":\"DEBUG\""),
-        ("table public.runs", "local"),
+        ("table public.runs", "rotated"),
         ("table public.events", "urn:hr:test"),
         ("table public.journal", "[redacted]"),
         (&format!("topic {topic}.dlq"), "no event at all"),

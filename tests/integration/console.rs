@@ -4,10 +4,12 @@
 //! `tests/browser/walk.py`; each part's own rules and the attacks are tested beside the console.
 #![allow(clippy::print_stdout)] // What the walk saw belongs to the test's output.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -27,7 +29,12 @@ struct Demonstration {
     url: String,
     by_hand: String,
     users: Value,
+    /// What it told last, for a test that fails.
+    last: Arc<Mutex<VecDeque<String>>>,
 }
+
+/// Lines of the program's that a failing test shows.
+const LAST: usize = 60;
 
 impl Demonstration {
     fn begin() -> Self {
@@ -41,9 +48,17 @@ impl Demonstration {
             .expect("the program starts");
         let told = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
+        let last = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = last.clone();
         // Reads on for as long as the program talks, so that it never waits for a reader.
         std::thread::spawn(move || {
-            for line in BufReader::new(told).lines().map_while(Result::ok) {
+            for line in BufReader::new(told).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let mut kept = kept.lock().expect("free");
+                kept.push_back(line.clone());
+                if kept.len() > LAST {
+                    kept.pop_front();
+                }
                 let _ = sender.send(line);
             }
         });
@@ -68,6 +83,7 @@ impl Demonstration {
             url: url.expect("the console"),
             by_hand: by_hand.expect("the administrator's way"),
             users,
+            last,
         }
     }
 
@@ -108,6 +124,12 @@ impl Demonstration {
 
 impl Drop for Demonstration {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the program: {:?}", self.child.try_wait());
+            for line in self.last.lock().expect("free").iter() {
+                println!("  {line}");
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -82,6 +82,39 @@ fn close(house: &House, task: &Value, more: &[&str]) {
     assert_eq!(told.code, 0, "{} {}", told.data, told.words);
 }
 
+/// One person attests and another confirms, each in a command of their own.
+async fn attest(house: &House, task: &Value) {
+    let id = task.as_str().expect("an id");
+    let first = [
+        "tasks",
+        "close",
+        id,
+        "--note",
+        "done by hand",
+        "--attest",
+        "the client is deleted",
+        "--as",
+        "bob",
+    ];
+    house.cli(&first, "");
+    let awaited = format!("tasks WHERE id = '{id}' AND state = 'awaiting_second_person'");
+    until("a second person is awaited", async || {
+        house.count(&awaited).await == 1
+    })
+    .await;
+    let second = [
+        "tasks",
+        "confirm",
+        id,
+        "--attest",
+        "it is gone from the list",
+        "--as",
+        "eve",
+    ];
+    let told = house.cli(&second, "");
+    assert_eq!(told.code, 0, "{} {}", told.data, told.words);
+}
+
 fn owner(connector: &str, role: clawback::domain::verdict::CredentialRole) -> Owner {
     Owner {
         reference: format!("local:{connector}/{}", role.as_str()),
@@ -223,8 +256,7 @@ async fn d5_access_that_nobody_can_try_any_more_is_attested_and_never_called_rev
             one["came_to"].to_string().contains("CB-SECRETS-24"),
             "{one}"
         );
-        let attest = ["--attest", "the client is deleted", "--attested-by", "eve"];
-        close(&house, &one["task"], &attest);
+        attest(&house, &one["task"]).await;
         until_over(&house, "crm", role).await;
     }
     let attested = "runs WHERE kind = 'rotation' AND ended = 'attested'";

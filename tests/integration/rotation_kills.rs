@@ -133,8 +133,8 @@ impl Bench {
 
     /// Settlements that wait where they were told to.
     async fn waiting(&mut self) -> Vec<i32> {
-        let text =
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
+        let text = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let all = sqlx::query_scalar(text).fetch_all(&mut self.lock);
         all.await.expect("asked")
     }
