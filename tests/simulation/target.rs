@@ -180,7 +180,9 @@ impl Target {
         if let Some(account) = account.filter(|account| ends && account.sessions > 0)
             && self.struck(Fault::CachedSession, 40)
         {
-            let until = after(now, 60 + self.dice.below(9000));
+            // A session that nobody is told of lasts longer than any wait of a case.
+            let more = if self.hides_sessions { 4 * 86_400 } else { 0 };
+            let until = after(now, 60 + self.dice.below(9000) + more);
             self.truth().cached.insert(account.login, (now, until));
         }
     }
