@@ -159,13 +159,11 @@ impl Bench {
         let told = self.house.cli(&order, "");
         assert_eq!(told.code, 0, "{broken:?}: {}", told.words);
         let mut stuck = Vec::new();
-        for _ in 0..2400 {
+        until(&format!("{broken:?} comes"), async || {
             stuck = self.waiting().await;
-            if !stuck.is_empty() || self.gate.fired() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+            !stuck.is_empty() || self.gate.fired()
+        })
+        .await;
         match broken {
             Break::BeforeSettle(_) => assert!(!stuck.is_empty(), "{broken:?} never came"),
             Break::OnTheLine(_) => assert!(self.gate.fired(), "{broken:?} never came"),
