@@ -38,7 +38,10 @@ impl Throttle {
             failures.retain(|_, (_, since)| seconds_between(*since, now) < WINDOW_SECONDS);
         }
         if failures.len() >= REMEMBERED {
-            failures.clear();
+            let oldest = failures.iter().min_by_key(|(_, (_, since))| *since);
+            if let Some(oldest) = oldest.map(|(address, _)| address.clone()) {
+                failures.remove(&oldest);
+            }
         }
         let entry = failures.entry(address.to_owned()).or_insert((0, now));
         if seconds_between(entry.1, now) >= WINDOW_SECONDS {
