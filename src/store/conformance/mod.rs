@@ -5,6 +5,7 @@
 //! PostgreSQL. So that both can, the files name the store only through their parent module.
 
 pub mod admission;
+pub mod adoption;
 pub mod approvals;
 pub mod audit;
 pub mod departed;
