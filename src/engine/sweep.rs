@@ -76,7 +76,8 @@ impl Engine {
         let decide = |task: &FallbackTask| {
             let connector = task.connector.as_ref();
             let facts = connector.and_then(|name| estate.connectors.get(name));
-            estate.people.escalate(task, facts, topic, now)
+            let escalated = estate.people.escalate(task, facts, topic, now)?;
+            Some(escalated.with_copy(|desk| self.has_tickets(desk)))
         };
         let mut all = 0;
         loop {

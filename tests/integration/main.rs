@@ -14,6 +14,7 @@ mod desks;
 mod drills;
 mod estate;
 mod examination;
+mod farewell;
 mod file;
 mod governance;
 mod health;

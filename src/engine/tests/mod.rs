@@ -15,6 +15,7 @@ mod holds;
 mod identities;
 mod never_grants;
 mod order;
+mod pauses;
 mod people;
 mod play;
 mod probing;

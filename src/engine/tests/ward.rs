@@ -265,6 +265,13 @@ impl Ward {
         Self::over((manifest, None), Settings::default(), Some(desks)).await
     }
 
+    /// The same, whose tasks go to no desk, until they are overdue and these names are told.
+    pub(super) async fn told_at_desk(desks: Desks, names: &[&str]) -> Self {
+        let mut settings = Settings::default();
+        settings.people.desks = names.iter().map(|name| (*name).to_owned()).collect();
+        Self::over((manifest("", false), None), settings, Some(desks)).await
+    }
+
     /// The same behind the target of another manifest, which shows the same accounts.
     pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
         Self::with(manifest, upstream, Settings::default()).await
