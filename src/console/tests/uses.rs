@@ -418,6 +418,24 @@ async fn g4_what_is_paused_is_told_and_ended_on_pages_and_in_the_api() {
         let answer = house.api(Verb::Post, &path, Some(&token), &body).await;
         assert_eq!(answer.status(), status, "{path}");
     }
+    // On the overview it is told, and as late once it was escalated.
+    let urgent = async || {
+        let path = "/api/v1/overview";
+        let told = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+        let told = told.json::<Value>().await.expect("JSON");
+        let mut all = told["urgent"].as_array().expect("a list").clone();
+        all.retain(|one| one["kind"] == "pause");
+        all.remove(0)
+    };
+    assert_eq!(urgent().await["late"], false);
+    let people = crate::domain::escalation::People::default();
+    let later = after(given::at(0), 86_400);
+    let remind = |pause: &crate::domain::pause::Pause| people.remind(pause, None, None, later);
+    assert_eq!(house.store.remind(&remind).await.expect("told").len(), 1);
+    let told = urgent().await;
+    assert_eq!(told["late"], true);
+    let why = told["why"].as_str().expect("words");
+    assert!(why.contains("told 1 times, last to bo (owner)"), "{why}");
     house.close().await;
 }
 

@@ -231,7 +231,7 @@ pub fn rotation_run(
     // Where the machine cannot replace what must be replaced, it waits for the one who can.
     let by_person = trigger.wants_a_person().then_some(Strategy::Delegated);
     let strategy = declared.or(by_person)?;
-    let waits = matches!(trigger, Trigger::Age { .. }) && declared.is_none();
+    let patient = matches!(trigger, Trigger::Age { .. }) && declared.is_none();
     let (definition, machine) = given.estate.rotation.as_ref()?;
     let id = RunId::rotation(connector, role.as_str(), cause, given.now);
     Some(Run {
@@ -243,7 +243,7 @@ pub fn rotation_run(
         connector: Some(connector.clone()),
         // Removals wait for the secret: before all of them. For one that works and that a person is to
         // replace, nothing waits.
-        priority: if waits { 20 } else { -10 },
+        priority: if patient { 20 } else { -10 },
         stage: Stage::Due {
             state: machine.clone(),
             due: given.now,
