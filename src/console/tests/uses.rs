@@ -48,6 +48,45 @@ impl House {
         assert!(kept.expect("kept"));
     }
 
+    /// bo has paused all work.
+    async fn all_paused(&self) {
+        let command = crate::domain::command::Command {
+            id: crate::domain::id::CommandId(uuid::Uuid::from_u128(77)),
+            by: "bo".to_owned(),
+            at: given::at(0),
+            wish: crate::domain::command::Wish::Pause {
+                connector: None,
+                reason: "it misbehaves".to_owned(),
+            },
+        };
+        self.store.wish(&command).await.expect("wished");
+        let pauses = |command: &crate::domain::command::Command,
+                      _: Option<&crate::domain::task::FallbackTask>,
+                      _: Option<&crate::domain::run::Run>| Obedience {
+            command: command.id,
+            answer: Answer {
+                accepted: true,
+                code: None,
+                message: "paused".to_owned(),
+            },
+            task: None,
+            run: None,
+            rotation: None,
+            survey: None,
+            drill: None,
+            pause: Some(crate::domain::pause::PauseChange::Begin {
+                connector: None,
+                signed: crate::domain::approval::Signed {
+                    by: command.by.clone(),
+                    at: command.at,
+                    reason: "it misbehaves".to_owned(),
+                },
+            }),
+        };
+        let obeyed = self.store.obey(10, given::at(1), &pauses).await;
+        assert_eq!(obeyed.expect("obeyed"), 1);
+    }
+
     /// A case with a task, and a dead letter, all with a name that would like to be a script.
     pub(super) async fn plant(&self) -> uuid::Uuid {
         let removal = given::a_removal(&self.store, SCRIPT).await;
@@ -360,41 +399,7 @@ async fn g4_what_is_paused_is_told_and_ended_on_pages_and_in_the_api() {
     let house = House::open().await;
     house.user("ada", &Role::ALL).await;
     let token = house.token("ada", &Role::ALL).await;
-    let command = crate::domain::command::Command {
-        id: crate::domain::id::CommandId(uuid::Uuid::from_u128(77)),
-        by: "bo".to_owned(),
-        at: given::at(0),
-        wish: crate::domain::command::Wish::Pause {
-            connector: None,
-            reason: "it misbehaves".to_owned(),
-        },
-    };
-    house.store.wish(&command).await.expect("wished");
-    let pauses = |command: &crate::domain::command::Command,
-                  _: Option<&crate::domain::task::FallbackTask>,
-                  _: Option<&crate::domain::run::Run>| Obedience {
-        command: command.id,
-        answer: Answer {
-            accepted: true,
-            code: None,
-            message: "paused".to_owned(),
-        },
-        task: None,
-        run: None,
-        rotation: None,
-        survey: None,
-        drill: None,
-        pause: Some(crate::domain::pause::PauseChange::Begin {
-            connector: None,
-            signed: crate::domain::approval::Signed {
-                by: command.by.clone(),
-                at: command.at,
-                reason: "it misbehaves".to_owned(),
-            },
-        }),
-    };
-    let obeyed = house.store.obey(10, given::at(1), &pauses).await;
-    assert_eq!(obeyed.expect("obeyed"), 1);
+    house.all_paused().await;
     let path = "/api/v1/connectors";
     let listed = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
     let listed = listed.json::<Value>().await.expect("JSON");
@@ -418,7 +423,15 @@ async fn g4_what_is_paused_is_told_and_ended_on_pages_and_in_the_api() {
         let answer = house.api(Verb::Post, &path, Some(&token), &body).await;
         assert_eq!(answer.status(), status, "{path}");
     }
-    // On the overview it is told, and as late once it was escalated.
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_a_pause_that_was_escalated_stands_late_on_the_overview() {
+    let house = House::open().await;
+    house.user("ada", &[Role::Viewer]).await;
+    let token = house.token("ada", &[Role::Viewer]).await;
+    house.all_paused().await;
     let urgent = async || {
         let path = "/api/v1/overview";
         let told = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
