@@ -118,6 +118,7 @@ macro_rules! suite {
             ]
             people: [
                 f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_come,
+                f5_a_desk_that_is_told_gets_a_copy,
                 f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free,
                 p_two_people_attest_what_is_privileged,
                 p_nobody_approves_what_they_proposed_whatever_the_kind,

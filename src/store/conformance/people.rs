@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::super::{Claimed, Listed, StoreError};
+use super::super::{Claimed, CopiesWanted, Listed, StoreError};
 use super::Home;
 use super::domain::approval::{
     Content, Matter, MatterKind, Proposal, ProposalState, Record, Ruling, Signed, propose,
@@ -19,7 +19,7 @@ use super::domain::task::{Attestation, FallbackTask};
 use super::domain::time::after;
 use super::domain::verdict::CredentialRole;
 use super::given::{
-    a_removal, a_task, at, closed, fenced, handed_over, keep, message, step, with_person,
+    a_removal, a_task, at, closed, fenced, handed_over, keep, message, step, with_person, worker,
 };
 
 /// A removal that a person has, and that nobody holds.
@@ -74,6 +74,39 @@ pub async fn f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_co
     // What is decided against changes nothing.
     let none = store.escalate(10, at(100_000), &|_| None);
     assert_eq!(none.await.expect("looked"), []);
+}
+
+/// The desk that is told gets a row for its copy with the escalation, once.
+pub async fn f5_a_desk_that_is_told_gets_a_copy(home: &Home) {
+    let run = with_a_person(home, "c").await;
+    let store = &home.store;
+    let task = run.id.task();
+    for (times, second) in [(1, 3600), (2, 7200)] {
+        let decide = |task: &FallbackTask| {
+            Some(Escalated {
+                copy_at: Some("servicedesk".into()),
+                ..told(task, second)
+            })
+        };
+        let escalated = store.escalate(10, at(second), &decide).await;
+        assert_eq!(escalated.expect("looked")[0].escalation.times, times);
+        let copies = store.copies_of(task).await.expect("read");
+        let desks: Vec<_> = copies.iter().map(|copy| copy.desk.as_str()).collect();
+        assert_eq!(desks, ["servicedesk"]);
+    }
+    // It is worked on like any other.
+    let enlisted = store.enlist(worker(2), at(0), 1_000_000).await;
+    enlisted.expect("enlisted");
+    let wanted = CopiesWanted {
+        worker: worker(2),
+        now: at(7300),
+        desk: "servicedesk".into(),
+        lease_seconds: 60,
+        at_most: 9,
+    };
+    let taken = store.take_copies(&wanted).await.expect("taken");
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].task.id, task);
 }
 
 pub async fn f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free(home: &Home) {
