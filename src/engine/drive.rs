@@ -115,7 +115,7 @@ impl Engine {
             let (run, token) = (ride.run.id, ride.token);
             let next = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
                 Decision::Settle(settlement) => {
-                    let held = commit(*settlement, known, ride.task, ride.token, writer).await?;
+                    let held = commit(settlement, known, ride.task, ride.token, writer).await?;
                     held.into()
                 }
                 Decision::Perform { run, .. } if self.is_held_back(&run) => Next::Back,
@@ -167,7 +167,7 @@ impl Engine {
             let serving = self.serving();
             let given = self.given(workflow, &serving, None);
             let settlement = settle(ride.run, ride.task.clone(), Outcome::Held(held), &given)?;
-            let held = commit(settlement, known, ride.task, ride.token, writer).await?;
+            let held = commit(settlement.into(), known, ride.task, ride.token, writer).await?;
             return Ok(held.into());
         }
         let (outcome, under) = match effect {
@@ -191,7 +191,7 @@ impl Engine {
         let serving = self.serving();
         let given = self.given(workflow, &serving, under.as_ref());
         let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-        let held = commit(settlement, known, ride.task, ride.token, writer).await?;
+        let held = commit(settlement.into(), known, ride.task, ride.token, writer).await?;
         Ok(held.into())
     }
 
@@ -238,7 +238,7 @@ impl Engine {
                 let outcome = Outcome::Items(answers);
                 let known = ride.run.verdict;
                 let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-                match commit(settlement, known, ride.task, ride.token, writer).await? {
+                match commit(settlement.into(), known, ride.task, ride.token, writer).await? {
                     Some(next) => ride = next,
                     None => return Ok(Next::Rests),
                 }
@@ -265,7 +265,7 @@ impl Engine {
         let given = self.given(&workflow, &serving, None);
         let task = claimed.task.clone();
         let settlement = match decide(claimed.run.clone(), task.clone(), woken, &given)? {
-            Decision::Settle(settlement) => *settlement,
+            Decision::Settle(settlement) => settlement,
             Decision::Perform { run, effect } => {
                 let mut run = *run;
                 let held = self.held(&run, &effect).await?;
@@ -289,7 +289,7 @@ impl Engine {
                     (None, effect) => self.perform(&mut run, effect).await,
                 };
                 let given = self.given(&workflow, &serving, under.as_ref());
-                settle(run, task, outcome, &given)?
+                settle(run, task, outcome, &given)?.into()
             }
         };
         Ok(Fenced {
@@ -320,7 +320,7 @@ fn by_manifest(answers: Vec<Answer>) -> Vec<(Option<Under>, Vec<Item>)> {
 /// Commits; the ride goes on if the run is still held, that is, if its next step was due when the
 /// store committed.
 async fn commit(
-    settlement: Settlement,
+    settlement: Box<Settlement>,
     known: Option<Verdict>,
     task: Option<FallbackTask>,
     token: crate::domain::id::FencingToken,

@@ -263,8 +263,8 @@ pub struct Claimed {
 pub struct Fenced {
     /// The lease's token.
     pub token: FencingToken,
-    /// What changes.
-    pub settlement: Settlement,
+    /// What changes; on its own, because it is passed on from hand to hand.
+    pub settlement: Box<Settlement>,
 }
 
 /// What became of a batch.

@@ -273,7 +273,7 @@ pub fn proved(run: &Run) -> Settlement {
 pub fn fenced(claimed: &Claimed, settlement: Settlement) -> Fenced {
     Fenced {
         token: claimed.token,
-        settlement,
+        settlement: settlement.into(),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn settle(
     if batch.is_empty() {
         return Ok(Settled::default());
     }
-    let parts = parts(batch.iter().map(|one| (one.token, &one.settlement)));
+    let parts = parts(batch.iter().map(|one| (one.token, &*one.settlement)));
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("settle").await?;

@@ -37,7 +37,7 @@ pub(super) async fn settle(
     let mut notes = Notes::default();
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("settle").await?;
-    let all = batch.iter().map(|one| (one.token, &one.settlement));
+    let all = batch.iter().map(|one| (one.token, &*one.settlement));
     for part in parts(all) {
         let plan = Plan::of(part.iter().copied(), now, &mut share)?;
         let write = Write {
