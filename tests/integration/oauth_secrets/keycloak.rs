@@ -1,8 +1,8 @@
 //! D2, B2: the secrets of OAuth clients at Keycloak, a real server that keeps two for each client.
 //!
-//! Owns a realm with a policy by which secrets rotate, its clients, and the page's manifest for them. Which
-//! secrets are accepted is asked at the token endpoint, and what stands where of the administration, both
-//! past Clawback and past the gate.
+//! Owns whole rotations by the page's manifest, and the points at which workers are killed. Which secrets are
+//! accepted is asked at the token endpoint, and what stands where of the administration, both past
+//! Clawback and past the gate.
 
 use clawback::domain::outcome::{Failure, FailureClass};
 use clawback::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
@@ -10,224 +10,14 @@ use clawback::domain::time::Timestamp;
 use clawback::domain::verdict::CredentialRole;
 use clawback::domain::workflow::RotationStep;
 use clawback::secrets::{NewSecret, Slot};
-use reqwest::Method;
 use secrecy::SecretString;
-use serde_json::{Value, json};
 
 use crate::house::{House, Plan};
-use crate::parts::{Service, until};
+use crate::keycloak::{CLIENTS, Realm, first};
+use crate::parts::until;
 use crate::rotation::Place;
 use crate::rotation_kills::gate::{Gate, Point};
 use crate::rotation_kills::{Bench, Break};
-
-/// The clients of Clawback's roles, and what each may do.
-const CLIENTS: [(&str, &str); 3] = [
-    ("writer", "manage-users"),
-    ("verifier", "view-users"),
-    ("rotator", "manage-clients"),
-];
-
-/// In the server's first realm, only for the test's own requests.
-const ADMIN: &str = "/admin/realms/acme";
-
-/// A realm of a Keycloak of its own.
-struct Realm {
-    service: Service,
-    http: reqwest::Client,
-    token: String,
-    /// The administration's id of the verifier's client.
-    verifier: String,
-    writer: String,
-}
-
-fn first(role: &str) -> String {
-    format!("the-first-of-the-{role}")
-}
-
-impl Realm {
-    async fn build(name: &str) -> Self {
-        let mut realm = Self {
-            service: Service::up("keycloak", name, &[]),
-            http: reqwest::Client::new(),
-            token: String::new(),
-            verifier: String::new(),
-            writer: String::new(),
-        };
-        realm.sign_in().await;
-        let long = json!({ "accessTokenLifespan": 86_400 });
-        realm
-            .admin(Method::PUT, "/admin/realms/master", &long)
-            .await;
-        realm.sign_in().await;
-        let new = json!({ "realm": "acme", "enabled": true });
-        realm.admin(Method::POST, "/admin/realms", &new).await;
-        let path = format!("{ADMIN}/users/profile");
-        let mut profile = realm.admin(Method::GET, &path, &Value::Null).await;
-        profile["unmanagedAttributePolicy"] = json!("ADMIN_EDIT");
-        realm.admin(Method::PUT, &path, &profile).await;
-        let ada = json!({
-            "username": "ada", "enabled": true, "attributes": { "employeeNumber": ["E1"] },
-        });
-        realm
-            .admin(Method::POST, &format!("{ADMIN}/users"), &ada)
-            .await;
-        for (role, power) in CLIENTS {
-            realm.client(role, power).await;
-        }
-        realm.verifier = realm.id_of("clawback-verifier").await;
-        realm.writer = realm.id_of("clawback-writer").await;
-        let policy = json!({"policies": [{
-            "name": "rotating", "enabled": true, "profiles": ["rotating"],
-            "conditions": [{
-                "condition": "client-roles", "configuration": { "roles": ["rotates"] },
-            }],
-        }]});
-        realm.old_ones_last(86_400).await;
-        let path = format!("{ADMIN}/client-policies/policies");
-        realm.admin(Method::PUT, &path, &policy).await;
-        for id in [&realm.verifier, &realm.writer] {
-            let path = format!("{ADMIN}/clients/{id}/roles");
-            realm
-                .admin(Method::POST, &path, &json!({ "name": "rotates" }))
-                .await;
-        }
-        realm
-    }
-
-    async fn sign_in(&mut self) {
-        let form = [
-            ("grant_type", "password"),
-            ("client_id", "admin-cli"),
-            ("username", self.service.value("ADMIN")),
-            ("password", self.service.value("ADMIN_PASSWORD")),
-        ];
-        let asked = self.http.post(self.service.value("TOKEN_URL")).form(&form);
-        let answer = asked.send().await.expect("Keycloak answers");
-        let text = answer.text().await.expect("text");
-        let told: Value = serde_json::from_str(&text).expect("JSON");
-        let token = told["access_token"].as_str().expect("a token");
-        token.clone_into(&mut self.token);
-    }
-
-    /// A request of the administrator's that is answered well.
-    async fn admin(&self, method: Method, path: &str, body: &Value) -> Value {
-        let (status, told) = self.ask(method, path, body).await;
-        assert!((200..300).contains(&status), "{path}: {status} {told}");
-        told
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
-        let url = format!("{}{path}", self.service.value("URL"));
-        let mut asked = self.http.request(method, url).bearer_auth(&self.token);
-        if !body.is_null() {
-            asked = asked.header("Content-Type", "application/json");
-            asked = asked.body(body.to_string());
-        }
-        let answer = asked.send().await.expect("Keycloak answers");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("text");
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
-
-    async fn id_of(&self, client: &str) -> String {
-        let path = format!("{ADMIN}/clients?clientId={client}");
-        let found = self.admin(Method::GET, &path, &Value::Null).await;
-        found[0]["id"].as_str().expect("an id").to_owned()
-    }
-
-    /// A client that signs in by its secret, and may do this with the realm.
-    async fn client(&self, role: &str, power: &str) {
-        let name = format!("clawback-{role}");
-        let new = json!({
-            "clientId": name, "secret": first(role), "publicClient": false,
-            "serviceAccountsEnabled": true, "standardFlowEnabled": false,
-        });
-        self.admin(Method::POST, &format!("{ADMIN}/clients"), &new)
-            .await;
-        let (client, owner) = (
-            self.id_of(&name).await,
-            self.id_of("realm-management").await,
-        );
-        let path = format!("{ADMIN}/clients/{client}/service-account-user");
-        let user = self.admin(Method::GET, &path, &Value::Null).await;
-        let path = format!("{ADMIN}/clients/{owner}/roles/{power}");
-        let power = self.admin(Method::GET, &path, &Value::Null).await;
-        let user = user["id"].as_str().expect("an id");
-        let path = format!("{ADMIN}/users/{user}/role-mappings/clients/{owner}");
-        self.admin(Method::POST, &path, &json!([power])).await;
-    }
-
-    /// How long a secret is accepted after another has taken its place, from the next one on.
-    async fn old_ones_last(&self, seconds: u32) {
-        let profile = json!({"profiles": [{"name": "rotating", "executors": [{
-            "executor": "secret-rotation", "configuration": {
-                "expiration-period": 2_592_000, "rotated-expiration-period": seconds,
-                "remaining-rotation-period": 86_400,
-            },
-        }]}]});
-        let path = format!("{ADMIN}/client-policies/profiles");
-        self.admin(Method::PUT, &path, &profile).await;
-    }
-
-    /// The verifier's secrets as the administration shows them, the newest first.
-    async fn standing(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        for place in ["client-secret", "client-secret/rotated"] {
-            let path = format!("{ADMIN}/clients/{}/{place}", self.verifier);
-            let (status, told) = self.ask(Method::GET, &path, &Value::Null).await;
-            match status {
-                200 => all.push(told["value"].as_str().expect("a value").to_owned()),
-                404 => {}
-                other => panic!("{place}: {other} {told}"),
-            }
-        }
-        all
-    }
-
-    /// What an administrator does who presses the button.
-    async fn regenerate(&self) -> String {
-        let path = format!("{ADMIN}/clients/{}/client-secret", self.verifier);
-        let told = self.admin(Method::POST, &path, &Value::Null).await;
-        told["value"].as_str().expect("a value").to_owned()
-    }
-
-    /// Whether the token endpoint gives the verifier a token for this secret.
-    async fn accepts(&self, secret: &str) -> bool {
-        let url = self.service.value("URL");
-        let url = format!("{url}/realms/acme/protocol/openid-connect/token");
-        let asked = self.http.post(url);
-        let asked = asked.basic_auth("clawback-verifier", Some(secret));
-        let asked = asked.form(&[("grant_type", "client_credentials")]);
-        let answer = asked.send().await.expect("Keycloak answers");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("text");
-        assert!(matches!(status, 200 | 401), "{status} {text}");
-        status == 200 && text.contains("access_token")
-    }
-
-    /// The page's manifest with what an engineer puts in, at this address.
-    fn manifest(&self, url: &str) -> String {
-        let page = include_str!("../../../docs/connectors/keycloak.md");
-        let text = page.split("```toml\n").nth(1).expect("a manifest");
-        let text = text.split("```").next().expect("it ends");
-        let id = |last| format!("5b1c4f6e-0d0f-4f0c-9d0e-7a3a4b1c000{last}");
-        let mut text = text.to_owned();
-        for (from, to) in [
-            ("https://sso.acme.example", url),
-            (&id(1), &self.writer),
-            (&id(2), &self.verifier),
-            ("overlap_seconds = 300", "overlap_seconds = 1"),
-            (
-                "[expect]",
-                "[limits]\nrequests_per_second = 10000\ntimeout_seconds = 60\n[expect]",
-            ),
-        ] {
-            assert!(text.contains(from), "{from} is on the page");
-            text = text.replace(from, to);
-        }
-        text
-    }
-}
 
 async fn perform(
     place: &Place,

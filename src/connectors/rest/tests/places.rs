@@ -54,9 +54,7 @@ fn client(standing: &mut Vec<String>, asked: &Asked) -> (u16, Value) {
 async fn target(first: &[&str]) -> (Target, Standing) {
     let issuer = Issuer::shared();
     let rotator = ("client-rotator".into(), "r0tate".into());
-    let mut sound = issuer.lock().expect("not poisoned");
-    sound.secrets.push(rotator);
-    drop(sound);
+    issuer.lock().expect("not poisoned").secrets.push(rotator);
     let first = first.iter().map(|one| (*one).to_owned()).collect();
     let standing: Standing = Arc::new(Mutex::new(first));
     let served = Arc::clone(&standing);

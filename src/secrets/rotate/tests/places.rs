@@ -81,3 +81,32 @@ async fn d2_one_whose_answer_was_lost_is_found_where_it_stands() {
     );
     assert_eq!(world.value(Slot::Current).as_deref(), Some("k9 by hand"));
 }
+
+#[tokio::test]
+async fn d2_one_that_could_not_be_saved_is_taken_up_by_the_next_attempt() {
+    let mut world = World::of(Strategy::Add, Known::Places).await;
+    assert_eq!(world.step(RotationStep::Prepare), Some(Ok(())));
+    // Given that somebody writes to the vault between the look and the save.
+    let (vault, owner) = (world.vault.clone(), world.owner.clone());
+    let same = NewSecret {
+        value: SecretString::from(FIRST),
+        username: None,
+        remote_ref: None,
+        expires: None,
+    };
+    world.target.before_mint(move || {
+        vault.put(&owner, same, NOW).expect("put");
+    });
+    let failure = world.step(RotationStep::Create).expect("alive");
+    assert_eq!(failure.expect_err("overtaken").code, "CB-SECRETS-6");
+    assert_eq!(
+        ids(&world),
+        ["k0", "k1"],
+        "it stands, and nothing else went"
+    );
+    for step in &RotationStep::ALL[1..] {
+        assert_eq!(world.step(*step), Some(Ok(())), "{step:?}");
+    }
+    world.only_a_new_one_works();
+    assert_eq!(world.target.truth().ever.len(), 1, "no second one was made");
+}
