@@ -124,10 +124,13 @@ require_parts() {
 BUILD_PARTS=(cargo cc make pkg-config openssl zlib)
 
 # fetch_pypi NAME REQUIREMENTS VENV PROGRAM — a server from PyPI, in an environment of its own: they need
-# libraries of different ages.
+# libraries of different ages. Its programs name their interpreter by its full path, so one that was moved is
+# installed anew.
 fetch_pypi() {
-  local name=$1 want=$ROOT/tests/services/$2 venv=$TOOLS/$3 program=$4
-  cmp -s "$want" "$venv/requirements.txt" && [ -x "$venv/bin/$program" ] && return 0
+  local name=$1 want=$ROOT/tests/services/$2 venv program=$4
+  venv=$(realpath -m "$TOOLS/$3")
+  cmp -s "$want" "$venv/requirements.txt" && head -n 3 "$venv/bin/$program" 2>/dev/null | grep -qaF "$venv/bin/" &&
+    return 0
   say "installing $name into ${venv#"$ROOT/"}"
   rm -rf "$venv"
   python3 -m venv "$venv" >&2

@@ -5,9 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use crate::domain::access::EntitlementKind;
 use crate::domain::id::AccountId;
@@ -16,6 +19,8 @@ use crate::domain::verdict::Expectation;
 use super::company::{Access, Company, Person};
 use super::truth::{AccountTruth, TargetTruth};
 
+/// How long a write waits for another's.
+const BUSY: Duration = Duration::from_secs(60);
 const TABLES: &str = "
     CREATE TABLE users (
         user_id INTEGER PRIMARY KEY,
@@ -53,6 +58,9 @@ impl Payroll {
             .foreign_keys(true)
             // A simulated target need not survive a power cut; its start should not wait for disks.
             .synchronous(SqliteSynchronous::Off)
+            // Who reads does not wait for who writes, and who writes waits for a slow disk.
+            .journal_mode(SqliteJournalMode::Wal)
+            .busy_timeout(BUSY)
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(1)

@@ -102,9 +102,12 @@ impl Wiki {
         }
     }
 
+    /// The share is in one place or the other, and may be brought back between two looks.
     fn read(&self, file: &str) -> io::Result<String> {
-        std::fs::read_to_string(self.folder.join(file))
-            .or_else(|_| std::fs::read_to_string(self.away.join(file)))
+        let (here, away) = (self.folder.join(file), self.away.join(file));
+        std::fs::read_to_string(&here)
+            .or_else(|_| std::fs::read_to_string(away))
+            .or_else(|_| std::fs::read_to_string(here))
     }
 
     /// What the owner of an account signs in with.

@@ -125,10 +125,9 @@ impl Demonstration {
 impl Drop for Demonstration {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("the program: {:?}", self.child.try_wait());
-            for line in self.last.lock().expect("free").iter() {
-                println!("  {line}");
-            }
+            let last = Vec::from(self.last.lock().expect("free").clone()).join("\n  ");
+            let status = self.child.try_wait();
+            let _ = writeln!(std::io::stderr(), "the program: {status:?}\n  {last}");
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -145,7 +144,16 @@ fn done(mut command: Command) {
     let said = String::from_utf8_lossy(&output.stdout);
     let words = String::from_utf8_lossy(&output.stderr);
     println!("{said}");
-    assert!(output.status.success(), "{said}\n{words}");
+    if !output.status.success() {
+        // Past the harness, which shows a test's output only at the very end: here it stands beside
+        // the line that names the test.
+        let _ = writeln!(std::io::stderr(), "{said}\n{words}");
+        panic!(
+            "{:?}: {}\n{said}\n{words}",
+            command.get_program(),
+            output.status
+        );
+    }
 }
 
 /// H1: the whole morning of an operator, in a browser, on the real program.
