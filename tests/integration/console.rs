@@ -149,8 +149,8 @@ fn done(mut command: Command) {
         // the line that names the test.
         let _ = writeln!(std::io::stderr(), "{said}\n{words}");
         panic!(
-            "{:?}: {}\n{said}\n{words}",
-            command.get_program(),
+            "{}: {}\n{said}\n{words}",
+            command.get_program().display(),
             output.status
         );
     }

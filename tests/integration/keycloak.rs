@@ -100,7 +100,7 @@ impl Realm {
                 "condition": "client-roles", "configuration": { "roles": ["rotates"] },
             }],
         }]});
-        realm.old_ones_last(86_400).await;
+        realm.secrets_last(2_592_000, 86_400).await;
         let path = format!("{ADMIN}/client-policies/policies");
         realm.admin(Method::PUT, &path, &policy).await;
         for id in [&realm.verifier, &realm.writer] {
@@ -175,12 +175,12 @@ impl Realm {
         self.admin(Method::POST, &path, &json!([power])).await;
     }
 
-    /// How long a secret is accepted after another has taken its place, from the next one on.
-    pub async fn old_ones_last(&self, seconds: u32) {
+    /// How many seconds a secret is accepted that is drawn from now on, and how many the one whose place it takes.
+    pub async fn secrets_last(&self, new: u32, old: u32) {
         let profile = json!({"profiles": [{"name": "rotating", "executors": [{
             "executor": "secret-rotation", "configuration": {
-                "expiration-period": 2_592_000, "rotated-expiration-period": seconds,
-                "remaining-rotation-period": 86_400,
+                "expiration-period": new, "rotated-expiration-period": old,
+                "remaining-rotation-period": old,
             },
         }]}]});
         let path = format!("{ADMIN}/client-policies/profiles");
@@ -207,6 +207,12 @@ impl Realm {
         let path = format!("{ADMIN}/clients/{}/client-secret", self.verifier);
         let told = self.admin(Method::POST, &path, &Value::Null).await;
         told["value"].as_str().expect("a value").to_owned()
+    }
+
+    /// And who presses the other one.
+    pub async fn invalidate_rotated(&self) {
+        let path = format!("{ADMIN}/clients/{}/client-secret/rotated", self.verifier);
+        self.admin(Method::DELETE, &path, &Value::Null).await;
     }
 
     /// Whether the token endpoint gives the verifier a token for this secret.

@@ -63,6 +63,20 @@ async fn rotate(realm: &Realm, place: &Place, label: &str, old: &str) -> String 
     new
 }
 
+/// Put into the vault as an operator does it.
+async fn by_hand(place: &Place, value: &str) {
+    let new = NewSecret {
+        value: SecretString::from(value),
+        username: None,
+        remote_ref: None,
+        expires: None,
+    };
+    let manifest = place.connector.manifest();
+    let (role, now) = (CredentialRole::Verifier, Timestamp::UNIX_EPOCH);
+    let put = place.secrets.put(manifest, role, new, now);
+    put.await.expect("put");
+}
+
 #[tokio::test]
 async fn d2_a_clients_secret_is_rotated_at_keycloak_and_both_are_accepted_meanwhile() {
     let realm = Realm::build("oauth-secrets-keycloak").await;
@@ -79,7 +93,7 @@ async fn d2_a_clients_secret_is_rotated_at_keycloak_and_both_are_accepted_meanwh
     }
 
     // Somebody draws one by hand. A third would push out the one in use, so none is made.
-    realm.old_ones_last(1).await;
+    realm.secrets_last(86_400, 1).await;
     let theirs = realm.regenerate().await;
     let mut body = place.body("full");
     body.facts = perform(&place, RotationStep::Prepare, &body)
@@ -92,24 +106,20 @@ async fn d2_a_clients_secret_is_rotated_at_keycloak_and_both_are_accepted_meanwh
     assert_eq!(realm.standing().await, [theirs.clone(), old.clone()]);
 
     // Put into the vault, it is rotated; the one that has ended meanwhile is still shown, and makes room.
-    let new = NewSecret {
-        value: SecretString::from(theirs.as_str()),
-        username: None,
-        remote_ref: None,
-        expires: None,
-    };
-    let (secrets, now) = (&place.secrets, Timestamp::UNIX_EPOCH);
-    let put = secrets.put(
-        place.connector.manifest(),
-        CredentialRole::Verifier,
-        new,
-        now,
-    );
-    put.await.expect("put");
+    by_hand(&place, &theirs).await;
     until("the old one has ended", async || !realm.accepts(&old).await).await;
     assert_eq!(realm.standing().await.len(), 2, "it is still shown");
-    realm.old_ones_last(86_400).await;
-    let last = rotate(&realm, &place, "after", &theirs).await;
+    realm.secrets_last(2_592_000, 86_400).await;
+    rotate(&realm, &place, "after", &theirs).await;
+
+    // One that has ended comes alive again when another takes its place, and goes like any other.
+    realm.secrets_last(2, 1).await;
+    let ended = realm.regenerate().await;
+    by_hand(&place, &ended).await;
+    until("it has ended", async || !realm.accepts(&ended).await).await;
+    realm.invalidate_rotated().await;
+    realm.secrets_last(2_592_000, 86_400).await;
+    let last = rotate(&realm, &place, "ended", &ended).await;
 
     // The connector goes: what it signed in with is refused, though the newest cannot be taken away.
     let mut body = place.body("end");
