@@ -78,7 +78,7 @@ impl Load {
     /// How often engine and floor take turns: whatever else the machine does meanwhile meets both.
     /// A turn is long enough that filling and draining it hardly count.
     fn turns(&self) -> u64 {
-        (self.cases / (self.in_flight * 4)).clamp(1, 8)
+        (self.cases / (self.in_flight * 4)).clamp(1, 15)
     }
 }
 
@@ -168,35 +168,43 @@ pub async fn measure(kind: Kind, load: &Load) -> Result<Figures, String> {
         floors.cost(before, bare.spent().await?);
         floors.commits += (floor.commits() - calls) as f64;
 
-        engines.turn(&database, &mut rig, load, cases).await?;
-        bares.turn(&unlogged, &mut bare_rig, load, cases).await?;
+        // Neither of the two always comes first.
+        if turn % 2 == 0 {
+            engines.turn(&database, &mut rig, load, cases).await?;
+            bares.turn(&unlogged, &mut bare_rig, load, cases).await?;
+        } else {
+            bares.turn(&unlogged, &mut bare_rig, load, cases).await?;
+            engines.turn(&database, &mut rig, load, cases).await?;
+        }
         rss_mib = rss_mib.max(machine::rss_mib());
     }
     floor.close().await?;
     rig.stop(load.cases + load.warm()).await?;
     bare_rig.stop(load.cases + load.warm()).await?;
-    Ok(figures(load, engines, floors, &bares, rss_mib))
+    Ok(figures(load, &engines, &floors, &bares, rss_mib))
 }
 
-fn figures(load: &Load, engines: Sum, floors: Sum, bares: &Sum, rss_mib: f64) -> Figures {
+fn figures(load: &Load, engines: &Sum, floors: &Sum, bares: &Sum, rss_mib: f64) -> Figures {
     let cases = load.cases as f64;
-    let (p50_ms, p99_ms) = percentiles(engines.milliseconds);
+    let ratio_to_floor = floors.over(engines);
+    let log_overhead = 1.0 - bares.over(engines);
+    let (p50_ms, p99_ms) = percentiles(engines.milliseconds.clone());
     Figures {
-        cases_per_second: cases / engines.seconds,
-        steps_per_second: cases * target::STEPS as f64 / engines.seconds,
+        cases_per_second: cases / engines.seconds(),
+        steps_per_second: cases * target::STEPS as f64 / engines.seconds(),
         p50_ms,
         p99_ms,
         commits_per_case: engines.commits / cases,
         wal_bytes_per_case: engines.log_bytes / cases,
         cpu_ms_per_case: engines.cpu_seconds * 1000.0 / cases,
         rss_mib,
-        floor_cases_per_second: cases / floors.seconds,
+        floor_cases_per_second: cases / floors.seconds(),
         floor_commits_per_case: floors.commits / cases,
         floor_cpu_ms_per_case: floors.cpu_seconds * 1000.0 / cases,
-        floor_p50_ms: percentiles(floors.milliseconds).0,
-        ratio_to_floor: floors.seconds / engines.seconds,
-        unlogged_cases_per_second: cases / bares.seconds,
-        log_overhead: 1.0 - bares.seconds / engines.seconds,
+        floor_p50_ms: percentiles(floors.milliseconds.clone()).0,
+        ratio_to_floor,
+        unlogged_cases_per_second: cases / bares.seconds(),
+        log_overhead,
         log_cpu_overhead: engines.cpu_seconds / bares.cpu_seconds - 1.0,
     }
 }
@@ -204,7 +212,8 @@ fn figures(load: &Load, engines: Sum, floors: Sum, bares: &Sum, rss_mib: f64) ->
 /// What all turns of one side came to.
 #[derive(Default)]
 struct Sum {
-    seconds: f64,
+    /// Of each turn.
+    seconds: Vec<f64>,
     milliseconds: Vec<f64>,
     commits: f64,
     log_bytes: f64,
@@ -232,8 +241,19 @@ impl Sum {
         Ok(())
     }
 
+    fn seconds(&self) -> f64 {
+        self.seconds.iter().sum()
+    }
+
+    /// How many times the other's time this one took, turn by turn, in the middle: a disk that stands
+    /// still in one turn of one side must not decide.
+    fn over(&self, other: &Self) -> f64 {
+        let pairs = self.seconds.iter().zip(&other.seconds);
+        percentiles(pairs.map(|(this, other)| this / other).collect()).0
+    }
+
     fn time(&mut self, start: Instant, took: Vec<f64>) {
-        self.seconds += start.elapsed().as_secs_f64();
+        self.seconds.push(start.elapsed().as_secs_f64());
         self.milliseconds.extend(took);
     }
 

@@ -21,7 +21,7 @@ use clawback::domain::id::{
     AccountId, CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DeskName, DrillId,
     FencingToken, MessageId, RunId, SessionId, TaskId, WorkerId,
 };
-use clawback::domain::pause::Pauses;
+use clawback::domain::pause::{Pause, Pauses};
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
 use clawback::domain::subject::Subject;
@@ -33,9 +33,9 @@ use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
     Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
     Desks, Dossier, DrillLease, Drills, Dropping, EscalateFn, Examination, Fenced, IntakeBatch,
-    Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt, Retention, RuleFn, RunsEnded, SealFn,
-    Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease, SurveyWanted,
-    TaskFilter, Users,
+    Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt, RemindFn, Retention, RuleFn,
+    RunsEnded, SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
+    SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -329,6 +329,10 @@ impl People for Seeded {
 
     async fn pauses(&self) -> Stored<Pauses> {
         self.inner.pauses().await
+    }
+
+    async fn remind(&self, decide: RemindFn<'_>) -> Stored<Vec<Pause>> {
+        self.inner.remind(decide).await
     }
 
     async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {

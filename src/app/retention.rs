@@ -3,6 +3,7 @@
 //! Owns the order of these three, and the daily sweep. Which cases must stay is the store's, what a
 //! tombstone says `domain::audit`'s matter.
 
+use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{AppError, Parts, audit};
 use crate::config::Settings;
 use crate::domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing, cut};
-use crate::domain::time::{Clock, Timestamp};
+use crate::domain::time::{Clock, Timestamp, after};
 use crate::secrets::Vault;
 use crate::store::audit::tables;
 use crate::store::{Dropping, Store};
@@ -22,7 +23,9 @@ const LINKS: u64 = 50_000;
 const CASES: u32 = 1000;
 /// Tombstones in one go at most; the next day goes on.
 const TOMBSTONES: usize = 100;
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY_SECONDS: u64 = 86_400;
+/// How often the daily sweep looks whether its day has come.
+const LOOK: Duration = Duration::from_secs(60);
 /// Who lets go what no person did.
 const SWEEP: &str = "clawback, daily";
 
@@ -153,34 +156,63 @@ pub(super) async fn sweep(parts: Parts, stop: CancellationToken) {
         reason: format!("older than {retain_days} days"),
         retain_days,
     };
-    loop {
-        let (store, vault) = (parts.store.as_ref(), parts.vault.as_ref());
-        let swept = carry_out(store, vault, &settings, parts.clock.as_ref(), &said);
-        tokio::select! {
-            swept = swept => if let Err(error) = swept {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "nothing more was let go; tomorrow it is tried again"
-                );
-            },
-            () = stop.cancelled() => return,
+    let shelf = Shelf {
+        store: parts.store.as_ref(),
+        vault: parts.vault.as_ref(),
+        settings: &settings,
+        clock: parts.clock.as_ref(),
+    };
+    tokio::select! {
+        never = shelf.daily(&said, LOOK) => match never {},
+        () = stop.cancelled() => {}
+    }
+}
+
+/// What is swept, and with what.
+struct Shelf<'a> {
+    store: &'a dyn Store,
+    vault: &'a dyn Vault,
+    settings: &'a Settings,
+    clock: &'a dyn Clock,
+}
+
+impl Shelf<'_> {
+    /// At once, and whenever a day of the clock has passed since; looks at the clock every so often,
+    /// because a machine that slept has not waited.
+    async fn daily(&self, said: &Said, look: Duration) -> Infallible {
+        let mut last = None;
+        loop {
+            let now = self.clock.now();
+            if last.is_none_or(|last| after(last, DAY_SECONDS) <= now) {
+                last = Some(now);
+                self.sweep(said).await;
+            }
+            tokio::time::sleep(look).await;
         }
-        tokio::select! {
-            () = tokio::time::sleep(DAY) => {}
-            () = stop.cancelled() => return,
+    }
+
+    async fn sweep(&self, said: &Said) {
+        let swept = carry_out(self.store, self.vault, self.settings, self.clock, said);
+        if let Err(error) = swept.await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "nothing more was let go; tomorrow it is tried again"
+            );
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+    use crate::domain::id::CaseId;
     use crate::domain::workflow::End;
     use crate::secrets::LocalVault;
     use crate::store::given::{a_case, at, ended, fenced, keep, step};
     use crate::store::{Settings as StoreSettings, open};
-
-    const DAY_SECONDS: u64 = 86_400;
 
     #[derive(Debug)]
     struct Standing(Timestamp);
@@ -197,6 +229,18 @@ mod tests {
         Settings::load(&file).expect("reads")
     }
 
+    async fn a_case_that_is_over(store: &Arc<dyn Store>) -> CaseId {
+        let over = a_case(store, "over").await;
+        let id = over.run.case.expect("a case");
+        let mut end = step(&over.run, ended(End::Verified));
+        end.case_ended = Some((id, End::Verified, at(5)));
+        let settled = store
+            .settle(at(5), &keep(1, 0), &[fenced(&over, end)])
+            .await;
+        settled.expect("settled");
+        id
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn e6_what_is_older_than_its_retention_goes_and_the_log_is_whole() {
         // Given a case that is over and one that is open, signed with the installation's key.
@@ -207,15 +251,8 @@ mod tests {
             .await
             .expect("opened");
         store.migrate().await.expect("migrated");
-        let over = a_case(&store, "over").await;
+        let id = a_case_that_is_over(&store).await;
         let open = a_case(&store, "open").await;
-        let id = over.run.case.expect("a case");
-        let mut end = step(&over.run, ended(End::Verified));
-        end.case_ended = Some((id, End::Verified, at(5)));
-        let settled = store
-            .settle(at(5), &keep(1, 0), &[fenced(&over, end)])
-            .await;
-        settled.expect("settled");
         let store = store.as_ref();
         let then = Standing(at(60));
         let made = audit::checkpoint(store, &vault, &settings, &then, 0).await;
@@ -254,5 +291,93 @@ mod tests {
         // And nothing is left to do.
         let again = carry_out(store, &vault, &settings, &late, &said).await;
         assert_eq!(again.expect("carried out"), []);
+    }
+    /// A clock that the test moves; it counts how often somebody looks at it.
+    #[derive(Debug, Default)]
+    struct Moved {
+        second: AtomicU64,
+        looks: AtomicU64,
+    }
+
+    impl Clock for Moved {
+        fn now(&self) -> Timestamp {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            at(self.second.load(Ordering::SeqCst))
+        }
+    }
+
+    impl Moved {
+        /// Once the sweep has looked at this clock three times more.
+        async fn seen(&self) {
+            let before = self.looks.load(Ordering::SeqCst);
+            until(async || self.looks.load(Ordering::SeqCst) >= before + 3).await;
+        }
+    }
+
+    async fn until(mut level: impl AsyncFnMut() -> bool) {
+        let waits = async {
+            while !level().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(120), waits).await;
+        assert!(waited.is_ok(), "waited in vain");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn e6_the_daily_sweep_comes_at_the_start_and_then_once_in_a_day_of_the_clock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(folder.path());
+        let vault = LocalVault::in_memory().expect("a vault");
+        let store = open(&StoreSettings::at("sqlite::memory:")).await;
+        let store = store.expect("opened");
+        store.migrate().await.expect("migrated");
+        let id = a_case_that_is_over(&store).await;
+        let then = Standing(at(60));
+        let made = audit::checkpoint(store.as_ref(), &vault, &settings, &then, 0).await;
+        made.expect("made").expect("due");
+        let said = Said {
+            by: SWEEP.to_owned(),
+            reason: "older than 200 days".to_owned(),
+            retain_days: 200,
+        };
+        let clock = Moved::default();
+        let start = 200 * DAY_SECONDS;
+        let shelf = Shelf {
+            store: store.as_ref(),
+            vault: &vault,
+            settings: &settings,
+            clock: &clock,
+        };
+        let gone = async || store.case(id).await.expect("read").is_none();
+        let watch = async {
+            // Given a sweep at the start, which came too early for the case.
+            clock.seen().await;
+            assert!(!gone().await);
+            // When it is old enough, and the day is not over.
+            clock
+                .second
+                .store(start + DAY_SECONDS - 1, Ordering::SeqCst);
+            clock.seen().await;
+            assert!(!gone().await);
+            assert_eq!(store.tombstones().await.expect("read"), []);
+            // Then it goes with the next day, in the sweep's name.
+            clock.second.store(start + DAY_SECONDS, Ordering::SeqCst);
+            until(gone).await;
+            until(async || store.tombstones().await.expect("read").len() == 1).await;
+            let stones = store.tombstones().await.expect("read");
+            let stone = Tombstone::read(&stones[0]).expect("reads");
+            assert_eq!(stone.by, SWEEP);
+        };
+        clock.second.store(start, Ordering::SeqCst);
+        tokio::select! {
+            never = shelf.daily(&said, Duration::from_millis(1)) => match never {},
+            () = watch => {}
+        }
+        // One that begins anew sweeps at once, and finds nothing more.
+        assert_eq!(
+            look(shelf.store, &said, clock.now()).await.expect("looked"),
+            None
+        );
     }
 }

@@ -186,8 +186,11 @@ fn show(context: &Context, task: &FallbackTask, copies: &[DeskCopy]) -> anyhow::
 /// A copy in one line: where, its reference, how it stands, and what holds it up.
 fn copy(copy: &DeskCopy) -> String {
     let ticket = copy.ticket.as_ref();
-    let ticket = ticket.map_or("no ticket yet", |ticket| ticket.shown.as_str());
-    let mut line = format!("copy at {}: {ticket}, {}", copy.desk, copy.stands.as_str());
+    let shown = ticket.map_or("no ticket yet", |ticket| ticket.shown.as_str());
+    let mut line = format!("copy at {}: {shown}, {}", copy.desk, copy.stands.as_str());
+    if let Some(page) = ticket.and_then(|ticket| ticket.page.as_ref()) {
+        line = format!("{line}, {page}");
+    }
     if let Some(trouble) = &copy.trouble {
         line = format!("{line}; held up after {} tries: {trouble}", copy.failures);
     }

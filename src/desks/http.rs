@@ -105,6 +105,11 @@ impl Client {
         })
     }
 
+    /// Where people see what lies at this path.
+    pub(super) fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.base.as_str().trim_end_matches('/'))
+    }
+
     /// Sends a request once and reads the whole answer, whatever its status.
     ///
     /// # Errors

@@ -79,6 +79,9 @@ pub struct Ticket {
     pub shown: String,
     /// False when the desk did not keep our key, so that it could not be found again by it.
     pub keyed: bool,
+    /// Where people see it, where the desk has such a page; tickets of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// How a ticket stands.

@@ -2,7 +2,8 @@
 //!
 //! Owns how long a task may take by its rank, who is told when it takes longer, and when it is told
 //! again. An escalation is a change of the task, so it is durable and in its history; it repeats until
-//! somebody acts, and goes on when they act and do not finish. Pure; tells nobody itself.
+//! somebody acts, and goes on when they act and do not finish. A pause that nobody ends is escalated
+//! likewise. Pure; tells nobody itself.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
 use super::estate::{ConnectorFacts, Instructions};
+use super::id::DeskName;
+use super::pause::Pause;
 use super::settlement::OutboxMessage;
 use super::status;
 use super::task::{FallbackTask, TaskState};
 use super::time::{Timestamp, after};
 
-/// Hours to the deadline where no manifest and no configuration says otherwise.
+/// Hours to the deadline where no manifest and no configuration says otherwise, and for which a pause is
+/// nobody's worry.
 const USUAL_HOURS: u64 = 24;
 
 /// How urgent a task is, from its priority.
@@ -64,6 +68,8 @@ pub struct People {
     pub desks: Vec<String>,
     /// Hours between two escalations of one task.
     pub again_hours: u64,
+    /// Hours that a pause may last before somebody is told that it does.
+    pub pause_hours: u64,
 }
 
 impl Default for People {
@@ -73,6 +79,7 @@ impl Default for People {
             hours: BTreeMap::new(),
             desks: Vec::new(),
             again_hours: 4,
+            pause_hours: USUAL_HOURS,
         }
     }
 }
@@ -128,6 +135,22 @@ pub struct Escalation {
     pub next: Option<Timestamp>,
 }
 
+impl Escalation {
+    /// True where nobody was told yet.
+    pub fn is_none(&self) -> bool {
+        self.times == 0
+    }
+}
+
+/// A pause that was escalated, and the message that tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reminded {
+    /// The pause as it stands afterwards.
+    pub pause: Pause,
+    /// For the outbox.
+    pub message: Option<OutboxMessage>,
+}
+
 /// A task that was escalated, and the message that tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escalated {
@@ -135,6 +158,21 @@ pub struct Escalated {
     pub task: FallbackTask,
     /// For the outbox.
     pub message: Option<OutboxMessage>,
+    /// A desk besides the task's own that gets a copy from here on.
+    pub copy_at: Option<DeskName>,
+}
+
+impl Escalated {
+    /// With a copy at the desk that was told, where it is one of these and not the task's own. The name of
+    /// a chain may be a team's alone, without tickets.
+    #[must_use]
+    pub fn with_copy(mut self, has_tickets: impl Fn(&str) -> bool) -> Self {
+        let to = self.task.escalation.to.as_ref();
+        let desk = to.filter(|to| to.role == Role::Desk && to.name != self.task.desk);
+        let desk = desk.filter(|to| !self.task.drill && has_tickets(&to.name));
+        self.copy_at = desk.map(|to| DeskName(to.name.clone()));
+        self
+    }
 }
 
 impl People {
@@ -162,8 +200,8 @@ impl People {
         }
     }
 
-    /// Who is told, one after the other; the last of them again and again.
-    fn chain(&self, facts: Option<&ConnectorFacts>, desk: &str) -> Vec<Rung> {
+    /// Whom manifest and configuration name, one after the other.
+    fn named(&self, facts: Option<&ConnectorFacts>) -> Vec<Rung> {
         let rung = |role, name: &String| Rung {
             role,
             name: name.clone(),
@@ -177,10 +215,20 @@ impl People {
             chain.extend(desks.map(|name| rung(Role::Desk, name)));
         }
         chain.extend(self.desks.iter().map(|name| rung(Role::Desk, name)));
-        if chain.is_empty() {
-            chain.push(rung(Role::Desk, &desk.to_owned()));
-        }
         chain
+    }
+
+    /// The next of the chain is told; the last of them again and again.
+    fn next(&self, chain: &[Rung], times: u32, rank: Rank, now: Timestamp) -> Option<Escalation> {
+        let end = chain.len().saturating_sub(1);
+        let place = (times as usize).min(end);
+        Some(Escalation {
+            times: times.saturating_add(1),
+            to: Some(chain.get(place)?.clone()),
+            last: place == end,
+            at: Some(now),
+            next: Some(self.after(rank, now, self.again_hours)),
+        })
     }
 
     /// Escalates a task whose time has come; `None` if it has not.
@@ -194,12 +242,16 @@ impl People {
         if matches!(task.state, TaskState::Closed { .. }) || task.chased_at() > now {
             return None;
         }
-        let chain = self.chain(facts, &task.desk);
-        let times = task.escalation.times;
-        let end = chain.len().saturating_sub(1);
-        let place = (times as usize).min(end);
-        let last = place == end;
-        let to = chain.get(place)?.clone();
+        let mut chain = self.named(facts);
+        if chain.is_empty() {
+            chain.push(Rung {
+                role: Role::Desk,
+                name: task.desk.clone(),
+            });
+        }
+        let rank = Rank::of(task.priority);
+        let escalation = self.next(&chain, task.escalation.times, rank, now)?;
+        let to = escalation.to.clone()?;
         let mut task = task.clone();
         let deadline = task.deadline;
         let mut text = format!(
@@ -207,7 +259,7 @@ impl People {
             to.name,
             to.role.as_str()
         );
-        if last {
+        if escalation.last {
             let hours = self.again_hours;
             let ends = format!(
                 "; the chain ends here, and they are told every {hours} h until somebody acts"
@@ -215,16 +267,44 @@ impl People {
             text.push_str(&ends);
         }
         task.remember(now, "clawback", text);
-        let rank = Rank::of(task.priority);
-        task.escalation = Escalation {
-            times: times.saturating_add(1),
-            to: Some(to),
-            last,
-            at: Some(now),
-            next: Some(self.after(rank, now, self.again_hours)),
-        };
+        task.escalation = escalation;
         let message = topic.map(|topic| status::escalated(&task, topic, now));
-        Some(Escalated { task, message })
+        Some(Escalated {
+            task,
+            message,
+            copy_at: None,
+        })
+    }
+
+    /// Escalates a pause that nobody has ended in time; `None` if its time has not come. Who paused is
+    /// asked first where no connector's owner is.
+    pub fn remind(
+        &self,
+        pause: &Pause,
+        facts: Option<&ConnectorFacts>,
+        topic: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Reminded> {
+        let first = after(pause.paused.at, self.pause_hours.saturating_mul(3600));
+        if pause.escalation.next.unwrap_or(first) > now {
+            return None;
+        }
+        let mut chain = self.named(facts);
+        if facts.is_none() {
+            let began = Rung {
+                role: Role::Owner,
+                name: pause.paused.by.clone(),
+            };
+            chain.insert(0, began);
+        }
+        // What is stopped may be what is most urgent: around the clock.
+        let escalation = self.next(&chain, pause.escalation.times, Rank::Urgent, now)?;
+        let pause = Pause {
+            escalation,
+            ..pause.clone()
+        };
+        let message = topic.map(|topic| status::pause_escalated(&pause, topic, now));
+        Some(Reminded { pause, message })
     }
 
     /// Somebody has acted on a task: if it is overdue it is left alone for a while.

@@ -83,6 +83,7 @@ mod tests {
             expires: expires.map(at),
             renew_before_seconds: renew,
             rotating: false,
+            attested: None,
         }
     }
 

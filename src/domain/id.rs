@@ -249,6 +249,16 @@ impl CommandId {
 }
 
 impl MessageId {
+    /// The message that tells that the pause of this number, begun at `since`, was escalated for so many
+    /// times.
+    pub fn pause(number: u64, since: Timestamp, times: u32) -> Self {
+        Self(derive_at(
+            since.as_millisecond().unsigned_abs(),
+            Uuid::nil(),
+            &[b"pause", &number.to_be_bytes(), &times.to_be_bytes()],
+        ))
+    }
+
     /// The message that tells that a connector's state changed with the survey begun at `at`.
     pub fn health(connector: &ConnectorName, at: Timestamp) -> Self {
         Self(derive_at(

@@ -1,12 +1,14 @@
 //! Pauses: an operator stops all work at one target, or at all of them.
 //!
 //! Owns the terms. A pause binds before the next write, and lasts until somebody ends it, whatever is
-//! restarted meanwhile. Paused work stays owed: its runs stay due, and are taken up when it ends.
+//! restarted meanwhile. Paused work stays owed: its runs stay due, and are taken up when it ends. One that
+//! nobody ends is told to people again and again ([`super::escalation`]), and never ends by itself.
 //! Does not know how workers learn of it; that is the engine's.
 
 use serde::{Deserialize, Serialize};
 
 use super::approval::Signed;
+use super::escalation::Escalation;
 use super::id::ConnectorName;
 
 /// One pause that is in force.
@@ -18,6 +20,9 @@ pub struct Pause {
     pub connector: Option<ConnectorName>,
     /// Who paused, when and why.
     pub paused: Signed,
+    /// How far it was escalated because nobody has ended it.
+    #[serde(default, skip_serializing_if = "Escalation::is_none")]
+    pub escalation: Escalation,
 }
 
 /// All pauses that are in force.
@@ -74,6 +79,7 @@ mod tests {
                 at: super::super::time::Timestamp::UNIX_EPOCH,
                 reason: "it misbehaves".to_owned(),
             },
+            escalation: Escalation::default(),
         }
     }
 

@@ -1,16 +1,24 @@
 //! The replacement of a connector's own secret.
 //!
 //! Owns what a rotation run remembers and the sweep that decides which secrets are due, with
-//! reasons. The position of the run is the journal: a state is committed before its step is sent,
+//! reasons, the gravest first. The position of the run is the journal: a state is committed before its step is sent,
 //! so a crash always comes back to a step that looks before it acts. Holds no secret values.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::id::ConnectorName;
 use super::outcome::Failure;
+use super::run::{Run, RunBody, Stage};
 use super::task::CloseClaim;
-use super::time::Timestamp;
+use super::time::{Timestamp, after};
 use super::verdict::CredentialRole;
+use super::workflow::End;
+
+/// How long the word of two people holds that a secret that is due need not be replaced. Without it the
+/// next sweep would hand them the same task again; for ever, it would be an exception that nobody ends.
+const WORD_SECONDS: u64 = 30 * 86_400;
 
 /// How a target lets a secret be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,13 +90,33 @@ impl Trigger {
     /// person does it, and the machine sees the old one refused.
     pub fn wants_a_person(&self) -> bool {
         match self {
-            Self::Expiry { .. } | Self::Leaver { .. } | Self::Retired { .. } => true,
+            Self::Age { .. } | Self::Expiry { .. } | Self::Leaver { .. } | Self::Retired { .. } => {
+                true
+            }
             // What falls silent and cannot be rotated goes to a person by an event of its own.
-            Self::Age { .. }
-            | Self::AuthFailure
+            Self::AuthFailure | Self::Demand { .. } | Self::Compromised | Self::Silent => false,
+        }
+    }
+
+    /// True where a secret that was made then, and ends then, is not the one that was found to be due:
+    /// somebody has replaced it before the first look.
+    pub fn is_outrun(
+        &self,
+        created: Timestamp,
+        expires: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        match self {
+            Self::Age { seconds } => age(created, now) < *seconds,
+            Self::Expiry { seconds_left } => {
+                expires.is_none_or(|end| left(end, now) > *seconds_left)
+            }
+            Self::AuthFailure
             | Self::Demand { .. }
             | Self::Compromised
-            | Self::Silent => false,
+            | Self::Silent
+            | Self::Leaver { .. }
+            | Self::Retired { .. } => false,
         }
     }
 }
@@ -161,26 +189,94 @@ pub struct SecretAge {
     pub renew_before_seconds: u64,
     /// True while a rotation of it is under way.
     pub rotating: bool,
+    /// When people last stood for it that this value need not be replaced.
+    pub attested: Option<Timestamp>,
 }
 
-/// Which secrets are due now, and why. One that ends soon is due for that, whatever its age.
+/// What rotations say of the secrets that the sweep looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rotations {
+    /// Of these one is under way.
+    pub open: BTreeSet<(ConnectorName, CredentialRole)>,
+    /// Of these the last one of age or expiry ended on people's word: which version it began with, and when.
+    pub attested: BTreeMap<(ConnectorName, CredentialRole), (Option<u64>, Timestamp)>,
+}
+
+impl Rotations {
+    /// Of these runs.
+    pub fn of<'r>(runs: impl IntoIterator<Item = &'r Run>) -> Self {
+        let mut rotations = Self::default();
+        for run in runs {
+            let RunBody::Rotation(body) = &run.body else {
+                continue;
+            };
+            let secret = (body.connector.clone(), body.role);
+            match &run.stage {
+                Stage::Ended { end, at } => {
+                    let swept =
+                        matches!(body.trigger, Trigger::Age { .. } | Trigger::Expiry { .. });
+                    if *end == End::Attested && swept {
+                        let word = (body.facts.started_version, *at);
+                        let kept = rotations.attested.entry(secret).or_insert(word);
+                        if kept.1 < *at {
+                            *kept = word;
+                        }
+                    }
+                }
+                Stage::Due { .. } | Stage::Gathering { .. } | Stage::WithPerson { .. } => {
+                    rotations.open.insert(secret);
+                }
+            }
+        }
+        rotations
+    }
+
+    /// When people stood for it that this version of the secret need not be replaced.
+    pub fn attested(
+        &self,
+        connector: &ConnectorName,
+        role: CredentialRole,
+        version: u64,
+    ) -> Option<Timestamp> {
+        let (of, at) = self.attested.get(&(connector.clone(), role))?;
+        (*of == Some(version)).then_some(*at)
+    }
+}
+
+/// Which secrets are due now, and why: first what ends soonest, then the oldest. One that ends soon is
+/// due for that, whatever its age.
 pub fn sweep(
     secrets: &[SecretAge],
     now: Timestamp,
 ) -> Vec<(ConnectorName, CredentialRole, Trigger)> {
-    secrets
+    let mut due: Vec<_> = secrets
         .iter()
         .filter(|secret| !secret.rotating)
+        .filter(|secret| {
+            secret
+                .attested
+                .is_none_or(|at| after(at, WORD_SECONDS) <= now)
+        })
         .filter_map(|secret| {
             let trigger = ending(secret, now).or_else(|| aged(secret, now))?;
             Some((secret.connector.clone(), secret.role, trigger))
         })
-        .collect()
+        .collect();
+    due.sort_by_key(|(_, _, trigger)| match trigger {
+        Trigger::Expiry { seconds_left } => (false, *seconds_left),
+        Trigger::Age { seconds } => (true, u64::MAX - seconds),
+        Trigger::AuthFailure
+        | Trigger::Demand { .. }
+        | Trigger::Compromised
+        | Trigger::Silent
+        | Trigger::Leaver { .. }
+        | Trigger::Retired { .. } => (true, u64::MAX),
+    });
+    due
 }
 
 fn ending(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {
-    let left = secret.expires?.duration_since(now).as_secs();
-    let seconds_left = u64::try_from(left).unwrap_or(0);
+    let seconds_left = left(secret.expires?, now);
     (seconds_left <= secret.renew_ahead()).then_some(Trigger::Expiry { seconds_left })
 }
 
@@ -197,7 +293,14 @@ impl SecretAge {
 }
 
 fn aged(secret: &SecretAge, now: Timestamp) -> Option<Trigger> {
-    let seconds = now.duration_since(secret.created).as_secs();
-    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let seconds = age(secret.created, now);
     (seconds >= secret.max_age_seconds?).then_some(Trigger::Age { seconds })
+}
+
+fn age(created: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.duration_since(created).as_secs()).unwrap_or(0)
+}
+
+fn left(end: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(end.duration_since(now).as_secs()).unwrap_or(0)
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::access::Entitlement;
 use super::health::{Sample, State};
 use super::id::{ConnectorName, MessageId};
+use super::pause::Pause;
 use super::rotation::Trigger;
 use super::run::{Run, RunBody};
 use super::settlement::OutboxMessage;
@@ -81,6 +82,30 @@ pub fn escalated(task: &FallbackTask, topic: &str, now: Timestamp) -> OutboxMess
         },
     });
     structured(id, &key.to_string(), &event, topic, now)
+}
+
+/// The message that a pause lasts and somebody was told (`docs/status`). It names the role, not the person.
+pub fn pause_escalated(pause: &Pause, topic: &str, now: Timestamp) -> OutboxMessage {
+    let told = &pause.escalation;
+    let id = MessageId::pause(pause.number, pause.paused.at, told.times);
+    let key = format!("pause/{}", pause.number);
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "urn:clawback",
+        "type": "clawback.status.pause-escalated.v1",
+        "time": now,
+        "datacontenttype": "application/json",
+        "data": {
+            "pause": pause.number,
+            "connector": pause.connector,
+            "since": pause.paused.at,
+            "times": told.times,
+            "to": told.to.as_ref().map(|rung| rung.role.as_str()),
+            "chain_ended": told.last,
+        },
+    });
+    structured(id, &key, &event, topic, now)
 }
 
 /// The message that a connector's state changed (`docs/schemas`).

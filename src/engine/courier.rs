@@ -43,6 +43,15 @@ impl fmt::Debug for Desks {
     }
 }
 
+impl Engine {
+    /// True for the name of a desk that gets copies.
+    pub(super) fn has_tickets(&self, name: &str) -> bool {
+        let desks = self.desks.as_ref().map(|desks| desks.settings.iter());
+        let mut desks = desks.into_iter().flatten();
+        desks.any(|desk| desk.name.as_str() == name)
+    }
+}
+
 /// One worker's courier.
 pub(super) struct Courier {
     engine: Arc<Engine>,

@@ -9,11 +9,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::connectors::Registry;
 use crate::domain::id::{ConnectorName, WorkerId};
-use crate::domain::pause::Pauses;
+use crate::domain::pause::{Pause, Pauses};
 use crate::domain::time::{Timestamp, after};
 use crate::telemetry::metrics;
 
-use super::{Crew, Engine, EngineError};
+use super::{Crew, Engine, EngineError, tell};
 
 /// What was read last.
 #[derive(Debug, Default)]
@@ -90,6 +90,25 @@ impl Engine {
         hold(registry, &self.pauses.read().pauses);
     }
 
+    /// Tells somebody of each pause that nobody has ended in time; returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remind(&self) -> Result<u32, EngineError> {
+        let now = self.clock.now();
+        let serving = self.serving();
+        let estate = &serving.estate;
+        let topic = self.settings.status_topic.as_deref();
+        let decide = |pause: &Pause| {
+            let connector = pause.connector.as_ref();
+            let facts = connector.and_then(|name| estate.connectors.get(name));
+            estate.people.remind(pause, facts, topic, now)
+        };
+        let reminded = self.store.remind(&decide).await?;
+        reminded.iter().for_each(tell::reminded);
+        Ok(reminded.len() as u32)
+    }
+
     /// Tells what waits at paused targets.
     pub(super) async fn tell_paused(&self) -> Result<(), EngineError> {
         let pauses = self.pauses.read().pauses;
@@ -130,11 +149,12 @@ fn told(before: &Pauses, now: &Pauses) {
             .map_or("all", ConnectorName::as_str)
             .to_owned()
     };
-    for pause in now.0.iter().filter(|one| !before.0.contains(one)) {
+    let known = |pauses: &Pauses, one: &Pause| pauses.0.iter().any(|two| two.number == one.number);
+    for pause in now.0.iter().filter(|one| !known(before, one)) {
         let (connector, signed) = (name(&pause.connector), &pause.paused);
         tracing::warn!(connector, by = signed.by, reason = signed.reason, "paused");
     }
-    for pause in before.0.iter().filter(|one| !now.0.contains(one)) {
+    for pause in before.0.iter().filter(|one| !known(now, one)) {
         tracing::warn!(connector = name(&pause.connector), "resumed");
     }
 }

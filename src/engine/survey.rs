@@ -4,7 +4,7 @@
 //! commits what they came to. What a survey means is decided by `domain::health`; what was settled
 //! while a connector was away is seen again by `again`. A target that hangs holds up its own survey.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::domain::health::{
 };
 use crate::domain::id::WorkerId;
 use crate::domain::outcome::Failure;
+use crate::domain::rotation::Rotations;
 use crate::domain::status;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -189,7 +190,7 @@ impl Engine {
     async fn credential_ages(&self, connector: &Guarded) -> BTreeMap<CredentialRole, u64> {
         let now = self.clock.now();
         let manifest = std::iter::once(connector.manifest());
-        let ages = self.secrets.ages(manifest, &BTreeSet::new()).await;
+        let ages = self.secrets.ages(manifest, &Rotations::default()).await;
         let ages = ages.unwrap_or_default().into_iter();
         ages.map(|secret| (secret.role, seconds_between(secret.created, now)))
             .collect()

@@ -4,18 +4,21 @@
 //! ordinary run on the ordinary path. Does not rotate anything itself.
 
 use crate::domain::id::WorkerId;
-use crate::domain::rotation;
-use crate::domain::run::RunBody;
+use crate::domain::rotation::{self, Rotations};
 use crate::domain::step::{Given, rotation_run};
 use crate::domain::task::FallbackTask;
 
 use super::{Engine, EngineError, tell};
 
+/// Rotations that one sweep begins. Where many secrets are due at once, as after an upgrade or under a shorter
+/// `max_age_days`, their targets and the people who get the tasks are not flooded.
+const ROTATIONS_AT_ONCE: usize = 16;
 /// Overdue tasks written in one transaction.
 const TASKS_AT_ONCE: u32 = 64;
 
 impl Engine {
-    /// Starts a rotation for each secret that is past its age or ends soon; returns how many began.
+    /// Starts a rotation for each secret that is past its age or ends soon, the gravest first and not
+    /// all at once; returns how many began.
     ///
     /// # Errors
     /// When the store or the vault fails.
@@ -26,24 +29,14 @@ impl Engine {
             now,
             ..self.given(self.workflows.rotation(), &serving, None)
         };
-        let open = self.store.rotations(None).await?;
-        let rotating = open
-            .iter()
-            .filter(|run| !run.stage.ended())
-            .filter_map(|run| match &run.body {
-                RunBody::Rotation(body) => Some((body.connector.clone(), body.role)),
-                RunBody::Case(_)
-                | RunBody::Discovery(_)
-                | RunBody::Removal(_)
-                | RunBody::Care(_) => None,
-            })
-            .collect();
+        let rotations = Rotations::of(&self.store.rotations(None).await?);
         let connectors = serving.registry.iter();
         let manifests = connectors.map(|connector| connector.manifest());
-        let ages = self.secrets.ages(manifests, &rotating).await?;
+        let ages = self.secrets.ages(manifests, &rotations).await?;
         tell::secrets(&ages, now);
         let mut begun = 0;
-        for (connector, role, trigger) in rotation::sweep(&ages, now) {
+        let due = rotation::sweep(&ages, now).into_iter();
+        for (connector, role, trigger) in due.take(ROTATIONS_AT_ONCE) {
             let why = trigger.as_str();
             let cause = format!("{why}/{now}");
             let Some(run) = rotation_run(&given, &connector, role, trigger, &cause) else {
@@ -83,7 +76,8 @@ impl Engine {
         let decide = |task: &FallbackTask| {
             let connector = task.connector.as_ref();
             let facts = connector.and_then(|name| estate.connectors.get(name));
-            estate.people.escalate(task, facts, topic, now)
+            let escalated = estate.people.escalate(task, facts, topic, now)?;
+            Some(escalated.with_copy(|desk| self.has_tickets(desk)))
         };
         let mut all = 0;
         loop {

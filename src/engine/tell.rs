@@ -11,6 +11,7 @@ use crate::domain::drill::Pass;
 use crate::domain::expiry;
 use crate::domain::health::{Advance, Standing, State, seconds_between};
 use crate::domain::id::{CaseId, ConnectorName};
+use crate::domain::pause::Pause;
 use crate::domain::rotation::SecretAge;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Admission, AdmissionDecision, Outcome};
@@ -250,6 +251,18 @@ pub(super) fn escalated(task: &FallbackTask) {
     tracing::warn!(
         task = %task.id, connector, to = role, times = task.escalation.times,
         deadline = %task.deadline, "a task is overdue"
+    );
+}
+
+/// A pause lasts, and somebody was told.
+pub(super) fn reminded(pause: &Pause) {
+    let connector = pause.connector.as_ref().map_or("all", |name| name.as_str());
+    let told = &pause.escalation;
+    let role = told.to.as_ref().map_or("", |rung| rung.role.as_str());
+    metrics::pause_escalated(connector, role);
+    tracing::warn!(
+        connector, to = role, times = told.times, since = %pause.paused.at,
+        "nobody has ended a pause"
     );
 }
 

@@ -233,6 +233,7 @@ impl Life {
                 _ = sweep.tick() => {
                     let _ = warned(engine.sweep_secrets().await);
                     let _ = warned(engine.escalate().await);
+                    let _ = warned(engine.remind().await);
                     let _ = warned(engine.tell_figures().await);
                 }
                 Some(kept) = self.kept.recv() => self.take_on(kept),

@@ -3,7 +3,6 @@
 //! Owns the way from a manifest's reference to a value. A value leaves only as a [`Credential`]
 //! that is dropped, and wiped, after the call. Lists never carry values.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -15,7 +14,7 @@ use crate::connectors::{Credential, CredentialDeclaration, Guarded, Manifest};
 use crate::domain::expiry::{self, Alarm};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::rotation::{RotationBody, RotationFacts, SecretAge, Strategy};
+use crate::domain::rotation::{RotationBody, RotationFacts, Rotations, SecretAge, Strategy};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
@@ -158,11 +157,11 @@ impl Secrets {
             .await?)
     }
 
-    /// What the sweep looks at; `rotating` are the secrets of which a rotation is under way.
+    /// What the sweep looks at.
     pub async fn ages<'m>(
         &self,
         manifests: impl Iterator<Item = &'m Manifest>,
-        rotating: &BTreeSet<(ConnectorName, CredentialRole)>,
+        rotations: &Rotations,
     ) -> Result<Vec<SecretAge>, Failure> {
         let mut ages = Vec::new();
         for manifest in manifests {
@@ -173,7 +172,8 @@ impl Secrets {
                     continue;
                 };
                 ages.push(SecretAge {
-                    rotating: rotating.contains(&(manifest.name.clone(), *role)),
+                    rotating: rotations.open.contains(&(manifest.name.clone(), *role)),
+                    attested: rotations.attested(&manifest.name, *role, current.version),
                     ..age(manifest, *role, declared, &current)
                 });
             }
@@ -261,6 +261,7 @@ fn age(
         expires: current.expires,
         renew_before_seconds: declared.renew_before_seconds,
         rotating: false,
+        attested: None,
     }
 }
 

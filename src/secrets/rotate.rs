@@ -14,7 +14,7 @@ mod slot;
 
 use chosen::draw;
 
-use super::{Change, Owner, SecretRecord, Secrets, Slot};
+use super::{Change, Owner, SecretRecord, Secrets, Slot, SlotRecord};
 use crate::connectors::{Credential, CredentialDeclaration, Guarded};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
@@ -64,10 +64,10 @@ impl Rotation<'_> {
             // The target knows one secret at a time: to set the new one was to end the old one.
             (RotationStep::Retire, Strategy::Choose)
             // Whoever rotates it makes the new one and retires the old one.
-            | (
-                RotationStep::Create | RotationStep::Promote | RotationStep::Retire,
-                Strategy::Delegated,
-            ) => Ok(self.body.facts.clone()),
+            | (RotationStep::Promote | RotationStep::Retire, Strategy::Delegated) => {
+                Ok(self.body.facts.clone())
+            }
+            (RotationStep::Create, Strategy::Delegated) => self.made_elsewhere().await,
             (RotationStep::ProveRejected, _) => self.prove_rejected().await,
         }?;
         tracing::info!(
@@ -93,12 +93,17 @@ impl Rotation<'_> {
             facts.previous_rejected = true;
             return Ok(facts);
         }
-        if self.body.strategy != Strategy::Delegated {
-            self.clear_leftovers(record.as_ref()).await?;
+        match self.body.strategy {
+            Strategy::Delegated if facts.started_version.is_none() => self.make_room().await?,
+            Strategy::Delegated => {}
+            Strategy::Add | Strategy::Choose | Strategy::DualSlot => {
+                self.clear_leftovers(record.as_ref()).await?;
+            }
         }
         if facts.started_version.is_none() {
             let current = self.record().await?.and_then(|record| record.current);
-            facts.started_version = current.map(|current| current.version);
+            let due = current.filter(|current| !self.is_outrun(current));
+            facts.started_version = due.map(|current| current.version);
         }
         match self.body.strategy {
             Strategy::Delegated => {}
@@ -107,6 +112,13 @@ impl Rotation<'_> {
             Strategy::DualSlot => self.choose_slot(&mut facts).await?,
         }
         Ok(facts)
+    }
+
+    /// True where somebody has replaced by hand what was found to be due, before this run looked first.
+    fn is_outrun(&self, current: &SlotRecord) -> bool {
+        let trigger = &self.body.trigger;
+        self.body.strategy == Strategy::Delegated
+            && trigger.is_outrun(current.created, current.expires, self.now)
     }
 
     /// Bounds what refusals can bring about. A secret that a rotation made a short while ago, and

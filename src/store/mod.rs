@@ -47,7 +47,7 @@ pub use desks::*;
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
-pub use people::{EscalateFn, Paused, People};
+pub use people::{EscalateFn, Paused, People, RemindFn};
 pub use retention::{Dropping, Retention, SealFn};
 pub use settings::Settings;
 pub use users::{ActFilter, ChangeFn, Users};

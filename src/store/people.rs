@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::brake::{Ask, Stop};
-use crate::domain::escalation::Escalated;
+use crate::domain::escalation::{Escalated, Reminded};
 use crate::domain::id::{AccountId, ConnectorName, WorkerId};
-use crate::domain::pause::Pauses;
+use crate::domain::pause::{Pause, Pauses};
 use crate::domain::run::{Run, RunBody};
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::Timestamp;
@@ -19,6 +19,9 @@ use super::shape::micros;
 
 /// Decides whether a task is escalated, and how.
 pub type EscalateFn<'a> = &'a (dyn Fn(&FallbackTask) -> Option<Escalated> + Send + Sync);
+
+/// Decides whether a pause is escalated, and how.
+pub type RemindFn<'a> = &'a (dyn Fn(&Pause) -> Option<Reminded> + Send + Sync);
 
 /// Work that waits because its target is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,9 @@ pub trait People: Send + Sync {
     ) -> Stored<Vec<FallbackTask>>;
     /// The pauses that are in force, by number.
     async fn pauses(&self) -> Stored<Pauses>;
+    /// Hands the pauses in force to `decide`, and writes what it makes of them with its messages. Returns
+    /// those that changed; what one worker has told is not told by another.
+    async fn remind(&self, decide: RemindFn<'_>) -> Stored<Vec<Pause>>;
     /// The worker says that it knows every pause up to this number, and begins nothing against them.
     async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()>;
     /// How many living workers do not know the pause of this number yet.

@@ -184,6 +184,7 @@ pub(super) struct PauseRow {
     paused_by: String,
     paused_us: i64,
     reason: String,
+    escalation: Option<String>,
 }
 
 impl PauseRow {
@@ -191,6 +192,8 @@ impl PauseRow {
         let pause = |row: Self| {
             let at = Timestamp::from_microsecond(row.paused_us)
                 .map_err(|error| corrupt("pauses", "paused_us", row.number, &error))?;
+            let told = row.escalation.as_deref();
+            let told = told.map(|told| parsed(told, "pauses", "escalation", row.number));
             Ok(Pause {
                 number: row.number.cast_unsigned(),
                 connector: (!row.connector.is_empty()).then_some(ConnectorName(row.connector)),
@@ -199,6 +202,7 @@ impl PauseRow {
                     at,
                     reason: row.reason,
                 },
+                escalation: told.transpose()?.unwrap_or_default(),
             })
         };
         Ok(Pauses(rows.into_iter().map(pause).collect::<Stored<_>>()?))

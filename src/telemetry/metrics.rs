@@ -7,6 +7,7 @@
 
 mod desks;
 mod drills;
+mod pauses;
 mod secrets;
 
 use std::sync::LazyLock;
@@ -15,6 +16,7 @@ use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, Te
 
 pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
+pub use pauses::{pause_escalated, paused};
 pub use secrets::{SecretTime, secrets};
 
 /// From a millisecond to a connector's longest patience, in seconds.
@@ -59,8 +61,6 @@ struct Metrics {
     tasks: IntGaugeVec,
     task_age: IntGaugeVec,
     tasks_escalated: IntCounterVec,
-    paused: IntGaugeVec,
-    paused_runs: IntGaugeVec,
     rotations: IntCounterVec,
     secret_age: IntGaugeVec,
     calls: IntCounterVec,
@@ -154,16 +154,6 @@ impl Metrics {
                 "clawback_tasks_escalated_total",
                 "Times that somebody was told of an overdue task, by connector and role",
                 &["connector", "to"],
-            ),
-            paused: r.gauge(
-                "clawback_connector_paused",
-                "1 while an operator has paused the connector",
-                &["connector"],
-            ),
-            paused_runs: r.gauge(
-                "clawback_connector_paused_runs",
-                "Runs that are due and wait because the connector is paused",
-                &["connector"],
             ),
             rotations: r.counter(
                 "clawback_rotations_total",
@@ -356,12 +346,6 @@ pub fn task_escalated(connector: &str, to: &str) {
     ALL.tasks_escalated
         .with_label_values(&[connector, to])
         .inc();
-}
-
-/// Whether a connector is paused, and how many due runs wait for it.
-pub fn paused(connector: &str, is_paused: bool, runs: u64) {
-    set(&ALL.paused, &[connector], u64::from(is_paused));
-    set(&ALL.paused_runs, &[connector], runs);
 }
 
 /// A rotation ended.

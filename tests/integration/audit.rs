@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use super::store::Database;
-use super::store::conformance::Home;
 use super::store::conformance::tampering::{self, Dialect, Tampering};
+use super::store::conformance::{Home, adoption};
 
 #[path = "../../src/app/ocsf/validate.rs"]
 mod validate;
@@ -115,6 +115,23 @@ async fn e6_every_tampering_with_every_table_is_found_and_located() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     assert_eq!(tampering::findings(&home).await, []);
     connection.close().await.expect("closed");
+    drop(home);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_an_upgrade_takes_in_what_was_written_without_the_log() {
+    let database = Database::create("adoption").await;
+    let mut old = database.connect().await;
+    let all = adoption::older(sqlx::migrate!("migrations/postgres"));
+    all.run(&mut old).await.expect("migrated");
+    let home = Home {
+        store: database.open().await,
+        keeps: Box::new(()),
+    };
+    let sqls = async |sql: String| assert_eq!(run(&mut old, &sql).await, 1, "{sql}");
+    let dialect = Dialect::Postgres;
+    adoption::e6_an_upgrade_takes_in_what_was_written_without_the_log(&home, dialect, sqls).await;
+    old.close().await.expect("closed");
     drop(home);
 }
 

@@ -508,6 +508,11 @@ impl House {
         run(&self.database, text).await;
     }
 
+    /// Statements in the shop's database, past the connector.
+    pub async fn in_shops_database(&self, text: &str) {
+        run(&self.shop, text).await;
+    }
+
     /// One number from the shop's tables, past the connector.
     pub async fn in_shop(&self, from: &str) -> i64 {
         let mut link = PgConnection::connect(&self.shop).await.expect("the shop");

@@ -4,6 +4,7 @@
 //! Owns the list of topics; each topic is one file. One binary, because linking is what costs.
 //! A missing part fails with its name and is never skipped; `scripts/test` provides all of them.
 
+mod ages;
 mod audit;
 mod canaries;
 mod chaos;
@@ -13,6 +14,7 @@ mod desks;
 mod drills;
 mod estate;
 mod examination;
+mod farewell;
 mod file;
 mod governance;
 mod health;

@@ -66,7 +66,7 @@ impl Database {
     }
 
     /// A store, as another process would open it.
-    async fn open(&self) -> Arc<dyn Store> {
+    pub async fn open(&self) -> Arc<dyn Store> {
         let url = self.server.clone().database(&self.name).to_url_lossy();
         open(&Settings::at(url.to_string())).await.expect("opened")
     }

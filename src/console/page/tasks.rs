@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{DOUBT, EXCEPTION, TaskLine, TaskView, TasksAsked};
+use super::super::view::{DOUBT, EXCEPTION, TaskLine, TaskView, TasksAsked, TicketView};
 use super::super::words;
 use super::{Page, form_token, frame, parts};
 use crate::domain::time::Timestamp;
@@ -195,6 +195,23 @@ fn known(view: &TaskView) -> Markup {
             @if !view.access.is_empty() {
                 ul { @for one in &view.access { li { (one) } } }
             }
+            @for ticket in &view.tickets { (copy(ticket)) }
+        }
+    }
+}
+
+/// The copy at a desk: its ticket, how that stands, and what holds it up.
+fn copy(ticket: &TicketView) -> Markup {
+    html! {
+        p class="ticket" {
+            "Ticket at " (ticket.desk) ": "
+            @match (&ticket.number, &ticket.page) {
+                (Some(number), Some(page)) => { a href=(page) rel="noreferrer" { (number) } " " (parts::state(&ticket.state)) }
+                (Some(number), None) => { (number) " " (parts::state(&ticket.state)) }
+                (None, _) => { span class="quiet" { "none yet" } }
+            }
+            @if let Some(at) = ticket.agreed { " " span class="quiet" { "in step " (words::instant(at)) } }
+            @if let Some(trouble) = &ticket.trouble { " " span class="quiet" { "held up: " (trouble) } }
         }
     }
 }

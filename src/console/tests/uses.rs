@@ -6,13 +6,87 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::command::Answer;
+use crate::domain::desk::{Stands, Ticket};
 use crate::domain::event::Origin;
+use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::settlement::Obedience;
 use crate::domain::task::TaskState;
 use crate::store::given;
-use crate::store::{ActFilter, DeadLetter, IntakeBatch};
+use crate::store::{ActFilter, CopiesWanted, DeadLetter, IntakeBatch, NextVisit};
+
+/// Where the planted task goes.
+const DESK: &str = "servicedesk";
 
 impl House {
+    /// The copy of the planted task at its desk, with this ticket.
+    async fn copied(&self, ticket: Option<Ticket>, trouble: Option<Failure>) {
+        let worker = given::worker(2);
+        let now = self.clock.now();
+        let enlisted = self.store.enlist(worker, now, 1_000_000).await;
+        enlisted.expect("enlisted");
+        let wanted = CopiesWanted {
+            worker,
+            now,
+            desk: DESK.into(),
+            lease_seconds: 60,
+            at_most: 1,
+        };
+        let lease = self.store.take_copies(&wanted).await.expect("taken");
+        let lease = lease.first().expect("a copy");
+        let mut copy = lease.copy.clone();
+        if let Some(ticket) = ticket {
+            copy.adopt(ticket, None);
+            copy.stands = Stands::Open;
+        }
+        copy.failures = u32::from(trouble.is_some());
+        copy.trouble = trouble;
+        let next = NextVisit {
+            due: now,
+            troubled: None,
+        };
+        let kept = self.store.keep_copy(lease, &copy, Some(next)).await;
+        assert!(kept.expect("kept"));
+    }
+
+    /// bo has paused all work.
+    async fn all_paused(&self) {
+        let command = crate::domain::command::Command {
+            id: crate::domain::id::CommandId(uuid::Uuid::from_u128(77)),
+            by: "bo".to_owned(),
+            at: given::at(0),
+            wish: crate::domain::command::Wish::Pause {
+                connector: None,
+                reason: "it misbehaves".to_owned(),
+            },
+        };
+        self.store.wish(&command).await.expect("wished");
+        let pauses = |command: &crate::domain::command::Command,
+                      _: Option<&crate::domain::task::FallbackTask>,
+                      _: Option<&crate::domain::run::Run>| Obedience {
+            command: command.id,
+            answer: Answer {
+                accepted: true,
+                code: None,
+                message: "paused".to_owned(),
+            },
+            task: None,
+            run: None,
+            rotation: None,
+            survey: None,
+            drill: None,
+            pause: Some(crate::domain::pause::PauseChange::Begin {
+                connector: None,
+                signed: crate::domain::approval::Signed {
+                    by: command.by.clone(),
+                    at: command.at,
+                    reason: "it misbehaves".to_owned(),
+                },
+            }),
+        };
+        let obeyed = self.store.obey(10, given::at(1), &pauses).await;
+        assert_eq!(obeyed.expect("obeyed"), 1);
+    }
+
     /// A case with a task, and a dead letter, all with a name that would like to be a script.
     pub(super) async fn plant(&self) -> uuid::Uuid {
         let removal = given::a_removal(&self.store, SCRIPT).await;
@@ -22,6 +96,7 @@ impl House {
         task.why = SCRIPT.to_owned();
         task.account = Some(SCRIPT.to_owned());
         task.steps = vec![SCRIPT.to_owned()];
+        task.desk = DESK.to_owned();
         let id = task.id.0;
         handed.task = Some(task);
         let batch = [given::fenced(&removal, handed)];
@@ -324,41 +399,7 @@ async fn g4_what_is_paused_is_told_and_ended_on_pages_and_in_the_api() {
     let house = House::open().await;
     house.user("ada", &Role::ALL).await;
     let token = house.token("ada", &Role::ALL).await;
-    let command = crate::domain::command::Command {
-        id: crate::domain::id::CommandId(uuid::Uuid::from_u128(77)),
-        by: "bo".to_owned(),
-        at: given::at(0),
-        wish: crate::domain::command::Wish::Pause {
-            connector: None,
-            reason: "it misbehaves".to_owned(),
-        },
-    };
-    house.store.wish(&command).await.expect("wished");
-    let pauses = |command: &crate::domain::command::Command,
-                  _: Option<&crate::domain::task::FallbackTask>,
-                  _: Option<&crate::domain::run::Run>| Obedience {
-        command: command.id,
-        answer: Answer {
-            accepted: true,
-            code: None,
-            message: "paused".to_owned(),
-        },
-        task: None,
-        run: None,
-        rotation: None,
-        survey: None,
-        drill: None,
-        pause: Some(crate::domain::pause::PauseChange::Begin {
-            connector: None,
-            signed: crate::domain::approval::Signed {
-                by: command.by.clone(),
-                at: command.at,
-                reason: "it misbehaves".to_owned(),
-            },
-        }),
-    };
-    let obeyed = house.store.obey(10, given::at(1), &pauses).await;
-    assert_eq!(obeyed.expect("obeyed"), 1);
+    house.all_paused().await;
     let path = "/api/v1/connectors";
     let listed = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
     let listed = listed.json::<Value>().await.expect("JSON");
@@ -382,5 +423,73 @@ async fn g4_what_is_paused_is_told_and_ended_on_pages_and_in_the_api() {
         let answer = house.api(Verb::Post, &path, Some(&token), &body).await;
         assert_eq!(answer.status(), status, "{path}");
     }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_a_pause_that_was_escalated_stands_late_on_the_overview() {
+    let house = House::open().await;
+    house.user("ada", &[Role::Viewer]).await;
+    let token = house.token("ada", &[Role::Viewer]).await;
+    house.all_paused().await;
+    let urgent = async || {
+        let path = "/api/v1/overview";
+        let told = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+        let told = told.json::<Value>().await.expect("JSON");
+        let mut all = told["urgent"].as_array().expect("a list").clone();
+        all.retain(|one| one["kind"] == "pause");
+        all.remove(0)
+    };
+    assert_eq!(urgent().await["late"], false);
+    let people = crate::domain::escalation::People::default();
+    let later = after(given::at(0), 86_400);
+    let remind = |pause: &crate::domain::pause::Pause| people.remind(pause, None, None, later);
+    assert_eq!(house.store.remind(&remind).await.expect("told").len(), 1);
+    let told = urgent().await;
+    assert_eq!(told["late"], true);
+    let why = told["why"].as_str().expect("words");
+    assert!(why.contains("told 1 times, last to bo (owner)"), "{why}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_a_task_shows_its_ticket_and_how_that_stands() {
+    let house = House::open().await;
+    house.user("ada", &[Role::Viewer]).await;
+    let token = house.token("ada", &[Role::Viewer]).await;
+    let id = house.plant().await;
+    let mut ada = house.signed_in("ada").await;
+    let path = format!("/tasks/{id}");
+    let api = format!("/api/v1/tasks/{id}");
+    assert!(!ada.page(&path).await.contains("Ticket at"), "no copy yet");
+    // Given a copy that is held up before it has a ticket.
+    let trouble = Failure::new(FailureClass::Unreachable, "CB-DESK-1", SCRIPT);
+    house.copied(None, Some(trouble)).await;
+    let page = ada.page(&path).await;
+    assert!(page.contains("Ticket at servicedesk"), "{page}");
+    assert!(page.contains("none yet") && page.contains("held up: after 1 tries: CB-DESK-1"));
+    assert!(!page.contains(SCRIPT), "it is text");
+    // When it has one.
+    let ticket = Ticket {
+        id: "7".to_owned(),
+        shown: "INC7".to_owned(),
+        keyed: true,
+        page: Some("https://desk.example/7".to_owned()),
+    };
+    house.copied(Some(ticket), None).await;
+    let page = ada.page(&path).await;
+    assert!(
+        page.contains("<a href=\"https://desk.example/7\" rel=\"noreferrer\">INC7</a>"),
+        "{page}"
+    );
+    let told = house.api(Verb::Get, &api, Some(&token), &Value::Null).await;
+    let told: Value = told.json().await.expect("JSON");
+    let ticket = &told["tickets"][0];
+    assert_eq!(ticket["desk"], DESK);
+    assert_eq!(
+        (&ticket["number"], &ticket["state"]),
+        (&json!("INC7"), &json!("open"))
+    );
+    assert_eq!(ticket["page"], "https://desk.example/7");
     house.close().await;
 }

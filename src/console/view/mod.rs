@@ -24,7 +24,9 @@ pub(super) use paper::{
     letters, secrets,
 };
 pub(super) use step::StepView;
-pub(super) use task::{DOUBT, EXCEPTION, STATES, TaskLine, TaskView, TasksAsked, one_task, tasks};
+pub(super) use task::{
+    DOUBT, EXCEPTION, STATES, TaskLine, TaskView, TasksAsked, TicketView, one_task, tasks,
+};
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -123,13 +123,23 @@ async fn of_pauses(office: &Office) -> Result<Vec<Urgent>, Problem> {
                 Some(connector) => format!("work at {connector} is paused"),
                 None => "all work is paused".to_owned(),
             },
-            why: format!("by {}: {}", pause.paused.by, pause.paused.reason),
+            why: match &pause.escalation.to {
+                Some(to) => format!(
+                    "by {}: {}; nobody has ended it, told {} times, last to {} ({})",
+                    pause.paused.by,
+                    pause.paused.reason,
+                    pause.escalation.times,
+                    to.name,
+                    to.role.as_str()
+                ),
+                None => format!("by {}: {}", pause.paused.by, pause.paused.reason),
+            },
             path: match &pause.connector {
                 Some(connector) => format!("/connectors/{connector}"),
                 None => "/connectors".to_owned(),
             },
             at: Some(pause.paused.at),
-            late: false,
+            late: !pause.escalation.is_none(),
         })
         .collect())
 }

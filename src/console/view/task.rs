@@ -9,6 +9,7 @@ use super::super::office::Office;
 use super::super::problem::Problem;
 use super::super::words;
 use super::List;
+use crate::domain::desk::DeskCopy;
 use crate::domain::doubt::is_held;
 use crate::domain::id::{ConnectorName, TaskId};
 use crate::domain::outcome::FailureClass;
@@ -69,6 +70,8 @@ pub(in super::super) struct TaskView {
     pub access_as_of: Option<Timestamp>,
     /// The desk that gets a copy.
     pub desk: String,
+    /// Its copies at desks besides the built-in queue.
+    pub tickets: Vec<TicketView>,
     /// `doubt` where a held event waits for an answer, `exception` where two people may let it go on.
     pub held: Option<String>,
     /// How it is known to be done, once it is closed.
@@ -82,6 +85,22 @@ pub(in super::super) struct TaskView {
     pub history: Vec<NoteView>,
     /// What people have stated about it while signed in.
     pub statements: Vec<StatementView>,
+}
+
+/// A copy of a task at a desk.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct TicketView {
+    pub desk: String,
+    /// What people there call it, once there is one.
+    pub number: Option<String>,
+    /// Where people see it, where the desk has such a page.
+    pub page: Option<String>,
+    /// `unknown`, `open`, `closed` or `gone`, as it was seen last.
+    pub state: String,
+    /// When it was last found to be as it should.
+    pub agreed: Option<Timestamp>,
+    /// What holds the copy up.
+    pub trouble: Option<String>,
 }
 
 /// A statement that closes a task, or would with another's.
@@ -108,6 +127,23 @@ pub(in super::super) struct StatementView {
     pub at: Timestamp,
     pub by: String,
     pub text: String,
+}
+
+impl TicketView {
+    fn of(copy: &DeskCopy) -> Self {
+        let ticket = copy.ticket.as_ref();
+        Self {
+            desk: copy.desk.to_string(),
+            number: ticket.map(|ticket| ticket.shown.clone()),
+            page: ticket.and_then(|ticket| ticket.page.clone()),
+            state: copy.stands.as_str().to_owned(),
+            agreed: copy.agreed,
+            trouble: copy
+                .trouble
+                .as_ref()
+                .map(|trouble| format!("after {} tries: {trouble}", copy.failures)),
+        }
+    }
 }
 
 /// The act that a statement is.
@@ -213,6 +249,13 @@ pub(in super::super) async fn one_task(office: &Office, id: TaskId) -> Result<Ta
         access: access.collect(),
         access_as_of: task.access_as_of,
         desk: task.desk.clone(),
+        tickets: office
+            .store
+            .copies_of(id)
+            .await?
+            .iter()
+            .map(TicketView::of)
+            .collect(),
         held: held(office, &task).await?,
         closure: match &task.state {
             TaskState::Closed { how, .. } => Some(how.as_str().to_owned()),

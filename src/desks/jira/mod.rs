@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::contract::{Call, Desk, key};
-use super::http::{Client, Request, escape};
+use super::http::{Answer, Client, Request, escape};
 use super::order::WorkOrder;
 use super::settings::Common;
 use crate::document::Table;
@@ -107,11 +107,7 @@ impl Desk for Jira {
         if !labelled(oldest, &key) {
             return Err(answer.drifted("it shows issues that were not asked for"));
         }
-        Ok(Some(Ticket {
-            id: answer.text_at(oldest, "/id")?,
-            shown: answer.text_at(oldest, "/key")?,
-            keyed: true,
-        }))
+        self.ticket(&answer, oldest).map(Some)
     }
 
     async fn create(&self, call: Call<'_>, order: &WorkOrder) -> Result<Ticket, Failure> {
@@ -134,11 +130,7 @@ impl Desk for Jira {
         let answer = self.client.ask(call, request).await?;
         let made = answer.json()?;
         // The answer names the issue only; whether the label was kept is seen at the issue.
-        let mut ticket = Ticket {
-            id: answer.text_at(&made, "/id")?,
-            shown: answer.text_at(&made, "/key")?,
-            keyed: true,
-        };
+        let mut ticket = self.ticket(&answer, &made)?;
         let path = format!("{}?fields=labels", path(&ticket, ""));
         if let Ok(answer) = self.client.ask(call, Request::get(path)).await {
             ticket.keyed = labelled(&answer.json()?, &key(order.task));
@@ -211,6 +203,16 @@ impl Desk for Jira {
 }
 
 impl Jira {
+    fn ticket(&self, answer: &Answer, issue: &Value) -> Result<Ticket, Failure> {
+        let shown = answer.text_at(issue, "/key")?;
+        Ok(Ticket {
+            id: answer.text_at(issue, "/id")?,
+            keyed: true,
+            page: Some(self.client.page(&format!("/browse/{}", escape(&shown)))),
+            shown,
+        })
+    }
+
     /// The transition of this issue, now, that leads to a status that is done, or to one that is not.
     async fn transition(
         &self,

@@ -231,6 +231,11 @@ async fn f2_jira_a_ticket_is_made_found_noted_closed_and_opened_again() {
     assert_eq!(desk.find(call(&secret), task()).await, Ok(None));
     let ticket = desk.create(call(&secret), &order()).await.expect("made");
     assert_eq!((ticket.shown.as_str(), ticket.keyed), ("HELP-1", true));
+    let page = ticket.page.clone().expect("a page");
+    assert!(
+        page.starts_with("http") && page.ends_with("/browse/HELP-1"),
+        "{page}"
+    );
     let fields = site.first().fields;
     assert_eq!(
         (&fields["labels"][0], &fields["priority"]["name"]),

@@ -102,7 +102,7 @@ impl Desk for RequestTracker {
             }
             return Err(answer.drifted("it shows tickets that were not asked for"));
         };
-        Ok(Some(ticket(answer.text_at(oldest, "/id")?)))
+        Ok(Some(self.ticket(answer.text_at(oldest, "/id")?)))
     }
 
     async fn create(&self, call: Call<'_>, order: &WorkOrder) -> Result<Ticket, Failure> {
@@ -117,7 +117,7 @@ impl Desk for RequestTracker {
         let request = Request::change(Method::POST, "/REST/2.0/ticket", body.as_bytes());
         let answer = self.client.ask(call, request).await?;
         let made = answer.json()?;
-        Ok(ticket(answer.text_at(&made, "/id")?))
+        Ok(self.ticket(answer.text_at(&made, "/id")?))
     }
 
     async fn look(&self, call: Call<'_>, ticket: &Ticket) -> Result<Option<Seen>, Failure> {
@@ -185,6 +185,16 @@ impl Desk for RequestTracker {
 }
 
 impl RequestTracker {
+    fn ticket(&self, id: String) -> Ticket {
+        let page = format!("/Ticket/Display.html?id={}", escape(&id));
+        Ticket {
+            shown: format!("#{id}"),
+            id,
+            keyed: true,
+            page: Some(self.client.page(&page)),
+        }
+    }
+
     /// The text first, since the change of status is what shows that it was said, unless it is there.
     async fn set(
         &self,
@@ -204,12 +214,4 @@ impl RequestTracker {
 
 fn path(ticket: &Ticket, rest: &str) -> String {
     format!("/REST/2.0/ticket/{}{rest}", escape(&ticket.id))
-}
-
-fn ticket(id: String) -> Ticket {
-    Ticket {
-        shown: format!("#{id}"),
-        id,
-        keyed: true,
-    }
 }

@@ -83,7 +83,7 @@ impl Desk for ServiceNow {
             let what = "records came that were not asked for: is `correlation_id` readable?";
             return Err(answer.drifted(what));
         }
-        ticket(&answer, oldest, &key).map(Some)
+        self.ticket(&answer, oldest, &key).map(Some)
     }
 
     async fn create(&self, call: Call<'_>, order: &WorkOrder) -> Result<Ticket, Failure> {
@@ -104,7 +104,7 @@ impl Desk for ServiceNow {
         let request = Request::change(Method::POST, path, body.as_bytes());
         let answer = self.client.ask(call, request).await?;
         let made = answer.json()?;
-        ticket(&answer, &made["result"], &key)
+        self.ticket(&answer, &made["result"], &key)
     }
 
     async fn look(&self, call: Call<'_>, ticket: &Ticket) -> Result<Option<Seen>, Failure> {
@@ -181,6 +181,20 @@ impl Desk for ServiceNow {
 }
 
 impl ServiceNow {
+    fn ticket(&self, answer: &Answer, record: &Value, key: &str) -> Result<Ticket, Failure> {
+        let id = answer.text_at(record, "/sys_id")?;
+        let place = format!("{}.do?sys_id={id}", self.records.table);
+        Ok(Ticket {
+            page: Some(
+                self.client
+                    .page(&format!("/nav_to.do?uri={}", escape(&place))),
+            ),
+            id,
+            shown: answer.text_at(record, "/number")?,
+            keyed: record["correlation_id"] == key,
+        })
+    }
+
     fn path(&self, id: &str) -> String {
         let table = escape(&self.records.table);
         if id.is_empty() {
@@ -234,14 +248,6 @@ fn records(answer: &Answer) -> Result<Vec<Value>, Failure> {
         Some(Value::Array(records)) => Ok(records),
         _ => Err(answer.drifted("it lacks `result`")),
     }
-}
-
-fn ticket(answer: &Answer, record: &Value, key: &str) -> Result<Ticket, Failure> {
-    Ok(Ticket {
-        id: answer.text_at(record, "/sys_id")?,
-        shown: answer.text_at(record, "/number")?,
-        keyed: record["correlation_id"] == key,
-    })
 }
 
 #[cfg(test)]

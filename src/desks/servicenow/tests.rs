@@ -161,6 +161,9 @@ async fn f2_servicenow_a_ticket_is_made_found_noted_closed_and_opened_again() {
     assert_eq!(desk.find(call(&secret), task()).await, Ok(None));
     let ticket = desk.create(call(&secret), &order()).await.expect("made");
     assert_eq!((ticket.shown.as_str(), ticket.keyed), ("INC0000001", true));
+    let page = ticket.page.clone().expect("a page");
+    let place = format!("/nav_to.do?uri=incident.do%3Fsys_id%3D{}", ticket.id);
+    assert!(page.starts_with("http") && page.ends_with(&place), "{page}");
     assert_eq!(instance.first()["assignment_group"], "IAM");
     let again = desk.find(call(&secret), task()).await;
     assert_eq!(again, Ok(Some(ticket.clone())));

@@ -92,6 +92,7 @@ impl Desk for Webhook {
             shown: shown.unwrap_or(&key).to_owned(),
             id: order.task.to_string(),
             keyed: true,
+            page: None,
         })
     }
 

@@ -56,6 +56,7 @@ fn copy() -> DeskCopy {
         id: "1".to_owned(),
         shown: "INC1".to_owned(),
         keyed: true,
+        page: None,
     };
     copy.adopt(ticket, None);
     copy.stands = Stands::Open;

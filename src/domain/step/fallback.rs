@@ -139,8 +139,12 @@ impl Step<'_> {
             task.access = access;
             task.access_as_of = as_of;
         }
-        if let (None, Some(facts)) = (ending(&self.run().body), self.facts()) {
-            task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
+        match (by_hand(&self.run().body), self.facts()) {
+            (Some(steps), _) => task.steps = steps,
+            (None, Some(facts)) => {
+                task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
+            }
+            (None, None) => {}
         }
     }
 
@@ -337,7 +341,7 @@ impl Step<'_> {
             class: failure.map(|failure| failure.class),
             code: failure.map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
             why: String::new(),
-            steps: ending(&run.body).unwrap_or_else(|| {
+            steps: by_hand(&run.body).unwrap_or_else(|| {
                 facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone())
             }),
             desk: facts.map_or_else(
@@ -372,20 +376,26 @@ fn is_accepted(body: &RunBody) -> bool {
     failure.is_some_and(|failure| failure.code == STILL_ACCEPTED)
 }
 
-/// What to do where a retired connector's own access still stands; `None` for all else.
-fn ending(body: &RunBody) -> Option<Vec<String>> {
+/// What to do about a secret of Clawback's own; `None` for all else. The steps of a manifest are about
+/// accounts.
+fn by_hand(body: &RunBody) -> Option<Vec<String>> {
     let RunBody::Rotation(body) = body else {
         return None;
     };
-    let (Trigger::Retired { .. }, role) = (&body.trigger, body.role.as_str()) else {
-        return None;
-    };
-    let connector = &body.connector;
+    let (connector, role) = (&body.connector, body.role.as_str());
+    if let Trigger::Retired { .. } = &body.trigger {
+        return Some(vec![
+            format!("Take the access of {connector}'s {role} away at the target: its key, token, client or account"),
+            "Close this task: the machine tries the secret, and believes it when the target refuses it".to_owned(),
+            "Where the machine cannot try it (the vault holds no value any more), attest what you did and saw"
+                .to_owned(),
+        ]);
+    }
     Some(vec![
-        format!("Take the access of {connector}'s {role} away at the target: its key, token, client or account"),
-        "Close this task: the machine tries the secret, and believes it when the target refuses it".to_owned(),
-        "Where the machine cannot try it (the vault holds no value any more), attest what you did and saw"
-            .to_owned(),
+        format!("Make a new secret for {connector}'s {role} at the target; the old one goes on working meanwhile, where the target lets it"),
+        format!("Put it in with `clawback secrets set {connector} --role {role}`, and with `--expires` where the target ends it by itself"),
+        "Take the old one away at the target".to_owned(),
+        "Close this task, or leave it: the machine tries both, and believes it when the target takes the new one and refuses the old one".to_owned(),
     ])
 }
 

@@ -231,6 +231,7 @@ pub fn rotation_run(
     // Where the machine cannot replace what must be replaced, it waits for the one who can.
     let by_person = trigger.wants_a_person().then_some(Strategy::Delegated);
     let strategy = declared.or(by_person)?;
+    let patient = matches!(trigger, Trigger::Age { .. }) && declared.is_none();
     let (definition, machine) = given.estate.rotation.as_ref()?;
     let id = RunId::rotation(connector, role.as_str(), cause, given.now);
     Some(Run {
@@ -240,8 +241,9 @@ pub fn rotation_run(
         definition: definition.clone(),
         kind: RunKind::Rotation,
         connector: Some(connector.clone()),
-        // Removals wait for the secret: before all of them.
-        priority: -10,
+        // Removals wait for the secret: before all of them. For one that works and that a person is to
+        // replace, nothing waits.
+        priority: if patient { 20 } else { -10 },
         stage: Stage::Due {
             state: machine.clone(),
             due: given.now,

@@ -36,6 +36,9 @@ pub fn read(table: &Table<'_>) -> People {
         again_hours: table
             .integer("escalate_again_hours", 1..=24 * 30)
             .map_or(usual.again_hours, |item| item.value.unsigned_abs()),
+        pause_hours: table
+            .integer("escalate_pause_hours", 1..=24 * 365)
+            .map_or(usual.pause_hours, |item| item.value.unsigned_abs()),
     };
     table.finish();
     people
@@ -158,14 +161,14 @@ mod tests {
     #[test]
     fn f5_hours_holidays_and_desks_are_read() {
         let people = people(
-            "escalate_to = [\"iam-desk\"]\nescalate_again_hours = 2\n\
+            "escalate_to = [\"iam-desk\"]\nescalate_again_hours = 2\nescalate_pause_hours = 8\n\
              [deadline_hours]\nurgent = 1\nnormal = 16\n\
              [calendar]\nzone = \"Europe/Berlin\"\nfrom = \"09:00\"\nuntil = \"17:00\"\n\
              holidays = [\"2026-12-25\"]\n",
         )
         .expect("is right");
         assert_eq!(people.desks, ["iam-desk"]);
-        assert_eq!(people.again_hours, 2);
+        assert_eq!((people.again_hours, people.pause_hours), (2, 8));
         assert_eq!(
             people.hours,
             BTreeMap::from([(Rank::Urgent, 1), (Rank::Normal, 16)])

@@ -36,6 +36,11 @@ fn fakes() -> [Arc<dyn Fake>; 3] {
 impl Scene {
     /// A task that the machine cannot do, because the target is away.
     async fn begun(fake: Arc<dyn Fake>) -> Self {
+        Self::under(fake, None).await
+    }
+
+    /// The same; with names, the desk is not the task's own, and they are told once it is overdue.
+    async fn under(fake: Arc<dyn Fake>, names: Option<&[&str]>) -> Self {
         let counter = Counter::open(fake).await;
         let desks = Desks {
             settings: counter.settings.clone(),
@@ -48,7 +53,10 @@ impl Scene {
                 .boxed()
             }),
         };
-        let ward = Ward::at_desk(desks).await;
+        let ward = match names {
+            Some(names) => Ward::told_at_desk(desks, names).await,
+            None => Ward::at_desk(desks).await,
+        };
         ward.target.shown().fails = Some(FailureClass::Unreachable);
         ward.leaver_leaves().await;
         ward.work(3 * 3600).await;
@@ -434,5 +442,38 @@ async fn f2_a_refused_secret_is_told_and_the_queue_goes_on() {
         scene.counter.trouble().locked = false;
         scene.later(3600).await;
         assert_eq!(scene.counter.fake.tickets(), 1);
+    }
+}
+
+#[tokio::test]
+async fn f5_a_desk_that_is_told_of_an_overdue_task_gets_a_ticket_of_its_own() {
+    for fake in fakes() {
+        // Given a chain with a team that has no tickets, and a desk that has.
+        let names = ["a-team", "servicedesk"];
+        let scene = Scene::under(fake, Some(&names)).await;
+        let ward = &scene.ward;
+        scene.bring().await;
+        ward.clock.advance(48 * 3600);
+        for times in 1..=5_u32 {
+            assert_eq!(ward.engine.escalate().await.expect("looked"), 1);
+            let task = scene.task().await;
+            assert_eq!(task.escalation.times, times);
+            // Then it has one when its turn comes, and no second one when it is told again.
+            scene.bring().await;
+            let tickets = usize::from(times >= 4);
+            assert_eq!(scene.counter.fake.tickets(), tickets, "told {times} times");
+            let copies = ward.store.copies_of(task.id).await.expect("read");
+            assert_eq!(copies.len(), tickets);
+            ward.clock.advance(4 * 3600);
+        }
+        assert!(scene.texts().contains("Lea Ver"));
+        // And it ends with the task.
+        ward.target.shown().fails = None;
+        ward.target.shown().accounts = numbered(&["a-2", "a-3", "a-4", "a-5"]);
+        scene.later(2 * 86_400).await;
+        ward.work(2 * 86_400).await;
+        scene.bring().await;
+        assert!(scene.task().await.is_closed());
+        assert!(scene.copy().await.finished);
     }
 }

@@ -4,6 +4,7 @@
 //! carries, which only `definitions` can read. Each test is named after its requirement. What the
 //! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
 
+mod ages;
 mod calling_off;
 mod desks;
 mod doubts;
@@ -14,6 +15,7 @@ mod holds;
 mod identities;
 mod never_grants;
 mod order;
+mod pauses;
 mod people;
 mod play;
 mod probing;

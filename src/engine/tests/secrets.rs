@@ -198,6 +198,7 @@ fn d3_a_secret_is_due_when_it_is_as_old_as_its_manifest_allows() {
             expires: None,
             renew_before_seconds: 0,
             rotating,
+            attested: None,
         };
         sweep(&[secret], after(created, age)).pop()
     };
@@ -219,6 +220,7 @@ fn d3_a_secret_from_the_future_is_not_due() {
         expires: None,
         renew_before_seconds: 0,
         rotating: false,
+        attested: None,
     };
     assert_eq!(sweep(&[secret], given::dawn()), []);
 }
@@ -237,6 +239,7 @@ fn d5_a_secret_that_ends_soon_is_due_for_that() {
             expires: Some(expires),
             renew_before_seconds,
             rotating: false,
+            attested: None,
         };
         sweep(&[secret], now).pop().map(|(_, _, trigger)| trigger)
     };
@@ -253,6 +256,7 @@ fn d5_a_secret_that_ends_soon_is_due_for_that() {
         expires: Some(after(given::dawn(), 9_000)),
         renew_before_seconds: 14 * 86_400,
         rotating: false,
+        attested: None,
     };
     let due = |age| !sweep(std::slice::from_ref(&short), after(given::dawn(), age)).is_empty();
     assert_eq!(
@@ -283,6 +287,7 @@ proptest::proptest! {
                     expires: expires.map(|at| after(given::dawn(), at)),
                     renew_before_seconds,
                     rotating,
+                    attested: None,
                 }
             })
             .collect();

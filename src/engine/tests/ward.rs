@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 
 use super::given::{self, account};
 use crate::connectors::fixture::Moved;
@@ -45,6 +46,8 @@ pub(super) struct Shown {
     pub(super) hanging: u64,
     /// Left out of listings.
     pub(super) unlisted: Option<AccountId>,
+    /// Secrets that it does not take.
+    pub(super) refused: Vec<String>,
 }
 
 impl Shown {
@@ -65,7 +68,7 @@ impl Scripted {
 
     fn answer(&self) -> Result<(), Failure> {
         match self.shown().fails {
-            Some(class) => Err(Failure::new(class, "CB-TEST-1", "planted")),
+            Some(class) => Err(planted(class)),
             None => Ok(()),
         }
     }
@@ -112,7 +115,11 @@ impl Connector for Arc<Scripted> {
         Ok(Answered::Accepted)
     }
 
-    async fn try_credential(&self, _: &Call<'_>) -> Result<(), Failure> {
+    async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let secret = call.credential.secret.expose_secret();
+        if self.shown().refused.iter().any(|one| one == secret) {
+            return Err(planted(FailureClass::AuthFailure));
+        }
         self.answer()
     }
 
@@ -127,6 +134,10 @@ impl Connector for Arc<Scripted> {
     async fn retire(&self, _: &Call<'_>, _: CredentialRole, _: &str) -> Result<(), Failure> {
         Err(unsupported("retire secrets"))
     }
+}
+
+fn planted(class: FailureClass) -> Failure {
+    Failure::new(class, "CB-TEST-1", "planted")
 }
 
 fn taken_away(account: &mut Account, change: &Change) {
@@ -254,6 +265,13 @@ impl Ward {
         Self::over((manifest, None), Settings::default(), Some(desks)).await
     }
 
+    /// The same, whose tasks go to no desk, until they are overdue and these names are told.
+    pub(super) async fn told_at_desk(desks: Desks, names: &[&str]) -> Self {
+        let mut settings = Settings::default();
+        settings.people.desks = names.iter().map(|name| (*name).to_owned()).collect();
+        Self::over((manifest("", false), None), settings, Some(desks)).await
+    }
+
     /// The same behind the target of another manifest, which shows the same accounts.
     pub(super) async fn behind(manifest: Manifest, upstream: Option<Manifest>) -> Self {
         Self::with(manifest, upstream, Settings::default()).await
@@ -281,6 +299,7 @@ impl Ward {
                 hangs: false,
                 hanging: 0,
                 unlisted: None,
+                refused: Vec::new(),
             })))
         };
         let (target, gate) = (scripted(), scripted());

@@ -33,6 +33,22 @@ impl Rotation<'_> {
         Ok(())
     }
 
+    /// Where somebody else is to replace the secret, the vault has one place for what they replace: an
+    /// older value there that is refused beside one that works makes room. What cannot be asked now, or
+    /// works still, stays; then the proof says what it lacks.
+    pub(super) async fn make_room(&self) -> Result<(), Failure> {
+        let Some(previous) = self.in_slot(Slot::Previous).await? else {
+            return Ok(());
+        };
+        let version = previous.version;
+        if matches!(self.ask(&previous).await, Ok(Answer::Refused))
+            && matches!(self.works(Slot::Current).await, Ok(true))
+        {
+            self.change(Change::ForgetLeftover { version }).await?;
+        }
+        Ok(())
+    }
+
     async fn clear_pending(&self, pending: &Credential, label: &str) -> Result<(), Failure> {
         let label = label.to_owned();
         let fixed = self.is_fixed(pending).await?;

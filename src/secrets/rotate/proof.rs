@@ -30,6 +30,9 @@ impl Rotation<'_> {
             Some(previous) if self.ask(previous).await? == Answer::Accepted => {
                 return Err(still_accepted());
             }
+            Some(previous) if self.is_another(previous.version, record.as_ref()) => {
+                return Err(not_kept());
+            }
             Some(_) => {}
             // There was none when ours was promoted, or the one who rotates keeps it to himself.
             None if ours || self.body.strategy == Strategy::Delegated => {}
@@ -47,17 +50,56 @@ impl Rotation<'_> {
         Ok(facts)
     }
 
+    /// Where nobody is declared to make the new one, a person is told at once.
+    pub(super) async fn made_elsewhere(&self) -> Result<RotationFacts, Failure> {
+        let record = self.record().await?;
+        if self.declared.rotation.is_none() && !self.was_replaced(record.as_ref()) {
+            return Err(for_person());
+        }
+        Ok(self.body.facts.clone())
+    }
+
+    /// True where the old value that is kept is not the one that a person has replaced: an older one,
+    /// which the target had not refused by then, has kept its place.
+    fn is_another(&self, kept: u64, record: Option<&SecretRecord>) -> bool {
+        let started = self.body.facts.started_version;
+        self.body.strategy == Strategy::Delegated
+            && started.is_some()
+            && started != current(record)
+            && started != Some(kept)
+    }
+
     /// Whether somebody else put a new value in since the rotation began.
     fn was_replaced(&self, record: Option<&SecretRecord>) -> bool {
-        let version = record
-            .and_then(|record| record.current.as_ref())
-            .map(|current| current.version);
+        let version = current(record);
         let other = version.is_some() && version != self.body.facts.started_version;
         // The one who rotates may have been faster than our first look. A secret that was refused
         // and is accepted now (the caller has tried it) has been replaced or set right.
         let delegated = self.body.strategy == Strategy::Delegated;
         other || (delegated && self.body.trigger == Trigger::AuthFailure)
     }
+}
+
+/// The version of the value in use.
+fn current(record: Option<&SecretRecord>) -> Option<u64> {
+    let current = record.and_then(|record| record.current.as_ref());
+    current.map(|current| current.version)
+}
+
+fn for_person() -> Failure {
+    Failure::new(
+        FailureClass::Unsupported,
+        "CB-SECRETS-28",
+        "the secret is to be replaced, and its manifest declares no way in which the machine could",
+    )
+}
+
+fn not_kept() -> Failure {
+    Failure::new(
+        FailureClass::Unsupported,
+        "CB-SECRETS-29",
+        "the vault does not keep the value that was replaced, so nobody can show that the target refuses it",
+    )
 }
 
 fn not_replaced() -> Failure {

@@ -5,6 +5,7 @@
 //! oracle looks after each step: something known to the vault always works; at the end exactly one.
 
 mod ends;
+mod persons;
 mod places;
 mod target;
 

@@ -10,7 +10,7 @@ use crate::domain::audit::{Cell, Entries, Entry};
 use crate::domain::event::RecordedEvent;
 use crate::domain::health::Sample;
 use crate::domain::id::{ConnectorName, EntitlementId};
-use crate::domain::pause::PauseChange;
+use crate::domain::pause::{Pause, PauseChange};
 use crate::domain::settlement::{JournalEntry, Settlement};
 use crate::domain::task::FallbackTask;
 use crate::domain::user::Act;
@@ -151,6 +151,15 @@ impl Notes {
             Cell::Text(Some(&signed.reason)),
         ]);
         self.entries.add(&table.entry(&cells));
+    }
+
+    /// How far a pause was escalated.
+    pub(in crate::store) fn reminder(&mut self, pause: &Pause) -> Stored<()> {
+        self.entries.add(&tables::REMINDERS.entry(&[
+            Cell::Number(Some(pause.number.cast_signed())),
+            Cell::Text(Some(&json(&pause.escalation)?)),
+        ]));
+        Ok(())
     }
 
     pub(in crate::store) fn examination(&mut self, examination: &Examination) -> Stored<()> {

@@ -256,6 +256,16 @@ pub const RESUMES: Table = Table {
     ],
     rule: Rule::Once,
 };
+/// Who was told that they last.
+pub const REMINDERS: Table = Table {
+    code: 25,
+    name: "pauses (escalated)",
+    table: "pauses",
+    only: "escalation IS NOT NULL",
+    key: &[Number("number")],
+    columns: &[Text("escalation")],
+    rule: Rule::Version,
+};
 
 /// Rehearsals of departures.
 pub const DRILLS: Table = Table {
@@ -330,6 +340,7 @@ pub const ALL: &[Table] = &[
     USERS,
     PAUSES,
     RESUMES,
+    REMINDERS,
     DRILLS,
     EXAMINATIONS,
     TOMBSTONES,

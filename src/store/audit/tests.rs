@@ -9,8 +9,8 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use crate::store::conformance::Home;
 use crate::store::conformance::tampering::{self, Dialect, Tampering};
+use crate::store::conformance::{Home, adoption};
 use crate::store::{Settings, Store, open};
 
 async fn opened(path: &Path) -> Arc<dyn Store> {
@@ -111,6 +111,33 @@ async fn rows_from_before_the_log_are_taken_in_once() {
         home.store.migrate().await.expect("migrated");
         assert_eq!(tampering::findings(&home).await, []);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_an_upgrade_takes_in_what_was_written_without_the_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("old.db");
+    let url = format!("sqlite:{}", path.display());
+    let options = SqliteConnectOptions::from_str(&url).expect("an address");
+    let mut old = options
+        .create_if_missing(true)
+        .connect()
+        .await
+        .expect("made");
+    let all = adoption::older(sqlx::migrate!("migrations/sqlite"));
+    all.run(&mut old).await.expect("migrated");
+    let home = Home {
+        store: opened(&path).await,
+        keeps: Box::new(()),
+    };
+    let run = async |sql: String| {
+        let done = sqlx::query(AssertSqlSafe(sql.clone()))
+            .execute(&mut old)
+            .await;
+        assert_eq!(done.expect("done").rows_affected(), 1, "{sql}");
+    };
+    let dialect = Dialect::Sqlite;
+    adoption::e6_an_upgrade_takes_in_what_was_written_without_the_log(&home, dialect, run).await;
 }
 
 /// Nothing goes but under a tombstone, whatever the program may be made to do.

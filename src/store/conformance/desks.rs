@@ -61,6 +61,7 @@ fn with_ticket(copy: &DeskCopy) -> DeskCopy {
         id: "1".to_owned(),
         shown: "INC1".to_owned(),
         keyed: true,
+        page: None,
     };
     copy.adopt(ticket, None);
     copy

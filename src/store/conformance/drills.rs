@@ -14,12 +14,12 @@ use super::domain::id::{ConnectorName, DrillId};
 use super::domain::run::Stage as RunStage;
 use super::given::{a_removal, at, fenced, handed_over, keep, worker};
 
-fn drill(number: u128, connector: &str) -> Drill {
+pub fn drill(number: u128, connector: &str) -> Drill {
     let id = DrillId(Uuid::from_u128(number));
     Drill::new(id, connector.into(), "Ada", at(0))
 }
 
-fn over(drill: &Drill, manifest: &str, passed: bool) -> Drill {
+pub fn over(drill: &Drill, manifest: &str, passed: bool) -> Drill {
     Drill {
         manifest: Some(manifest.into()),
         stage: Stage::Ended { at: at(9), passed },

@@ -5,6 +5,7 @@
 //! PostgreSQL. So that both can, the files name the store only through their parent module.
 
 pub mod admission;
+pub mod adoption;
 pub mod approvals;
 pub mod audit;
 pub mod departed;
@@ -16,6 +17,7 @@ pub mod identifiers;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
+pub mod pauses;
 pub mod people;
 pub mod promises;
 pub mod reads;
@@ -116,15 +118,19 @@ macro_rules! suite {
             ]
             people: [
                 f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_come,
+                f5_a_desk_that_is_told_gets_a_copy,
                 f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free,
                 p_two_people_attest_what_is_privileged,
                 p_nobody_approves_what_they_proposed_whatever_the_kind,
-                g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows,
-                g4_paused_work_is_counted_where_it_waits,
                 g1_many_workers_cannot_overrun_a_brake,
                 g1_a_brake_counts_once_within_its_window_and_all_or_none,
                 g1_a_share_is_of_the_accounts_that_are_known,
                 g2_removals_under_way_are_known_by_their_accounts,
+            ]
+            pauses: [
+                g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows,
+                g4_a_pause_that_nobody_ends_is_told_by_one_worker,
+                g4_paused_work_is_counted_where_it_waits,
             ]
             identifiers: [
                 a5_an_event_sees_the_cases_of_others_who_share_an_identifier,

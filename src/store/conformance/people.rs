@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::super::{Claimed, Listed, StoreError};
+use super::super::{Claimed, CopiesWanted, Listed, StoreError};
 use super::Home;
 use super::domain::approval::{
     Content, Matter, MatterKind, Proposal, ProposalState, Record, Ruling, Signed, propose,
@@ -12,8 +12,7 @@ use super::domain::approval::{
 use super::domain::brake::{Ask, Limit};
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
-use super::domain::id::{CommandId, ConnectorName};
-use super::domain::pause::PauseChange;
+use super::domain::id::CommandId;
 use super::domain::run::Run;
 use super::domain::settlement::Obedience;
 use super::domain::task::{Attestation, FallbackTask};
@@ -40,6 +39,7 @@ fn told(task: &FallbackTask, second: u64) -> Escalated {
     Escalated {
         message: Some(message(second, "escalated")),
         task,
+        copy_at: None,
     }
 }
 
@@ -74,6 +74,39 @@ pub async fn f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_co
     // What is decided against changes nothing.
     let none = store.escalate(10, at(100_000), &|_| None);
     assert_eq!(none.await.expect("looked"), []);
+}
+
+/// The desk that is told gets a row for its copy with the escalation, once.
+pub async fn f5_a_desk_that_is_told_gets_a_copy(home: &Home) {
+    let run = with_a_person(home, "c").await;
+    let store = &home.store;
+    let task = run.id.task();
+    for (times, second) in [(1, 3600), (2, 7200)] {
+        let decide = |task: &FallbackTask| {
+            Some(Escalated {
+                copy_at: Some("servicedesk".into()),
+                ..told(task, second)
+            })
+        };
+        let escalated = store.escalate(10, at(second), &decide).await;
+        assert_eq!(escalated.expect("looked")[0].escalation.times, times);
+        let copies = store.copies_of(task).await.expect("read");
+        let desks: Vec<_> = copies.iter().map(|copy| copy.desk.as_str()).collect();
+        assert_eq!(desks, ["servicedesk"]);
+    }
+    // It is worked on like any other.
+    let enlisted = store.enlist(worker(2), at(0), 1_000_000).await;
+    enlisted.expect("enlisted");
+    let wanted = CopiesWanted {
+        worker: worker(2),
+        now: at(7300),
+        desk: "servicedesk".into(),
+        lease_seconds: 60,
+        at_most: 9,
+    };
+    let taken = store.take_copies(&wanted).await.expect("taken");
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].task.id, task);
 }
 
 pub async fn f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free(home: &Home) {
@@ -198,100 +231,7 @@ async fn close(home: &Home, task: FallbackTask) -> Result<u32, StoreError> {
     home.store.obey(10, at(1), &closes).await
 }
 
-pub async fn g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows(home: &Home) {
-    let store = &home.store;
-    store.enlist(worker(1), at(0), 10).await.expect("enlisted");
-    store.enlist(worker(2), at(0), 10).await.expect("enlisted");
-    // A relay says nothing of pauses, because it begins nothing at targets.
-    store.enlist(worker(3), at(0), 10).await.expect("enlisted");
-    for number in [1, 2] {
-        store.know_pauses(worker(number), 0).await.expect("said");
-    }
-    assert_eq!(store.pauses().await.expect("read").0, []);
-    let crm: ConnectorName = "crm".into();
-    change(home, 1, begin(Some(&crm), "ann")).await;
-    change(home, 2, begin(Some(&crm), "bob")).await;
-    change(home, 3, begin(None, "cy")).await;
-    let pauses = store.pauses().await.expect("read");
-    let told: Vec<_> = pauses
-        .0
-        .iter()
-        .map(|one| (one.connector.clone(), one.paused.by.as_str()))
-        .collect();
-    assert_eq!(told, [(Some(crm.clone()), "ann"), (None, "cy")]);
-    // Both have to say so; a worker whose lease is over has not to.
-    let newest = pauses.newest();
-    assert_eq!(store.unaware_of(newest, at(1)).await.expect("counted"), 2);
-    store.know_pauses(worker(1), newest).await.expect("said");
-    assert_eq!(store.unaware_of(newest, at(1)).await.expect("counted"), 1);
-    assert_eq!(store.unaware_of(newest, at(60)).await.expect("counted"), 0);
-    // Ended, each by itself; ended twice is ended.
-    for number in [4, 5] {
-        change(home, number, end(Some(&crm))).await;
-    }
-    let left = store.pauses().await.expect("read");
-    assert_eq!(left.0.len(), 1);
-    assert!(left.everywhere().is_some());
-    change(home, 6, begin(Some(&crm), "ann")).await;
-    let again = store.pauses().await.expect("read");
-    assert!(again.newest() > newest, "{again:?}");
-}
-
-pub async fn g4_paused_work_is_counted_where_it_waits(home: &Home) {
-    let store = &home.store;
-    let removal = a_removal(store, "c").await;
-    let crm: ConnectorName = "crm".into();
-    let due = |second| store.due_at(std::slice::from_ref(&crm), at(second));
-    assert_eq!(
-        due(10).await.expect("counted"),
-        [],
-        "it is held by a worker"
-    );
-    store
-        .release(worker(1), &[(removal.run.id, removal.token)])
-        .await
-        .expect("released");
-    let waits = due(10).await.expect("counted");
-    assert_eq!(
-        (waits[0].connector.clone(), waits[0].runs),
-        (crm.clone(), 1)
-    );
-    assert_eq!(
-        store
-            .due_at(&["wiki".into()], at(10))
-            .await
-            .expect("counted"),
-        []
-    );
-    // With no room for its target it stays where it is, and with room it is taken up at once.
-    let mut none = keep(1, 5);
-    none.room.insert(crm.clone(), 0);
-    assert_eq!(store.claim(at(10), &none).await.expect("claimed"), []);
-    assert_eq!(
-        store
-            .claim(at(10), &keep(1, 5))
-            .await
-            .expect("claimed")
-            .len(),
-        1
-    );
-}
-
-fn begin(connector: Option<&ConnectorName>, by: &str) -> PauseChange {
-    PauseChange::Begin {
-        connector: connector.cloned(),
-        signed: signed(by),
-    }
-}
-
-fn end(connector: Option<&ConnectorName>) -> PauseChange {
-    PauseChange::End {
-        connector: connector.cloned(),
-        signed: signed("dan"),
-    }
-}
-
-fn signed(by: &str) -> Signed {
+pub(super) fn signed(by: &str) -> Signed {
     Signed {
         by: by.to_owned(),
         at: after(at(0), 1),
@@ -299,27 +239,7 @@ fn signed(by: &str) -> Signed {
     }
 }
 
-async fn change(home: &Home, number: u64, change: PauseChange) {
-    let reason = "it misbehaves".to_owned();
-    let command = wish(
-        number,
-        Wish::Pause {
-            connector: None,
-            reason,
-        },
-    );
-    home.store.wish(&command).await.expect("wished");
-    let pauses = |command: &Command, _: Option<&FallbackTask>, _: Option<&Run>| Obedience {
-        pause: Some(change.clone()),
-        ..bare(command)
-    };
-    assert_eq!(
-        home.store.obey(10, at(1), &pauses).await.expect("obeyed"),
-        1
-    );
-}
-
-fn wish(number: u64, wish: Wish) -> Command {
+pub(super) fn wish(number: u64, wish: Wish) -> Command {
     Command {
         id: CommandId(Uuid::from_u64_pair(0xc1, number)),
         by: "ann".to_owned(),
@@ -328,7 +248,7 @@ fn wish(number: u64, wish: Wish) -> Command {
     }
 }
 
-fn bare(command: &Command) -> Obedience {
+pub(super) fn bare(command: &Command) -> Obedience {
     Obedience {
         command: command.id,
         answer: Answer {

@@ -6,7 +6,7 @@
 
 use super::super::{DeadLetter, IntakeBatch, audit, domain};
 use super::given::{a_case, a_removal, at, ended, event, fenced, keep, proved, step};
-use super::{Home, approvals, drills, health, people, retention, users, wishes};
+use super::{Home, approvals, drills, health, pauses, retention, users, wishes};
 use domain::audit::{Column, Fault, Finding, Signed, Table, Tombstone, Verifier, Window};
 use domain::id::DeadLetterId;
 use domain::workflow::End;
@@ -51,7 +51,9 @@ pub async fn everything(home: &Home) {
     wishes::wishes_about_one_task_see_each_other(home).await;
     users::h1_a_user_is_added_once_and_changes_follow_each_other(home).await;
     users::h1_acts_are_told_newest_first(home).await;
-    people::g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows(home).await;
+    pauses::g4_a_pause_that_nobody_ends_is_told_by_one_worker(home).await;
+    pauses::crm_goes_on(home).await;
+    pauses::g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows(home).await;
     home.store.witness(&sign).await.expect("made").expect("due");
     let removal = a_removal(&home.store, "removed").await;
     let case = a_case(&home.store, "over").await;

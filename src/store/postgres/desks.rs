@@ -4,6 +4,7 @@
 //! copy in hand. Off the path of a step, so single statements go over the pool.
 
 use async_trait::async_trait;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::desk::{DeskCopy, Heard, news};
@@ -163,25 +164,36 @@ impl PostgresStore {
         .bind(NEW_AT_ONCE)
         .fetch_all(self.funnel.pool())
         .await?;
+        let mut lane = self.funnel.pool().acquire().await?;
         for (id, state) in new {
-            let copy = DeskCopy::new(TaskId(id), want.desk.clone());
-            sqlx::query(
-                // The copy of a task that is open again is taken up again; it knows that it was
-                // finished.
-                "INSERT INTO desk_copies AS c (task_id, desk, due_us, hold_us, task_state, finished, \
-                 token, body) VALUES ($1, $2, 0, 0, $3, FALSE, 0, $4) \
-                 ON CONFLICT (task_id, desk) DO UPDATE SET finished = FALSE, due_us = 0 \
-                 WHERE c.finished",
-            )
-            .bind(id)
-            .bind(want.desk.as_str())
-            .bind(state)
-            .bind(json(&copy)?)
-            .execute(self.funnel.pool())
-            .await?;
+            begin(&mut lane, TaskId(id), &want.desk, &state).await?;
         }
         Ok(())
     }
+}
+
+/// A row for the copy of a task at this desk; one that is under way stays as it is.
+pub(super) async fn begin(
+    connection: &mut PgConnection,
+    task: TaskId,
+    desk: &DeskName,
+    state: &str,
+) -> Stored<()> {
+    let copy = DeskCopy::new(task, desk.clone());
+    sqlx::query(
+        // The copy of a task that is open again is taken up again; it knows that it was finished.
+        "INSERT INTO desk_copies AS c (task_id, desk, due_us, hold_us, task_state, finished, \
+         token, body) VALUES ($1, $2, 0, 0, $3, FALSE, 0, $4) \
+         ON CONFLICT (task_id, desk) DO UPDATE SET finished = FALSE, due_us = 0 \
+         WHERE c.finished",
+    )
+    .bind(task.0)
+    .bind(desk.as_str())
+    .bind(state)
+    .bind(json(&copy)?)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn heard_of(task: Uuid, heard: Option<&str>) -> Stored<Option<Heard>> {

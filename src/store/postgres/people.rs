@@ -4,22 +4,22 @@
 //! leased is left to its worker and found again by the next look.
 
 use async_trait::async_trait;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::brake::{self, Ask, Stop};
 use crate::domain::id::{AccountId, ConnectorName, WorkerId};
-use crate::domain::pause::{PauseChange, Pauses};
+use crate::domain::pause::{Pause, PauseChange, Pauses};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
 use crate::store::audit::{Notes, Strands};
-use crate::store::people::{EscalateFn, Paused, People, account_of};
+use crate::store::people::{EscalateFn, Paused, People, RemindFn, account_of};
 use crate::store::row::{PauseRow, RunRow, TaskRow};
-use crate::store::shape::micros;
+use crate::store::shape::{json, micros};
 
 use super::batch::Batch;
-use super::{PostgresStore, audit, outbox, tasks};
+use super::{PostgresStore, audit, desks, outbox, tasks};
 
 #[async_trait]
 impl People for PostgresStore {
@@ -41,13 +41,31 @@ impl People for PostgresStore {
     }
 
     async fn pauses(&self) -> Stored<Pauses> {
-        let rows = sqlx::query_as::<_, PauseRow>(
-            "SELECT number, connector, paused_by, paused_us, reason FROM pauses \
-             WHERE resumed_us IS NULL ORDER BY number",
-        )
-        .fetch_all(self.funnel.pool())
-        .await?;
+        let rows = sqlx::query_as::<_, PauseRow>(IN_FORCE)
+            .fetch_all(self.funnel.pool())
+            .await?;
         PauseRow::all(rows)
+    }
+
+    async fn remind(&self, decide: RemindFn<'_>) -> Stored<Vec<Pause>> {
+        // A look before the transaction: a quiet worker costs one small read.
+        if self
+            .pauses()
+            .await?
+            .0
+            .iter()
+            .all(|one| decide(one).is_none())
+        {
+            return Ok(Vec::new());
+        }
+        let mut tries = 0;
+        loop {
+            let mut lane = self.funnel.lane("remind").await?;
+            let reminded = try_remind(&mut lane, &self.funnel.strands, decide).await;
+            if let Some(reminded) = lane.done(reminded, &mut tries) {
+                return reminded;
+            }
+        }
     }
 
     async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
@@ -214,6 +232,11 @@ async fn try_escalate(
     tasks::write(&mut batch, &changed, "")?;
     outbox::write(&mut batch, &messages, "")?;
     batch.fetch::<(i32,)>(&mut tx, "SELECT 1").await?;
+    for one in &escalated {
+        if let Some(desk) = &one.copy_at {
+            desks::begin(&mut tx, one.task.id, desk, one.task.state.as_str()).await?;
+        }
+    }
     let mut notes = Notes::default();
     for task in changed {
         notes.task(task)?;
@@ -222,6 +245,40 @@ async fn try_escalate(
     tx.commit().await?;
     strands.give(tip);
     Ok(escalated.into_iter().map(|one| one.task).collect())
+}
+
+async fn try_remind(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    decide: RemindFn<'_>,
+) -> Stored<Vec<Pause>> {
+    let mut tx = connection.begin().await?;
+    // Whoever comes second sees what the first has told.
+    let rows = sqlx::query_as::<_, PauseRow>(AssertSqlSafe(format!("{IN_FORCE} FOR UPDATE")))
+        .fetch_all(&mut *tx)
+        .await?;
+    let pauses = PauseRow::all(rows)?.0;
+    let reminded: Vec<_> = pauses.iter().filter_map(decide).collect();
+    let mut notes = Notes::default();
+    for one in &reminded {
+        sqlx::query("UPDATE pauses SET escalation = $1 WHERE number = $2")
+            .bind(json(&one.pause.escalation)?)
+            .bind(one.pause.number.cast_signed())
+            .execute(&mut *tx)
+            .await?;
+        notes.reminder(&one.pause)?;
+    }
+    let messages = reminded.iter().filter_map(|one| one.message.as_ref());
+    // They are no run's, so no run's lock orders them.
+    let messages: Vec<_> = messages.map(|message| (Uuid::nil(), message)).collect();
+    let mut batch = Batch::default();
+    batch.part("nothing", "SELECT 1");
+    outbox::write(&mut batch, &messages, "")?;
+    batch.fetch::<(i32,)>(&mut tx, "SELECT 1").await?;
+    let tip = audit::write(&mut tx, strands, &notes).await?;
+    tx.commit().await?;
+    strands.give(tip);
+    Ok(reminded.into_iter().map(|one| one.pause).collect())
 }
 
 /// Begins or ends a pause, with the wish that asks for it.
@@ -255,3 +312,6 @@ const BEGIN: &str = "INSERT INTO pauses (connector, paused_by, paused_us, reason
 /// Nothing where none is in force.
 const END: &str = "UPDATE pauses SET resumed_by = $2, resumed_us = $3, resumed_reason = $4 \
     WHERE connector = $1 AND resumed_us IS NULL RETURNING number";
+/// The pauses in force.
+const IN_FORCE: &str = "SELECT number, connector, paused_by, paused_us, reason, escalation \
+    FROM pauses WHERE resumed_us IS NULL ORDER BY number";

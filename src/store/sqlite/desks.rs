@@ -196,20 +196,31 @@ async fn make_rows(tx: &mut SqliteConnection, want: &CopiesWanted) -> Stored<()>
     .fetch_all(&mut *tx)
     .await?;
     for (id, state) in new {
-        let copy = DeskCopy::new(TaskId(id), want.desk.clone());
-        sqlx::query(
-            // The copy of a task that is open again is taken up again; it knows that it was finished.
-            "INSERT INTO desk_copies (task_id, desk, due_us, hold_us, task_state, finished, token, \
-             body) VALUES (?,?,0,0,?,0,0,?) \
-             ON CONFLICT (task_id, desk) DO UPDATE SET finished = 0, due_us = 0",
-        )
-        .bind(id)
-        .bind(want.desk.as_str())
-        .bind(state)
-        .bind(json(&copy)?)
-        .execute(&mut *tx)
-        .await?;
+        begin(tx, TaskId(id), &want.desk, &state).await?;
     }
+    Ok(())
+}
+
+/// A row for the copy of a task at this desk; one that is under way stays as it is.
+pub(super) async fn begin(
+    tx: &mut SqliteConnection,
+    task: TaskId,
+    desk: &DeskName,
+    state: &str,
+) -> Stored<()> {
+    let copy = DeskCopy::new(task, desk.clone());
+    sqlx::query(
+        // The copy of a task that is open again is taken up again; it knows that it was finished.
+        "INSERT INTO desk_copies (task_id, desk, due_us, hold_us, task_state, finished, token, \
+         body) VALUES (?,?,0,0,?,0,0,?) \
+         ON CONFLICT (task_id, desk) DO UPDATE SET finished = 0, due_us = 0 WHERE finished",
+    )
+    .bind(task.0)
+    .bind(desk.as_str())
+    .bind(state)
+    .bind(json(&copy)?)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -8,17 +8,17 @@ use sqlx::SqliteConnection;
 
 use crate::domain::brake::{self, Ask, Stop};
 use crate::domain::id::{AccountId, ConnectorName, WorkerId};
-use crate::domain::pause::{PauseChange, Pauses};
+use crate::domain::pause::{Pause, PauseChange, Pauses};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
 use crate::store::audit::Notes;
-use crate::store::people::{EscalateFn, Paused, People, account_of};
+use crate::store::people::{EscalateFn, Paused, People, RemindFn, account_of};
 use crate::store::row::{PauseRow, RunRow, TaskRow};
-use crate::store::shape::micros;
+use crate::store::shape::{json, micros};
 
 use super::funnel::Funnel;
-use super::{SqliteStore, audit, outbox, tasks};
+use super::{SqliteStore, audit, desks, outbox, tasks};
 
 #[async_trait]
 impl People for SqliteStore {
@@ -47,6 +47,11 @@ impl People for SqliteStore {
         }
         let changed: Vec<_> = escalated.iter().map(|one| &one.task).collect();
         tasks::save(&mut tx, &changed).await?;
+        for one in &escalated {
+            if let Some(desk) = &one.copy_at {
+                desks::begin(&mut tx, one.task.id, desk, one.task.state.as_str()).await?;
+            }
+        }
         let messages = escalated.iter().filter_map(|one| one.message.as_ref());
         outbox::insert(&mut tx, &messages.collect::<Vec<_>>()).await?;
         let mut notes = Notes::default();
@@ -61,13 +66,45 @@ impl People for SqliteStore {
 
     async fn pauses(&self) -> Stored<Pauses> {
         let mut reader = self.funnel.reader().await?;
-        let rows = sqlx::query_as::<_, PauseRow>(
-            "SELECT number, connector, paused_by, paused_us, reason FROM pauses \
-             WHERE resumed_us IS NULL ORDER BY number",
-        )
-        .fetch_all(&mut *reader)
-        .await?;
+        let rows = sqlx::query_as::<_, PauseRow>(IN_FORCE)
+            .fetch_all(&mut *reader)
+            .await?;
         PauseRow::all(rows)
+    }
+
+    async fn remind(&self, decide: RemindFn<'_>) -> Stored<Vec<Pause>> {
+        // A look before the transaction, which others would wait for.
+        if self
+            .pauses()
+            .await?
+            .0
+            .iter()
+            .all(|one| decide(one).is_none())
+        {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.funnel.writer().await;
+        let mut tx = writer.begin("remind").await?;
+        let rows = sqlx::query_as::<_, PauseRow>(IN_FORCE)
+            .fetch_all(&mut *tx)
+            .await?;
+        let pauses = PauseRow::all(rows)?.0;
+        let reminded: Vec<_> = pauses.iter().filter_map(decide).collect();
+        let mut notes = Notes::default();
+        for one in &reminded {
+            sqlx::query("UPDATE pauses SET escalation = ? WHERE number = ?")
+                .bind(json(&one.pause.escalation)?)
+                .bind(one.pause.number.cast_signed())
+                .execute(&mut *tx)
+                .await?;
+            notes.reminder(&one.pause)?;
+        }
+        let messages = reminded.iter().filter_map(|one| one.message.as_ref());
+        outbox::insert(&mut tx, &messages.collect::<Vec<_>>()).await?;
+        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+        tx.commit().await?;
+        self.funnel.strands.give(tip);
+        Ok(reminded.into_iter().map(|one| one.pause).collect())
     }
 
     async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
@@ -223,3 +260,6 @@ const BEGIN: &str = "INSERT INTO pauses (connector, paused_by, paused_us, reason
 /// Nothing where none is in force.
 const END: &str = "UPDATE pauses SET resumed_by = ?2, resumed_us = ?3, resumed_reason = ?4 \
     WHERE connector = ?1 AND resumed_us IS NULL RETURNING number";
+/// The pauses in force.
+const IN_FORCE: &str = "SELECT number, connector, paused_by, paused_us, reason, escalation \
+    FROM pauses WHERE resumed_us IS NULL ORDER BY number";

@@ -38,6 +38,7 @@ fn touch() {
     connector_accounts("crm", 12);
     task_escalated("crm", "owner");
     paused("crm", true, 3);
+    pause_escalated("crm", "owner");
     desk_call("servicedesk", "create", "ok");
     desk_copies("servicedesk", 3, 1, 60);
     connector_nhis("crm", 4, 1);

@@ -79,7 +79,7 @@ async fn d5_a_retired_connectors_own_access_is_revoked_and_seen_refused() {
         let mut world = World::of(strategy, known).await;
         if strategy != Strategy::DualSlot {
             let writer = CredentialRole::Writer;
-            world.guarded = rotating(&world, writer, strategy);
+            world.guarded = rotating(&world, writer, Some(strategy));
         }
         world.rotate().expect("undisturbed");
         let value = world.value(Slot::Current).expect("there");
@@ -159,7 +159,7 @@ async fn d5_what_a_target_goes_on_accepting_is_not_forgotten() {
     };
     let put = Change::Put { new: put, at: NOW };
     world.vault.apply(&world.owner, &put).expect("put");
-    world.guarded = rotating(&world, CredentialRole::Writer, Strategy::Add);
+    world.guarded = rotating(&world, CredentialRole::Writer, Some(Strategy::Add));
     let failure = end(&mut world, CredentialRole::Writer).expect_err("it still works");
     assert_eq!(failure.code, "CB-SECRETS-16");
     assert_eq!(world.value(Slot::Current).as_deref(), Some(FIRST), "kept");
@@ -178,7 +178,7 @@ proptest::proptest! {
         let made = World::of(WAYS[way].0, WAYS[way].1).now_or_never();
         let mut world = made.expect("in memory");
         if WAYS[way].0 != Strategy::DualSlot {
-            world.guarded = rotating(&world, CredentialRole::Writer, WAYS[way].0);
+            world.guarded = rotating(&world, CredentialRole::Writer, Some(WAYS[way].0));
         }
         let faults = faults.into_iter().map(|(call, fault)| (call, Fault::ALL[fault]));
         world.target.truth().faults.extend(faults);
@@ -203,11 +203,11 @@ proptest::proptest! {
     }
 }
 
-/// The same target behind a manifest that rotates the role in this way.
-fn rotating(world: &World, role: CredentialRole, strategy: Strategy) -> Guarded {
+/// The same target behind a manifest that rotates the role in this way, or in none.
+pub(super) fn rotating(world: &World, role: CredentialRole, strategy: Option<Strategy>) -> Guarded {
     let mut manifest = world.guarded.manifest().clone();
     let declared = manifest.credentials.get_mut(&role).expect("declared");
-    declared.rotation = Some(strategy);
+    declared.rotation = strategy;
     let connector: Arc<dyn Connector> = Arc::clone(&world.target) as _;
     Guarded::new(manifest, connector, Arc::clone(&world.clock) as _)
 }

@@ -1,0 +1,117 @@
+//! G4: a pause that nobody ends is told to people, again and again, and never ends by itself.
+//!
+//! Owns whom it is told and when. That a pause binds is tested where workers are.
+
+use super::ward::{Ward, manifest};
+use crate::domain::command::{Command, Wish};
+use crate::domain::escalation::{Escalation, People, Role};
+use crate::domain::id::CommandId;
+use crate::domain::pause::Pause;
+use crate::domain::settlement::OutboxMessage;
+use crate::domain::time::Clock;
+use crate::engine::Settings;
+
+const HOUR: u64 = 3600;
+
+async fn wish(ward: &Ward, number: u128, wish: Wish) {
+    let command = Command {
+        id: CommandId(uuid::Uuid::from_u128(number << 64)),
+        by: "ann".to_owned(),
+        at: ward.clock.now(),
+        wish,
+    };
+    ward.store.wish(&command).await.expect("in line");
+    ward.engine.obey().await.expect("obeyed");
+    let answer = ward.store.answer(command.id).await.expect("read");
+    assert!(answer.expect("given").accepted);
+}
+
+/// With this target paused, or all of them, and eight hours for it.
+async fn paused(connector: Option<&str>) -> Ward {
+    let settings = Settings {
+        people: People {
+            desks: vec!["iam-desk".to_owned()],
+            pause_hours: 8,
+            ..People::default()
+        },
+        ..Settings::default()
+    };
+    let ward = Ward::of(manifest("", false), settings).await;
+    let pause = Wish::Pause {
+        connector: connector.map(Into::into),
+        reason: "it misbehaves".to_owned(),
+    };
+    wish(&ward, 1, pause).await;
+    ward
+}
+
+async fn told(ward: &Ward) -> u32 {
+    ward.engine.remind().await.expect("looked")
+}
+
+async fn the_pause(ward: &Ward) -> Pause {
+    ward.store.pauses().await.expect("read").0.remove(0)
+}
+
+/// The messages in the outbox.
+async fn messages(ward: &Ward) -> Vec<String> {
+    let now = ward.clock.now();
+    let all = ward.store.take_messages(ward.worker, now, 100).await;
+    let text = |one: OutboxMessage| String::from_utf8(one.payload).expect("text");
+    all.expect("taken").into_iter().map(text).collect()
+}
+
+fn to(escalation: &Escalation) -> (Role, &str) {
+    let to = escalation.to.as_ref().expect("somebody");
+    (to.role, &to.name)
+}
+
+#[tokio::test]
+async fn g4_a_pause_that_nobody_ends_is_told_to_one_after_the_other_and_lasts() {
+    let owner = (Role::Owner, "owner@acme.example");
+    let deputy = (Role::Deputy, "deputy@acme.example");
+    let desk = (Role::Desk, "iam-desk");
+    for (connector, chain) in [
+        (Some("crm"), vec![owner, deputy, desk, desk]),
+        (None, vec![(Role::Owner, "ann"), desk, desk]),
+    ] {
+        let ward = paused(connector).await;
+        ward.clock.advance(8 * HOUR - 1);
+        assert_eq!(told(&ward).await, 0, "not yet");
+        ward.clock.advance(1);
+        for (place, expected) in chain.iter().enumerate() {
+            assert_eq!(told(&ward).await, 1);
+            assert_eq!(told(&ward).await, 0, "once at a time");
+            let pause = the_pause(&ward).await;
+            assert_eq!(to(&pause.escalation), *expected, "{pause:?}");
+            assert_eq!(pause.escalation.times as usize, place + 1);
+            assert_eq!(pause.escalation.last, *expected == desk);
+            ward.clock.advance(4 * HOUR);
+        }
+        // Then each time is a message, and what it says names nobody.
+        let texts = messages(&ward).await;
+        assert_eq!(texts.len(), chain.len(), "{texts:?}");
+        for text in &texts {
+            assert!(
+                text.contains("clawback.status.pause-escalated.v1"),
+                "{text}"
+            );
+            assert!(
+                !text.contains("acme.example") && !text.contains("ann"),
+                "{text}"
+            );
+        }
+        // And it is in force until somebody ends it; then it is quiet.
+        let resume = Wish::Resume {
+            connector: connector.map(Into::into),
+            reason: "mended".to_owned(),
+        };
+        assert_eq!(ward.store.pauses().await.expect("read").0.len(), 1);
+        wish(&ward, 2, resume).await;
+        ward.clock.advance(40 * HOUR);
+        assert_eq!(told(&ward).await, 0);
+    }
+    let page = crate::telemetry::metrics::page();
+    assert!(page.contains("clawback_pauses_escalated_total{connector=\"crm\",to=\"deputy\"}"));
+    assert!(page.contains("clawback_pauses_escalated_total{connector=\"all\",to=\"owner\"}"));
+}

@@ -1,0 +1,102 @@
+//! Secrets that no machine can replace: a person does, and both values are tried.
+//!
+//! Owns what counts as done, what makes room for the value that is replaced, and what is never called proved.
+//! Whom the task goes to is the workflow's. The world and its oracle are its parent's.
+
+use super::ends::rotating;
+use super::*;
+
+const WRITER: CredentialRole = CredentialRole::Writer;
+
+/// A world whose writer's secret nobody is declared to replace, and that is found to be too old.
+async fn undeclared() -> World {
+    let mut world = World::new(Strategy::Add).await;
+    world.guarded = rotating(&world, WRITER, None);
+    world.body = body(Strategy::Delegated, "clawback:r1");
+    world.body.trigger = Trigger::Age { seconds: 0 };
+    world
+}
+
+/// The steps in their order until one fails.
+fn steps(world: &mut World) -> Result<(), Failure> {
+    for step in RotationStep::ALL {
+        world.step(step).expect("alive")?;
+    }
+    Ok(())
+}
+
+fn code(result: Result<(), Failure>) -> String {
+    result.expect_err("not yet").code
+}
+
+/// The new one at the target, under this id, and in the vault.
+async fn replace(world: &World, id: &str, value: &str) {
+    let new = (value.to_owned(), "by hand".to_owned());
+    world.target.truth().live.insert(id.to_owned(), new);
+    put(&world.secrets, world.guarded.manifest(), WRITER, value).await;
+}
+
+#[tokio::test]
+async fn d3_a_person_is_told_at_once_and_believed_when_both_were_tried() {
+    let mut world = undeclared().await;
+    let failure = steps(&mut world).expect_err("nobody has done it");
+    let found = (failure.class, failure.code.as_str());
+    assert_eq!(found, (FailureClass::Unsupported, "CB-SECRETS-28"));
+    assert_eq!(world.value(Slot::Current).as_deref(), Some(FIRST));
+    replace(&world, "k7", "by hand").await;
+    assert_eq!(
+        code(steps(&mut world)),
+        "CB-SECRETS-16",
+        "the old one works"
+    );
+    world.target.truth().live.remove("k0");
+    assert_eq!(steps(&mut world), Ok(()));
+    world.only_a_new_one_works();
+}
+
+#[tokio::test]
+async fn d3_a_person_who_is_faster_than_the_machine_is_believed_too() {
+    let mut world = undeclared().await;
+    // Given a secret that was seen to be old, and replaced before the run looked first.
+    world.body.trigger = Trigger::Age { seconds: 1 };
+    replace(&world, "k7", "by hand").await;
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-16");
+    world.target.truth().live.remove("k0");
+    assert_eq!(steps(&mut world), Ok(()));
+    world.only_a_new_one_works();
+}
+
+#[tokio::test]
+async fn d3_a_value_that_was_replaced_earlier_makes_room_and_stands_for_no_other() {
+    // Given one that was replaced long ago, and is refused.
+    let mut world = undeclared().await;
+    replace(&world, "k1", "second").await;
+    world.target.truth().live.remove("k0");
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-28");
+    assert_eq!(world.value(Slot::Previous), None);
+    replace(&world, "k2", "third").await;
+    assert_eq!(world.value(Slot::Previous).as_deref(), Some("second"));
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-16");
+    world.target.truth().live.remove("k1");
+    assert_eq!(steps(&mut world), Ok(()));
+    world.only_a_new_one_works();
+    // Given one that still works when the run begins: the one after it is not kept.
+    let mut world = undeclared().await;
+    replace(&world, "k1", "second").await;
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-28");
+    replace(&world, "k2", "third").await;
+    assert_eq!(world.value(Slot::Previous).as_deref(), Some(FIRST));
+    world.target.truth().live.remove("k0");
+    let failure = steps(&mut world).expect_err("the second one works");
+    let found = (failure.class, failure.code.as_str());
+    assert_eq!(found, (FailureClass::Unsupported, "CB-SECRETS-29"));
+}
+
+#[tokio::test]
+async fn d3_whoever_is_declared_to_replace_it_gets_their_time() {
+    let mut world = undeclared().await;
+    world.guarded = rotating(&world, WRITER, Some(Strategy::Delegated));
+    let failure = steps(&mut world).expect_err("nothing was done");
+    assert_eq!(failure.class, FailureClass::StaleData, "tried again");
+    assert_eq!(failure.code, "CB-SECRETS-15");
+}
