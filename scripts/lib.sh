@@ -185,6 +185,32 @@ fetch_kafka() {
   return 1
 }
 
+# Keycloak comes from Maven Central as a distribution, and is built once for its database and with the
+# rotation of client secrets, which is a preview there.
+fetch_keycloak() {
+  local want=$ROOT/tests/services/keycloak/pom.xml home=$TOOLS/keycloak try
+  require_parts java
+  cmp -s "$want" "$home/pom.xml" && return 0
+  require_parts mvn
+  say "fetching Keycloak from Maven Central into target/tools/keycloak"
+  for try in 1 2 3; do
+    rm -rf "$home.new" "$home"
+    mkdir -p "$home.new"
+    if mvn -B -q -f "$want" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack-dependencies \
+      -DincludeTypes=zip "-DoutputDirectory=$home.new" </dev/null >&2; then
+      mv "$home.new"/keycloak-*/ "$home"
+      rm -rf "$home.new"
+      say "building Keycloak"
+      if sh "$home/bin/kc.sh" build --db=dev-file --features=client-secret-rotation </dev/null >&2; then
+        cp "$want" "$home/pom.xml"
+        return 0
+      fi
+    fi
+    say "it failed (try $try of 3)"
+  done
+  fail "Keycloak could not be fetched and built"
+}
+
 # services_up KIND... — the shared instances, side by side; fails with the name of one that does not start.
 services_up() {
   local kind pids=() failed=()

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::access::{Account, AccountState, Entitlement, Operation};
 use crate::domain::id::AccountId;
@@ -283,13 +283,37 @@ pub struct Minted {
     pub expires: Option<Timestamp>,
 }
 
-/// One of the connector's own secrets as the target lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One of the connector's own secrets as the target lists it. Debug shows no value.
+#[derive(Debug, Clone)]
 pub struct KnownSecret {
-    /// The target's id.
+    /// The target's id, or a digest of the value where it keeps no ids.
     pub remote_ref: String,
     /// The label under which it was made; empty where the target keeps none.
     pub label: String,
+    /// The value, where the target still shows it.
+    pub shown: Option<SecretString>,
+    /// Whether it stands where the target takes nothing away, as the newest of a client does that
+    /// always has one. It can go once another stands there.
+    pub fixed: bool,
+}
+
+impl KnownSecret {
+    /// One that is listed by its id, and can be taken away by it.
+    pub fn by_id(remote_ref: String, label: String) -> Self {
+        Self {
+            remote_ref,
+            label,
+            shown: None,
+            fixed: false,
+        }
+    }
+
+    /// Whether it is this credential's secret, by its id or by its value.
+    pub fn is_of(&self, credential: &Credential) -> bool {
+        let shown = self.shown.as_ref().map(ExposeSecret::expose_secret);
+        credential.remote_ref.as_ref() == Some(&self.remote_ref)
+            || shown == Some(credential.secret.expose_secret())
+    }
 }
 
 /// A kind that cannot do what it is asked to.

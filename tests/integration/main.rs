@@ -21,6 +21,7 @@ mod health;
 mod house;
 mod isolation;
 mod kafka;
+mod keycloak;
 mod kill;
 mod ldap;
 mod main_job;

@@ -2,9 +2,10 @@
 //!
 //! Owns the manifests for Microsoft Graph's and Okta's interfaces, and a client at Canaille, a real OAuth
 //! server. Canaille keeps one secret for a client and has no interface to replace it (RFC 7592 lets nobody
-//! choose one), so there a person replaces it and the machine sees the old one refused. What gets a token is
-//! asked at the token endpoint.
+//! choose one), so there a person replaces it and the machine sees the old one refused. Keycloak, which
+//! keeps two, has a file of its own. What gets a token is asked at the token endpoint.
 
+mod keycloak;
 mod provider;
 
 use std::fmt::Write as _;

@@ -47,7 +47,7 @@ requests_per_second = 1000
 steps = ["By hand"]
 "#;
 
-const LDAP: &str = r#"
+pub const LDAP: &str = r#"
 kind = "ldap"
 [credentials.verifier]
 secret = "local:target/verifier"
@@ -60,14 +60,14 @@ login = "uid"
 "#;
 
 /// A connector of this kind with this probe.
-struct Bench {
+pub struct Bench {
     connector: Arc<Guarded>,
     verifier: Credential,
     verification: Verification,
 }
 
 impl Bench {
-    fn new(kind: &str, probe: &str, username: &str, secret: &str) -> Self {
+    pub fn new(kind: &str, probe: &str, username: &str, secret: &str) -> Self {
         // Keys of the root come before every table.
         let (root, tables) = kind.trim_start().split_once('\n').expect("kind and tables");
         let text = format!("{root}\n{HEAD}\n{tables}\n{probe}");
@@ -89,7 +89,7 @@ impl Bench {
     }
 
     /// The one probe, of this login: with a kept secret, or with keys.
-    async fn tried(
+    pub async fn tried(
         &self,
         login: &str,
         id: &str,

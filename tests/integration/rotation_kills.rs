@@ -5,7 +5,7 @@
 //! one goes on. At the end the new secret works, every older one is refused, and the target holds no
 //! other. What works is asked of the target itself.
 
-mod gate;
+pub mod gate;
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ const STATES: [&str; 6] = ["prepare", "create", "test", "promote", "retire", "pr
 
 /// Where a rotation is broken off.
 #[derive(Debug, Clone)]
-enum Break {
+pub enum Break {
     /// What the state does is done, and not settled.
     BeforeSettle(&'static str),
     /// At a request to the target. Held, and then the worker is killed; or the line is cut.
@@ -51,7 +51,7 @@ enum Break {
 
 impl Break {
     /// Before each settlement, and at each change of the target.
-    fn all(changes: &[(&'static str, &'static str)]) -> Vec<Self> {
+    pub fn all(changes: &[(&'static str, &'static str)]) -> Vec<Self> {
         let mut all: Vec<_> = STATES.into_iter().map(Self::BeforeSettle).collect();
         for (request, answer) in changes {
             let ways = [(None, true), (Some(*answer), true), (Some(*answer), false)];
@@ -68,7 +68,7 @@ impl Break {
 }
 
 /// A house whose connector's own secret is rotated again and again.
-struct Bench {
+pub struct Bench {
     house: House,
     gate: Gate,
     worker: Worker,
@@ -81,7 +81,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn begin(
+    pub async fn begin(
         house: House,
         gate: Gate,
         (connector, role): (&'static str, CredentialRole),
@@ -114,19 +114,23 @@ impl Bench {
 
     /// What the vault keeps as current: sign-in name and value. Nothing else is left in it.
     fn current(&self) -> (Option<String>, String) {
+        for slot in [Slot::Pending, Slot::Previous] {
+            // Before the first rotation an operator's own value may have one before it.
+            let left = self.kept(slot).is_some() && self.rotated > 0;
+            assert!(!left, "{slot:?} is left");
+        }
+        self.kept(Slot::Current).expect("there")
+    }
+
+    /// Sign-in name and value in one slot of the vault.
+    pub fn kept(&self, slot: Slot) -> Option<(Option<String>, String)> {
         let owner = Owner {
             reference: format!("local:{}/{}", self.connector, self.role.as_str()),
             connector: self.connector.into(),
             role: self.role,
         };
-        for slot in [Slot::Pending, Slot::Previous] {
-            let left = self.vault.reveal(&owner, slot).expect("readable");
-            // Before the first rotation an operator's own value may have one before it.
-            assert!(left.is_none() || self.rotated == 0, "{slot:?} is left");
-        }
-        let held = self.vault.reveal(&owner, Slot::Current).expect("readable");
-        let held = held.expect("there");
-        (held.record.username, held.value.expose_secret().to_owned())
+        let held = self.vault.reveal(&owner, slot).expect("readable")?;
+        Some((held.record.username, held.value.expose_secret().to_owned()))
     }
 
     /// Settlements that wait where they were told to.
@@ -139,6 +143,12 @@ impl Bench {
 
     /// One rotation that is broken off once, and ends well all the same.
     async fn rotate(&mut self, broken: &Break) {
+        let stuck = self.break_off(broken).await;
+        self.get_over(broken, stuck).await;
+    }
+
+    /// A rotation comes to where it is to be broken off, and stands there. Returns the settlements that wait.
+    pub async fn break_off(&mut self, broken: &Break) -> Vec<i32> {
         match broken {
             Break::BeforeSettle(state) => {
                 let text = format!("INSERT INTO test_stop VALUES ('{state}')");
@@ -168,6 +178,11 @@ impl Bench {
             Break::BeforeSettle(_) => assert!(!stuck.is_empty(), "{broken:?} never came"),
             Break::OnTheLine(_) => assert!(self.gate.fired(), "{broken:?} never came"),
         }
+        stuck
+    }
+
+    /// The worker is killed where it stands, if it does, and another one goes on to the end.
+    pub async fn get_over(&mut self, broken: &Break, stuck: Vec<i32>) {
         if !matches!(broken, Break::OnTheLine(point) if !point.hold) {
             self.worker.process.kill().expect("killed");
             self.worker.process.wait().expect("gone");

@@ -225,6 +225,64 @@ def ready_kafka(state):
     return correlation == 1 and brokers >= 1
 
 
+# --- Keycloak ---------------------------------------------------------------------------------
+
+def plan_keycloak(home, _options, port):
+    """The distribution of Keycloak, built once where it lies, with a home and a database of its own."""
+    tools, java = os.path.join(TOOLS, "keycloak"), shutil.which("java")
+    if not java:
+        raise Failure("java not found: install a Java 17 runtime")
+    if not os.path.exists(os.path.join(tools, "lib", "quarkus", "quarkus-application.dat")):
+        raise Failure(f"Keycloak is not in {tools}, or not built: scripts/test fetches and builds it")
+    # Its home is where its data lie; what it only reads is shared.
+    for part in ("lib", "conf", "providers", "themes"):
+        os.symlink(os.path.join(tools, part), os.path.join(home, part))
+    number = port()
+    program = [
+        java, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData",
+        "-XX:+ExitOnOutOfMemoryError", "-Dfile.encoding=UTF-8", "-Djava.awt.headless=true",
+        "-Djava.util.concurrent.ForkJoinPool.common.threadFactory=io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory",
+        "-Djava.util.logging.manager=org.jboss.logmanager.LogManager", "-Dpicocli.disable.closures=true",
+        *(f"--add-opens=java.base/java.util{part}=ALL-UNNAMED" for part in ("", ".concurrent")),
+        "--add-opens=java.base/java.security=ALL-UNNAMED",
+        f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home}/conf",
+        "-cp", os.path.join(home, "lib", "quarkus-run.jar"), "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
+    ]
+    initialize_keycloak(program, home)
+    url = f"http://127.0.0.1:{number}"
+    return {
+        "argv": [*program, "start", "--optimized", "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={number}",
+                 "--hostname-strict=false", "--cache=local"],
+        "cwd": home,
+        "env": {"HOST": "127.0.0.1", "PORT": number, "URL": url, "ADMIN": "admin", "ADMIN_PASSWORD": KEYCLOAK_PASSWORD,
+                "TOKEN_URL": f"{url}/realms/master/protocol/openid-connect/token"},
+    }
+
+
+KEYCLOAK_PASSWORD = "admin-password"
+
+
+def initialize_keycloak(program, home):
+    """The schema and the first administrator take half a minute, so they are made once and copied."""
+    made = os.path.join(TOOLS, "keycloak", "initialized")
+    data = os.path.join(home, "data")
+    if os.path.isdir(made):
+        shutil.copytree(made, data)
+        return
+    run([*program, "bootstrap-admin", "user", "--optimized", "--username", "admin", "--password:env", "FIRST_PASSWORD"],
+        None, home, env={**os.environ, "FIRST_PASSWORD": KEYCLOAK_PASSWORD})
+    copy = tempfile.mkdtemp(dir=os.path.dirname(made))
+    shutil.copytree(data, copy, dirs_exist_ok=True)
+    try:
+        os.rename(copy, made)
+    except OSError:  # somebody else was faster
+        shutil.rmtree(copy)
+
+
+def ready_keycloak(state):
+    return answers(f"{state['env']['URL']}/realms/master/.well-known/openid-configuration")
+
+
 # --- scim2-server -----------------------------------------------------------------------------
 
 def plan_scim(home, options, port):
@@ -664,7 +722,7 @@ def ready_moto(state):
 
 KINDS = {"postgres": plan_postgres, "mariadb": plan_mariadb, "kafka": plan_kafka, "scim": plan_scim,
          "canaille": plan_canaille, "moto": plan_moto, "nginx": plan_nginx, "slapd": plan_slapd,
-         "rt": plan_rt}
+         "rt": plan_rt, "keycloak": plan_keycloak}
 READY = {"postgres": ready_postgres, "mariadb": ready_mariadb, "kafka": ready_kafka, "scim": ready_scim,
          "canaille": ready_canaille, "moto": ready_moto, "nginx": ready_nginx, "slapd": ready_slapd,
-         "rt": ready_rt}
+         "rt": ready_rt, "keycloak": ready_keycloak}

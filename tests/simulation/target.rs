@@ -384,10 +384,7 @@ impl Connector for Target {
         let truth = self.truth();
         let of_role = truth.tokens.iter().filter(|(_, (of, _))| *of == role);
         Ok(of_role
-            .map(|(value, (_, label))| KnownSecret {
-                remote_ref: value.clone(),
-                label: label.clone(),
-            })
+            .map(|(value, (_, label))| KnownSecret::by_id(value.clone(), label.clone()))
             .collect())
     }
 

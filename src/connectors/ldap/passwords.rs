@@ -80,10 +80,9 @@ pub async fn list(
         return Ok(Vec::new());
     }
     let stored = stored(client, call, own(client, role)?).await?;
-    let known = stored.iter().map(|value| KnownSecret {
-        remote_ref: reference(value),
-        label: label(value),
-    });
+    let known = stored
+        .iter()
+        .map(|value| KnownSecret::by_id(reference(value), label(value)));
     Ok(known.collect())
 }
 

@@ -209,10 +209,9 @@ impl Connector for ProcessConnector {
         let mut known = Vec::new();
         loop {
             match session.next().await? {
-                Said::Secret(secret) => known.push(KnownSecret {
-                    remote_ref: secret.remote_ref,
-                    label: secret.label,
-                }),
+                Said::Secret(secret) => {
+                    known.push(KnownSecret::by_id(secret.remote_ref, secret.label));
+                }
                 Said::Account(_) => return Err(out_of_place(&session)),
                 // A list that is not whole would leave orphans behind.
                 Said::Done(done) if done.pages_closed => return Ok(known),

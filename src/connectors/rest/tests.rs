@@ -7,6 +7,7 @@ mod changes;
 mod held;
 mod jobs;
 mod oauth;
+mod places;
 mod rotation;
 mod target;
 mod truths;
@@ -422,12 +423,18 @@ fn h3_every_fault_of_the_table_is_told_at_once() {
 
 #[test]
 fn h3_the_manifests_in_the_documentation_can_be_loaded() {
-    let page = include_str!("../../../docs/connectors/rest.md");
-    let blocks: Vec<_> = page.match_indices("```toml\n").collect();
-    let files = blocks.iter().map(|(at, _)| manifest_in(&page[*at..]));
+    let pages = [
+        include_str!("../../../docs/connectors/rest.md"),
+        include_str!("../../../docs/connectors/keycloak.md"),
+    ];
+    let mut files = Vec::new();
+    for page in pages {
+        let blocks = page.match_indices("```toml\n");
+        files.extend(blocks.map(|(at, _)| manifest_in(&page[at..])));
+    }
     let clock: Arc<dyn Clock> = Moved::new();
-    match Registry::load(&files.collect::<Vec<_>>(), &clock) {
-        Ok(registry) => assert_eq!(registry.names().count(), 2),
+    match Registry::load(&files, &clock) {
+        Ok(registry) => assert_eq!(registry.names().count(), 3),
         Err(problems) => panic!("{problems}"),
     }
 }

@@ -199,9 +199,7 @@ impl Rotation<'_> {
         let mut ours: Vec<_> = listed
             .iter()
             .filter(|known| {
-                let mut kept = held.iter().map(|one| one.remote_ref.as_deref());
-                known.label.starts_with(OWN_LABEL)
-                    || kept.any(|kept| kept == Some(known.remote_ref.as_str()))
+                known.label.starts_with(OWN_LABEL) || held.iter().any(|one| known.is_of(one))
             })
             .collect();
         if let ([], [only]) = (ours.as_slice(), listed.as_slice()) {
@@ -213,10 +211,27 @@ impl Rotation<'_> {
                 "the target lists several secrets, and the vault does not know which of them it is",
             ));
         }
+        // Room first: what cannot go where it stands goes when another comes to stand there.
+        ours.sort_by_key(|known| known.fixed);
         for known in ours {
+            if known.fixed {
+                // Its value is kept by nobody, and nobody knows it from then on.
+                self.mint_another(&rotator).await?;
+            }
             self.retire_one(&rotator, &known.remote_ref).await?;
         }
         Ok(())
+    }
+
+    async fn mint_another(&self, rotator: &Credential) -> Result<(), Failure> {
+        let order = MintOrder {
+            role: self.body.role,
+            label: self.label(),
+            username: None,
+            chosen: None,
+            expires: None,
+        };
+        self.connector.mint(rotator, &order).await.map(drop)
     }
 
     async fn set(&self, value: SecretString) -> Result<(), Failure> {

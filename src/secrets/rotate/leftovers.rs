@@ -1,9 +1,9 @@
 //! What an abandoned rotation or an operator left in the slots.
 //!
 //! Owns the clearing of `pending` and `previous` before a new rotation begins. A pending secret that
-//! works where the current one does not is the way back in, and is promoted; a previous one that
-//! still works is retired, and forgotten only once the target refuses it. Nothing is dropped that
-//! may be the only working secret.
+//! works where the current one does not is the way back in, and is promoted, as is one that the target
+//! takes away from nobody; a previous one that still works is retired, and forgotten only once the
+//! target refuses it. Nothing is dropped that may be the only working secret.
 
 use super::{Answer, Rotation};
 use crate::connectors::Credential;
@@ -51,20 +51,33 @@ impl Rotation<'_> {
 
     async fn clear_pending(&self, pending: &Credential, label: &str) -> Result<(), Failure> {
         let label = label.to_owned();
+        let fixed = self.is_fixed(pending).await?;
         if self.ask(pending).await? == Answer::Accepted
-            && (self.body.strategy == Strategy::Choose || !self.works(Slot::Current).await?)
+            && (self.body.strategy == Strategy::Choose
+                || fixed
+                || !self.works(Slot::Current).await?)
         {
-            // It is the only one that works, or (where the target knows one at a time) the one that
-            // was set last: what the target still honours beside it is about to lapse.
+            // It is the only one that works, or (where the target knows one at a time, or keeps each
+            // in its place) the one that was set last: what it still honours beside it is about to
+            // lapse.
             let replaced = None;
             self.change(Change::Promote { label, replaced }).await?;
             return Ok(());
         }
-        if let Some(remote_ref) = &pending.remote_ref {
+        if let (false, Some(remote_ref)) = (fixed, &pending.remote_ref) {
             self.retire_listed(remote_ref).await?;
         }
         self.change(Change::DropPending { label }).await?;
         Ok(())
+    }
+
+    /// Whether the target lists it where nothing is taken away.
+    async fn is_fixed(&self, held: &Credential) -> Result<bool, Failure> {
+        let found = match self.body.strategy {
+            Strategy::Add => self.listed_as(held).await?,
+            Strategy::Choose | Strategy::DualSlot | Strategy::Delegated => None,
+        };
+        Ok(found.is_some_and(|known| known.fixed))
     }
 
     async fn clear_previous(&self, previous: &Credential) -> Result<(), Failure> {
@@ -76,10 +89,17 @@ impl Rotation<'_> {
                 return Ok(());
             }
             let current = self.required(Slot::Current).await?;
-            if let Some(remote_ref) = &previous.remote_ref
-                && current.remote_ref.as_ref() != Some(remote_ref)
+            let remote_ref = match (&previous.remote_ref, self.body.strategy) {
+                (None, Strategy::Add) => {
+                    let listed = self.listed_as(previous).await?;
+                    listed.map(|known| known.remote_ref)
+                }
+                (told, _) => told.clone(),
+            };
+            if let Some(remote_ref) = remote_ref
+                && current.remote_ref.as_ref() != Some(&remote_ref)
             {
-                self.retire_listed(remote_ref).await?;
+                self.retire_listed(&remote_ref).await?;
             }
             if self.ask(previous).await? == Answer::Accepted {
                 return Err(super::proof::still_accepted());

@@ -2,9 +2,12 @@
 //!
 //! Owns `create` and `retire` for the strategy `add`. A minted value is shown once: the vault is
 //! shown to be writable before it is asked for, and what can't be saved is retired again. An id that
-//! bears our label and is not saved is the orphan of a lost answer. Retires nothing that is current.
+//! bears our label and is not saved is the orphan of a lost answer; where the target takes none away
+//! but still shows it, it is taken up. Retires nothing that is current.
 
 use std::collections::BTreeSet;
+
+use secrecy::SecretString;
 
 use super::{Answer, Rotation};
 use crate::connectors::{Credential, KnownSecret, MintOrder};
@@ -24,9 +27,12 @@ impl Rotation<'_> {
         let Some(current) = self.in_slot(Slot::Current).await? else {
             return Ok(());
         };
+        let listed_as = listed.iter().find(|known| known.is_of(&current));
         facts.previous_ref = match (&current.remote_ref, facts.known.as_slice()) {
             (Some(remote_ref), _) => Some(remote_ref.clone()),
-            // An operator put it in without its id. If it works and is the only one, it is that one.
+            // An operator put it in without its id.
+            (None, _) if listed_as.is_some() => listed_as.map(|known| known.remote_ref.clone()),
+            // If it works and is the only one, it is that one.
             (None, [only]) if self.ask(&current).await? == Answer::Accepted => Some(only.clone()),
             (None, _) => None,
         };
@@ -54,11 +60,14 @@ impl Rotation<'_> {
         }
         // Read before anything is asked of the target: whoever is faster than us wins the save.
         let base = self.version().await?;
-        for orphan in self.listed(&rotator).await? {
-            if self.is_orphan(&orphan) {
-                self.retire_one(&rotator, &orphan.remote_ref).await?;
+        let listed = self.listed(&rotator).await?;
+        for orphan in listed.iter().filter(|known| self.is_orphan(known)) {
+            if let (true, Some(value)) = (orphan.fixed, &orphan.shown) {
+                return self.take_up(base, orphan, value).await;
             }
+            self.retire_one(&rotator, &orphan.remote_ref).await?;
         }
+        self.clear_ended(&rotator, &listed).await?;
         self.secrets.vault().probe(&self.owner).await?;
         let order = MintOrder {
             role: self.body.role,
@@ -74,15 +83,7 @@ impl Rotation<'_> {
             remote_ref: minted.remote_ref.clone(),
             expires: minted.expires,
         };
-        let (label, at) = (self.label(), self.now);
-        let save = Change::SavePending {
-            base,
-            label,
-            new,
-            at,
-        };
-        let saved = self.change(save).await;
-        match saved {
+        match self.save_pending(base, new).await {
             Ok(version) => {
                 facts.pending_version = Some(version);
                 facts.new_ref = minted.remote_ref;
@@ -90,7 +91,7 @@ impl Rotation<'_> {
             }
             Err(failure) => {
                 // Nobody knows its value any more. If this fails too, it is an orphan by its label,
-                // and the next attempt takes it away.
+                // and the next attempt takes it away, or up where it still stands.
                 if let Some(remote_ref) = &minted.remote_ref
                     && let Err(second) = self.retire_one(&rotator, remote_ref).await
                 {
@@ -103,6 +104,66 @@ impl Rotation<'_> {
                 Err(failure)
             }
         }
+    }
+
+    /// Saves as pending what an attempt before had made, and whose answer it lost.
+    async fn take_up(
+        &self,
+        base: u64,
+        orphan: &KnownSecret,
+        value: &SecretString,
+    ) -> Result<RotationFacts, Failure> {
+        let mut facts = self.body.facts.clone();
+        let new = NewSecret {
+            value: value.clone(),
+            username: None,
+            remote_ref: Some(orphan.remote_ref.clone()),
+            expires: None,
+        };
+        facts.pending_version = Some(self.save_pending(base, new).await?);
+        facts.new_ref = Some(orphan.remote_ref.clone());
+        Ok(facts)
+    }
+
+    async fn save_pending(&self, base: u64, new: NewSecret) -> Result<u64, Failure> {
+        let (label, at) = (self.label(), self.now);
+        self.change(Change::SavePending {
+            base,
+            label,
+            new,
+            at,
+        })
+        .await
+    }
+
+    /// Makes room: one that ended by itself and still stands there opens nothing for anybody. That it is
+    /// refused means something only while the current one is accepted.
+    async fn clear_ended(
+        &self,
+        rotator: &Credential,
+        listed: &[KnownSecret],
+    ) -> Result<(), Failure> {
+        let Some(current) = self.in_slot(Slot::Current).await? else {
+            return Ok(());
+        };
+        for known in listed {
+            let Some(value) = &known.shown else {
+                continue;
+            };
+            if known.fixed || known.is_of(&current) {
+                continue;
+            }
+            let shown = Credential {
+                secret: value.clone(),
+                ..current.clone()
+            };
+            if self.ask(&shown).await? == Answer::Refused
+                && self.ask(&current).await? == Answer::Accepted
+            {
+                self.retire_one(rotator, &known.remote_ref).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the saved pending secret can go on to its test. Refused and unknown to the target, it
@@ -159,6 +220,15 @@ impl Rotation<'_> {
 
     pub(super) async fn listed(&self, rotator: &Credential) -> Result<Vec<KnownSecret>, Failure> {
         self.connector.minted(rotator, self.body.role).await
+    }
+
+    /// How the target lists a secret that the vault keeps, if it does.
+    pub(super) async fn listed_as(
+        &self,
+        credential: &Credential,
+    ) -> Result<Option<KnownSecret>, Failure> {
+        let listed = self.listed(&self.rotator().await?).await?;
+        Ok(listed.into_iter().find(|known| known.is_of(credential)))
     }
 
     pub(super) async fn retire_one(

@@ -6,6 +6,7 @@
 
 mod ends;
 mod persons;
+mod places;
 mod target;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::target::{Fault, NAMES, ROTATOR, Target};
+use self::target::{Fault, Known, NAMES, ROTATOR, Target};
 use super::*;
 use crate::connectors::fixture::{Moved, crm};
 use crate::connectors::{Connector, Manifest};
@@ -35,12 +36,11 @@ struct World {
 
 impl World {
     async fn new(strategy: Strategy) -> Self {
-        Self::of(strategy, true).await
+        Self::of(strategy, Known::Labels).await
     }
 
-    /// `labels`: whether the target keeps what a secret was made under.
-    async fn of(strategy: Strategy, labels: bool) -> Self {
-        let target = Arc::new(Target::new(strategy, labels, FIRST));
+    async fn of(strategy: Strategy, known: Known) -> Self {
+        let target = Arc::new(Target::new(strategy, known, FIRST));
         let clock = Moved::new();
         let mut manifest = crm();
         if strategy == Strategy::DualSlot {
@@ -189,17 +189,18 @@ fn body(strategy: Strategy, label: &str) -> RotationBody {
     }
 }
 
-/// Every strategy in which the machine does the work, and whether the target keeps labels.
-const WAYS: [(Strategy, bool); 4] = [
-    (Strategy::Add, true),
-    (Strategy::Add, false),
-    (Strategy::Choose, true),
-    (Strategy::DualSlot, true),
+/// Every strategy in which the machine does the work, and how the target knows secrets again.
+const WAYS: [(Strategy, Known); 5] = [
+    (Strategy::Add, Known::Labels),
+    (Strategy::Add, Known::Ids),
+    (Strategy::Add, Known::Places),
+    (Strategy::Choose, Known::Labels),
+    (Strategy::DualSlot, Known::Labels),
 ];
 
 /// Calls that an undisturbed rotation makes.
-async fn calls((strategy, labels): (Strategy, bool)) -> u32 {
-    let mut world = World::of(strategy, labels).await;
+async fn calls((strategy, known): (Strategy, Known)) -> u32 {
+    let mut world = World::of(strategy, known).await;
     world.rotate().expect("undisturbed");
     world.only_a_new_one_works();
     world.target.truth().calls
@@ -207,13 +208,14 @@ async fn calls((strategy, labels): (Strategy, bool)) -> u32 {
 
 #[tokio::test]
 async fn d2_a_rotation_broken_off_at_any_call_ends_with_one_working_secret() {
-    for (strategy, labels) in WAYS {
-        for number in 0..calls((strategy, labels)).await {
+    for (strategy, known) in WAYS {
+        for number in 0..calls((strategy, known)).await {
             for fault in Fault::ALL {
-                let mut world = World::of(strategy, labels).await;
+                let mut world = World::of(strategy, known).await;
                 world.target.truth().faults.insert(number, fault);
                 let result = world.rotate();
-                assert_eq!(result, Ok(()), "{strategy:?}, {fault:?} at {number}");
+                let way = format!("{strategy:?}, {known:?}, {fault:?} at {number}");
+                assert_eq!(result, Ok(()), "{way}");
                 assert_eq!(world.target.truth().struck, 1, "the fault did strike");
                 world.only_a_new_one_works();
             }
@@ -224,12 +226,12 @@ async fn d2_a_rotation_broken_off_at_any_call_ends_with_one_working_secret() {
 #[tokio::test]
 async fn d2_so_does_one_broken_off_twice() {
     let mut struck = 0;
-    for (strategy, labels) in WAYS {
-        let calls = calls((strategy, labels)).await;
+    for (strategy, known) in WAYS {
+        let calls = calls((strategy, known)).await;
         for first in 0..calls {
             for second in first + 1..first + 6 {
                 for (one, two) in Fault::ALL.into_iter().zip([2, 3, 3, 1]) {
-                    let mut world = World::of(strategy, labels).await;
+                    let mut world = World::of(strategy, known).await;
                     let faults = [(first, one), (second, Fault::ALL[two])];
                     world.target.truth().faults.extend(faults);
                     assert_eq!(world.rotate(), Ok(()), "{strategy:?}, {faults:?}");
@@ -244,8 +246,8 @@ async fn d2_so_does_one_broken_off_twice() {
 
 #[tokio::test]
 async fn b2_every_step_can_be_repeated_after_it_worked_and_its_settlement_was_lost() {
-    for strategy in [Strategy::Add, Strategy::Choose, Strategy::DualSlot] {
-        let mut world = World::new(strategy).await;
+    for (strategy, known) in WAYS {
+        let mut world = World::of(strategy, known).await;
         for step in RotationStep::ALL {
             let before = world.body.clone();
             for _ in 0..3 {
@@ -355,9 +357,9 @@ async fn d2_a_target_that_refuses_everybody_proves_nothing() {
 
 #[tokio::test]
 async fn d2_a_rotation_that_was_given_up_is_cleared_away_by_the_next() {
-    for strategy in [Strategy::Add, Strategy::Choose, Strategy::DualSlot] {
+    for (strategy, known) in WAYS {
         for given_up_after in 1..RotationStep::ALL.len() {
-            let mut world = World::new(strategy).await;
+            let mut world = World::of(strategy, known).await;
             for step in &RotationStep::ALL[..given_up_after] {
                 assert_eq!(world.step(*step), Some(Ok(())));
             }

@@ -58,7 +58,7 @@ pub fn load(base: &str, shape: &str) -> Result<RestConnector, Problems> {
     connector(&manifest, base, shape, &clock)
 }
 
-fn approving() -> Manifest {
+pub fn approving() -> Manifest {
     let mut manifest = crm();
     for (role, one) in &mut manifest.credentials {
         one.rotation = None;
@@ -69,7 +69,7 @@ fn approving() -> Manifest {
     manifest
 }
 
-fn connector(
+pub fn connector(
     manifest: &Manifest,
     base: &str,
     shape: &str,

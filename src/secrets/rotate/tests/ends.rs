@@ -10,8 +10,8 @@ use super::*;
 
 #[tokio::test]
 async fn d3_refusals_of_a_fresh_secret_begin_no_endless_rotations() {
-    for (strategy, labels) in WAYS {
-        let mut world = World::of(strategy, labels).await;
+    for (strategy, known) in WAYS {
+        let mut world = World::of(strategy, known).await;
         world.rotate().expect("undisturbed");
         let (kept, minted) = (world.value(Slot::Current), world.target.truth().ever.len());
         // Given a worker that was refused with the old one: nothing is to be replaced.
@@ -75,8 +75,8 @@ fn end(world: &mut World, role: CredentialRole) -> Result<(), Failure> {
 
 #[tokio::test]
 async fn d5_a_retired_connectors_own_access_is_revoked_and_seen_refused() {
-    for (strategy, labels) in WAYS {
-        let mut world = World::of(strategy, labels).await;
+    for (strategy, known) in WAYS {
+        let mut world = World::of(strategy, known).await;
         if strategy != Strategy::DualSlot {
             let writer = CredentialRole::Writer;
             world.guarded = rotating(&world, writer, Some(strategy));

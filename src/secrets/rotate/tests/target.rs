@@ -46,6 +46,20 @@ impl Fault {
     ];
 }
 
+/// How the target knows a secret again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// By an id, beside the label under which it was made.
+    Labels,
+    /// By an id alone.
+    Ids,
+    /// By nothing: each stands at its place, the newest where none is taken away, and is shown.
+    Places,
+}
+
+/// As many places as there are where there are places.
+const PLACES: usize = 2;
+
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     /// Values that sign in, by the target's id; one with an empty id where we choose.
@@ -58,8 +72,9 @@ pub(super) struct Truth {
     pub(super) ever: Vec<String>,
     /// Refuses everybody, as a target does whose directory is away.
     pub(super) locked: bool,
-    /// Keeps no labels.
-    pub(super) unlabelled: bool,
+    /// At places: the id of the newest, and those that stand there though they have ended.
+    pub(super) newest: String,
+    pub(super) ended: BTreeMap<String, String>,
     /// The most values that were live at one time.
     pub(super) most: usize,
     /// Goes on accepting what was retired.
@@ -69,6 +84,7 @@ pub(super) struct Truth {
 pub(super) struct Target {
     truth: Mutex<Truth>,
     strategy: Strategy,
+    known: Known,
     before_mint: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -79,9 +95,9 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
-    pub(super) fn new(strategy: Strategy, labels: bool, first: &str) -> Self {
+    pub(super) fn new(strategy: Strategy, known: Known, first: &str) -> Self {
         let mut truth = Truth {
-            unlabelled: !labels,
+            newest: "k0".to_owned(),
             ..Truth::default()
         };
         let name = match strategy {
@@ -94,6 +110,7 @@ impl Target {
         Self {
             truth: Mutex::new(truth),
             strategy,
+            known,
             before_mint: Mutex::new(None),
         }
     }
@@ -193,6 +210,10 @@ impl Connector for Target {
         }
         self.call(|truth| {
             sign_in(truth, call.credential)?;
+            if self.known == Known::Places && truth.live.len() + truth.ended.len() >= PLACES {
+                let why = "one of them would be pushed out";
+                return Err(Failure::new(FailureClass::Unsupported, "T-FULL", why));
+            }
             truth.minted += 1;
             let (remote_ref, value) = match &order.chosen {
                 Some(chosen) => (order.username.clone(), chosen.expose_secret().to_owned()),
@@ -206,6 +227,7 @@ impl Connector for Target {
             let named = order.username.as_deref().map(|name| NAMES.contains(&name));
             let expected = (self.strategy == Strategy::DualSlot).then_some(true);
             assert_eq!(named, expected, "one of the declared names");
+            truth.newest = remote_ref.clone().unwrap_or_default();
             truth.ever.push(value.clone());
             truth.live.insert(
                 remote_ref.clone().unwrap_or_default(),
@@ -228,18 +250,18 @@ impl Connector for Target {
     ) -> Result<Vec<KnownSecret>, Failure> {
         self.call(|truth| {
             sign_in(truth, call.credential)?;
-            Ok(truth
-                .live
-                .iter()
-                .map(|(remote_ref, (_, label))| KnownSecret {
-                    remote_ref: remote_ref.clone(),
-                    label: if truth.unlabelled {
-                        String::new()
-                    } else {
-                        label.clone()
-                    },
-                })
-                .collect())
+            let live = truth.live.iter().map(|(id, one)| (id, &one.0, &one.1));
+            let ended = truth.ended.iter().map(|(id, value)| (id, value, value));
+            let known = live.chain(ended).map(|(id, value, label)| KnownSecret {
+                remote_ref: id.clone(),
+                label: match self.known {
+                    Known::Labels => label.clone(),
+                    Known::Ids | Known::Places => String::new(),
+                },
+                shown: (self.known == Known::Places).then(|| SecretString::from(value.as_str())),
+                fixed: self.known == Known::Places && *id == truth.newest,
+            });
+            Ok(known.collect())
         })
         .await
     }
@@ -252,6 +274,13 @@ impl Connector for Target {
     ) -> Result<(), Failure> {
         self.call(|truth| {
             sign_in(truth, call.credential)?;
+            if self.known == Known::Places && remote_ref == truth.newest {
+                let why = "the newest is never taken away";
+                return Err(Failure::new(FailureClass::Unsupported, "T-FIXED", why));
+            }
+            if truth.ended.remove(remote_ref).is_some() {
+                return Ok(());
+            }
             // To close a name that is closed already is no failure.
             let idle = self.strategy == Strategy::DualSlot;
             if !truth.forgetful && truth.live.remove(remote_ref).is_none() && !idle {
