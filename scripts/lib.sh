@@ -197,7 +197,7 @@ fetch_keycloak() {
     rm -rf "$home.new" "$home"
     mkdir -p "$home.new"
     if mvn -B -q -f "$want" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack-dependencies \
-      -DincludeTypes=zip "-DoutputDirectory=$home.new" </dev/null >&2; then
+      -DincludeTypes=zip "-DoutputDirectory=$home.new" "-DmarkersDirectory=$home.new/markers" </dev/null >&2; then
       mv "$home.new"/keycloak-*/ "$home"
       rm -rf "$home.new"
       say "building Keycloak"
