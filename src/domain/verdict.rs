@@ -277,7 +277,8 @@ pub fn residue(account: &Account, expectation: Expectation) -> Vec<String> {
         ));
     }
     if let Some(sessions) = account.sessions.filter(|count| *count > 0) {
-        left.push(format!("{sessions} live sessions"));
+        let noun = if sessions == 1 { "session" } else { "sessions" };
+        left.push(format!("{sessions} live {noun}"));
     }
     left
 }
