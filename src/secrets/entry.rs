@@ -142,6 +142,7 @@ fn held(
 fn place(owner: &Owner, slot: Slot, record: &SlotRecord) -> Vec<u8> {
     let (version, created) = (record.version.to_string(), record.created.to_string());
     let expires = record.expires.map(|at| at.to_string());
+    let replaces = record.replaces.map(|version| format!("replaces {version}"));
     let mut parts = vec![
         owner.connector.as_str(),
         owner.role.as_str(),
@@ -153,8 +154,9 @@ fn place(owner: &Owner, slot: Slot, record: &SlotRecord) -> Vec<u8> {
         record.remote_ref.as_deref().unwrap_or_default(),
         record.username.as_deref().unwrap_or_default(),
     ];
-    // Not there in files that were written before it was known.
+    // Not there in files that were written before they were known.
     parts.extend(expires.as_deref());
+    parts.extend(replaces.as_deref());
     associated_data(&parts)
 }
 

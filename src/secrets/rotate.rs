@@ -13,9 +13,10 @@ mod proof;
 mod slot;
 
 use chosen::draw;
+use secrecy::SecretString;
 
 use super::{Change, Owner, SecretRecord, Secrets, Slot, SlotRecord};
-use crate::connectors::{Credential, CredentialDeclaration, Guarded};
+use crate::connectors::{Credential, CredentialDeclaration, Guarded, MintOrder};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
 use crate::domain::time::Timestamp;
@@ -94,16 +95,18 @@ impl Rotation<'_> {
             return Ok(facts);
         }
         match self.body.strategy {
-            Strategy::Delegated if facts.started_version.is_none() => self.make_room().await?,
-            Strategy::Delegated => {}
+            Strategy::Delegated => self.make_room(record.as_ref(), &facts).await?,
             Strategy::Add | Strategy::Choose | Strategy::DualSlot => {
                 self.clear_leftovers(record.as_ref()).await?;
             }
         }
         if facts.started_version.is_none() {
-            let current = self.record().await?.and_then(|record| record.current);
-            let due = current.filter(|current| !self.is_outrun(current));
-            facts.started_version = due.map(|current| current.version);
+            let record = self.record().await?;
+            let current = record.as_ref().and_then(|record| record.current.as_ref());
+            facts.started_version = match current {
+                Some(outrunner) if self.is_outrun(outrunner) => outrunner.replaces,
+                _ => current.map(|current| current.version),
+            };
         }
         match self.body.strategy {
             Strategy::Delegated => {}
@@ -234,6 +237,17 @@ impl Rotation<'_> {
             Ok(()) => Ok(Answer::Accepted),
             Err(failure) if failure.class == FailureClass::AuthFailure => Ok(Answer::Refused),
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// The order for the secret that this rotation makes.
+    fn order(&self, chosen: Option<SecretString>) -> MintOrder {
+        MintOrder {
+            role: self.body.role,
+            label: self.label(),
+            username: None,
+            chosen,
+            expires: None,
         }
     }
 

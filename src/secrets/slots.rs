@@ -83,6 +83,10 @@ pub struct SlotRecord {
     /// Sign-in name that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// The version of the value whose place it took, where that is known: the one that has to be refused
+    /// before this one counts as a replacement. Need not be the one that is kept as previous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u64>,
 }
 
 /// A value on its way into the vault.
@@ -293,7 +297,8 @@ impl Slots {
     }
 
     fn put(&mut self, owner: &Owner, new: &NewSecret, at: Timestamp) -> Result<(), VaultError> {
-        let fresh = self.fresh(owner, None, new, at)?;
+        let mut fresh = self.fresh(owner, None, new, at)?;
+        fresh.record.replaces = self.in_use();
         if self.previous.is_none() {
             self.previous = self.current.take();
         }
@@ -342,13 +347,22 @@ impl Slots {
             return Err(not_pending(owner, label));
         }
         // Without a current one there is nothing to follow; an older leftover stays known.
+        let in_use = self.in_use();
         if let Some(mut old) = self.current.take() {
             old.record.remote_ref = old.record.remote_ref.or_else(|| replaced.cloned());
             self.previous = Some(old);
         }
         self.current = self.pending.take();
+        if let Some(current) = &mut self.current {
+            current.record.replaces = in_use;
+        }
         self.version += 1;
         Ok(())
+    }
+
+    /// The version of the value in use.
+    fn in_use(&self) -> Option<u64> {
+        self.current.as_ref().map(|held| held.record.version)
     }
 
     fn is_over(&self, proved: &str) -> bool {
@@ -379,6 +393,7 @@ impl Slots {
             label,
             remote_ref: new.remote_ref.clone(),
             username: new.username.clone(),
+            replaces: None,
         };
         Ok(Revealed {
             record,

@@ -79,11 +79,9 @@ impl Rotation<'_> {
             return Ok(facts);
         }
         let order = MintOrder {
-            role: self.body.role,
-            label: self.label(),
             username: self.slot_of(&pending)?,
-            chosen: Some(pending.secret),
             expires: kept.and_then(|kept| kept.expires),
+            ..self.order(Some(pending.secret))
         };
         let minted = self.connector.mint(&self.rotator().await?, &order).await?;
         facts.new_ref = minted.remote_ref.or(pending.remote_ref);

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::proof::still_accepted;
 use super::{Answer, Rotation, draw};
-use crate::connectors::{Credential, MintOrder};
+use crate::connectors::Credential;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
 use crate::domain::verdict::CredentialRole;
@@ -224,24 +224,12 @@ impl Rotation<'_> {
     }
 
     async fn mint_another(&self, rotator: &Credential) -> Result<(), Failure> {
-        let order = MintOrder {
-            role: self.body.role,
-            label: self.label(),
-            username: None,
-            chosen: None,
-            expires: None,
-        };
+        let order = self.order(None);
         self.connector.mint(rotator, &order).await.map(drop)
     }
 
     async fn set(&self, value: SecretString) -> Result<(), Failure> {
-        let order = MintOrder {
-            role: self.body.role,
-            label: self.label(),
-            username: None,
-            chosen: Some(value),
-            expires: None,
-        };
+        let order = self.order(Some(value));
         let rotator = self.rotator().await?;
         self.connector.mint(&rotator, &order).await.map(drop)
     }

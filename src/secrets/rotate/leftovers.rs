@@ -8,7 +8,7 @@
 use super::{Answer, Rotation};
 use crate::connectors::Credential;
 use crate::domain::outcome::Failure;
-use crate::domain::rotation::Strategy;
+use crate::domain::rotation::{RotationFacts, Strategy};
 use crate::secrets::{Change, SecretRecord, Slot};
 
 impl Rotation<'_> {
@@ -36,7 +36,16 @@ impl Rotation<'_> {
     /// Where somebody else is to replace the secret, the vault has one place for what they replace: an
     /// older value there that is refused beside one that works makes room. What cannot be asked now, or
     /// works still, stays; then the proof says what it lacks.
-    pub(super) async fn make_room(&self) -> Result<(), Failure> {
+    pub(super) async fn make_room(
+        &self,
+        record: Option<&SecretRecord>,
+        facts: &RotationFacts,
+    ) -> Result<(), Failure> {
+        let current = record.and_then(|record| record.current.as_ref());
+        if facts.started_version.is_some() || current.is_some_and(|held| self.is_outrun(held)) {
+            // Somebody has begun: what is kept there may be what they replaced.
+            return Ok(());
+        }
         let Some(previous) = self.in_slot(Slot::Previous).await? else {
             return Ok(());
         };

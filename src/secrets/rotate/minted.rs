@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use secrecy::SecretString;
 
 use super::{Answer, Rotation};
-use crate::connectors::{Credential, KnownSecret, MintOrder};
+use crate::connectors::{Credential, KnownSecret};
 use crate::domain::outcome::Failure;
 use crate::domain::rotation::RotationFacts;
 use crate::secrets::{Change, NewSecret, Slot};
@@ -69,13 +69,7 @@ impl Rotation<'_> {
         }
         self.clear_ended(&rotator, &listed).await?;
         self.secrets.vault().probe(&self.owner).await?;
-        let order = MintOrder {
-            role: self.body.role,
-            label: self.label(),
-            username: None,
-            chosen: None,
-            expires: None,
-        };
+        let order = self.order(None);
         let minted = self.connector.mint(&rotator, &order).await?;
         let new = NewSecret {
             value: minted.secret,

@@ -30,13 +30,12 @@ impl Rotation<'_> {
             Some(previous) if self.ask(previous).await? == Answer::Accepted => {
                 return Err(still_accepted());
             }
-            Some(previous) if self.is_another(previous.version, record.as_ref()) => {
-                return Err(not_kept());
-            }
-            Some(_) => {}
-            // There was none when ours was promoted, or the one who rotates keeps it to himself.
-            None if ours || self.body.strategy == Strategy::Delegated => {}
-            None => return Err(not_replaced()),
+            // What ours replaced, if anything, is what promotion put aside.
+            _ if ours => {}
+            Some(previous) if self.replaced(record.as_ref()) == Some(previous.version) => {}
+            None if self.was_refused() => {}
+            None if self.body.strategy != Strategy::Delegated => return Err(not_replaced()),
+            Some(_) | None => return Err(not_kept()),
         }
         let version = previous.map(|previous| previous.version);
         let (proved, at) = (self.label(), self.now);
@@ -59,14 +58,19 @@ impl Rotation<'_> {
         Ok(self.body.facts.clone())
     }
 
-    /// True where the old value that is kept is not the one that a person has replaced: an older one,
-    /// which the target had not refused by then, has kept its place.
-    fn is_another(&self, kept: u64, record: Option<&SecretRecord>) -> bool {
+    /// The value that a person has replaced. The one that is kept may be an older one, which the target
+    /// had not refused by then, and which says nothing of it.
+    fn replaced(&self, record: Option<&SecretRecord>) -> Option<u64> {
+        let current = record.and_then(|record| record.current.as_ref())?;
         let started = self.body.facts.started_version;
-        self.body.strategy == Strategy::Delegated
-            && started.is_some()
-            && started != current(record)
-            && started != Some(kept)
+        let begun = started.filter(|started| *started != current.version);
+        begun.or(current.replaces)
+    }
+
+    /// True where the target itself has refused the value that was in use, and a person sees to it: that
+    /// refusal is why this began.
+    fn was_refused(&self) -> bool {
+        self.body.strategy == Strategy::Delegated && self.body.trigger == Trigger::AuthFailure
     }
 
     /// Whether somebody else put a new value in since the rotation began.
@@ -75,8 +79,7 @@ impl Rotation<'_> {
         let other = version.is_some() && version != self.body.facts.started_version;
         // The one who rotates may have been faster than our first look. A secret that was refused
         // and is accepted now (the caller has tried it) has been replaced or set right.
-        let delegated = self.body.strategy == Strategy::Delegated;
-        other || (delegated && self.body.trigger == Trigger::AuthFailure)
+        other || self.was_refused()
     }
 }
 

@@ -67,13 +67,17 @@ fn h2_the_page_has_every_metric_that_the_documentation_names() {
         line.strip_prefix("| `")?.split(['`', '{']).next()
     });
     // What an alarm looks at is there to be looked at.
-    let rules = include_str!("../../../deploy/alerts/secrets.rules.yml");
+    let rules = [
+        include_str!("../../../deploy/alerts/secrets.rules.yml"),
+        include_str!("../../../deploy/alerts/pauses.rules.yml"),
+    ];
     let expressions = rules
-        .lines()
+        .iter()
+        .flat_map(|rules| rules.lines())
         .filter(|line| line.trim_start().starts_with("expr:"));
     let words = expressions.flat_map(|line| line.split([' ', '(', ')', '{']));
     let alarms: BTreeSet<_> = words.filter(|word| word.starts_with("clawback_")).collect();
-    assert_eq!(alarms.len(), 2, "{alarms:?}");
+    assert_eq!(alarms.len(), 4, "{alarms:?}");
     assert!(alarms.is_subset(&on_page), "{alarms:?}");
     assert_eq!(on_page, documented);
     assert!(

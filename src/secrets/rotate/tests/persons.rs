@@ -93,6 +93,40 @@ async fn d3_a_value_that_was_replaced_earlier_makes_room_and_stands_for_no_other
 }
 
 #[tokio::test]
+async fn d3_a_person_who_is_faster_is_not_believed_by_an_older_value() {
+    for declared in [None, Some(Strategy::Delegated)] {
+        // Given an old value in the vault's one place, and one in use that was found to be too old.
+        let mut world = undeclared().await;
+        world.guarded = rotating(&world, WRITER, declared);
+        world.body.trigger = Trigger::Age { seconds: 1 };
+        replace(&world, "k1", "second").await;
+        world.target.truth().live.remove("k0");
+        // When a person replaces that one before the run looks first: it works, and nobody has it.
+        replace(&world, "k2", "third").await;
+        assert_eq!(world.value(Slot::Previous).as_deref(), Some(FIRST));
+        for _ in 0..2 {
+            assert_eq!(code(steps(&mut world)), "CB-SECRETS-29", "{declared:?}");
+        }
+        assert!(world.target.truth().live.contains_key("k1"));
+    }
+}
+
+#[tokio::test]
+async fn d3_no_older_value_stands_for_the_one_a_person_replaced_in_a_rotations_place() {
+    // Given a rotation that could not begin, because an older value is still accepted.
+    let mut world = World::new(Strategy::Add).await;
+    replace(&world, "k1", "second").await;
+    world.target.truth().forgetful = true;
+    let failure = world.step(RotationStep::Prepare).expect("alive");
+    assert!(failure.is_err(), "{failure:?}");
+    // When a person does it, and takes only the older one away.
+    replace(&world, "k2", "third").await;
+    world.target.truth().live.remove("k0");
+    let proof = world.step(RotationStep::ProveRejected).expect("alive");
+    assert_eq!(proof.expect_err("k1 works").code, "CB-SECRETS-29");
+}
+
+#[tokio::test]
 async fn d3_whoever_is_declared_to_replace_it_gets_their_time() {
     let mut world = undeclared().await;
     world.guarded = rotating(&world, WRITER, Some(Strategy::Delegated));
