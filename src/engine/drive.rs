@@ -51,9 +51,9 @@ enum Next {
     Back,
 }
 
-impl From<Option<Ride>> for Next {
-    fn from(held: Option<Ride>) -> Self {
-        held.map_or(Self::Rests, |ride| Self::On(Box::new(ride)))
+impl From<Option<Box<Ride>>> for Next {
+    fn from(held: Option<Box<Ride>>) -> Self {
+        held.map_or(Self::Rests, Self::On)
     }
 }
 
@@ -239,7 +239,7 @@ impl Engine {
                 let known = ride.run.verdict;
                 let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
                 match commit(settlement.into(), known, ride.task, ride.token, writer).await? {
-                    Some(next) => ride = next,
+                    Some(next) => ride = *next,
                     None => return Ok(Next::Rests),
                 }
             }
@@ -325,19 +325,23 @@ async fn commit(
     task: Option<FallbackTask>,
     token: crate::domain::id::FencingToken,
     writer: &Writer,
-) -> Result<Option<Ride>, EngineError> {
-    let run = settlement.run.clone();
-    let task = settlement.task.clone().or(task);
-    let Some(committed) = writer.settle(Fenced { token, settlement }).await? else {
+) -> Result<Option<Box<Ride>>, EngineError> {
+    let Some((committed, settlement)) = writer.settle(Fenced { token, settlement }).await? else {
         return Ok(None);
     };
+    let Settlement {
+        run, task: told, ..
+    } = *settlement;
     tell::committed(&run, known, committed);
-    Ok(is_held(&run, committed).then_some(Ride {
+    if !is_held(&run, committed) {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(Ride {
         run,
-        task,
+        task: told.or(task),
         woken: Woken::default(),
         token,
-    }))
+    })))
 }
 
 /// The store's rule, said once more on this side: a run whose next step is due stays leased.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
+use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::store::Fenced;
 use crate::telemetry::{Stopwatch, metrics};
@@ -39,8 +40,11 @@ pub struct Writer {
 #[derive(Debug)]
 struct Waiting {
     fenced: Fenced,
-    answer: oneshot::Sender<Option<Timestamp>>,
+    answer: oneshot::Sender<Answer>,
 }
+
+/// When it was committed, and the settlement back; `None` when the lease had moved on.
+type Answer = Option<(Timestamp, Box<Settlement>)>;
 
 /// One of those who commit what the writer is handed.
 #[derive(Debug)]
@@ -84,11 +88,12 @@ impl Writer {
     }
 
     /// Commits one settlement together with whatever else is waiting. Answers with the time of the
-    /// commit, or `None` when the lease had moved on: the run is no longer this worker's.
+    /// commit and the settlement, or `None` when the lease had moved on: the run is no longer this
+    /// worker's.
     ///
     /// # Errors
     /// `Unsettled` when the store refuses it for good, or the worker is stopping.
-    pub async fn settle(&self, fenced: Fenced) -> Result<Option<Timestamp>, EngineError> {
+    pub async fn settle(&self, fenced: Fenced) -> Result<Answer, EngineError> {
         let (answer, committed) = oneshot::channel();
         let waiting = Waiting { fenced, answer };
         let sent = self.queue.send(waiting).await;
@@ -160,7 +165,7 @@ impl Scribe {
         half.min(LARGE).min(self.at_most)
     }
 
-    async fn commit(&self, batch: Vec<Fenced>, answers: Vec<oneshot::Sender<Option<Timestamp>>>) {
+    async fn commit(&self, batch: Vec<Fenced>, answers: Vec<oneshot::Sender<Answer>>) {
         let mut pause = Duration::from_millis(20);
         loop {
             let now = self.engine.clock.now();
@@ -173,10 +178,11 @@ impl Scribe {
                     metrics::settlements_refused(refused.count() as u64);
                     self.hands.take(settled.kept);
                     for ((accepted, answer), fenced) in
-                        settled.accepted.into_iter().zip(answers).zip(&batch)
+                        settled.accepted.into_iter().zip(answers).zip(batch)
                     {
-                        let _ = answer.send(accepted.then_some(now));
-                        if let (true, Some((case, ..))) = (accepted, fenced.settlement.case_ended) {
+                        let ended = fenced.settlement.case_ended;
+                        let _ = answer.send(accepted.then_some((now, fenced.settlement)));
+                        if let (true, Some((case, ..))) = (accepted, ended) {
                             // Nobody listening is the usual case.
                             let _ = self.engine.cases_ended.send(case);
                         }

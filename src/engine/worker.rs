@@ -271,8 +271,9 @@ impl Life {
     fn take_on(&mut self, kept: Vec<(Claimed, Place)>) {
         for (claimed, place) in kept {
             let writer = self.writer.clone();
-            self.runs
-                .spawn(self.engine.clone().drive(claimed, writer, place));
+            // Boxed: a task is moved whole when it is made and when it ends, and this one is large.
+            let drive = Box::pin(self.engine.clone().drive(claimed, writer, place));
+            self.runs.spawn(drive);
         }
     }
 

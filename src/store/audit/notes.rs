@@ -288,6 +288,10 @@ pub(in crate::store) struct Touched {
 }
 
 impl Touched {
+    pub(in crate::store) fn is_empty(&self) -> bool {
+        self.cases.is_empty() && self.runs.is_empty()
+    }
+
     pub(in crate::store) fn by(rulings: &Rulings) -> Self {
         use crate::store::docket::Change;
         let mut touched = Self::default();

@@ -6,6 +6,7 @@
 
 use sqlx::{Connection, PgConnection};
 
+use crate::domain::audit::Tip;
 use crate::domain::doubt::names;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
@@ -57,22 +58,35 @@ async fn try_admit(
         return Ok(Admitted::default());
     }
     let mut tx = connection.begin().await?;
-    if !gate::enter(&mut tx, gate::ADMISSION).await? {
+    let events = oldest(&mut tx, limit).await?;
+    if events.is_empty() {
         tx.rollback().await?;
         return Ok(Admitted::default());
     }
-    let events = oldest(&mut tx, limit).await?;
     let count = events.len() as u32;
     let docket = Docket::new(existing(&mut tx, &events).await?);
     let rulings = docket.decide(events, decide);
     let mut share = Share::new(keep);
+    let touched = Touched::by(&rulings);
+    // What is looked up again after the changes is not known before them.
+    let link = (touched.is_empty() && rulings.changes.is_empty()).then_some(strands);
     let mut notes = Notes::default();
-    let mut kept = open(&mut tx, &rulings, now, keep.worker, &mut share, &mut notes).await?;
-    for change in &rulings.changes {
-        apply(&mut tx, change, now, &mut notes).await?;
+    let opened = open(
+        &mut tx,
+        &rulings,
+        (now, keep.worker),
+        &mut share,
+        &mut notes,
+        link,
+    );
+    let (mut kept, mut tip) = opened.await?;
+    if link.is_none() {
+        for change in &rulings.changes {
+            apply(&mut tx, change, now, &mut notes).await?;
+        }
+        audit::touched(&mut tx, &mut notes, &touched).await?;
+        tip = audit::write(&mut tx, strands, &notes).await?;
     }
-    audit::touched(&mut tx, &mut notes, &Touched::by(&rulings)).await?;
-    let tip = audit::write(&mut tx, strands, &notes).await?;
     tx.commit().await?;
     strands.give(tip);
     kept.retain(|claimed| {
@@ -85,12 +99,16 @@ async fn try_admit(
     })
 }
 
+/// What waits, if this transaction is the one inside the gate. An event that another one admitted while
+/// this one came to the gate is looked at again when its row is locked, and is none of these.
 async fn oldest(tx: &mut PgConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
     sqlx::query_as::<_, EventRow>(
-        "SELECT seq, body FROM events WHERE admitted_us IS NULL ORDER BY seq LIMIT $1 \
-         FOR UPDATE SKIP LOCKED",
+        "SELECT seq, body FROM events WHERE (SELECT pg_try_advisory_xact_lock($2, $3)) \
+         AND admitted_us IS NULL ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED",
     )
     .bind(i64::from(limit))
+    .bind(gate::SPACE)
+    .bind(gate::ADMISSION)
     .fetch_all(tx)
     .await?
     .iter()
@@ -121,15 +139,16 @@ async fn existing(
     .await
 }
 
-/// Writes all opened cases with what they begin with, and the rulings, in one statement.
+/// Writes all opened cases with what they begin with, and the rulings, in one statement; the link too,
+/// if nothing is to be added to it.
 async fn open(
     tx: &mut PgConnection,
     rulings: &Rulings,
-    now: Timestamp,
-    worker: WorkerId,
+    (now, worker): (Timestamp, WorkerId),
     share: &mut Share<'_>,
     notes: &mut Notes,
-) -> Stored<Vec<Claimed>> {
+    link: Option<&Strands>,
+) -> Stored<(Vec<Claimed>, Option<Tip>)> {
     let opened = &rulings.opened;
     let mut openings = Vec::with_capacity(opened.len());
     let mut rotations = Vec::new();
@@ -157,12 +176,18 @@ async fn open(
         let firsts: Vec<&Settlement> = opened.iter().map(|one| &*one.first).collect();
         tell(&mut batch, &firsts)?;
     }
+    let tip = match link {
+        Some(strands) => audit::begin(tx, strands).await?,
+        None => None,
+    };
+    let grown = match tip {
+        Some(tip) => Some(audit::part(&mut batch, tip, notes, &[])?),
+        None => None,
+    };
     batch.fetch::<(i32,)>(tx, "SELECT 1").await?;
-    Ok(openings
-        .iter()
-        .zip(opened)
-        .flat_map(|(opening, one)| kept(opening, one))
-        .collect())
+    let firsts = openings.iter().zip(opened);
+    let kept = firsts.flat_map(|(opening, one)| kept(opening, one));
+    Ok((kept.collect(), grown))
 }
 
 fn kept<'a>(opening: &'a Opening, opened: &'a Opened) -> impl Iterator<Item = Claimed> + 'a {

@@ -74,8 +74,8 @@ async fn fresh(connection: &mut PgConnection) -> Stored<Tip> {
     Ok(Tip::fresh(strand))
 }
 
-/// Adds the link to a statement, under the condition that each of the named parts came to as many rows
-/// as `whole` says; otherwise the statement is refused (`not_whole`). The link's number is drawn after
+/// Adds the link to a statement, under the condition that each of the named parts, if any are named, came
+/// to as many rows as `whole` says; otherwise the statement is refused (`not_whole`). The link's number is drawn after
 /// those parts hold their rows' locks, so later numbers are later versions.
 pub(super) fn part(
     batch: &mut Batch,
@@ -96,14 +96,18 @@ pub(super) fn part(
         counts.push(format!("(SELECT count(*) AS rows FROM {name}) AS n_{name}"));
         conditions.push(format!("n_{name}.rows = {count}"));
     }
+    let (number, from) = match conditions.as_slice() {
+        [] => (sequence, String::new()),
+        all => (
+            format!("CASE WHEN {} THEN {sequence} END", all.join(" AND ")),
+            format!("FROM {}", counts.join(", ")),
+        ),
+    };
     batch.part(
         "linked",
         &format!(
             "INSERT INTO audit_links (strand, sequence, previous, entries, hash) \
-             SELECT {strand}, CASE WHEN {} THEN {sequence} END, {previous}, {entries}, {hash} \
-             FROM {}",
-            conditions.join(" AND "),
-            counts.join(", ")
+             SELECT {strand}, {number}, {previous}, {entries}, {hash} {from}"
         ),
     );
     Ok(grown)

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::store::Stored;
 
 /// The name space of Clawback's gates ("CLAW").
-const SPACE: i32 = 0x434c_4157;
+pub(super) const SPACE: i32 = 0x434c_4157;
 /// Admission: events of one case must be decided one after the other.
 pub(super) const ADMISSION: i32 = 1;
 /// Wishes: those about one task must be carried out in their order.

@@ -32,32 +32,10 @@ async fn try_record(
     strands: &Strands,
     intake: &IntakeBatch,
 ) -> Stored<Vec<Receipt>> {
-    let mut batch = Batch::default();
-    events(&mut batch, intake)?;
-    dead_letters(&mut batch, intake)?;
-    let messages: Vec<_> = intake.messages.iter().map(|m| (Uuid::nil(), m)).collect();
-    outbox::write(&mut batch, &messages, "")?;
-    checkpoints_of(&mut batch, intake)?;
-    // Workers are woken in the same transaction, and only when there is something to admit.
-    batch.part(
-        "bell",
-        &format!(
-            "SELECT pg_notify('{}', '') FROM (SELECT 1 FROM new LIMIT 1) AS one",
-            gate::CHANNEL
-        ),
-    );
-    let select = "SELECT key FROM new WHERE (SELECT count(*) FROM bell) >= 0";
-    let mut tx = connection.begin().await?;
-    let new: HashSet<Uuid> = batch
-        .fetch::<(Uuid,)>(&mut tx, select)
-        .await?
-        .into_iter()
-        .map(|(key,)| key)
-        .collect();
-    let notes = noted(&mut tx, intake, &new).await?;
-    let tip = audit::write(&mut tx, strands, &notes).await?;
-    tx.commit().await?;
-    strands.give(tip);
+    let new = match at_once(connection, strands, intake).await? {
+        Some(new) => new,
+        None => in_turn(connection, strands, intake).await?,
+    };
     let old: Vec<Uuid> = intake
         .events
         .iter()
@@ -82,6 +60,83 @@ async fn try_record(
         &new,
         digests,
     ))
+}
+
+/// One statement, which commits by itself, link and all; `None` when something was there already, for then
+/// the link would cover more than was written, or when it must be read back to be covered.
+async fn at_once(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    intake: &IntakeBatch,
+) -> Stored<Option<HashSet<Uuid>>> {
+    if !intake.dead_letters.is_empty() {
+        return Ok(None);
+    }
+    let mut all: HashSet<_> = intake.events.iter().map(|one| one.event.key().0).collect();
+    let whole = [("new", all.len())];
+    let mut notes = Notes::default();
+    for event in &intake.events {
+        // The first of two with one key is the one that is recorded.
+        if all.remove(&event.event.key().0) {
+            notes.event(event)?;
+        }
+    }
+    let mut batch = statement(intake)?;
+    let tip = audit::begin(connection, strands).await?;
+    let grown = match tip.filter(|_| !notes.is_empty()) {
+        Some(tip) => Some(audit::part(&mut batch, tip, &notes, &whole)?),
+        None => tip,
+    };
+    match batch.fetch(connection, NEW).await {
+        Err(error) if audit::not_whole(&error) => {
+            strands.give(tip);
+            Ok(None)
+        }
+        recorded => {
+            let new = keys(recorded?);
+            strands.give(grown);
+            Ok(Some(new))
+        }
+    }
+}
+
+async fn in_turn(
+    connection: &mut PgConnection,
+    strands: &Strands,
+    intake: &IntakeBatch,
+) -> Stored<HashSet<Uuid>> {
+    let mut tx = connection.begin().await?;
+    let new = keys(statement(intake)?.fetch(&mut tx, NEW).await?);
+    let notes = noted(&mut tx, intake, &new).await?;
+    let tip = audit::write(&mut tx, strands, &notes).await?;
+    tx.commit().await?;
+    strands.give(tip);
+    Ok(new)
+}
+
+/// The keys of the events that were new.
+const NEW: &str = "SELECT key FROM new WHERE (SELECT count(*) FROM bell) >= 0";
+
+fn keys(rows: Vec<(Uuid,)>) -> HashSet<Uuid> {
+    rows.into_iter().map(|(key,)| key).collect()
+}
+
+fn statement(intake: &IntakeBatch) -> Stored<Batch> {
+    let mut batch = Batch::default();
+    events(&mut batch, intake)?;
+    dead_letters(&mut batch, intake)?;
+    let messages: Vec<_> = intake.messages.iter().map(|m| (Uuid::nil(), m)).collect();
+    outbox::write(&mut batch, &messages, "")?;
+    checkpoints_of(&mut batch, intake)?;
+    // Workers are woken in the same transaction, and only when there is something to admit.
+    batch.part(
+        "bell",
+        &format!(
+            "SELECT pg_notify('{}', '') FROM (SELECT 1 FROM new LIMIT 1) AS one",
+            gate::CHANNEL
+        ),
+    );
+    Ok(batch)
 }
 
 /// What was new.

@@ -4,7 +4,7 @@
 //! has moved on is refused and changes nothing: every other part of the statement joins the runs
 //! that moved. Children are born leased and parents come back leased.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::store::audit::{Notes, Strands};
 use crate::store::plan::{self, Move, Plan, Share, parts};
 use crate::store::row::LeasedRow;
 use crate::store::shape::micros;
-use crate::store::{Claimed, Fenced, Keep, Settled, Stored};
+use crate::store::{Claimed, Fenced, Keep, Settled, StoreError, Stored};
 
 use super::batch::{Batch, Columns};
 use super::funnel::Funnel;
@@ -72,7 +72,8 @@ async fn try_settle(
         let tip = audit::begin(connection, strands).await?;
         let mut log = Log::Within(tip);
         match settle_part(connection, now, keep.worker, part, &mut share, &mut log).await {
-            Err(error) if audit::not_whole(&error) => strands.give(tip),
+            // Something of it is not to be taken, or was taken before: each row is looked at then.
+            Err(StoreError::Refused(_)) if tip.is_some() => strands.give(tip),
             settled => {
                 if settled.is_ok() {
                     strands.give(log.tip());
@@ -119,7 +120,8 @@ impl Log {
 }
 
 /// What the statement returns: runs that moved (0), parents that came back (1), children that were
-/// born (2).
+/// born (2), runs that moved and came back at once (3). One that is taken as a whole returns only what
+/// came back.
 #[derive(sqlx::FromRow)]
 struct ResultRow {
     tag: i16,
@@ -141,7 +143,8 @@ async fn settle_part(
     let mut plan = Plan::of(part.iter().copied(), now, share)?;
     // Rows are locked in one order by everybody, so two batches rarely wait for each other crosswise.
     plan.moves.sort_by_key(|one| one.columns.id);
-    let (mut batch, select) = statement(&plan, now, worker)?;
+    let whole = matches!(log, Log::Within(Some(_)));
+    let (mut batch, select) = statement(&plan, now, worker, whole)?;
     if let Log::Within(Some(tip)) = log {
         *tip = linked(&mut batch, &plan, *tip)?;
     }
@@ -150,6 +153,10 @@ async fn settle_part(
     let mut kept = Vec::new();
     let mut parents = Vec::new();
     let mut born = HashSet::new();
+    if whole {
+        accepted.extend(plan.moves.iter().map(|one| one.columns.id));
+        born.extend(plan.births.iter().map(|birth| birth.columns.id));
+    }
     for row in rows {
         match (row.tag, row.body) {
             (1, Some(body)) => parents.push(LeasedRow {
@@ -244,8 +251,15 @@ async fn already_in(
     Ok(found)
 }
 
-/// The statement for one part. Parts of it that would write nothing are left out.
-fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch, String)> {
+/// The statement for one part. Parts of it that would write nothing are left out. One that is taken as a
+/// whole or refused needs no looking at what was taken.
+fn statement(
+    plan: &Plan<'_>,
+    now: Timestamp,
+    worker: WorkerId,
+    whole: bool,
+) -> Stored<(Batch, String)> {
+    let taken = if whole { "" } else { TAKEN };
     let mut batch = Batch::default();
     let worker_value = batch.value("uuid", worker.0)?;
     let now_value = batch.value("bigint", micros(now))?;
@@ -253,6 +267,9 @@ fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch
         "SELECT CASE WHEN back THEN 3 ELSE 0 END::smallint AS tag, id, token, 0 AS open_children, \
          NULL::uuid AS task_id, NULL::text AS body FROM moved",
     );
+    if whole {
+        select.push_str(" WHERE back");
+    }
     let children = plan.births.iter().map(|birth| {
         let by = birth.columns.parent_id.unwrap_or_default();
         NewRun::born(by, birth, worker)
@@ -272,15 +289,17 @@ fn statement(plan: &Plan<'_>, now: Timestamp, worker: WorkerId) -> Stored<(Batch
     }
     moves(&mut batch, plan, !new.is_empty(), &worker_value, &now_value)?;
     if !new.is_empty() {
-        runs::write(&mut batch, TAKEN);
-        select.push_str(" UNION ALL SELECT 2::smallint, id, 0, 0, NULL, NULL FROM born");
+        runs::write(&mut batch, taken);
+        if !whole {
+            select.push_str(" UNION ALL SELECT 2::smallint, id, 0, 0, NULL, NULL FROM born");
+        }
     }
-    journal::write(&mut batch, &plan.journal, TAKEN)?;
-    tasks::write(&mut batch, &plan.tasks, TAKEN)?;
-    outbox::write(&mut batch, &plan.messages, TAKEN)?;
-    ends(&mut batch, plan)?;
+    journal::write(&mut batch, &plan.journal, taken)?;
+    tasks::write(&mut batch, &plan.tasks, taken)?;
+    outbox::write(&mut batch, &plan.messages, taken)?;
+    ends(&mut batch, plan, taken)?;
     if !plan.parents.is_empty() {
-        parents(&mut batch, plan, &worker_value, &now_value)?;
+        parents(&mut batch, plan, (&worker_value, &now_value), whole)?;
         select.push_str(
             " UNION ALL SELECT 1::smallint, id, token, open_children, task_id, body FROM woken \
              WHERE body IS NOT NULL",
@@ -355,7 +374,7 @@ fn moves(
 }
 
 /// The part `ended`: rows of cases that are over.
-fn ends(batch: &mut Batch, plan: &Plan<'_>) -> Stored<()> {
+fn ends(batch: &mut Batch, plan: &Plan<'_>, join: &str) -> Stored<()> {
     let ends = &plan.ends;
     if ends.is_empty() {
         return Ok(());
@@ -385,11 +404,12 @@ fn ends(batch: &mut Batch, plan: &Plan<'_>) -> Stored<()> {
             )?;
         columns.rows("x")
     };
+    let join = join.replace("{by}", "x.by");
     batch.part(
         "ended",
         &format!(
             "UPDATE cases SET ended = x.ended, ended_us = x.ended_us FROM {rows} \
-             JOIN moved m ON m.id = x.by WHERE cases.id = ANY (ARRAY[x.id]) AND cases.ended IS NULL \
+             {join} WHERE cases.id = ANY (ARRAY[x.id]) AND cases.ended IS NULL \
              RETURNING cases.id"
         ),
     );
@@ -399,30 +419,46 @@ fn ends(batch: &mut Batch, plan: &Plan<'_>) -> Stored<()> {
 /// The part `woken`: open children are counted down; a free parent at zero becomes due, and this
 /// worker's if it has room. The rows are locked first, in order; so the last of several children
 /// that end at the same moment sees the others' counts, and exactly one of them wakes the parent.
-fn parents(batch: &mut Batch, plan: &Plan<'_>, worker: &str, now: &str) -> Stored<()> {
-    let rooms: HashMap<Uuid, bool> = plan.parents.iter().map(|(id, room)| (*id, *room)).collect();
+fn parents(
+    batch: &mut Batch,
+    plan: &Plan<'_>,
+    (worker, now): (&str, &str),
+    whole: bool,
+) -> Stored<()> {
     let rows = {
         let mut columns = Columns::new(batch);
         columns
-            .add("id", "uuid", rooms.keys().copied().collect::<Vec<_>>())?
+            .add(
+                "id",
+                "uuid",
+                plan.parents.keys().copied().collect::<Vec<_>>(),
+            )?
             .add(
                 "room",
                 "boolean",
-                rooms.values().copied().collect::<Vec<_>>(),
-            )?;
-        columns.rows("x")
+                plan.parents.values().copied().collect::<Vec<_>>(),
+            )?
+            .add("ended", "integer", ended_children(plan))?;
+        columns.rows("d")
+    };
+    let down = if whole {
+        rows
+    } else {
+        batch.part(
+            "down",
+            &format!(
+                "SELECT d.id, d.room, count(*)::integer AS ended FROM {rows} \
+                 JOIN moved m ON m.parent_id = d.id AND m.over GROUP BY d.id, d.room"
+            ),
+        );
+        "down d".to_owned()
     };
     batch.part(
-        "down",
-        &format!(
-            "SELECT x.id, x.room, count(*)::integer AS ended FROM {rows} \
-             JOIN moved m ON m.parent_id = x.id AND m.over GROUP BY x.id, x.room"
-        ),
-    );
-    batch.part(
         "locked",
-        "SELECT p.id, p.owner IS NULL AS free, d.room, d.ended FROM down d \
-         JOIN runs p ON p.id = ANY (ARRAY[d.id]) ORDER BY p.id FOR UPDATE OF p",
+        &format!(
+            "SELECT p.id, p.owner IS NULL AS free, d.room, d.ended FROM {down} \
+             JOIN runs p ON p.id = ANY (ARRAY[d.id]) ORDER BY p.id FOR UPDATE OF p"
+        ),
     );
     let wakes = "l.free AND p.stage = 'gathering' AND p.open_children = l.ended";
     batch.part(
@@ -438,4 +474,14 @@ fn parents(batch: &mut Batch, plan: &Plan<'_>, worker: &str, now: &str) -> Store
         ),
     );
     Ok(())
+}
+
+/// How many children of each parent the plan ends, in the order of the parents.
+fn ended_children(plan: &Plan<'_>) -> Vec<i32> {
+    let mut counts: BTreeMap<Uuid, i32> = plan.parents.keys().map(|id| (*id, 0)).collect();
+    let ended = plan.moves.iter().filter(|one| one.columns.ended.is_some());
+    for parent in ended.filter_map(|one| one.columns.parent_id) {
+        *counts.entry(parent).or_default() += 1;
+    }
+    counts.into_values().collect()
 }
