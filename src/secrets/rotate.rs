@@ -101,7 +101,11 @@ impl Rotation<'_> {
             }
         }
         if facts.started_version.is_none() {
-            let record = self.record().await?;
+            // Where a person does it, what was there at the first look counts, whatever they do meanwhile.
+            let record = match self.body.strategy {
+                Strategy::Delegated => record,
+                Strategy::Add | Strategy::Choose | Strategy::DualSlot => self.record().await?,
+            };
             let current = record.as_ref().and_then(|record| record.current.as_ref());
             facts.started_version = match current {
                 Some(outrunner) if self.is_outrun(outrunner) => outrunner.replaces,

@@ -50,6 +50,11 @@ impl Rotation<'_> {
             return Ok(());
         };
         let version = previous.version;
+        if self.was_refused() && current.and_then(|held| held.replaces) != Some(version) {
+            // The one that was refused may have been replaced already, and is not kept: with this one
+            // gone nothing would tell that it was never tried.
+            return Ok(());
+        }
         if matches!(self.ask(&previous).await, Ok(Answer::Refused))
             && matches!(self.works(Slot::Current).await, Ok(true))
         {

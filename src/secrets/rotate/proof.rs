@@ -33,7 +33,8 @@ impl Rotation<'_> {
             // What ours replaced, if anything, is what promotion put aside.
             _ if ours => {}
             Some(previous) if self.replaced(record.as_ref()) == Some(previous.version) => {}
-            None if self.was_refused() => {}
+            // Nothing was replaced since, or what had been before was seen refused.
+            None if self.was_refused() && self.stands(record.as_ref()) => {}
             None if self.body.strategy != Strategy::Delegated => return Err(not_replaced()),
             Some(_) | None => return Err(not_kept()),
         }
@@ -69,8 +70,14 @@ impl Rotation<'_> {
 
     /// True where the target itself has refused the value that was in use, and a person sees to it: that
     /// refusal is why this began.
-    fn was_refused(&self) -> bool {
+    pub(super) fn was_refused(&self) -> bool {
         self.body.strategy == Strategy::Delegated && self.body.trigger == Trigger::AuthFailure
+    }
+
+    /// True while the value in use is the one that was at the first look, or the first there ever was.
+    fn stands(&self, record: Option<&SecretRecord>) -> bool {
+        let started = self.body.facts.started_version;
+        started.is_none() || started == current(record)
     }
 
     /// Whether somebody else put a new value in since the rotation began.

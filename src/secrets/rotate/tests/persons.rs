@@ -112,6 +112,34 @@ async fn d3_a_person_who_is_faster_is_not_believed_by_an_older_value() {
 }
 
 #[tokio::test]
+async fn d3_a_refusal_proves_nothing_of_a_value_that_was_replaced_and_not_kept() {
+    // Given an older value in the one place, and one in use that the target refused for a moment.
+    let mut world = undeclared().await;
+    world.guarded = rotating(&world, WRITER, Some(Strategy::Delegated));
+    world.body.trigger = Trigger::AuthFailure;
+    replace(&world, "k1", "second").await;
+    world.target.truth().live.remove("k0");
+    // When a person replaces it at once, it works again, and nobody has its value.
+    replace(&world, "k2", "third").await;
+    for _ in 0..2 {
+        assert_eq!(code(steps(&mut world)), "CB-SECRETS-29");
+    }
+    // Given one that was set right instead: nothing was replaced, and nothing is left to refuse.
+    let mut world = undeclared().await;
+    world.guarded = rotating(&world, WRITER, Some(Strategy::Delegated));
+    world.body.trigger = Trigger::AuthFailure;
+    assert_eq!(steps(&mut world), Ok(()));
+    // Given one whose predecessor is kept and refused: it makes room as before.
+    let mut world = undeclared().await;
+    world.guarded = rotating(&world, WRITER, Some(Strategy::Delegated));
+    world.body.trigger = Trigger::AuthFailure;
+    replace(&world, "k1", "second").await;
+    world.target.truth().live.remove("k0");
+    assert_eq!(steps(&mut world), Ok(()));
+    assert_eq!(world.value(Slot::Previous), None);
+}
+
+#[tokio::test]
 async fn d3_no_older_value_stands_for_the_one_a_person_replaced_in_a_rotations_place() {
     // Given a rotation that could not begin, because an older value is still accepted.
     let mut world = World::new(Strategy::Add).await;
