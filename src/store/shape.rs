@@ -14,6 +14,9 @@ use crate::domain::workflow::{End, RunKind};
 
 use super::{StoreError, Stored};
 
+/// Room for the text of most runs: it is written anew at every step, and not moved while it grows.
+const TEXT: usize = 1536;
+
 /// The columns of one run.
 #[derive(Debug, Clone)]
 pub(super) struct RunColumns {
@@ -73,7 +76,7 @@ impl RunColumns {
                 | RunBody::Removal(_)
                 | RunBody::Care(_) => None,
             },
-            body: json(run)?,
+            body: text_of(run)?,
         })
     }
 
@@ -119,6 +122,14 @@ pub(super) fn instant(
 /// A value as JSON text.
 pub(super) fn json<T: Serialize>(value: &T) -> Stored<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Refused(Box::new(error)))
+}
+
+/// A run as JSON text.
+fn text_of(run: &Run) -> Stored<String> {
+    let refused = |error| StoreError::Refused(error);
+    let mut text = Vec::with_capacity(TEXT);
+    serde_json::to_writer(&mut text, run).map_err(|error| refused(error.into()))?;
+    String::from_utf8(text).map_err(|error| refused(error.into()))
 }
 
 /// The value of a JSON column.

@@ -49,14 +49,6 @@ async fn try_admit(
     keep: &Keep,
     decide: AdmitFn<'_>,
 ) -> Stored<Admitted> {
-    // A look before the transaction: an idle worker costs one small read.
-    let waiting: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM events WHERE admitted_us IS NULL)")
-            .fetch_one(&mut *connection)
-            .await?;
-    if !waiting {
-        return Ok(Admitted::default());
-    }
     let mut tx = connection.begin().await?;
     let events = oldest(&mut tx, limit).await?;
     if events.is_empty() {
@@ -99,11 +91,14 @@ async fn try_admit(
     })
 }
 
-/// What waits, if this transaction is the one inside the gate. An event that another one admitted while
+/// What waits, if this transaction is the one inside the gate, which it enters only if anything does: an
+/// idle worker keeps nobody out. An event that another one admitted while
 /// this one came to the gate is looked at again when its row is locked, and is none of these.
 async fn oldest(tx: &mut PgConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
     sqlx::query_as::<_, EventRow>(
-        "SELECT seq, body FROM events WHERE (SELECT pg_try_advisory_xact_lock($2, $3)) \
+        "SELECT seq, body FROM events WHERE (SELECT CASE \
+           WHEN EXISTS (SELECT 1 FROM events WHERE admitted_us IS NULL) \
+           THEN pg_try_advisory_xact_lock($2, $3) END) \
          AND admitted_us IS NULL ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED",
     )
     .bind(i64::from(limit))

@@ -49,7 +49,10 @@ impl Batch {
     }
 }
 
-/// Rows as columns: `UNNEST($1::uuid[], $2::text[]) AS j (run_id, state)`.
+/// Rows as columns: `(SELECT UNNEST($1::uuid[]) AS run_id, UNNEST($2::text[]) AS state) AS j`.
+///
+/// Among what is selected, arrays are taken apart side by side, row by row. Behind `FROM` each of them
+/// would first be copied into a store of its own, of 16 KB at least.
 pub(super) struct Columns<'b> {
     batch: &'b mut Batch,
     values: Vec<String>,
@@ -83,10 +86,10 @@ impl<'b> Columns<'b> {
 
     /// The rows under this name.
     pub(super) fn rows(&self, alias: &str) -> String {
-        format!(
-            "UNNEST({}) AS {alias} ({})",
-            self.values.join(", "),
-            self.names.join(", ")
-        )
+        let columns = self.values.iter().zip(&self.names);
+        let columns: Vec<_> = columns
+            .map(|(value, name)| format!("UNNEST({value}) AS {name}"))
+            .collect();
+        format!("(SELECT {}) AS {alias}", columns.join(", "))
     }
 }
