@@ -86,6 +86,11 @@ fn row(story: &CaseStory, target: Option<&Target>) -> Row {
     let at = |instant: Option<Timestamp>| instant.map_or(String::new(), |at| at.to_string());
     let of = |pick: fn(&Target) -> String| target.map_or(String::new(), pick);
     let state = story.report.ended.map_or("open", |end| end.as_str());
+    // An open case may still find access, or wait for a person who says where it is.
+    let (proof, why) = match story.report.ended {
+        Some(_) => ("none needed", ""),
+        None => ("none", "the case is open, and no access is known yet"),
+    };
     Row {
         cells: [
             case.id.to_string(),
@@ -100,11 +105,11 @@ fn row(story: &CaseStory, target: Option<&Target>) -> Row {
             at(target.and_then(|target| target.contained)),
             at(target.and_then(|target| target.removed)),
             target
-                .map_or("none needed", |target| target.proof.as_str())
+                .map_or(proof, |target| target.proof.as_str())
                 .to_owned(),
             of(|target| target.verdict.clone()),
             target.map_or(state.to_owned(), |target| target.end.clone()),
-            of(|target| target.open.clone()),
+            target.map_or(why.to_owned(), |target| target.open.clone()),
             of(|target| target.task_closed.clone()),
             of(|target| target.closed_at_once.clone()),
         ],

@@ -13,13 +13,25 @@ use crate::app::{audit, report, vault};
 use crate::domain::audit::{Digest, Dropped, Mark, Signed};
 use crate::domain::time::Timestamp;
 
+/// A public key as `audit keys` prints it: a mistyped one is no forgery.
+pub(super) fn public_key(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let whole = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !whole {
+        return Err(
+            "a key is 64 hexadecimal digits, as `clawback audit keys` prints it".to_owned(),
+        );
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
 /// What to do with the log.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read the whole log and every recorded row; exit code 1 when something is not as it was written.
     Verify {
         /// The public key that signed the first checkpoint, as `audit keys` printed it.
-        #[arg(long, value_name = "HEX")]
+        #[arg(long, value_parser = public_key, value_name = "HEX")]
         key: Option<String>,
         /// A checkpoint that was noted elsewhere, as NUMBER:DIGEST; it must still be there.
         #[arg(long, value_name = "NUMBER:DIGEST")]

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::audit::public_key;
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, sheet};
@@ -32,7 +33,7 @@ pub enum Command {
         /// The file.
         file: PathBuf,
         /// The public key, as `clawback audit keys` printed it.
-        #[arg(long, value_name = "HEX")]
+        #[arg(long, value_parser = public_key, value_name = "HEX")]
         key: String,
     },
 }
@@ -57,6 +58,12 @@ async fn write(context: &Context, case: CaseId, out: Option<PathBuf>) -> anyhow:
     })?;
     let file = out.unwrap_or_else(|| PathBuf::from(format!("evidence-{case}.json")));
     let shown = file.with_extension("html");
+    // The page would take the place of what is signed.
+    anyhow::ensure!(
+        shown != file,
+        "{} is where the page goes: name a .json file for the evidence",
+        file.display()
+    );
     keep(&file, &envelope.text())?;
     keep(&shown, &page(&envelope.says()?))?;
     let data = json!({ "file": file, "page": shown, "key": envelope.signatures[0].keyid });

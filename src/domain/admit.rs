@@ -1,9 +1,10 @@
 //! From an event to what happens: open, move, call off, stop, or leave be.
 //!
-//! Owns admission. Decided by HR case and revision, never by order of arrival: late, early and
+//! Owns admission. Decided by subject, HR case and revision, never by order of arrival: late, early and
 //! repeated events of one case come to the same end. An event that no machine can act on opens a
 //! case for a person; none is dropped.
 
+mod news;
 mod silent;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,9 @@ use super::time::Timestamp;
 use super::verdict::CredentialRole;
 use super::workflow::{Action, End, RunKind};
 
-/// Decides what one recorded event comes to, given the cases of the same HR case, newest first.
+use news::News;
+
+/// Decides what one recorded event comes to, given the cases of the same subject or HR case, newest first.
 /// `given.workflow` is the one that the event opens.
 ///
 /// # Errors
@@ -37,10 +40,6 @@ pub fn admit(
         decision,
         reason: reason.to_owned(),
     };
-    let same_case = existing
-        .iter()
-        .filter(|case| case.row.hr_case == event.hr_case);
-    let newest = same_case.max_by_key(|case| (case.row.revision, case.ended.is_none()));
     let opening = Opening {
         recorded,
         existing,
@@ -48,20 +47,23 @@ pub fn admit(
     };
     match event.kind {
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
-            match newest {
-                Some(case) if event.revision <= case.row.revision => Ok(admission(
+            let news = News::of_departure(event, existing);
+            match news.under_way {
+                _ if news.knows(event) => Ok(admission(
                     AdmissionDecision::Ignore,
                     "an equal or newer revision is known",
                 )),
-                // A halted one removes nothing any more: what is on again is a departure of its own.
-                Some(case) if case.ended.is_none() && !case.halted => {
-                    opening.changed(case, admission)
-                }
-                Some(_) | None => Ok(admission(opening.open(None)?, "access is to be removed")),
+                Some(case) => opening.changed(case, admission),
+                // A halted one removes nothing any more, and one that made no sense never did: what is
+                // on again is a departure of its own.
+                None => Ok(admission(opening.open(None)?, "access is to be removed")),
             }
         }
-        EventKind::NhiSilent => opening.silent(newest, admission),
-        EventKind::TerminationCancelled => opening.cancelled(newest, admission),
+        EventKind::NhiSilent => opening.silent(&News::of_silence(event, existing), admission),
+        EventKind::TerminationCancelled => {
+            let news = News::of_departure(event, existing);
+            opening.cancelled(news.newest, admission)
+        }
         EventKind::CredentialCompromised if !event.connectors.is_empty() => {
             let runs: Vec<_> = rotations(event, given);
             if runs.is_empty() {
@@ -445,6 +447,7 @@ impl Opening<'_> {
             body: RunBody::Case(CaseBody {
                 subject: event.subject.clone(),
                 event: event.key(),
+                kind: Some(event.kind),
                 source: event.source.clone(),
                 recorded: self.recorded.recorded,
                 effective: event.effective.clone(),

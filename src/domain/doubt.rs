@@ -22,7 +22,13 @@ const SHARED: [&str; 5] = ["account", "credential", "email", "id", "phone"];
 const CHANGING: [&str; 3] = ["login", "upn", "username"];
 
 /// The codes of the doubts.
-const DOUBTS: [&str; 4] = ["CB-HOLD-1", "CB-HOLD-2", "CB-HOLD-3", "CB-HOLD-4"];
+const DOUBTS: [&str; 5] = [
+    "CB-HOLD-1",
+    "CB-HOLD-2",
+    "CB-HOLD-3",
+    "CB-HOLD-4",
+    "CB-HOLD-7",
+];
 
 /// How far an event is trusted without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +107,11 @@ pub fn doubt(
     let subject = &recorded.event.subject;
     let mut others = existing.iter();
     others
-        .find_map(|case| contradicted(subject, case).or_else(|| taken(subject, case)))
+        .find_map(|case| {
+            contradicted(subject, case)
+                .or_else(|| taken(subject, case))
+                .or_else(|| corrected(recorded, case))
+        })
         .or_else(|| far_off(recorded, trust, now))
         .or_else(|| outdated(recorded, trust))
 }
@@ -156,6 +166,28 @@ fn taken(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
                 case.row.id
             ),
         )
+    })
+}
+
+/// A newer revision of an HR case names somebody else than an earlier one that is still under way: a
+/// correction, which must not cost both their access, or one HR case for several people.
+fn corrected(recorded: &RecordedEvent, case: &ExistingCase) -> Option<Failure> {
+    let event = &recorded.event;
+    let other = subject_of(case).filter(|other| {
+        other.tenant == event.subject.tenant && other.key() != event.subject.key()
+    })?;
+    let same = case.row.hr_case == event.hr_case && case.row.revision < event.revision;
+    (same && case.ended.is_none() && !case.halted).then(|| {
+        let words = format!(
+            "revision {} of {} names {}, and revision {} named {} (case {}): a correction, or two who leave",
+            event.revision,
+            event.hr_case,
+            event.subject.key(),
+            case.row.revision,
+            other.key(),
+            case.row.id
+        );
+        held(FailureClass::Ambiguous, "CB-HOLD-7", words)
     })
 }
 

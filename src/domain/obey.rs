@@ -24,6 +24,13 @@ pub fn obey(
     run: Option<&Run>,
     given: &Given<'_>,
 ) -> Obedience {
+    // Whose word it is stands in the record, and tells one person from a second one.
+    if command.by.trim().is_empty() {
+        return answered(
+            command,
+            no("CB-COMMAND-11", "nobody is named who wishes it"),
+        );
+    }
     match &command.wish {
         Wish::RotateSecret { connector, role } => rotate(command, connector, *role, given),
         Wish::RetireSecret { connector, role } => retire(command, connector, *role, given),
@@ -148,6 +155,9 @@ fn pause(
 
 /// A pause ends even at a connector that is there no more.
 fn resume(command: &Command, connector: Option<&ConnectorName>, reason: &str) -> Obedience {
+    if reason.trim().is_empty() {
+        return answered(command, no("CB-COMMAND-8", "the reason is empty"));
+    }
     let change = PauseChange::End {
         connector: connector.cloned(),
         signed: signed(command, reason),

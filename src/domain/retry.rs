@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::time::{Timestamp, after_ms};
 
+/// No target may ask for a longer wait: some send milliseconds, or an instant, where seconds are due.
+const LONGEST_ASKED_SECONDS: u64 = 86_400;
+
 /// A bounded series of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
@@ -35,7 +38,7 @@ impl RetryPolicy {
         let doubled = self.first_seconds.saturating_mul(1_u64 << made.min(32));
         let seconds = doubled
             .min(self.at_most_seconds)
-            .max(retry_after_seconds.unwrap_or(0));
+            .max(retry_after_seconds.unwrap_or(0).min(LONGEST_ASKED_SECONDS));
         let milliseconds = seconds.saturating_mul(1000);
         let jitter = (milliseconds.max(200) as f64 * 0.25 * fraction.clamp(0.0, 1.0)) as u64;
         Some(after_ms(now, milliseconds.saturating_add(jitter)))
@@ -65,5 +68,7 @@ mod tests {
         assert_eq!(wait(3, None, 0.0), None);
         assert_eq!(wait(0, Some(60), 0.0), Some(60_000));
         assert_eq!(wait(0, Some(60), 0.5), Some(67_500));
+        let epoch = Some(1_760_000_000);
+        assert_eq!(wait(0, epoch, 0.0), Some(86_400_000));
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::access::{Account, Entitlement};
 use super::doubt::Ruling;
 use super::drill::Pass;
-use super::event::Urgency;
+use super::event::{EventKind, Urgency};
 use super::health::CareBody;
 use super::id::{
     CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
@@ -158,6 +158,9 @@ pub struct CaseBody {
     pub subject: Subject,
     /// The event that opened it.
     pub event: EventKey,
+    /// Its kind; `None` in cases that were opened before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<EventKind>,
     /// The system that told of it (CloudEvents `source`).
     #[serde(default)]
     pub source: String,

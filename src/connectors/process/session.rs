@@ -24,6 +24,7 @@ use crate::connectors::{Call, Permit, RenderedRequest};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
+use crate::telemetry;
 
 /// Longest line that a program may say.
 const LINE_BYTES: u64 = 4 << 20;
@@ -231,13 +232,20 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The text without the credential, which a program may repeat.
+    /// The text without the secrets that the program was told, which it may repeat.
     fn mask(&self, text: &str) -> String {
-        let secret = self.call.credential.secret.expose_secret();
-        if secret.is_empty() {
-            return text.to_owned();
-        }
-        text.replace(secret, "[secret]")
+        let chosen = match &self.task {
+            Task::Mint(order) => order.chosen.as_ref(),
+            _ => None,
+        };
+        let told = [Some(&self.call.credential.secret), chosen];
+        let told = told.into_iter().flatten().map(ExposeSecret::expose_secret);
+        let masked = told
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| {
+                text.replace(secret, "[secret]")
+            });
+        telemetry::scrub(&masked).into_owned()
     }
 
     fn log_complaint(&self) {

@@ -78,7 +78,7 @@ impl SqlConnector {
         let (rendered, batch, order) = render::reading(settings, id);
         let permit = call.permit(rendered, batch).await?;
         let mut seen = self.client.read(call.credential, permit).await?;
-        let mut found = None;
+        let (mut found, mut entitlements, mut sessions) = (None, Vec::new(), None);
         for (part, rows) in order.iter().zip(std::mem::take(&mut seen.rows)) {
             match part {
                 Part::Account => {
@@ -86,18 +86,22 @@ impl SqlConnector {
                     found = render::one(&settings.shape, id, rows)?;
                 }
                 Part::Entitlements => {
-                    if let Some(account) = &mut found {
-                        let read = rows.into_iter().map(render::entitlement);
-                        account.entitlements = read.collect::<Result<_, _>>()?;
-                    }
+                    let read = rows.into_iter().map(render::entitlement);
+                    entitlements = read.collect::<Result<_, _>>()?;
                 }
-                Part::Sessions => {
-                    if let Some(account) = &mut found {
-                        account.sessions = Some(render::sessions(rows)?);
-                    }
-                }
+                // A statement that looks the account up first has no row where there is none.
+                Part::Sessions if found.is_none() && rows.is_empty() => {}
+                Part::Sessions => sessions = Some(render::sessions(rows)?),
             }
         }
+        // What outlives the account's row is access that is still there.
+        let left = !entitlements.is_empty() || sessions.is_some_and(|live| live > 0);
+        let found = found.or_else(|| left.then(|| render::dangling(id)));
+        let found = found.map(|account| Account {
+            entitlements,
+            sessions,
+            ..account
+        });
         Ok((found, seen))
     }
 

@@ -59,6 +59,18 @@ const NEVER_READ: [&str; 16] = [
     "create",
     "grant",
 ];
+/// Words that show a part of what is there as if it were all.
+const PARTS: [&str; 4] = ["limit", "offset", "fetch", "tablesample"];
+/// How functions begin that have effects of their own, or carry out a statement given as text.
+const HIDDEN: [&str; 7] = [
+    "pg_",
+    "lo_",
+    "dblink",
+    "load_",
+    "write",
+    "query_to_",
+    "cursor_to_",
+];
 /// Words that open another statement, or take rows from elsewhere, inside a write.
 const NEVER_WRITE: [&str; 16] = [
     "select",
@@ -94,13 +106,16 @@ impl Statement {
             return Err("a reading statement begins with SELECT".into());
         }
         for (i, token) in tokens.iter().enumerate() {
-            let Token::Word(name) = token else { continue };
+            let Some(found) = name(token) else { continue };
+            let plain = matches!(token, Token::Word(_));
             let called = tokens.get(i + 1) == Some(&sign("("));
-            let hidden = ["pg_", "lo_", "dblink", "load_", "write"];
-            if NEVER_READ.contains(&name.as_str())
-                || (called && hidden.iter().any(|prefix| name.starts_with(prefix)))
+            if called && !plain {
+                return Err(format!("`{found}` is called by a name in quotes"));
+            }
+            if (plain && (NEVER_READ.contains(&found) || PARTS.contains(&found)))
+                || (called && HIDDEN.iter().any(|prefix| found.starts_with(prefix)))
             {
-                return Err(format!("`{name}` has no place in a reading statement"));
+                return Err(format!("`{found}` has no place in a reading statement"));
             }
         }
         for parameter in wanted {
@@ -370,6 +385,12 @@ mod tests {
             "SELECT id INTO x FROM t WHERE id = :account",
             "SELECT pg_terminate_backend(1) FROM t WHERE id = :account",
             "SELECT nextval('s') FROM t WHERE id = :account",
+            "SELECT \"pg_terminate_backend\"(1) FROM t WHERE id = :account",
+            "SELECT pg_catalog.\"pg_terminate_backend\"(1) FROM t WHERE id = :account",
+            "SELECT query_to_xml('SELECT 1', true, true, '') FROM t WHERE id = :account",
+            "SELECT id FROM t WHERE id = :account LIMIT 1",
+            "SELECT id FROM t WHERE id = :account FETCH FIRST ROW ONLY",
+            "SELECT id FROM t TABLESAMPLE SYSTEM (1) WHERE id = :account",
             "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d WHERE id = :account",
         ] {
             assert!(read(text).is_err(), "let through: {text}");

@@ -150,6 +150,27 @@ async fn accounts_are_shown_with_all_that_they_hold() {
 }
 
 #[tokio::test]
+async fn e1_what_outlives_the_accounts_row_is_access_that_is_there() {
+    let shop = Shop::new(STATEMENTS).await;
+    shop.run("PRAGMA foreign_keys = OFF; DELETE FROM staff WHERE id = 1")
+        .await;
+    let left = shop.account("1").await.expect("roles and sessions");
+    assert_eq!((left.entitlements.len(), left.sessions), (2, Some(2)));
+    shop.run("DELETE FROM staff_role WHERE staff = 1").await;
+    let left = shop.account("1").await.expect("sessions");
+    assert_eq!((left.entitlements.len(), left.sessions), (0, Some(2)));
+    shop.run("DELETE FROM session WHERE staff = 1").await;
+    assert_eq!(shop.account("1").await, None);
+    // Where the statement looks the account up itself, it has no row without one.
+    let joined = STATEMENTS.replace(
+        "SELECT count(*) AS sessions FROM session WHERE staff = :account",
+        "SELECT (SELECT count(*) FROM session WHERE staff = id) AS sessions FROM staff WHERE id = :account",
+    );
+    let shop = Shop::new(&joined).await;
+    assert_eq!(shop.account("9").await, None);
+}
+
+#[tokio::test]
 async fn each_write_does_what_it_says_and_no_more() {
     let shop = Shop::new(STATEMENTS).await;
     for (operation, written) in [

@@ -8,11 +8,12 @@ use super::super::health::CREDENTIAL;
 use super::super::id::ConnectorName;
 use super::super::rotation::Trigger;
 use super::super::run::Run;
-use super::super::settlement::{Admission, AdmissionDecision, ExistingCase, JournalEntry};
+use super::super::settlement::{Admission, AdmissionDecision, JournalEntry};
 use super::super::step::{Inconsistent, rotation_run};
 use super::super::subject::Subject;
 use super::super::verdict::CredentialRole;
 use super::super::workflow::OutcomeKey;
+use super::news::News;
 use super::{Opening, person};
 
 impl Opening<'_> {
@@ -20,11 +21,11 @@ impl Opening<'_> {
     /// other loses every way in.
     pub(super) fn silent(
         &self,
-        newest: Option<&ExistingCase>,
+        news: &News<'_>,
         admission: impl Fn(AdmissionDecision, &str) -> Admission,
     ) -> Result<Admission, Inconsistent> {
         let event = &self.recorded.event;
-        if newest.is_some_and(|case| event.revision <= case.row.revision) {
+        if news.knows(event) {
             let known = "an equal or newer revision is known";
             return Ok(admission(AdmissionDecision::Ignore, known));
         }

@@ -229,7 +229,14 @@ impl Step<'_> {
                 self.fresh_attempts(state, tries);
                 self.enter(resume)
             }
-            _ => Ok(()),
+            (Some(_), _) => Ok(()),
+            // A claim that was taken back before it was looked at: there is nothing to try.
+            (None, _) => {
+                if let Stage::WithPerson { next_try, .. } = &mut self.run_mut().stage {
+                    *next_try = None;
+                }
+                Ok(())
+            }
         }
     }
 

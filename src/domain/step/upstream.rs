@@ -9,15 +9,17 @@ use super::super::run::{Containment, RunBody};
 use super::super::time::Timestamp;
 use super::super::verdict::{Finding, Observation, judge_entitlement};
 use super::super::workflow::OutcomeKey;
-use super::{Inconsistent, Step};
+use super::{Inconsistent, Step, claim};
 
 impl Step<'_> {
-    /// Nothing is to be done where no upstream is named, or where it is cut already. A drill keeps to its
+    /// Nothing is to be done where no upstream is named, where it is cut already, or while a person's claim
+    /// is checked: they wait for what was found at the target, and a claim sends nothing. A drill keeps to its
     /// one connector: what it makes fail must not cost the canary real access elsewhere.
     pub(super) fn arrive_at_upstream(&mut self, name: &StateName) -> Result<(), Inconsistent> {
         let named = self.facts().is_some_and(|facts| facts.upstream.is_some());
         let named = named && self.run().drill().is_none();
-        if !named || matches!(self.containment(), Some(Containment::Cut { .. })) {
+        let claimed = claim(&self.run().body).is_some();
+        if !named || claimed || matches!(self.containment(), Some(Containment::Cut { .. })) {
             return self.outcome(name, OutcomeKey::NotNeeded, None);
         }
         self.rest(name, self.given.now)

@@ -6,6 +6,7 @@
 
 mod ages;
 mod calling_off;
+mod departures;
 mod desks;
 mod doubts;
 mod drill;

@@ -362,3 +362,17 @@ fn f1_the_state_before_the_first_write_is_kept_for_the_person() {
     assert!(body.account_as_of < after_ms(given::dawn(), 1000));
     assert!(body.last_write > Some(after(given::dawn(), 900)));
 }
+
+#[test]
+fn f2_nobody_is_no_person_and_no_second_one() {
+    let mut play = Play::begun();
+    handed_over(&mut play);
+    let task = task(&play);
+    for nobody in ["", "  "] {
+        let answer = play.close(task, nobody, Some(attested(nobody)));
+        assert_eq!(answer.code.as_deref(), Some("CB-COMMAND-11"));
+        let claim = play.wish(nobody, Wish::ClaimTask { task });
+        assert!(!claim.accepted);
+    }
+    assert_eq!(play.task(RunKind::Removal).state, TaskState::Open);
+}

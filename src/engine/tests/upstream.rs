@@ -3,9 +3,13 @@
 //! Owns the ladder as the engine climbs it, through the guard of the other connector.
 
 use super::ward::{Ward, approved, text};
+use crate::domain::command::{Command, Wish};
+use crate::domain::id::CommandId;
 use crate::domain::outcome::FailureClass;
 use crate::domain::protect;
 use crate::domain::run::{Containment, RunBody};
+use crate::domain::task::TaskState;
+use crate::domain::time::Clock;
 use crate::domain::verdict::Completeness;
 use crate::domain::workflow::{End, RunKind};
 use crate::engine::Settings;
@@ -125,6 +129,45 @@ async fn b11_a_subject_who_is_unknown_upstream_is_not_contained() {
     ward.work(LASTING).await;
     let task = ward.open_tasks().await.remove(0);
     assert!(task.why.contains("has no account at idp"), "{}", task.why);
+}
+
+#[tokio::test]
+async fn f3_a_claim_whose_check_fails_comes_back_and_sends_nothing_upstream() {
+    let ward = gated().await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.upstream.shown().accounts.remove(0);
+    ward.leaver_leaves_from(&["crm"]).await;
+    ward.work(LASTING).await;
+    // No attempt helps where the target speaks another language.
+    ward.target.shown().fails = Some(FailureClass::Drifted);
+    let task = ward.open_tasks().await.remove(0).id;
+    let cuts = |told: &CaseStory| {
+        let lines = told.journal.iter();
+        lines
+            .filter(|one| one.state.as_str() == "cut_upstream")
+            .count()
+    };
+    let before = cuts(&story(&ward).await);
+    let command = Command {
+        id: CommandId(uuid::Uuid::from_u128(1)),
+        by: "ann".to_owned(),
+        at: ward.clock.now(),
+        wish: Wish::CloseTask {
+            task,
+            note: "done by hand".to_owned(),
+            attestation: None,
+        },
+    };
+    ward.store.wish(&command).await.expect("taken");
+    ward.engine.obey().await.expect("obeyed");
+    ward.work(60).await;
+    let task = ward.open_tasks().await.remove(0);
+    assert!(
+        matches!(task.state, TaskState::SentBack { .. }),
+        "{:?}",
+        task.state
+    );
+    assert_eq!(cuts(&story(&ward).await), before);
 }
 
 #[tokio::test]

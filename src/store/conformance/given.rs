@@ -122,6 +122,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             ruling: None,
             subject: event.event.subject.clone(),
             event: event.event.key(),
+            kind: None,
             source: String::new(),
             recorded: event.recorded,
             effective: event.event.effective.clone(),

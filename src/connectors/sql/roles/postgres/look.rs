@@ -116,14 +116,17 @@ pub fn read(
         <[Vec<Row>; 7]>::try_from(std::mem::take(&mut seen.rows))
             .map_err(|_| classify::drifted("the server answered another number of reads"))?;
     let whole = completeness(roles, reader, &role, eyes);
-    let Some(mut found) = render::one(&roles.shape, account, role)? else {
+    let sessions = render::sessions(sessions)?;
+    // A session outlives its role.
+    let left = (sessions > 0).then(|| render::dangling(account));
+    let Some(mut found) = render::one(&roles.shape, account, role)?.or(left) else {
         return Ok((None, whole));
     };
     for row in memberships.into_iter().chain(attributes) {
         found.entitlements.push(render::entitlement(row)?);
     }
     found.entitlements.extend(held::dependents(dependents)?);
-    found.sessions = Some(render::sessions(sessions)?);
+    found.sessions = Some(sessions);
     Ok((Some(found), whole))
 }
 

@@ -1,0 +1,94 @@
+//! Which of the known cases an event is news of.
+//!
+//! Owns the rule that departures are told apart by subject and HR case, and from everything else that is
+//! open about the subject: a legal hold, a new role or another person of the same HR case neither
+//! outdates a departure nor stands for one. Decides nothing.
+
+use super::super::doubt::is_held;
+use super::super::event::{EventKind, LifecycleEvent};
+use super::super::run::{CaseBody, RunBody};
+use super::super::settlement::ExistingCase;
+
+/// What is known of the departure that an event tells about.
+pub(super) struct News<'a> {
+    /// The case with the newest revision, whatever became of it.
+    pub newest: Option<&'a ExistingCase>,
+    /// The one that goes on: neither ended nor halted, and not with a person for want of sense.
+    pub under_way: Option<&'a ExistingCase>,
+}
+
+impl<'a> News<'a> {
+    /// Of a departure, from when it was told first to when it was called off.
+    pub(super) fn of_departure(event: &LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
+        let told = || about(event, existing).filter(|case| tells_of_departure(case));
+        Self {
+            newest: newest(told()),
+            under_way: newest(told().filter(|case| goes_on(case))),
+        }
+    }
+
+    /// Of an identity whose record stopped updating.
+    pub(super) fn of_silence(event: &LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
+        let told = about(event, existing)
+            .filter(|case| kind(case).is_none_or(|kind| kind == EventKind::NhiSilent));
+        Self {
+            newest: newest(told),
+            under_way: None,
+        }
+    }
+
+    /// True when the event says nothing that is not known already.
+    pub(super) fn knows(&self, event: &LifecycleEvent) -> bool {
+        self.newest
+            .is_some_and(|case| event.revision <= case.row.revision)
+    }
+}
+
+fn about<'a>(
+    event: &LifecycleEvent,
+    existing: &'a [ExistingCase],
+) -> impl Iterator<Item = &'a ExistingCase> {
+    let (subject, hr_case) = (event.subject.key(), event.hr_case.clone());
+    existing
+        .iter()
+        .filter(move |case| case.row.subject_key == subject && case.row.hr_case == hr_case)
+}
+
+fn newest<'a>(cases: impl Iterator<Item = &'a ExistingCase>) -> Option<&'a ExistingCase> {
+    cases.max_by_key(|case| (case.row.revision, case.ended.is_none()))
+}
+
+fn tells_of_departure(case: &ExistingCase) -> bool {
+    match kind(case) {
+        Some(kind) => matches!(
+            kind,
+            EventKind::WorkerTerminated
+                | EventKind::TerminationChanged
+                | EventKind::TerminationCancelled
+                | EventKind::NhiRetired
+        ),
+        // Opened before the kind was kept: all that was never a departure went to a person at once.
+        None => {
+            let failure = body(case).and_then(|body| body.for_person.as_ref());
+            !failure.is_some_and(|failure| ["CB-ADMIT-2", "CB-ADMIT-4"].contains(&&*failure.code))
+        }
+    }
+}
+
+fn goes_on(case: &ExistingCase) -> bool {
+    let sense = body(case).is_some_and(|body| body.for_person.is_none() || is_held(body));
+    case.ended.is_none() && !case.halted && sense
+}
+
+fn kind(case: &ExistingCase) -> Option<EventKind> {
+    body(case).and_then(|body| body.kind)
+}
+
+fn body(case: &ExistingCase) -> Option<&CaseBody> {
+    match &case.run.body {
+        RunBody::Case(body) => Some(body),
+        RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+            None
+        }
+    }
+}
