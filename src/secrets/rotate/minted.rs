@@ -61,7 +61,17 @@ impl Rotation<'_> {
         // Read before anything is asked of the target: whoever is faster than us wins the save.
         let base = self.version().await?;
         let listed = self.listed(&rotator).await?;
-        for orphan in listed.iter().filter(|known| self.is_orphan(known)) {
+        // What somebody put in meanwhile is in use, though nobody had heard of it when this began.
+        let (current, previous) = (
+            self.in_slot(Slot::Current).await?,
+            self.in_slot(Slot::Previous).await?,
+        );
+        let kept = |known: &KnownSecret| {
+            let mut kept = current.iter().chain(&previous);
+            kept.any(|credential| known.is_of(credential))
+        };
+        let orphans = listed.iter().filter(|known| self.is_orphan(known));
+        for orphan in orphans.filter(|known| !kept(known)) {
             if let (true, Some(value)) = (orphan.fixed, &orphan.shown) {
                 return self.take_up(base, orphan, value).await;
             }

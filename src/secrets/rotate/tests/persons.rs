@@ -162,3 +162,37 @@ async fn d3_whoever_is_declared_to_replace_it_gets_their_time() {
     assert_eq!(failure.class, FailureClass::StaleData, "tried again");
     assert_eq!(failure.code, "CB-SECRETS-15");
 }
+
+/// The rotation has begun, and then somebody puts in a secret of their own, with its id.
+async fn overtaken(known: Known) -> World {
+    let mut world = World::of(Strategy::Add, known).await;
+    world
+        .step(RotationStep::Prepare)
+        .expect("alive")
+        .expect("prepared");
+    let new = ("theirs".to_owned(), String::new());
+    world.target.truth().live.insert("k7".to_owned(), new);
+    let new = NewSecret {
+        value: SecretString::from("theirs"),
+        username: None,
+        remote_ref: Some("k7".to_owned()),
+        expires: None,
+    };
+    let manifest = world.guarded.manifest();
+    let put = world.secrets.put(manifest, WRITER, new, NOW).await;
+    put.expect("put");
+    world
+}
+
+#[tokio::test]
+async fn d2_a_secret_put_in_meanwhile_is_not_taken_away_while_it_is_in_use() {
+    for known in [Known::Labels, Known::Ids] {
+        let mut world = overtaken(known).await;
+        // However often the new one cannot be made.
+        for _ in 0..3 {
+            world.target.before_mint(|| {});
+            let _ = world.step(RotationStep::Create);
+            assert!(world.target.opens("theirs"));
+        }
+    }
+}
