@@ -85,6 +85,17 @@ pub fn page(settings: &Settings, request: &Request, answer: &HttpAnswer) -> Resu
     }
 }
 
+/// Whether a page past a total that was reached is refused because there is no such page, as some
+/// servers do instead of showing an empty one. Words that say something else count before that.
+pub fn is_past_the_end(settings: &Settings, answer: &HttpAnswer) -> bool {
+    let body = answer.json().unwrap_or(Value::Null);
+    match settings.words.sense(&body) {
+        Some((Sense::NotFound, _)) => true,
+        Some((Sense::Class(_), _)) => false,
+        None => matches!(answer.status, 400 | 404 | 410 | 416),
+    }
+}
+
 /// Equal, where yes and no may also come as text.
 fn same(found: &Value, expected: &Value) -> bool {
     found == expected || (expected.is_boolean() && flag(found) == flag(expected))

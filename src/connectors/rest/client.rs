@@ -2,8 +2,9 @@
 //!
 //! Owns paging and what makes a list complete: its end was seen, and the target's own total agrees.
 //! A short page is no end, because servers cap the size that was asked for; only an empty page, a
-//! missing mark or the total is. A page that shows nothing new, a mark that comes again, or pages
-//! without end leave it open: servers are known to serve the first page again past the end.
+//! missing mark or a total that already stood before is. A page that shows nothing new, a mark that
+//! comes again, or pages without end leave it open: servers are known to serve the first page again
+//! past the end. So does a total that shrinks: what moved up then is on no page that is still read.
 
 use std::collections::BTreeSet;
 
@@ -106,6 +107,9 @@ impl Session<'_> {
             seen: BTreeSet::new(),
             marks: BTreeSet::new(),
             total: None,
+            stood: false,
+            beyond: false,
+            shifted: false,
             repeated: false,
         };
         let mut next = first(&collection.paging);
@@ -114,16 +118,20 @@ impl Session<'_> {
             let from = rendered.wire.path.clone();
             let answer = self.send(rendered).await?;
             walk.items.pages += 1;
-            if collection.empty.contains(&answer.status) {
+            let refused = walk.beyond && classify::is_past_the_end(self.settings, &answer);
+            if refused || collection.empty.contains(&answer.status) {
                 next = Next::End;
             } else {
                 let body = classify::page(self.settings, &collection.request, &answer)?;
                 let shown = walk.take(&answer, &body)?;
-                next = if shown == Shown::OnlyKnown {
-                    Next::Lost
-                } else {
-                    let home = |link: &str| self.transport.relative(&from, link);
-                    walk.after(&home, &answer, &body, shown == Shown::Nothing)?
+                next = match shown {
+                    // All were seen before; some servers show the first page again.
+                    Shown::OnlyKnown if walk.beyond => Next::End,
+                    Shown::OnlyKnown => Next::Lost,
+                    Shown::Nothing | Shown::Something => {
+                        let home = |link: &str| self.transport.relative(&from, link);
+                        walk.after(&home, &answer, &body, shown == Shown::Nothing)?
+                    }
                 };
                 if answer.status == 206 {
                     return Ok(walk.items);
@@ -178,7 +186,14 @@ struct Walk<'a> {
     seen: BTreeSet<String>,
     /// Marks and addresses of the pages that were asked for.
     marks: BTreeSet<String>,
+    /// How many the last page says there are.
     total: Option<u64>,
+    /// The page before it said the same.
+    stood: bool,
+    /// The page is past a total that was reached, and asked for to see whether that counts all.
+    beyond: bool,
+    /// A total was below the one before.
+    shifted: bool,
     /// An item of an earlier page came again.
     repeated: bool,
 }
@@ -192,7 +207,15 @@ impl Walk<'_> {
     /// Takes over what a page shows and earlier ones did not. Twice on one page is the target's own
     /// affair; twice on two pages is a sign that the pages do not close.
     fn take(&mut self, answer: &HttpAnswer, body: &Value) -> Result<Shown, Failure> {
-        let page = shape::items(&self.collection.items, body, "items")?;
+        let told = self.told(answer, body);
+        let place = &self.collection.items;
+        // Past the end some leave the list out; the total says that it is the same answer still.
+        let ended = self.beyond && matches!(told, Ok(Some(told)) if Some(told) == self.total);
+        let page = if ended && shape::leaves_out(place, body) {
+            &[]
+        } else {
+            shape::items(place, body, "items")?
+        };
         let mut fresh = Vec::new();
         let before = self.items.values.len();
         for value in page {
@@ -206,20 +229,41 @@ impl Walk<'_> {
         }
         self.seen.extend(fresh);
         self.items.age_seconds = self.items.age_seconds.max(age(answer));
-        if let Some(total) = &self.collection.total {
-            self.total = Some(match total {
-                Total::Body(path) => shape::number(path, body, "total")?,
-                Total::Header(name) => answer
-                    .header(name.clone())
-                    .and_then(|text| text.trim().parse().ok())
-                    .ok_or_else(|| classify::drifted("the answer holds no total"))?,
-            });
-        }
-        Ok(match (page.is_empty(), self.items.values.len() > before) {
+        let shown = match (page.is_empty(), self.items.values.len() > before) {
             (true, _) => Shown::Nothing,
             (false, true) => Shown::Something,
             (false, false) => Shown::OnlyKnown,
-        })
+        };
+        // Past the end some count nothing any more; what is deleted now was seen.
+        let counts_none = match told {
+            Ok(told) => told <= self.total,
+            Err(_) => true,
+        };
+        if !(self.beyond && shown == Shown::Nothing && counts_none) {
+            self.count(told?);
+        }
+        Ok(shown)
+    }
+
+    /// The number of all items, as a page tells it.
+    fn told(&self, answer: &HttpAnswer, body: &Value) -> Result<Option<u64>, Failure> {
+        match &self.collection.total {
+            None => Ok(None),
+            Some(Total::Body(path)) => shape::number(path, body, "total").map(Some),
+            Some(Total::Header(name)) => answer
+                .header(name.clone())
+                .and_then(|text| text.trim().parse().ok())
+                .map(Some)
+                .ok_or_else(|| classify::drifted("the answer holds no total")),
+        }
+    }
+
+    /// When an item of an earlier page is deleted, all later ones move up past the place that is
+    /// asked for next, and the total shrinks with them: it agrees in the end, over a hole.
+    fn count(&mut self, told: Option<u64>) {
+        self.stood = told.is_some() && self.total == told;
+        self.shifted |= told < self.total;
+        self.total = told;
     }
 
     /// Where the page after this one is; `beneath` says where a link leads, if to the target.
@@ -236,6 +280,8 @@ impl Walk<'_> {
             Ok(Next::Path(path))
         };
         Ok(match &self.collection.paging {
+            // It is cut into pages after all, which the manifest does not say.
+            Paging::Whole if linked(answer).is_some() => Next::Lost,
             Paging::Whole => Next::End,
             Paging::Page { .. } | Paging::Offset { .. } if empty => Next::End,
             Paging::Page { first, .. } => {
@@ -247,14 +293,10 @@ impl Walk<'_> {
                 Ok(Some(mark)) => Next::Query(mark),
                 Err(()) => Next::Lost,
             },
-            Paging::Link { next: None } => {
-                let headers = answer.headers.get_all(LINK).into_iter();
-                let mut headers = headers.filter_map(|header| header.to_str().ok());
-                match headers.find_map(next_link) {
-                    Some(link) => home(link)?,
-                    None => Next::End,
-                }
-            }
+            Paging::Link { next: None } => match linked(answer) {
+                Some(link) => home(link)?,
+                None => Next::End,
+            },
             Paging::Link { next: Some(path) } => match mark(path, body) {
                 Ok(None) => Next::End,
                 Ok(Some(link)) => home(&link)?,
@@ -272,20 +314,38 @@ impl Walk<'_> {
             Paging::Page { .. } | Paging::Offset { .. }
         );
         let agrees = self.total.map_or(!self.repeated, |total| total == seen);
+        let agrees = agrees && !self.shifted;
         match next {
             Next::End => {
                 self.items.closed = agrees;
                 true
             }
-            // Pages by number have no mark of their own for the end; the total is one.
-            Next::Query(_) if counts && self.total.is_some_and(|total| seen >= total) => {
+            // Pages by number have no mark of their own for the end; the total is one, if it stood
+            // while more was to come. One that is reached as soon as it is told may count the page
+            // alone: then the page past it tells.
+            Next::Query(_) if counts && self.is_counted(seen) => {
                 self.items.closed = agrees;
                 true
             }
-            Next::Query(mark) | Next::Path(mark) => !self.marks.insert(mark.clone()),
+            Next::Query(mark) | Next::Path(mark) => {
+                self.beyond = counts && self.total == Some(seen);
+                !self.marks.insert(mark.clone())
+            }
             Next::Lost => true,
         }
     }
+
+    fn is_counted(&self, seen: u64) -> bool {
+        self.total
+            .is_some_and(|total| seen > total || (seen == total && self.stood))
+    }
+}
+
+/// The address of the next page in the header.
+fn linked(answer: &HttpAnswer) -> Option<&str> {
+    let headers = answer.headers.get_all(LINK).into_iter();
+    let mut headers = headers.filter_map(|header| header.to_str().ok());
+    headers.find_map(next_link)
 }
 
 fn first(paging: &Paging) -> Next {

@@ -172,13 +172,17 @@ async fn among(
     let items = session.all(&listed.collection, &key, values).await?;
     look.take(&items);
     look.said(&format!("list of {} requests", items.pages));
-    let mut mine = items.values.iter().filter_map(|item| {
-        let account = listed.account.query(item).exactly_one().ok()?;
-        (shape::text(&shape.id, account).as_deref() == Some(id.as_str())).then_some(account)
-    });
-    let value = mine.next().cloned();
-    if mine.next().is_some() {
-        return Err(classify::drifted("the list shows the account twice"));
+    let mut value = None;
+    for item in &items.values {
+        // An item that cannot be read may be the one that is looked for.
+        let account = listed.account.query(item).exactly_one();
+        let account = account.map_err(|_| classify::drifted("an item holds no account"))?;
+        if shape::required(&shape.id, account, "id")? != id.as_str() {
+            continue;
+        }
+        if value.replace(account.clone()).is_some() {
+            return Err(classify::drifted("the list shows the account twice"));
+        }
     }
     Ok(Answer { value, etag: None })
 }
@@ -209,6 +213,7 @@ async fn entitlements(
             return Ok(Vec::new());
         };
         let items = shape::items(&shape.items, value, "entitlements")?;
+        owned(shape, items, known.map(|(account, _)| account))?;
         return shape::entitlements(shape, items);
     };
     let login = known.map(|(account, _)| account.login.as_str());
@@ -228,6 +233,7 @@ async fn entitlements(
     let items = session.all(collection, &key, values).await?;
     look.take(&items);
     let Some(members) = &shape.members else {
+        owned(shape, &items.values, known.map(|(account, _)| account))?;
         return shape::entitlements(shape, &items.values);
     };
     look.said(&format!("members of {} groups", items.values.len()));
@@ -238,6 +244,24 @@ async fn entitlements(
     };
     let mine = of_member(session, shape, members, items.values, (name, values), look).await?;
     shape::entitlements(shape, &mine)
+}
+
+/// Fails when anything in the list is another's, where items show their owner: the target did not
+/// list what it was asked for, and what it left out is as unknown as what it added.
+fn owned(shape: &Entitlements, items: &[Value], account: Option<&Account>) -> Result<(), Failure> {
+    let Some(path) = &shape.owner else {
+        return Ok(());
+    };
+    for item in items {
+        let owner = shape::required(path, item, "owner of an entitlement")?;
+        let is_own = |account: &Account| owner == account.id.as_str() || owner == account.login;
+        if !account.is_some_and(is_own) {
+            return Err(classify::drifted(
+                "the list of entitlements shows another account's",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The groups that name the account as a member.
@@ -257,7 +281,7 @@ async fn of_member(
         let is_in = match &members.request {
             None => {
                 let listed = shape::items(&members.items, &group, "members")?;
-                names(members, listed, name)
+                names(members, listed, name)?
             }
             Some(_) if count >= MOST_GROUPS => break,
             Some(collection) => {
@@ -286,17 +310,18 @@ async fn asked_at_group(
     let key = |item: &Value| shape::text(&members.id, item);
     let items = session.all(collection, &key, values).await?;
     look.take(&items);
-    Ok(names(members, &items.values, name))
+    names(members, &items.values, name)
 }
 
-fn names(members: &Members, listed: &[Value], name: &str) -> bool {
-    let mut ids = listed.iter().map(|one| shape::text(&members.id, one));
-    ids.any(|id| {
-        id.is_some_and(|id| {
-            // Logins are compared without regard to case where people type them.
-            id == name || (members.by_login && id.eq_ignore_ascii_case(name))
-        })
-    })
+/// Whether a group names the account. All its members are read: one that cannot be may be it.
+fn names(members: &Members, listed: &[Value], name: &str) -> Result<bool, Failure> {
+    let mut found = false;
+    for one in listed {
+        let id = shape::required(&members.id, one, "id of a member")?;
+        // Logins are compared without regard to case where people type them.
+        found |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
+    }
+    Ok(found)
 }
 
 fn same(asked: &AccountId, shown: &AccountId) -> Result<(), Failure> {

@@ -6,7 +6,7 @@
 use http::header::HeaderName;
 use serde_json_path::JsonPath;
 
-use super::request::{Request, Use, optional_path, read_request, required_path, statuses};
+use super::request::{EMPTY, Request, Use, optional_path, read_request, required_path, statuses};
 use super::template::Place;
 use crate::document::{Item, Table};
 
@@ -87,10 +87,24 @@ pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection
     let items = read_items(table);
     let total = read_total(table);
     let paging = read_paging(table);
-    let empty = statuses(table, "empty", &[]);
+    let empty = statuses(table, "empty", &[], &EMPTY);
     let size = table.integer("size", 1..=100_000);
     let size_parameter = table.string("size_parameter");
     let mut request = request?;
+    let sized = size.as_ref().map(|item| item.line);
+    let sized = sized.or(size_parameter.as_ref().map(|item| item.line));
+    if let (Some(Paging::Whole), Some(line)) = (&paging, sized) {
+        table.report(
+            line,
+            format!(
+                "`{}` asks for pages of a size, without `paging`",
+                table.path()
+            ),
+            "say with `paging` where the next page is, or leave `size` and `size_parameter` out: \
+             a first page would be taken for the whole list",
+        );
+        return None;
+    }
     match (size, size_parameter) {
         (Some(size), Some(parameter)) => {
             request

@@ -104,11 +104,11 @@ pub fn read_request(table: &Table<'_>, places: &[Place], of: Use) -> Option<Requ
     let not_found = match of {
         // In a list nothing is looked for; that it is empty is said by `empty`.
         Use::List => Some(Vec::new()),
-        Use::Read | Use::Write => statuses(table, "not_found", &[404, 410]),
+        Use::Read | Use::Write => statuses(table, "not_found", &[404, 410], &ABSENT),
     };
     let writes = of == Use::Write;
     let conflict = if writes {
-        statuses(table, "conflict", &[412])
+        statuses(table, "conflict", &[412], &ANY)
     } else {
         Some(Vec::new())
     };
@@ -166,21 +166,68 @@ fn read_media_type(table: &Table<'_>) -> Option<&'static str> {
     }
 }
 
+/// Which statuses may stand in a list of them.
+#[derive(Debug)]
+pub struct Fitting {
+    fits: fn(u16) -> bool,
+    /// What the others mean, and what to write.
+    otherwise: (&'static str, &'static str),
+}
+
+/// Any status: what is made of it does not end in proof.
+const ANY: Fitting = Fitting {
+    fits: |_| true,
+    otherwise: ("", ""),
+};
+
+/// Statuses that can say that something is not there. The others are success, or say that the
+/// target did not look: to take those for absence would prove anything.
+const ABSENT: Fitting = Fitting {
+    fits: |status| (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 429),
+    otherwise: (
+        "does not say that something is not there",
+        "use 404, 410, or another 4xx that this target answers for what it does not have; not 401, \
+         403, 407, 408 or 429",
+    ),
+};
+
+/// Statuses that can say that a list holds nothing, or nothing more.
+pub const EMPTY: Fitting = Fitting {
+    fits: |status| matches!(status, 204 | 400 | 404 | 410 | 416),
+    otherwise: (
+        "does not say that a list holds nothing more",
+        "use 204, 400, 404, 410 or 416",
+    ),
+};
+
 /// A list of statuses with a usual value.
-pub fn statuses(table: &Table<'_>, key: &str, usual: &[u16]) -> Option<Vec<u16>> {
+pub fn statuses(
+    table: &Table<'_>,
+    key: &str,
+    usual: &[u16],
+    fitting: &Fitting,
+) -> Option<Vec<u16>> {
     let Some(item) = table.json(key) else {
         return Some(usual.to_vec());
     };
     let statuses = serde_json::from_value::<Vec<u16>>(item.value).ok();
     let statuses = statuses.filter(|all| all.iter().all(|status| (200..600).contains(status)));
-    if statuses.is_none() {
+    let Some(statuses) = statuses else {
         table.report(
             item.line,
             format!("`{key}` is no list of statuses"),
             "write [404]",
         );
+        return None;
+    };
+    let (means, remedy) = fitting.otherwise;
+    let wrong = statuses.iter().filter(|status| !(fitting.fits)(**status));
+    let wrong: Vec<_> = wrong.collect();
+    for status in &wrong {
+        let told = format!("`{}.{key}`: status {status} {means}", table.path());
+        table.report(item.line, told, remedy);
     }
-    statuses
+    wrong.is_empty().then_some(statuses)
 }
 
 fn read_method(table: &Table<'_>, writes: bool) -> Option<Method> {

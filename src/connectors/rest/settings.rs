@@ -74,6 +74,8 @@ pub struct Entitlements {
     pub id: JsonPath,
     /// The id is a secret: a key that is known by its value.
     pub secret_id: bool,
+    /// Whose it is, by id or login; starts at the item.
+    pub owner: Option<JsonPath>,
     /// For people to read.
     pub name: Option<JsonPath>,
     /// Group, role, …
@@ -228,29 +230,24 @@ fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
             "say which request lists the groups; what the account holds itself needs no `members`",
         );
     }
+    match &request {
+        Some(Some(collection)) if members.is_none() => asks_for_one(table, &collection.request),
+        _ => {}
+    }
+    if members.is_some() && table.has("owner") {
+        table.report(
+            table.line(),
+            "`owner` beside `members`",
+            "leave `owner` out: the members of a group say whose it is",
+        );
+    }
     let items = read_items(table);
     let id = required_path(table, "id");
     let secret_id = table.boolean("secret_id").is_some_and(|item| item.value);
+    let owner = optional_path(table, "owner");
     let name = optional_path(table, "name");
     let inherited_from = optional_path(table, "inherited_from");
-    let kind = table.required_string("kind").and_then(|item| {
-        let kind = match item.value.as_str() {
-            "group" => EntitlementKind::Group,
-            "role" => EntitlementKind::Role,
-            "licence" => EntitlementKind::Licence,
-            "permission" => EntitlementKind::Permission,
-            "credential" => EntitlementKind::Credential,
-            other => {
-                table.report(
-                    item.line,
-                    format!("`{other}` is no kind of entitlement"),
-                    "use group, role, licence, permission or credential",
-                );
-                return None;
-            }
-        };
-        Some(kind)
-    });
+    let kind = read_kind(table);
     table.finish();
     Some(Entitlements {
         request: match request {
@@ -260,6 +257,7 @@ fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
         items: items?,
         id: id?,
         secret_id,
+        owner: owner?,
         name: name?,
         kind: kind?,
         inherited_from: inherited_from?,
@@ -268,6 +266,50 @@ fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
             None => None,
         },
     })
+}
+
+/// A list of everybody's would be taken away from everybody. A server that does not know a parameter
+/// shows such a list, so what stands behind `?` or in a body is believed only with an owner to see.
+fn asks_for_one(table: &Table<'_>, request: &Request) {
+    let whose = [Place::AccountId, Place::AccountLogin];
+    let path = table.path();
+    if !whose.iter().any(|place| request.uses(*place)) {
+        table.report(
+            table.line(),
+            format!("the request of `{path}` does not name the account, so it lists everybody's"),
+            "put `{account.id}` or `{account.login}` into the path; for a list of groups declare \
+             `members`",
+        );
+    } else if !whose.iter().any(|place| request.path.leads_to(*place)) && !table.has("owner") {
+        table.report(
+            table.line(),
+            format!(
+                "the request of `{path}` names the account only behind `?` or in its body, which \
+                 a server may overlook"
+            ),
+            "say with `owner` where an item shows its owner's id or login, such as \"$.user_id\", \
+             or put the account into the path",
+        );
+    }
+}
+
+fn read_kind(table: &Table<'_>) -> Option<EntitlementKind> {
+    let item = table.required_string("kind")?;
+    match item.value.as_str() {
+        "group" => Some(EntitlementKind::Group),
+        "role" => Some(EntitlementKind::Role),
+        "licence" => Some(EntitlementKind::Licence),
+        "permission" => Some(EntitlementKind::Permission),
+        "credential" => Some(EntitlementKind::Credential),
+        other => {
+            table.report(
+                item.line,
+                format!("`{other}` is no kind of entitlement"),
+                "use group, role, licence, permission or credential",
+            );
+            None
+        }
+    }
 }
 
 fn read_members(table: &Table<'_>) -> Option<Members> {

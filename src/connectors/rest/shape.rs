@@ -32,15 +32,21 @@ pub enum Shown {
 /// # Errors
 /// `drifted` when it is not there, unless empty ones are left out, or no list.
 pub fn items<'v>(place: &ListPlace, value: &'v Value, what: &str) -> Result<&'v [Value], Failure> {
-    let found = place.path.query(value).at_most_one().ok();
-    if place.omitted && value.is_object() && matches!(found, Some(None | Some(Value::Null))) {
+    if place.omitted && leaves_out(place, value) {
         return Ok(&[]);
     }
+    let found = place.path.query(value).at_most_one().ok();
     let found = found.flatten();
     found
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .ok_or_else(|| classify::drifted(format!("the answer holds no list of {what}")))
+}
+
+/// True for an answer in which nothing stands in the list's place.
+pub fn leaves_out(place: &ListPlace, value: &Value) -> bool {
+    let found = place.path.query(value).at_most_one();
+    value.is_object() && matches!(found, Ok(None | Some(Value::Null)))
 }
 
 /// A number at `path`.
@@ -187,7 +193,11 @@ pub fn missing<'f>(fields: &'f [String], value: &Value) -> Vec<&'f str> {
     fields.iter().filter(lacks).map(String::as_str).collect()
 }
 
-fn required(path: &JsonPath, value: &Value, what: &str) -> Result<String, Failure> {
+/// One value as text that must be there, such as an id: one that cannot be read may be anybody's.
+///
+/// # Errors
+/// `drifted` when it is missing, empty or not plain.
+pub fn required(path: &JsonPath, value: &Value, what: &str) -> Result<String, Failure> {
     match optional(path, value, what)? {
         Some(text) if !text.is_empty() => Ok(text),
         _ => Err(classify::drifted(format!("the {what} is missing"))),

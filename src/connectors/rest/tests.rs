@@ -4,9 +4,11 @@
 //! scripted server (`target`), never from the connector's own answer.
 
 mod changes;
+mod closing;
 mod held;
 mod jobs;
 mod oauth;
+mod owners;
 mod places;
 mod rotation;
 mod target;
@@ -445,9 +447,11 @@ fn the_page_names_a_test_for_each_truth() {
     let tests = [
         include_str!("tests.rs"),
         include_str!("tests/changes.rs"),
+        include_str!("tests/closing.rs"),
         include_str!("tests/held.rs"),
         include_str!("tests/jobs.rs"),
         include_str!("tests/oauth.rs"),
+        include_str!("tests/owners.rs"),
         include_str!("tests/rotation.rs"),
         include_str!("tests/truths.rs"),
         include_str!("../../../tests/integration/rest.rs"),

@@ -116,6 +116,17 @@ fn read_one(table: &Table<'_>) -> Option<Declared> {
             }
         }
     });
+    // Any error at all would otherwise be absence, a refused credential among them.
+    if values.is_empty() && sense == Some(Sense::NotFound) {
+        table.report(
+            table.line(),
+            format!(
+                "`{}` takes whatever stands there for \"not found\"",
+                table.path()
+            ),
+            "list in `values` the target's words for what is not there",
+        );
+    }
     table.finish();
     Some(Declared {
         path: path?,

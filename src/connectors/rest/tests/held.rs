@@ -6,7 +6,7 @@ use super::truths::number;
 use super::*;
 
 /// The shape with something in place of its entitlements.
-fn entitled(tables: &str) -> String {
+pub(super) fn entitled(tables: &str) -> String {
     let (before, rest) = SHAPE
         .split_once("[[rest.entitlements]]")
         .expect("the first");

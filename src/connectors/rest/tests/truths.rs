@@ -7,7 +7,7 @@
 use super::*;
 
 /// The shape with its list read in another way.
-fn paged(keys: &str) -> String {
+pub(super) fn paged(keys: &str) -> String {
     let (before, rest) = SHAPE.split_once("total = \"$.total\"\n").expect("its list");
     let (_, after) = rest.split_once("[rest.read]").expect("what follows");
     format!("{before}{keys}\n[rest.read]{after}")

@@ -1,0 +1,179 @@
+//! When a list counts as read to its end, where its own total is the only sign of it.
+//!
+//! Owns totals that shrink or count a page alone, what servers answer past the end, and pages that
+//! no manifest declares.
+
+use super::truths::{number, paged};
+use super::*;
+
+/// Whether the list was closed, and how many it showed.
+async fn closed(target: &Target) -> (bool, usize) {
+    let listing = target.list().await.expect("listed");
+    (listing.completeness.pages_closed, listing.accounts.len())
+}
+
+#[tokio::test]
+async fn a_total_that_shrinks_between_pages_leaves_the_list_open() {
+    // User 3 is deleted after the first page: 11 moves up onto that page, and is on none that is
+    // read. As many are shown in the end as there are.
+    for shape in [SHAPE.to_owned(), SHAPE.replace("\"page\"", "\"offset\"")] {
+        let target = Target::new(&shape, |_, path| {
+            let skip = number(path, "page").map(|page| (page - 1) * 10);
+            let skip = skip.or(number(path, "offset")).expect("a place");
+            let ids = (1..=25).filter(|id| skip == 0 || *id != 3);
+            let users = ids.skip(skip as usize).take(10);
+            let users: Vec<_> = users.map(|id| user(id, &format!("user{id}"))).collect();
+            (
+                200,
+                json!({"users": users, "total": if skip == 0 { 25 } else { 24 }}),
+            )
+        })
+        .await;
+        assert_eq!(closed(&target).await, (false, 24));
+    }
+}
+
+#[tokio::test]
+async fn a_total_that_counts_the_page_alone_is_not_taken_for_the_end() {
+    for capped in [10, 25] {
+        let target = Target::new(SHAPE, move |_, path| {
+            let users = page(path, 25 + capped, capped);
+            let count = users.len();
+            (200, json!({"users": users, "total": count}))
+        })
+        .await;
+        let (is_closed, shown) = closed(&target).await;
+        assert!(!is_closed && shown > 10, "{shown} by {capped}");
+    }
+    // One that counts what was shown so far agrees with every page, and at last with the end.
+    let target = Target::new(SHAPE, |_, path| {
+        let so_far = number(path, "page").expect("a page") * 10;
+        (
+            200,
+            json!({"users": page(path, 25, 10), "total": so_far.min(25)}),
+        )
+    })
+    .await;
+    assert_eq!(closed(&target).await, (true, 25));
+    // A total that stood while more was to come needs no page past the end.
+    let target = Target::new(SHAPE, |_, path| {
+        (200, json!({"users": page(path, 20, 10), "total": 20}))
+    })
+    .await;
+    assert_eq!(closed(&target).await, (true, 20));
+    assert_eq!(target.asked("/api/users"), 2);
+}
+
+/// One page of three, and this answer past it.
+async fn past(answer: (u16, Value)) -> Target {
+    Target::new(SHAPE, move |_, path| match number(path, "page") {
+        Some(1) => (200, json!({"users": page(path, 3, 10), "total": 3})),
+        _ => answer.clone(),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn whatever_honest_servers_answer_past_the_end_closes_the_list() {
+    let first = page("/?page=1", 3, 10);
+    for answer in [
+        (200, json!({"users": [], "total": 3})),
+        (200, json!({"users": [], "total": 0})),
+        (200, json!({"users": []})),
+        (200, json!({"total": 3})),
+        (200, json!({"users": first, "total": 3})),
+        (400, json!({"error": "page out of range"})),
+        (404, json!({"error": "no such page"})),
+        (410, json!({"raw": ""})),
+        (416, json!({"raw": "<html>no</html>"})),
+    ] {
+        let target = past(answer.clone()).await;
+        assert_eq!(closed(&target).await, (true, 3), "{answer:?}");
+        assert_eq!(target.asked("/api/users"), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_page_past_the_end_that_says_something_else_does_not_close_the_list() {
+    for (answer, class) in [
+        ((500, json!({})), FailureClass::Unreachable),
+        ((429, json!({})), FailureClass::RateLimited),
+        (
+            (404, json!({"error": "invalid_auth"})),
+            FailureClass::AuthFailure,
+        ),
+        ((200, json!({"people": []})), FailureClass::Drifted),
+    ] {
+        let target = past(answer.clone()).await;
+        let failure = target.list().await.expect_err("no end");
+        assert_eq!(failure.class, class, "{answer:?}");
+    }
+    let joined = past((200, json!({"users": [], "total": 4}))).await;
+    assert_eq!(closed(&joined).await, (false, 3));
+}
+
+#[tokio::test]
+async fn a_list_without_pages_that_names_a_next_one_stays_open() {
+    for (link, whole) in [
+        ("</api/users?page=2>; rel=\"next\"", false),
+        ("</api/users>; rel=\"first\"", true),
+    ] {
+        let target = Target::new(&paged(""), move |_, path| {
+            (200, json!({"users": page(path, 3, 10), "link": link}))
+        })
+        .await;
+        assert_eq!(closed(&target).await, (whole, 3), "{link}");
+    }
+}
+
+#[test]
+fn h3_what_would_make_proof_of_nothing_is_refused() {
+    let told = |from: &str, to: &str| {
+        let faulty = SHAPE.replacen(from, to, 1);
+        assert_ne!(faulty, SHAPE, "{from}");
+        let loaded = load("https://crm.acme.example", &faulty);
+        loaded.map_or_else(|problems| problems.to_string(), |_| String::new())
+    };
+    let read = "account = \"$.user\"\n";
+    for status in [200, 204, 302, 401, 403, 407, 408, 429, 500, 503] {
+        let told = told(read, &format!("{read}not_found = [404, {status}]\n"));
+        let part = format!("`rest.read.not_found`: status {status} does not say");
+        assert!(
+            told.contains(&part) && told.contains("use 404, 410"),
+            "{told}"
+        );
+    }
+    let all = told(read, &format!("{read}not_found = [200, 401, 403, 500]\n"));
+    assert_eq!(all.matches("does not say").count(), 4, "{all}");
+    let delete = "[rest.delete]\n";
+    let all = told(delete, &format!("{delete}not_found = [500]\n"));
+    assert!(all.contains("`rest.delete.not_found`: status 500"), "{all}");
+    let list = "total = \"$.total\"\n";
+    for status in [200, 206, 401, 403, 405, 429, 500] {
+        let told = told(list, &format!("{list}empty = [404, {status}]\n"));
+        let part = format!("`rest.list.empty`: status {status} does not say");
+        assert!(
+            told.contains(&part) && told.contains("use 204, 400"),
+            "{told}"
+        );
+    }
+    let errors = "[[rest.errors]]\npath = \"$.error\"\nmeans = \"not_found\"\n[rest.account]\n";
+    let all = told("[rest.account]\n", errors);
+    assert!(
+        all.contains("takes whatever stands there") && all.contains("`values`"),
+        "{all}"
+    );
+    let sized = "`rest.list` asks for pages of a size, without `paging`";
+    for paging in ["", "paging = \"none\"\n"] {
+        let all = told("paging = \"page\"\n", paging);
+        assert!(
+            all.contains(sized) && all.contains("say with `paging`"),
+            "{all}"
+        );
+    }
+    // What can mean it may be said.
+    let fine = format!("{read}not_found = [400, 404, 410, 422]\n");
+    assert_eq!(told(read, &fine), "");
+    let fine = format!("{list}empty = [204, 400, 404, 410, 416]\n");
+    assert_eq!(told(list, &fine), "");
+}
