@@ -203,7 +203,7 @@ store! {
     fn woken(at_most: Duration) -> ();
     fn save_definition(definition: &StoredDefinition, now: Timestamp) -> Stored<()>;
     fn definition(digest: &DefinitionDigest) -> Stored<Option<StoredDefinition>>;
-    fn take_messages(worker: WorkerId, now: Timestamp, limit: u32) -> Stored<Vec<OutboxMessage>>;
+    fn take_messages(worker: WorkerId, now: Timestamp, limit: u32, without: &[String]) -> Stored<Vec<OutboxMessage>>;
     fn published(ids: &[MessageId], now: Timestamp) -> Stored<()>;
     fn post(message: &OutboxMessage, replayed: Option<DeadLetterId>) -> Stored<()>;
     fn save_inventory(listed: &Listed) -> Stored<()>;

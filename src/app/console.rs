@@ -61,9 +61,10 @@ impl From<AppError> for Trouble {
     fn from(error: AppError) -> Self {
         let kind = match &error {
             AppError::NoConnector(_) => TroubleKind::NotFound,
-            AppError::Disapproved(_) | AppError::NotHeld | AppError::Tampered { .. } => {
-                TroubleKind::Refused
-            }
+            AppError::Disapproved(_)
+            | AppError::NotHeld
+            | AppError::Definition(_)
+            | AppError::Tampered { .. } => TroubleKind::Refused,
             AppError::Store(StoreError::Unavailable(_)) => TroubleKind::Unavailable,
             _ => TroubleKind::Failed,
         };

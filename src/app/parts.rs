@@ -107,6 +107,9 @@ pub enum AppError {
         /// One of them.
         first: String,
     },
+    /// A case's definition is not the one that it began with.
+    #[error(transparent)]
+    Definition(#[from] crate::definitions::RestoreError),
     /// The log is not what was written.
     #[error("CB-APP-11: the log is not whole ({count} findings, the first: {first})")]
     NotWhole {

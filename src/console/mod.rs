@@ -33,6 +33,7 @@ mod stops;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod turns;
 mod view;
 mod words;
 

@@ -15,6 +15,7 @@ use super::oidc::Provider;
 use super::problem::Problem;
 use super::settings::Settings;
 use super::throttle::Throttle;
+use super::turns::Turns;
 use crate::domain::command::{Answer, Command, Wish};
 use crate::domain::id::{CommandId, TaskId, TokenId};
 use crate::domain::task::{FallbackTask, TaskState};
@@ -26,8 +27,6 @@ use crate::store::Store;
 const LOOKS: u32 = 100;
 /// How long it waits in between.
 const POLL: Duration = Duration::from_millis(100);
-/// Passwords hashed at once; each takes 19 MiB and a moment.
-const HASHED_AT_ONCE: usize = 2;
 
 /// The console's parts.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ pub struct Office {
     pub provider: Option<Provider>,
     /// Ends streams when the console closes.
     pub closing: CancellationToken,
-    pub(super) hashing: Semaphore,
+    pub(super) turns: Turns,
     /// One request at a time reads the whole log.
     pub(super) reading: Semaphore,
     pub(super) throttle: Throttle,
@@ -116,7 +115,7 @@ impl Office {
             bounds: SessionBounds::default(),
             provider,
             closing: CancellationToken::new(),
-            hashing: Semaphore::new(HASHED_AT_ONCE),
+            turns: Turns::default(),
             reading: Semaphore::new(1),
             throttle: Throttle::default(),
         }

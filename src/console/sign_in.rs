@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use super::office::{Office, Who};
 use super::password::{self, PasswordError};
 use super::problem::Problem;
+use super::turns::Turn;
 use crate::domain::id::SessionId;
 use crate::domain::time::after;
 use crate::domain::user::{SecretDigest, Session, SessionState, User};
@@ -29,6 +30,17 @@ pub(super) struct Begun {
     pub session: Session,
     pub secret: String,
 }
+
+/// What a password is given for, as the record tells it.
+struct Asked<'a> {
+    what: &'a str,
+    about: &'a str,
+    /// What it came to when the password is another.
+    wrong: &'a str,
+}
+
+/// Stands for all addresses together where they are too many.
+const EVERYWHERE: &str = "everywhere";
 
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
@@ -58,45 +70,82 @@ impl Office {
         given: String,
         address: &str,
     ) -> Result<Begun, Problem> {
-        let now = self.now();
-        let mut who = nobody(name, address);
-        if self.throttle.is_shut(address, now) {
-            self.note(&who, "sign_in", "", "refused: too many tries from here")
-                .await?;
+        let asked = Asked {
+            what: "sign_in",
+            about: "",
+            wrong: "refused: name or password is not right",
+        };
+        let found = self.guess(&nobody(name, address), &asked, given).await?;
+        let Some((user, _turn)) = found else {
             return Err(wrong());
-        }
+        };
+        let who = Who::of(&user, address);
+        let begun = self.begin(&user, address).await?;
+        self.note(&who, asked.what, "", "done, by password").await?;
+        Ok(begun)
+    }
+
+    /// The user by this name whose password this is, and the turn in which it was looked at; `None` is
+    /// in the record. All that can refuse a guess is asked within its turn, and what it came to is
+    /// counted before the turn ends: however many wait, none is heard after the lock.
+    async fn guess(
+        &self,
+        who: &Who,
+        asked: &Asked<'_>,
+        given: String,
+    ) -> Result<Option<(User, Turn)>, Problem> {
+        let Some(turn) = self.heard(who, asked).await? else {
+            return Ok(None);
+        };
+        let now = self.now();
         let user = self.store.user(&who.name).await?;
         let locked = user.as_ref().is_some_and(|user| user.is_locked(now));
-        let kept = user.as_ref().filter(|_| !locked);
-        let kept = kept.and_then(|user| user.password.clone());
-        let right = self.verify(given, kept).await?;
-        let Some(user) = user.filter(|user| right && user.disabled.is_none()) else {
-            self.throttle.failed(address, now);
-            if !locked && !right {
-                let missed = |user: &mut User| {
-                    user.missed(now);
-                    true
-                };
-                self.store.change_user(&who.name, &missed).await?;
+        let kept = user.filter(|_| !locked).and_then(|user| user.password);
+        let verify = move || password::verify(&given, kept.as_ref());
+        let (right, turn) = turn.spend(verify).await?;
+        let count = |user: &mut User| {
+            // Another turn, or another process, may have locked it meanwhile: this one is too late.
+            let counts = !user.is_locked(now) && !(right && user.disabled.is_some());
+            let changes = counts && (!right || user.failures > 0);
+            if changes && right {
+                user.unlock();
+            } else if changes {
+                user.missed(now);
             }
-            let why = match (locked, right) {
-                (true, _) => "refused: locked",
-                (false, true) => "refused: may not sign in any more",
-                (false, false) => "refused: name or password is not right",
-            };
-            self.note(&who, "sign_in", "", why).await?;
-            return Err(wrong());
+            changes
         };
-        let clean = |user: &mut User| {
-            let was = user.failures > 0;
-            user.unlock();
-            was
+        let user = self.store.change_user(&who.name, &count).await?;
+        let late = right && user.as_ref().is_some_and(|user| user.is_locked(now));
+        let why = match user.filter(|_| right && !late) {
+            Some(user) if user.disabled.is_none() => return Ok(Some((user, turn))),
+            Some(_) => "refused: may not sign in any more",
+            None if locked || late => "refused: locked",
+            None => asked.wrong,
         };
-        self.store.change_user(&user.name, &clean).await?;
-        who = Who::of(&user, address);
-        let begun = self.begin(&user, address).await?;
-        self.note(&who, "sign_in", "", "done, by password").await?;
-        Ok(begun)
+        self.throttle.failed(&who.address, now);
+        self.note(who, asked.what, asked.about, why).await?;
+        Ok(None)
+    }
+
+    /// A turn to have a password looked at; `None` where nobody looks.
+    async fn heard(&self, who: &Who, asked: &Asked<'_>) -> Result<Option<Turn>, Problem> {
+        let shut = || self.throttle.is_shut(&who.address, self.now());
+        let here = (who.address.as_str(), "refused: too many tries from here");
+        // Asked before the line too: whoever is shut out takes no place from others.
+        let (from, why) = if shut() {
+            here
+        } else {
+            match self.turns.take().await {
+                Some(turn) if !shut() => return Ok(Some(turn)),
+                Some(_) => here,
+                None => (EVERYWHERE, "refused: too many wait to be heard"),
+            }
+        };
+        // No hashing slows these down, and what is in the log stays there: one of a window is enough.
+        if self.throttle.turned_away(from, self.now()) {
+            self.note(who, asked.what, asked.about, why).await?;
+        }
+        Ok(None)
     }
 
     /// Begins a session with a secret of its own; whatever a browser showed before counts for nothing.
@@ -160,43 +209,27 @@ impl Office {
         }
     }
 
-    async fn verify(
-        &self,
-        given: String,
-        kept: Option<crate::domain::user::PasswordHash>,
-    ) -> Result<bool, Problem> {
-        let _turn = self.hashing.acquire().await;
-        let done =
-            tokio::task::spawn_blocking(move || password::verify(&given, kept.as_ref())).await;
-        done.map_err(|_| PasswordError::Library.into())
-    }
-
-    /// Replaces one's own password; every other session of theirs ends.
+    /// Replaces one's own password; every other session of theirs ends. A stolen session is no way
+    /// around the bounds of guessing.
     pub(super) async fn change_password(
         &self,
         who: &Who,
         old: String,
         new: String,
     ) -> Result<(), Problem> {
-        let user = self.store.user(&who.name).await?;
-        let kept = user.and_then(|user| user.password);
-        if kept.is_none() || !self.verify(old, kept).await? {
-            self.throttle.failed(&who.address, self.now());
-            self.note(
-                who,
-                "change_password",
-                &who.name,
-                "refused: the old one is not right",
-            )
-            .await?;
+        let asked = Asked {
+            what: "change_password",
+            about: &who.name,
+            wrong: "refused: the old one is not right",
+        };
+        let Some((_, turn)) = self.guess(who, &asked, old).await? else {
             return Err(Problem::refused(
                 Some("CB-CONSOLE-4".to_owned()),
-                "the old password is not right",
+                "the old password is not right, or there were too many wrong tries; wait a while",
             ));
-        }
-        let _turn = self.hashing.acquire().await;
-        let hashed = tokio::task::spawn_blocking(move || password::hash(&new)).await;
-        let hashed = hashed.map_err(|_| PasswordError::Library)??;
+        };
+        let (hashed, _turn) = turn.spend(move || password::hash(&new)).await?;
+        let hashed = hashed?;
         let set = |user: &mut User| {
             user.password = Some(hashed.clone());
             user.unlock();

@@ -19,35 +19,66 @@ const REMEMBERED: usize = 10_000;
 /// Failures by address.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    failures: Mutex<HashMap<String, (u32, Timestamp)>>,
+    failures: Mutex<HashMap<String, Window>>,
+}
+
+/// What one address did since its window began.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    since: Timestamp,
+    failed: u32,
+    turned_away: bool,
+}
+
+impl Window {
+    fn lasts(&self, now: Timestamp) -> bool {
+        seconds_between(self.since, now) < WINDOW_SECONDS
+    }
 }
 
 impl Throttle {
     /// True when this address has failed too often lately.
     pub(super) fn is_shut(&self, address: &str, now: Timestamp) -> bool {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.get(address).is_some_and(|(count, since)| {
-            *count >= AT_MOST && seconds_between(*since, now) < WINDOW_SECONDS
-        })
+        let window = failures.get(address);
+        window.is_some_and(|window| window.failed >= AT_MOST && window.lasts(now))
     }
 
     /// This address has failed.
     pub(super) fn failed(&self, address: &str, now: Timestamp) {
+        self.window(address, now, |window| {
+            window.failed = window.failed.saturating_add(1);
+        });
+    }
+
+    /// This address was turned away unheard; true for the first time in its window.
+    pub(super) fn turned_away(&self, address: &str, now: Timestamp) -> bool {
+        self.window(address, now, |window| {
+            !std::mem::replace(&mut window.turned_away, true)
+        })
+    }
+
+    fn window<T>(&self, address: &str, now: Timestamp, change: impl FnOnce(&mut Window) -> T) -> T {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= REMEMBERED {
-            failures.retain(|_, (_, since)| seconds_between(*since, now) < WINDOW_SECONDS);
+            failures.retain(|_, window| window.lasts(now));
         }
         if failures.len() >= REMEMBERED {
-            let oldest = failures.iter().min_by_key(|(_, (_, since))| *since);
+            let oldest = failures.iter().min_by_key(|(_, window)| window.since);
             if let Some(oldest) = oldest.map(|(address, _)| address.clone()) {
                 failures.remove(&oldest);
             }
         }
-        let entry = failures.entry(address.to_owned()).or_insert((0, now));
-        if seconds_between(entry.1, now) >= WINDOW_SECONDS {
-            *entry = (0, now);
+        let new = Window {
+            since: now,
+            failed: 0,
+            turned_away: false,
+        };
+        let window = failures.entry(address.to_owned()).or_insert(new);
+        if !window.lasts(now) {
+            *window = new;
         }
-        entry.0 = entry.0.saturating_add(1);
+        change(window)
     }
 }
 
@@ -68,5 +99,17 @@ mod tests {
         assert!(!throttle.is_shut("a", at(300)));
         throttle.failed("a", at(300));
         assert!(!throttle.is_shut("a", at(300)), "it begins anew");
+    }
+
+    #[test]
+    fn h1_the_first_that_is_turned_away_in_a_window_is_told_apart() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let throttle = Throttle::default();
+        throttle.failed("a", at(0));
+        assert!(throttle.turned_away("a", at(1)));
+        assert!(!throttle.turned_away("a", at(299)));
+        assert!(throttle.turned_away("b", at(299)), "others are others");
+        assert!(throttle.turned_away("a", at(300)), "a new window");
+        assert!(!throttle.turned_away("a", at(301)));
     }
 }

@@ -48,10 +48,10 @@ pub enum RestoreError {
     /// It is not in the form that this program writes.
     #[error("CB-DEFINITION-1: a stored definition cannot be read")]
     Form(#[source] serde_json::Error),
-    /// It does not have the digest under which it was kept.
+    /// It is not the one that was asked for: changed, or another in its place.
     #[error("CB-DEFINITION-2: a stored definition was changed: its digest is {found}, not {kept}")]
     Changed {
-        /// The digest that it names.
+        /// The digest that was asked for.
         kept: DefinitionDigest,
         /// The digest that it has.
         found: DefinitionDigest,
@@ -149,20 +149,20 @@ pub fn built_in() -> Result<Library, Problems> {
     load(&[])
 }
 
-/// The workflow that was kept as this JSON (see [`canonical`]).
+/// The workflow with the digest `kept`, which was kept as this JSON (see [`canonical`]). What the JSON
+/// says of its own digest proves nothing: whoever can swap the text can write that too.
 ///
 /// # Errors
-/// When it is in another form, or no longer what it was.
-pub fn restore(json: &str) -> Result<Workflow, RestoreError> {
+/// When it is in another form, or not the one that was asked for.
+pub fn restore(json: &str, kept: &DefinitionDigest) -> Result<Workflow, RestoreError> {
     let workflow: Workflow = serde_json::from_str(json).map_err(RestoreError::Form)?;
-    let found = digest(&workflow);
-    if found == workflow.digest {
-        Ok(workflow)
-    } else {
-        Err(RestoreError::Changed {
-            kept: workflow.digest,
+    let names = [digest(&workflow), workflow.digest.clone()];
+    match names.into_iter().find(|name| name != kept) {
+        None => Ok(workflow),
+        Some(found) => Err(RestoreError::Changed {
+            kept: kept.clone(),
             found,
-        })
+        }),
     }
 }
 

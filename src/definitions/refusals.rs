@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::domain::event::EventKind;
-use crate::domain::id::WorkflowName;
+use crate::domain::id::{DefinitionDigest, WorkflowName};
 use crate::domain::workflow::{Action, RunKind};
 
 fn told(text: &str) -> Vec<(u32, String)> {
@@ -282,16 +282,42 @@ fn b1_a_definition_comes_back_from_the_store_exactly_or_not_at_all() {
     let library = built_in().expect("is proved");
     for workflow in library.all() {
         let json = canonical(workflow);
-        assert_eq!(&restore(&json).expect("is whole"), workflow.as_ref());
+        let kept = &workflow.digest;
+        assert_eq!(&restore(&json, kept).expect("is whole"), workflow.as_ref());
         let tampered = json.replacen("\"with_person\"", "\"removed\"", 1);
         if tampered != json {
             assert!(matches!(
-                restore(&tampered),
+                restore(&tampered, kept),
                 Err(RestoreError::Changed { .. })
             ));
         }
     }
-    assert!(matches!(restore("{}"), Err(RestoreError::Form(_))));
+    let kept = DefinitionDigest(String::new());
+    assert!(matches!(restore("{}", &kept), Err(RestoreError::Form(_))));
+}
+
+#[test]
+fn b1_a_definition_does_not_come_back_in_the_place_of_another() {
+    let library = built_in().expect("is proved");
+    let mut all = library.all();
+    let (wanted, other) = (all.next().expect("one"), all.next().expect("another"));
+    // Whole, and with the digest that it names itself; but not the one that was asked for.
+    let swapped = restore(&canonical(other), &wanted.digest).expect_err("another");
+    assert_eq!(
+        swapped.to_string(),
+        format!(
+            "CB-DEFINITION-2: a stored definition was changed: its digest is {}, not {}",
+            other.digest, wanted.digest
+        )
+    );
+    let mut posing = other.as_ref().clone();
+    posing.digest = wanted.digest.clone();
+    let posing = restore(&canonical(&posing), &wanted.digest);
+    assert!(matches!(posing, Err(RestoreError::Changed { .. })));
+    let mut misnamed = wanted.as_ref().clone();
+    misnamed.digest = other.digest.clone();
+    let misnamed = restore(&canonical(&misnamed), &wanted.digest);
+    assert!(matches!(misnamed, Err(RestoreError::Changed { .. })));
 }
 
 #[test]

@@ -280,7 +280,7 @@ impl Engine {
         }
         let stored = self.store.definition(digest).await?;
         let stored = stored.ok_or_else(|| EngineError::UnknownDefinition(digest.clone()))?;
-        let workflow = definitions::restore(&stored.json).map_err(|source| {
+        let workflow = definitions::restore(&stored.json, digest).map_err(|source| {
             EngineError::UnreadableDefinition {
                 digest: digest.clone(),
                 source,

@@ -4,18 +4,19 @@
 //! repeats by the id. Messages of one key go out one after the other, so that none overtakes an
 //! earlier one that failed. While Kafka or the store is away it backs off and forgets nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::{MessageId, WorkerId};
 use crate::domain::settlement::OutboxMessage;
-use crate::domain::time::{Chance, Clock};
+use crate::domain::time::{Chance, Clock, after};
 use crate::kafka::{Connection, QuietClient, Throttle, Unresolved};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{StoryId, enabled, messaging, story};
@@ -92,11 +93,21 @@ pub struct Publisher {
 
 type Producer = FutureProducer<QuietClient>;
 
+/// Where messages go; a test has one that chooses.
+#[async_trait]
+trait Outward: Send + Sync {
+    async fn deliver(&self, message: &OutboxMessage) -> Result<(), KafkaError>;
+}
+
 /// What became of one round.
 #[derive(Default)]
 struct Round {
-    sent: Vec<MessageId>,
+    sent: usize,
     failed: u32,
+    /// Topics that did not take everything.
+    stuck: BTreeSet<String>,
+    /// It ended while more waited that could go out.
+    more: bool,
 }
 
 impl Publisher {
@@ -135,12 +146,16 @@ impl Publisher {
                         producer = self.producer()?;
                     }
                     size = (round.failed + ROUND).min(LARGEST_ROUND);
-                    self.back_off(&mut pause)
+                    if round.more {
+                        Duration::ZERO
+                    } else {
+                        self.back_off(&mut pause)
+                    }
                 }
                 Ok(round) => {
                     (pause, size) = (FIRST_PAUSE, ROUND);
                     self.delivered.set_trouble(None);
-                    if round.sent.len() < ROUND as usize {
+                    if round.sent < ROUND as usize {
                         IDLE
                     } else {
                         Duration::ZERO
@@ -173,35 +188,45 @@ impl Publisher {
         wait
     }
 
+    /// One round. A topic that does not take its messages is left out for the rest of it: its messages
+    /// are the oldest, and would otherwise be all that is ever taken.
     async fn relay(
         &self,
-        producer: &Producer,
+        outward: &dyn Outward,
         throttle: &Throttle,
         size: u32,
     ) -> Result<Round, StoreError> {
-        let now = self.clock.now();
-        let messages = self.store.take_messages(self.worker, now, size).await?;
-        if messages.is_empty() {
-            return Ok(Round::default());
+        let mut round = Round::default();
+        let until = after(self.clock.now(), LONGEST_PAUSE.as_secs());
+        loop {
+            let stuck: Vec<_> = round.stuck.iter().cloned().collect();
+            let (worker, now) = (self.worker, self.clock.now());
+            let messages = self.store.take_messages(worker, now, size, &stuck).await?;
+            round.more = messages.len() >= size as usize;
+            let sent = self.send(outward, throttle, messages, &mut round).await;
+            if !sent.is_empty() {
+                // If this fails the messages go out again, which receivers expect.
+                self.store.published(&sent, self.clock.now()).await?;
+                round.sent += sent.len();
+                let sent = sent.len() as u64;
+                self.delivered.sent.fetch_add(sent, Ordering::Relaxed);
+            }
+            // Those left out are due again, however much else there is.
+            if !round.more || round.stuck.is_empty() || self.clock.now() >= until {
+                return Ok(round);
+            }
         }
-        let round = self.send(producer, throttle, messages).await;
-        if !round.sent.is_empty() {
-            // If this fails the messages go out again, which receivers expect.
-            self.store.published(&round.sent, self.clock.now()).await?;
-            let sent = round.sent.len() as u64;
-            self.delivered.sent.fetch_add(sent, Ordering::Relaxed);
-        }
-        Ok(round)
     }
 
-    /// Sends in waves, each with at most one message of a key.
+    /// Sends in waves, each with at most one message of a key; returns what went out.
     async fn send(
         &self,
-        producer: &Producer,
+        outward: &dyn Outward,
         throttle: &Throttle,
         messages: Vec<OutboxMessage>,
-    ) -> Round {
-        let mut round = Round::default();
+        round: &mut Round,
+    ) -> Vec<MessageId> {
+        let mut sent = Vec::new();
         let mut queues: BTreeMap<(String, Vec<u8>), VecDeque<OutboxMessage>> = BTreeMap::new();
         for message in messages {
             // Messages without a key have no order to keep.
@@ -215,23 +240,24 @@ impl Publisher {
         }
         while !queues.is_empty() {
             let wave = queues.values().filter_map(VecDeque::front);
-            let sending = wave.map(|message| deliver(producer, message));
+            let sending = wave.map(|message| outward.deliver(message));
             let results = futures_util::future::join_all(sending).await;
             let mut results = results.into_iter();
             queues.retain(|(topic, _), queue| match results.next() {
                 Some(Ok(())) => {
-                    round.sent.extend(queue.pop_front().map(|sent| sent.id));
+                    sent.extend(queue.pop_front().map(|sent| sent.id));
                     !queue.is_empty()
                 }
                 Some(Err(error)) => {
                     round.failed += queue.len() as u32;
+                    round.stuck.insert(topic.clone());
                     self.note_failure(throttle, topic, &error);
                     false
                 }
                 None => false,
             });
         }
-        round
+        sent
     }
 
     fn note_failure(&self, throttle: &Throttle, topic: &str, error: &KafkaError) {
@@ -251,14 +277,17 @@ impl Publisher {
     }
 }
 
-async fn deliver(producer: &Producer, message: &OutboxMessage) -> Result<(), KafkaError> {
-    match send_one(producer, message, false).await {
-        // No retry can help, and what is behind it must go on. The database keeps the whole.
-        Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
-            tracing::warn!(id = %message.id, topic = message.topic, "sent without its payload, which the brokers do not take");
-            send_one(producer, message, true).await
+#[async_trait]
+impl Outward for Producer {
+    async fn deliver(&self, message: &OutboxMessage) -> Result<(), KafkaError> {
+        match send_one(self, message, false).await {
+            // No retry can help, and what is behind it must go on. The database keeps the whole.
+            Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+                tracing::warn!(id = %message.id, topic = message.topic, "sent without its payload, which the brokers do not take");
+                send_one(self, message, true).await
+            }
+            result => result,
         }
-        result => result,
     }
 }
 
@@ -300,4 +329,90 @@ fn case_of(message: &OutboxMessage) -> Option<StoryId> {
         return None;
     }
     uuid::Uuid::try_parse_ascii(&message.key).ok().map(StoryId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::store::{self, IntakeBatch};
+
+    const MISSING: &str = "missing";
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    impl Chance for Still {
+        fn fraction(&self) -> f64 {
+            0.5
+        }
+
+        fn id(&self) -> uuid::Uuid {
+            uuid::Uuid::nil()
+        }
+    }
+
+    /// A broker that has all topics but one.
+    struct Picky;
+
+    #[async_trait]
+    impl Outward for Picky {
+        async fn deliver(&self, message: &OutboxMessage) -> Result<(), KafkaError> {
+            if message.topic == MISSING {
+                let unknown = RDKafkaErrorCode::UnknownTopicOrPartition;
+                return Err(KafkaError::MessageProduction(unknown));
+            }
+            Ok(())
+        }
+    }
+
+    fn message(number: u64, topic: &str) -> OutboxMessage {
+        OutboxMessage {
+            id: MessageId(uuid::Uuid::from_u64_pair(1, number)),
+            topic: topic.to_owned(),
+            key: number.to_be_bytes().to_vec(),
+            headers: Vec::new(),
+            payload: Vec::new(),
+            created: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_takes_nothing_keeps_no_other_back() {
+        let kept = store::Settings::at("sqlite::memory:");
+        let store = store::open(&kept).await.expect("opened");
+        store.migrate().await.expect("migrated");
+        let stuck = u64::from(LARGEST_ROUND) + 1;
+        let mut messages: Vec<_> = (0..stuck).map(|n| message(n, MISSING)).collect();
+        messages.push(message(stuck, "sound"));
+        let batch = IntakeBatch {
+            messages,
+            ..IntakeBatch::default()
+        };
+        store.record(&batch).await.expect("recorded");
+        let publisher = Publisher::new(
+            Connection::to("nowhere:9092"),
+            Arc::clone(&store),
+            Arc::new(Still),
+            Arc::new(Still),
+            WorkerId(uuid::Uuid::nil()),
+            Arc::default(),
+        );
+        let throttle = Throttle::new(Arc::new(Still));
+        let round = publisher.relay(&Picky, &throttle, LARGEST_ROUND).await;
+        let round = round.expect("relayed");
+        assert_eq!((round.sent, round.failed), (1, LARGEST_ROUND));
+        assert!(!round.more && round.stuck.contains(MISSING));
+        // Nothing of the other is lost, and it is tried again.
+        let counts = store.counts(Timestamp::UNIX_EPOCH).await;
+        assert_eq!(counts.expect("counts").outbox_waiting, stuck);
+        let round = publisher.relay(&Picky, &throttle, ROUND).await;
+        assert_eq!(round.expect("relayed").failed, ROUND);
+    }
 }

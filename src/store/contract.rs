@@ -128,12 +128,14 @@ pub trait Store:
     // --- outbox ---
 
     /// Leases up to `limit` unpublished messages to this worker, oldest first; one worker at a time
-    /// publishes a given key, so that order per key holds.
+    /// publishes a given key, so that order per key holds. Messages of the topics `without` stay where
+    /// they are.
     async fn take_messages(
         &self,
         worker: WorkerId,
         now: Timestamp,
         limit: u32,
+        without: &[String],
     ) -> Stored<Vec<OutboxMessage>>;
     /// Marks messages as delivered.
     async fn published(&self, ids: &[MessageId], now: Timestamp) -> Stored<()>;

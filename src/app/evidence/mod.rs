@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{AppError, audit};
 use crate::config::Settings;
-use crate::definitions;
+use crate::definitions::{self, RestoreError};
 use crate::domain::audit::{Finding, key_in_words};
 use crate::domain::id::CaseId;
 use crate::domain::time::{Clock, Timestamp};
@@ -59,7 +59,7 @@ pub async fn gather(store: &dyn Store, case: CaseId) -> Result<Option<Gathered>,
 /// evidence then tells states without what they did.
 ///
 /// # Errors
-/// When the store fails.
+/// When the store fails, or has another definition in the place of that one.
 pub async fn workflow_of(
     store: &dyn Store,
     story: &CaseStory,
@@ -67,8 +67,14 @@ pub async fn workflow_of(
     let Some(run) = story.runs.first() else {
         return Ok(None);
     };
-    let stored = store.definition(&run.definition).await?;
-    Ok(stored.and_then(|one| definitions::restore(&one.json).ok()))
+    let Some(stored) = store.definition(&run.definition).await? else {
+        return Ok(None);
+    };
+    match definitions::restore(&stored.json, &run.definition) {
+        Ok(workflow) => Ok(Some(workflow)),
+        Err(RestoreError::Form(_)) => Ok(None),
+        Err(changed @ RestoreError::Changed { .. }) => Err(changed.into()),
+    }
 }
 
 /// The signed evidence of a case. A checkpoint is made first, so that the log's signature covers

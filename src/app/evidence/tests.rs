@@ -15,7 +15,7 @@ use crate::domain::workflow::{End, OutcomeKey};
 use crate::secrets::signing::{Signer, signer};
 use crate::secrets::{LocalVault, Owner};
 use crate::store::given::{a_case, at, ended, fenced, gathering, handed_over, keep, removal, step};
-use crate::store::{Settings as StoreSettings, open};
+use crate::store::{Settings as StoreSettings, StoredDefinition, open};
 use std::sync::Arc;
 
 const HOSTILE: &str = "</td><script>alert('x')</script><img src=x onerror=\"y\">\u{202e}";
@@ -53,6 +53,28 @@ async fn a_gathered_case() -> Gathered {
     }
     let id = case.run.case.expect("a case");
     gather_from(&store, id).await
+}
+
+#[tokio::test]
+async fn b1_no_evidence_is_made_by_a_definition_in_the_place_of_another() {
+    let store = open(&StoreSettings::at("sqlite::memory:"))
+        .await
+        .expect("opened");
+    store.migrate().await.expect("migrated");
+    let case = a_case(&store, "ada").await;
+    let library = definitions::built_in().expect("is proved");
+    let other = library.all().next().expect("one");
+    let swapped = StoredDefinition {
+        digest: case.run.definition.clone(),
+        name: other.name.to_string(),
+        version: other.version,
+        json: definitions::canonical(other),
+    };
+    let saved = store.save_definition(&swapped, at(1)).await;
+    saved.expect("saved");
+    let id = case.run.case.expect("a case");
+    let told = gather(store.as_ref(), id).await.expect_err("another");
+    assert!(told.to_string().starts_with("CB-DEFINITION-2: "), "{told}");
 }
 
 async fn settle(store: &Arc<dyn Store>, batch: Vec<crate::store::Fenced>) {

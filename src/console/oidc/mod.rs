@@ -153,7 +153,7 @@ pub(super) async fn back(
 
 impl Office {
     /// The user that somebody is by what the provider says. A name that a local user has is theirs.
-    async fn known_by(&self, claims: &Claims, address: &str) -> Result<User, Problem> {
+    pub(super) async fn known_by(&self, claims: &Claims, address: &str) -> Result<User, Problem> {
         let identity = ProviderIdentity {
             issuer: claims.issuer.clone(),
             subject: claims.subject.clone(),
@@ -166,6 +166,7 @@ impl Office {
             Err::<User, Problem>(failed(why))
         };
         if claims.roles.is_empty() {
+            self.strip(&identity).await?;
             return refused("the provider gives you no role here").await;
         }
         if name.is_none() {
@@ -216,6 +217,25 @@ impl Office {
             Some(user) => Ok(user),
             None => refused("your name is not known any more").await,
         }
+    }
+
+    /// Takes the roles of whom the provider gives none any more: tokens can do no more than their user,
+    /// and the sessions of earlier sign-ins end.
+    async fn strip(&self, identity: &ProviderIdentity) -> Result<(), Problem> {
+        let users = self.store.users().await?;
+        let known = |user: &User| user.provider.as_ref() == Some(identity);
+        for user in users.iter().filter(|user| known(user)) {
+            let bare = |user: &mut User| {
+                let changes = known(user) && !user.roles.is_empty();
+                if changes {
+                    user.roles.clear();
+                }
+                changes
+            };
+            self.store.change_user(&user.name, &bare).await?;
+            self.store.end_sessions(&user.name, None).await?;
+        }
+        Ok(())
     }
 
     fn newcomer(&self, name: &str, claims: &Claims) -> User {

@@ -3,7 +3,7 @@
 //! Owns what a sign-in is worth and for how long. Time is moved by hand.
 
 use super::*;
-use crate::domain::user::ApiToken;
+use crate::domain::user::{ApiToken, ProviderIdentity};
 
 const COOKIE: &str = "__Host-clawback";
 
@@ -184,6 +184,64 @@ async fn h1_who_may_not_sign_in_any_more_is_out_at_once() {
     assert_eq!(answer.status(), 401);
     let answer = house.browser().sign_in("ada", PASSWORD, "/").await;
     assert_eq!(answer.status(), 401);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_who_has_no_role_left_at_the_provider_has_none_here() {
+    let house = House::open().await;
+    let mut claims = oidc::Claims {
+        issuer: "https://id.example".to_owned(),
+        subject: "17".to_owned(),
+        name: "ada".to_owned(),
+        display_name: "Ada".to_owned(),
+        roles: BTreeSet::from([Role::Operator]),
+    };
+    let office = house.office.clone();
+    let came = async |claims: &oidc::Claims| office.known_by(claims, "192.0.2.1").await;
+    let eve = oidc::Claims {
+        name: "eve".to_owned(),
+        subject: "18".to_owned(),
+        ..claims.clone()
+    };
+    came(&eve).await.expect("known");
+    let ada = came(&claims).await.expect("known");
+    let begun = office.begin(&ada, "192.0.2.1").await.expect("begun");
+    let token = house.token("ada", &[Role::Operator]).await;
+    let path = "/api/v1/overview";
+    let answer = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+    assert_eq!(answer.status(), 200);
+    let mut browser = house.browser();
+    browser.cookies.insert(COOKIE.to_owned(), begun.secret);
+    assert_eq!(browser.get("/").await.status(), 200);
+
+    claims.roles.clear();
+    let refused = came(&claims).await.expect_err("no role");
+    assert_eq!(refused.status, 403);
+    let stored = async |name: &str| house.store.user(name).await.expect("read").expect("there");
+    assert!(stored("ada").await.roles.is_empty());
+    let identity = ProviderIdentity {
+        issuer: claims.issuer.clone(),
+        subject: claims.subject.clone(),
+    };
+    assert_eq!(stored("ada").await.provider, Some(identity));
+    assert!(house.store.sessions("ada").await.expect("read").is_empty());
+    assert_eq!(browser.get("/").await.status(), 303, "out at once");
+    let answer = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+    assert_eq!(answer.status(), 403, "a token can do no more than its user");
+    assert_eq!(stored("eve").await.roles, BTreeSet::from([Role::Operator]));
+    // A name alone is no proof: whom the provider does not know loses nothing.
+    house.user("bo", &[Role::Viewer]).await;
+    claims.name = "bo".to_owned();
+    claims.subject = "19".to_owned();
+    came(&claims).await.expect_err("no role");
+    assert_eq!(stored("bo").await.roles, BTreeSet::from([Role::Viewer]));
+    // With a role again they come in again.
+    claims.name = "ada".to_owned();
+    claims.subject = "17".to_owned();
+    claims.roles.insert(Role::Viewer);
+    let ada = came(&claims).await.expect("known");
+    assert_eq!(ada.roles, BTreeSet::from([Role::Viewer]));
     house.close().await;
 }
 

@@ -138,7 +138,9 @@ async fn c8_a_drill_proves_removal_and_fallback_and_leaves_nobody_work() {
     assert_eq!(ends.len(), 2);
     assert!(ends.contains(&Some(End::Verified)) && ends.contains(&Some(End::Halted)));
     // Nobody who acts on news of cases and tasks hears of it.
-    let told = ward.store.take_messages(ward.worker, ward.clock.now(), 10);
+    let told = ward
+        .store
+        .take_messages(ward.worker, ward.clock.now(), 10, &[]);
     assert!(told.await.expect("read").is_empty());
 }
 

@@ -143,7 +143,7 @@ async fn c5_a_change_of_state_is_told_once() {
     // They are in the outbox, in order.
     let taken = ward
         .store
-        .take_messages(ward.worker, ward.clock.now(), 10)
+        .take_messages(ward.worker, ward.clock.now(), 10, &[])
         .await;
     assert_eq!(taken.expect("read").len(), 2);
 }

@@ -56,7 +56,7 @@ async fn the_pause(ward: &Ward) -> Pause {
 /// The messages in the outbox.
 async fn messages(ward: &Ward) -> Vec<String> {
     let now = ward.clock.now();
-    let all = ward.store.take_messages(ward.worker, now, 100).await;
+    let all = ward.store.take_messages(ward.worker, now, 100, &[]).await;
     let text = |one: OutboxMessage| String::from_utf8(one.payload).expect("text");
     all.expect("taken").into_iter().map(text).collect()
 }

@@ -137,6 +137,7 @@ macro_rules! suite {
             ]
             outbox: [
                 one_worker_publishes_a_key_and_in_order,
+                messages_of_topics_left_out_keep_no_others_back,
                 messages_of_a_dead_worker_are_taken_by_another,
                 a_message_is_posted_once_and_marks_its_dead_letter,
             ]

@@ -18,7 +18,7 @@ async fn posted(home: &Home, messages: Vec<OutboxMessage>) {
 
 async fn taken(home: &Home, number: u64, limit: u32) -> Vec<OutboxMessage> {
     home.store
-        .take_messages(worker(number), at(0), limit)
+        .take_messages(worker(number), at(0), limit, &[])
         .await
         .expect("taken")
 }
@@ -56,6 +56,29 @@ pub async fn one_worker_publishes_a_key_and_in_order(home: &Home) {
     assert!(taken(home, 1, 10).await.is_empty());
     let counts = home.store.counts(at(1)).await.expect("counts");
     assert_eq!(counts.outbox_waiting, 0);
+}
+
+pub async fn messages_of_topics_left_out_keep_no_others_back(home: &Home) {
+    let topic = |name: &str, message: OutboxMessage| OutboxMessage {
+        topic: name.to_owned(),
+        ..message
+    };
+    let messages = [
+        topic("missing", message(1, "a")),
+        topic("forbidden", message(2, "a")),
+        topic("missing", message(3, "b")),
+        topic("sound", message(4, "a")),
+    ];
+    posted(home, messages.to_vec()).await;
+    let mut stuck = Vec::new();
+    for (topic, next) in [("missing", 1), ("forbidden", 3)] {
+        stuck.push(topic.to_owned());
+        let taken = home.store.take_messages(worker(1), at(0), 1, &stuck).await;
+        assert_eq!(taken.expect("taken"), [messages[next].clone()]);
+    }
+    // Left out once is not left out for ever, and whose they are does not change.
+    assert_eq!(taken(home, 1, 10).await, messages);
+    assert!(taken(home, 2, 10).await.is_empty());
 }
 
 pub async fn messages_of_a_dead_worker_are_taken_by_another(home: &Home) {

@@ -83,6 +83,7 @@ pub(super) async fn take(
     funnel: &Funnel,
     worker: WorkerId,
     limit: u32,
+    without: &[String],
 ) -> Stored<Vec<OutboxMessage>> {
     let waiting: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox WHERE published_us IS NULL)")
@@ -94,7 +95,7 @@ pub(super) async fn take(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("take_messages").await?;
-        let taken = try_take(&mut lane, worker, limit).await;
+        let taken = try_take(&mut lane, worker, limit, without).await;
         if let Some(taken) = lane.done(taken, &mut tries) {
             return taken;
         }
@@ -105,6 +106,7 @@ async fn try_take(
     connection: &mut PgConnection,
     worker: WorkerId,
     limit: u32,
+    without: &[String],
 ) -> Stored<Vec<OutboxMessage>> {
     let mut tx = connection.begin().await?;
     if !gate::enter(&mut tx, gate::OUTBOX).await? {
@@ -114,7 +116,7 @@ async fn try_take(
     let rows = sqlx::query_as::<_, MessageRow>(
         "WITH o AS ( \
            SELECT o.seq FROM outbox o WHERE o.published_us IS NULL \
-             AND (o.owner IS NULL OR o.owner = $1) \
+             AND (o.owner IS NULL OR o.owner = $1) AND o.topic <> ALL ($3) \
              AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.topic = o.topic AND b.key = o.key \
                AND b.published_us IS NULL AND b.owner IS NOT NULL AND b.owner <> $1) \
            ORDER BY o.seq LIMIT $2), \
@@ -124,6 +126,7 @@ async fn try_take(
     )
     .bind(worker.0)
     .bind(i64::from(limit))
+    .bind(without)
     .fetch_all(&mut *tx)
     .await?;
     tx.commit().await?;

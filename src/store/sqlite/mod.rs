@@ -213,8 +213,9 @@ impl Store for SqliteStore {
         worker: WorkerId,
         _now: Timestamp,
         limit: u32,
+        without: &[String],
     ) -> Stored<Vec<OutboxMessage>> {
-        outbox::take(&self.funnel, worker, limit).await
+        outbox::take(&self.funnel, worker, limit, without).await
     }
 
     async fn published(&self, ids: &[MessageId], now: Timestamp) -> Stored<()> {

@@ -41,6 +41,7 @@ pub(super) async fn take(
     funnel: &Funnel,
     worker: WorkerId,
     limit: u32,
+    without: &[String],
 ) -> Stored<Vec<OutboxMessage>> {
     if !waiting(funnel).await? {
         return Ok(Vec::new());
@@ -51,12 +52,14 @@ pub(super) async fn take(
         "UPDATE outbox SET owner = ?1 WHERE seq IN ( \
            SELECT o.seq FROM outbox o WHERE o.published_us IS NULL \
              AND (o.owner IS NULL OR o.owner = ?1) \
+             AND o.topic NOT IN (SELECT value FROM json_each(?3)) \
              AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.topic = o.topic AND b.key = o.key \
                AND b.published_us IS NULL AND b.owner IS NOT NULL AND b.owner <> ?1) \
            ORDER BY o.seq LIMIT ?2) RETURNING seq",
     )
     .bind(worker.0)
     .bind(limit)
+    .bind(json(&without)?)
     .fetch_all(&mut *tx)
     .await?;
     rows.sort_unstable();
