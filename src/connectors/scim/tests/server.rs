@@ -247,13 +247,7 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     if fire(trap == Trap::Html) {
         return "<html>Please sign in</html>".into_response();
     }
-    let gone = match trap {
-        // Bob has been shown; who comes after the first page moves up by one.
-        Trap::DeletedMeanwhile if later && all.len() == 5 => 1..2,
-        // Nobody is left at the place that is asked for.
-        Trap::DeletedAtTheEnd if start == 5 && all.len() == 5 => 1..3,
-        _ => 0..0,
-    };
+    let gone = deleted_meanwhile(trap, start, all.len());
     if fire(!gone.is_empty()) {
         state.users.drain(gone);
         page = state
@@ -272,6 +266,17 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
         return whole[..whole.len() / 2].to_owned().into_response();
     }
     whole.into_response()
+}
+
+/// Who is deleted before the page is made.
+fn deleted_meanwhile(trap: Trap, start: usize, all: usize) -> std::ops::Range<usize> {
+    match trap {
+        // Bob has been shown; who comes after the first page moves up by one.
+        Trap::DeletedMeanwhile if start > 1 && all == 5 => 1..2,
+        // Nobody is left at the place that is asked for.
+        Trap::DeletedAtTheEnd if start == 5 && all == 5 => 1..3,
+        _ => 0..0,
+    }
 }
 
 /// All users; where some are hidden, the active ones or, by a filter, the others.
