@@ -8,7 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use http::header::{AGE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -93,6 +93,16 @@ impl HttpAnswer {
             .chars()
             .take(LONGEST_WORDS)
             .collect()
+    }
+
+    /// Seconds that a cache on the way says the answer is old (RFC 9111 §5.1); what cannot be read
+    /// may be any age.
+    pub(in crate::connectors) fn age_seconds(&self) -> u64 {
+        let age = self.headers.get(AGE).map(|age| age.to_str().ok());
+        age.map_or(0, |age| {
+            age.and_then(|age| age.trim().parse().ok())
+                .unwrap_or(u64::MAX)
+        })
     }
 
     /// Seconds that the target asked to wait (RFC 9110 §10.2.3). A date is counted from the answer's

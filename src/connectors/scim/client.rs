@@ -5,6 +5,7 @@
 //! memory expires, because servers are upgraded. Keeps no credential.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{ACCEPT, HeaderValue, IF_MATCH};
@@ -32,6 +33,15 @@ pub(super) struct Abilities {
     pub(super) filter: bool,
 }
 
+/// What is known of the filter on members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum MemberFilter {
+    /// It was seen to find exactly the groups of this member.
+    Finds(String),
+    /// It is not to be asked.
+    NotBelieved,
+}
+
 /// Memory between calls.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -42,7 +52,7 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct Memory {
     abilities: Option<(Timestamp, Abilities)>,
-    member_filter: Option<(Timestamp, bool)>,
+    member_filter: Option<(Timestamp, MemberFilter)>,
 }
 
 impl Known {
@@ -65,12 +75,16 @@ impl Known {
     }
 
     /// Whether the filter on members was shown to find what is there; `None` if not tried lately.
-    pub(super) fn member_filter(&self) -> Option<bool> {
-        self.fresh(|memory| memory.member_filter)
+    pub(super) fn member_filter(&self) -> Option<MemberFilter> {
+        self.fresh(|memory| memory.member_filter.clone())
     }
 
-    pub(super) fn learn_member_filter(&self, honoured: bool) {
-        self.learn(|memory, now| memory.member_filter = Some((now, honoured)));
+    pub(super) fn learn_member_filter(&self, learned: MemberFilter) {
+        self.learn(|memory, now| memory.member_filter = Some((now, learned)));
+    }
+
+    pub(super) fn forget_member_filter(&self) {
+        self.learn(|memory, _| memory.member_filter = None);
     }
 }
 
@@ -90,15 +104,24 @@ pub(super) struct Session<'a> {
     pub(super) call: &'a Call<'a>,
     /// The operation that reads are part of.
     pub(super) reading: Operation,
+    /// The age of the oldest answer about users and groups in seconds, where a cache says so.
+    pub(super) age_seconds: AtomicU64,
 }
 
 impl Session<'_> {
-    /// A read.
+    /// A read of users or groups. One that says "not found" can be old as well.
     pub(super) async fn get(
         &self,
         path: &str,
         account: Option<&AccountId>,
     ) -> Result<HttpAnswer, Failure> {
+        let answer = self.ask(path, account).await?;
+        self.age_seconds
+            .fetch_max(answer.age_seconds(), Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    async fn ask(&self, path: &str, account: Option<&AccountId>) -> Result<HttpAnswer, Failure> {
         let request = HttpRequest::new(Method::GET, path);
         let rendered = RenderedRequest {
             operation: Some(self.reading),
@@ -189,6 +212,9 @@ impl Session<'_> {
         if !answer.is_success() {
             return Err(classify::failure(&answer));
         }
+        if answer.status == 206 {
+            return Err(classify::drifted("only a part of the resource was shown"));
+        }
         let body = answer.json()?;
         if resource::text(&body, "id") != Some(id) {
             return Err(classify::drifted(
@@ -208,7 +234,8 @@ impl Session<'_> {
         if let Some(abilities) = self.known.fresh(|memory| memory.abilities) {
             return Ok(abilities);
         }
-        let answer = self.get("/ServiceProviderConfig", None).await?;
+        // Its age says nothing about users.
+        let answer = self.ask("/ServiceProviderConfig", None).await?;
         let abilities = match answer.status {
             200..300 => answer
                 .json()

@@ -1,13 +1,16 @@
 //! Which groups a user is in, asked at the groups.
 //!
-//! Owns the choice between a filter on members and a walk over all groups. An empty answer to a
-//! filter proves nothing until the filter was seen to find a member that is there, so the first
-//! reading walks, and tries the filter on what the walk found. What the user resource says of its
-//! groups is only ever added: servers fill it in late or not at all.
+//! Owns the choice between a filter on members and a walk over all groups. An empty answer proves
+//! nothing where nobody is seen to be in any group: servers are known to show every group without its
+//! members. So the first reading walks, tries the filter on what the walk found, and each empty answer
+//! to the filter is held against a member that is there. What the user resource says of its groups is
+//! only ever added: servers fill it in late or not at all.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::client::Session;
+use super::client::{MemberFilter, Session};
 use super::listing::{self, Pages};
 use super::resource::{elements, has_member, is_indirect, membership, text, value_of};
 use crate::domain::access::Entitlement;
@@ -21,8 +24,10 @@ const MOST_SINGLE_READS: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     pub(super) groups: Vec<Entitlement>,
-    /// Every group was seen.
+    /// Every group was seen, and members in any of them.
     pub(super) closed: bool,
+    /// There are groups, and none shows a member.
+    bare: bool,
     /// Groups were withheld for lack of permission.
     pub(super) withheld: bool,
     /// How, for an auditor.
@@ -36,13 +41,19 @@ pub(super) async fn of(
     user: Option<&Value>,
 ) -> Result<Membership, Failure> {
     let mut found = asked_at_groups(session, account.as_str()).await?;
-    let shown = user.map_or(&[][..], |user| elements(user, "groups"));
+    let shown = match user {
+        Some(user) => elements(user, "groups")?,
+        None => &[],
+    };
+    // Where no member of any group is shown, that ours is not shown says nothing.
+    if found.bare && shown.is_empty() && !session.settings.groups_may_be_empty {
+        found.closed = false;
+        found.method = format!("{}, none shows a member", found.method);
+    }
     let direct = shown.iter().any(|element| !is_indirect(element));
     for element in shown {
-        let Some(id) = value_of(element) else {
-            continue;
-        };
-        let mut one = membership(id, text(element, "display"));
+        let id = value_of("groups", element)?;
+        let mut one = membership(&id, text(element, "display"));
         if found.groups.iter().any(|known| known.id == one.id) {
             continue;
         }
@@ -62,13 +73,20 @@ pub(super) async fn of(
 async fn asked_at_groups(session: &Session<'_>, user: &str) -> Result<Membership, Failure> {
     let filter = session.abilities().await?.filter;
     let believed = session.known.member_filter();
-    if filter && believed == Some(true) {
-        if let Some(found) = filtered(session, user).await? {
-            return Ok(found);
+    if let (true, Some(MemberFilter::Finds(control))) = (filter, &believed) {
+        match filtered(session, user, control).await? {
+            Filtered::Found(found) => return Ok(found),
+            Filtered::NotApplied => {
+                session.known.learn_member_filter(MemberFilter::NotBelieved);
+            }
+            Filtered::ControlGone => session.known.forget_member_filter(),
         }
-        session.known.learn_member_filter(false);
     }
-    let (pages, closed) = match walk(session).await {
+    let Walked {
+        pages,
+        closed,
+        bare,
+    } = match walk(session).await {
         Ok(walked) => walked,
         Err(failure) if failure.code == "CB-HTTP-403" => {
             return Ok(Membership {
@@ -79,99 +97,145 @@ async fn asked_at_groups(session: &Session<'_>, user: &str) -> Result<Membership
         }
         Err(failure) => return Err(failure),
     };
-    if filter && believed.is_none() && closed {
+    if filter && session.known.member_filter().is_none() && closed {
         try_filter(session, &pages).await?;
     }
-    let mine = pages
-        .resources
-        .iter()
-        .filter(|group| has_member(group, user));
+    let mine = with_member(&pages.resources, user)?;
     Ok(Membership {
-        groups: mine.filter_map(entitlement).collect(),
+        groups: mine.into_iter().filter_map(entitlement).collect(),
         closed,
+        bare,
         withheld: false,
         method: format!("GET /Groups, {} pages", pages.count),
     })
 }
 
-/// Asks by filter; `None` when the answer shows that the filter was not applied.
-async fn filtered(session: &Session<'_>, user: &str) -> Result<Option<Membership>, Failure> {
-    let pages = match listing::pages(session, "/Groups", &by_member(user)).await {
+/// What came of asking by filter.
+enum Filtered {
+    Found(Membership),
+    /// The answer shows that the filter was not applied.
+    NotApplied,
+    /// Nobody was found, and the member that it was seen to find is not found either: it may have left
+    /// its groups, or the filter has gone blind.
+    ControlGone,
+}
+
+/// Asks by filter, and where it finds nobody, for `control` too.
+async fn filtered(session: &Session<'_>, user: &str, control: &str) -> Result<Filtered, Failure> {
+    let Some(pages) = by_member(session, user).await? else {
+        return Ok(Filtered::NotApplied);
+    };
+    if pages.resources.is_empty() {
+        match by_member(session, control).await? {
+            None => return Ok(Filtered::NotApplied),
+            Some(pages) if pages.resources.is_empty() => return Ok(Filtered::ControlGone),
+            Some(_) => {}
+        }
+    }
+    Ok(Filtered::Found(Membership {
+        groups: pages.resources.iter().filter_map(entitlement).collect(),
+        closed: true,
+        method: "GET /Groups by member".to_owned(),
+        ..Membership::default()
+    }))
+}
+
+/// The groups that the filter finds for a member; `None` when it was not applied.
+async fn by_member(session: &Session<'_>, member: &str) -> Result<Option<Pages>, Failure> {
+    let filter = format!("members.value eq {}", Value::from(member));
+    let pages = match listing::pages(session, "/Groups", &filter).await {
         Ok(pages) => pages,
         Err(failure) if is_about_the_filter(&failure) => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let foreign = pages.resources.iter().any(|group| !has_member(group, user));
-    if foreign || !pages.closed {
-        return Ok(None);
-    }
-    Ok(Some(Membership {
-        groups: pages.resources.iter().filter_map(entitlement).collect(),
-        closed: true,
-        withheld: false,
-        method: "GET /Groups by member".to_owned(),
-    }))
+    let foreign = with_member(&pages.resources, member)?.len() < pages.resources.len();
+    Ok((pages.closed && !foreign).then_some(pages))
 }
 
 /// Positive control: the filter must find exactly what the walk found, for a member that is there.
 async fn try_filter(session: &Session<'_>, walked: &Pages) -> Result<(), Failure> {
-    let members = |group: &Value| {
-        elements(group, "members")
-            .first()
-            .and_then(value_of)
-            .map(String::from)
-    };
-    let Some(member) = walked.resources.iter().find_map(members) else {
+    let mut member = None;
+    for group in &walked.resources {
+        if let Some(first) = elements(group, "members")?.first() {
+            member = Some(value_of("members", first)?);
+            break;
+        }
+    }
+    let Some(member) = member else {
         return Ok(());
     };
-    let ids = |groups: &[Value]| {
-        let mine = groups.iter().filter(|group| has_member(group, &member));
-        let mut ids: Vec<_> = mine
-            .filter_map(|group| text(group, "id").map(ToOwned::to_owned))
-            .collect();
-        ids.sort();
-        ids
+    let ids = |groups: Vec<&Value>| {
+        let ids = groups.into_iter().filter_map(|group| text(group, "id"));
+        ids.map(ToOwned::to_owned).collect::<BTreeSet<_>>()
     };
-    let honoured = match listing::pages(session, "/Groups", &by_member(&member)).await {
-        Ok(pages) => {
-            let found = ids(&pages.resources);
-            found.len() == pages.resources.len() && found == ids(&walked.resources)
-        }
-        Err(failure) if is_about_the_filter(&failure) => false,
-        Err(failure) => return Err(failure),
-    };
-    session.known.learn_member_filter(honoured);
+    let expected = ids(with_member(&walked.resources, &member)?);
+    let found = by_member(session, &member).await?;
+    let honoured = found.is_some_and(|found| ids(found.resources.iter().collect()) == expected);
+    session.known.learn_member_filter(if honoured {
+        MemberFilter::Finds(member.into_owned())
+    } else {
+        MemberFilter::NotBelieved
+    });
     Ok(())
 }
 
-/// All groups with their members, and whether it was all.
-async fn walk(session: &Session<'_>) -> Result<(Pages, bool), Failure> {
+/// All groups with their members.
+struct Walked {
+    pages: Pages,
+    /// It was all of them.
+    closed: bool,
+    /// There are some, and none shows a member.
+    bare: bool,
+}
+
+async fn walk(session: &Session<'_>) -> Result<Walked, Failure> {
     let mut pages = listing::pages(session, "/Groups", "").await?;
-    let bare = |group: &Value| super::resource::field(group, "members").is_none();
-    // Without any group that shows members the list may leave them out altogether, as RFC 7643 §7
-    // lets it ("returned": "request").
-    if pages.resources.is_empty() || !pages.resources.iter().all(bare) {
-        let closed = pages.closed;
-        return Ok((pages, closed));
+    let mut closed = pages.closed;
+    let mut bare = all_bare(&pages.resources)?;
+    // The list may leave the members out altogether, as RFC 7643 §7 lets it ("returned": "request"),
+    // or show an empty list in their place.
+    if bare {
+        closed &= pages.resources.len() <= MOST_SINGLE_READS;
+        for group in pages.resources.iter_mut().take(MOST_SINGLE_READS) {
+            let id = text(group, "id").unwrap_or_default().to_owned();
+            match session.group(&id).await? {
+                Some(whole) => *group = whole.body,
+                // Gone since the list was read.
+                None => closed = false,
+            }
+        }
+        bare = all_bare(&pages.resources)?;
     }
-    let mut closed = pages.closed && pages.resources.len() <= MOST_SINGLE_READS;
-    for group in pages.resources.iter_mut().take(MOST_SINGLE_READS) {
-        let id = text(group, "id").unwrap_or_default().to_owned();
-        match session.group(&id).await? {
-            Some(whole) => *group = whole.body,
-            // Gone since the list was read.
-            None => closed = false,
+    Ok(Walked {
+        pages,
+        closed,
+        bare,
+    })
+}
+
+/// There are groups, and none shows a member.
+fn all_bare(groups: &[Value]) -> Result<bool, Failure> {
+    for group in groups {
+        if !elements(group, "members")?.is_empty() {
+            return Ok(false);
         }
     }
-    Ok((pages, closed))
+    Ok(!groups.is_empty())
+}
+
+/// The groups that name the user as a member.
+fn with_member<'g>(groups: &'g [Value], user: &str) -> Result<Vec<&'g Value>, Failure> {
+    let mut mine = Vec::new();
+    for group in groups {
+        if has_member(group, user)? {
+            mine.push(group);
+        }
+    }
+    Ok(mine)
 }
 
 fn entitlement(group: &Value) -> Option<Entitlement> {
     Some(membership(text(group, "id")?, text(group, "displayName")))
-}
-
-fn by_member(user: &str) -> String {
-    format!("members.value eq {}", Value::from(user))
 }
 
 /// A refusal of the filter itself, not of the credential or the connection.

@@ -16,6 +16,7 @@ mod writing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 
@@ -70,6 +71,7 @@ impl Scim {
             known: &self.known,
             call,
             reading,
+            age_seconds: AtomicU64::new(0),
         }
     }
 }
@@ -99,6 +101,7 @@ impl Connector for Scim {
             }
         }
         listing.method = format!("GET /Users, {count} pages");
+        listing.data_age_seconds = session.age_seconds.into_inner();
         Ok(listing)
     }
 
@@ -129,7 +132,7 @@ impl Connector for Scim {
         Ok(Reading {
             account: shown,
             completeness,
-            data_age_seconds: 0,
+            data_age_seconds: session.age_seconds.into_inner(),
             method,
         })
     }

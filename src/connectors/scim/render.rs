@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::http::HttpRequest;
 use super::super::manifest::WHOLE_ACCOUNT;
-use super::resource::{elements, text};
+use super::resource::{field, text};
 
 const MEDIA_TYPE: &str = "application/scim+json";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -54,8 +54,10 @@ pub(super) fn written(request: &HttpRequest, as_read: Option<&Value>) -> BTreeSe
         .unwrap_or(Value::Null);
     match request.method.as_str() {
         "DELETE" => [WHOLE_ACCOUNT.to_owned()].into(),
-        "PATCH" => elements(&body, "Operations")
-            .iter()
+        "PATCH" => field(&body, "Operations")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
             .flat_map(patched)
             .collect(),
         _ => replaced(&body, as_read),
@@ -70,7 +72,7 @@ fn patched(operation: &Value) -> Vec<String> {
             vec![path[..end].to_owned()]
         }
         // Without a path the keys of the value are what is written.
-        None => super::resource::field(operation, "value")
+        None => field(operation, "value")
             .and_then(Value::as_object)
             .map_or_else(
                 || vec![WHOLE_ACCOUNT.to_owned()],

@@ -2,8 +2,10 @@
 //!
 //! Owns the reading of users and of group members, forgiving in what the standard leaves open:
 //! attribute names are compared without regard to case (RFC 7643 §2.1), booleans may come as
-//! strings, multi-valued attributes may hold bare strings. Unforgiving where a field was declared.
+//! strings, multi-valued attributes may hold bare strings. Unforgiving where a field was declared,
+//! and where access may be shown in a way that it cannot read.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -54,26 +56,46 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
     }
 }
 
-/// The elements of a multi-valued attribute.
-pub(super) fn elements<'v>(object: &'v Value, name: &str) -> &'v [Value] {
-    field(object, name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+/// The elements of a multi-valued attribute; none where it is missing or null (RFC 7643 §2.5).
+///
+/// # Errors
+/// `drifted` when something else than a list stands there: it may be what we look for.
+pub(super) fn elements<'v>(object: &'v Value, name: &str) -> Result<&'v [Value], Failure> {
+    match field(object, name) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(elements)) => Ok(elements),
+        Some(_) => Err(drifted(format!("`{name}` is no list"))),
+    }
 }
 
-/// The `value` of an element, or the element itself where it is bare.
-pub(super) fn value_of(element: &Value) -> Option<&str> {
-    element
-        .as_str()
-        .or_else(|| text(element, "value"))
-        .or_else(|| text(element, "display"))
-        .filter(|value| !value.is_empty())
+/// The `value` of an element of the attribute `name`, or the element itself where it is bare.
+///
+/// # Errors
+/// `drifted` when there is none: the element may be the one that we look for.
+pub(super) fn value_of<'v>(name: &str, element: &'v Value) -> Result<Cow<'v, str>, Failure> {
+    let value = plain(element).or_else(|| plain(field(element, "value")?));
+    // Roles without a value are known by their name. What a person or a group is called is no id.
+    let named = VALUED.iter().any(|(attribute, _, _)| *attribute == name);
+    let display = || plain(field(element, "display").filter(|_| named)?);
+    value
+        .or_else(display)
+        .ok_or_else(|| drifted(format!("an element of `{name}` shows no readable `value`")))
+}
+
+/// Text that says something, or a number as text.
+fn plain(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        _ => None,
+    }
 }
 
 /// A user as an account.
 ///
 /// # Errors
-/// `drifted` when the id, the userName or a declared attribute is missing.
+/// `drifted` when the id, the userName or a declared attribute is missing, or an attribute cannot be
+/// read.
 pub(super) fn account(user: &Value, declared: &[String]) -> Result<Account, Failure> {
     for name in declared {
         if field(user, name).is_none_or(Value::is_null) {
@@ -101,8 +123,8 @@ pub(super) fn account(user: &Value, declared: &[String]) -> Result<Account, Fail
             .or(formatted)
             .map(ToOwned::to_owned),
         state,
-        attributes: attributes(user),
-        entitlements: entitlements(user),
+        attributes: attributes(user)?,
+        entitlements: entitlements(user)?,
         sessions: None,
         privileged: false,
     })
@@ -110,7 +132,7 @@ pub(super) fn account(user: &Value, declared: &[String]) -> Result<Account, Fail
 
 /// What a correlation rule may name: simple attributes, those of schema extensions by their last
 /// name (`employeeNumber`), and the primary e-mail address.
-fn attributes(user: &Value) -> BTreeMap<String, String> {
+fn attributes(user: &Value) -> Result<BTreeMap<String, String>, Failure> {
     let mut attributes = BTreeMap::new();
     let mut take = |object: &Value| {
         for (key, value) in object.as_object().into_iter().flatten() {
@@ -129,27 +151,26 @@ fn attributes(user: &Value) -> BTreeMap<String, String> {
             take(value);
         }
     }
-    let emails = elements(user, "emails");
+    let emails = elements(user, "emails")?;
     let primary = emails
         .iter()
         .find(|email| field(email, "primary").and_then(flag) == Some(true))
         .or(emails.first());
-    if let Some(address) = primary.and_then(value_of) {
-        attributes.insert("email".to_owned(), address.to_owned());
+    // An element without an address is none, whoever else it names.
+    if let Some(Ok(address)) = primary.map(|email| value_of("emails", email)) {
+        attributes.insert("email".to_owned(), address.into_owned());
     }
-    attributes
+    Ok(attributes)
 }
 
 /// What the user resource itself shows. Groups are shown too, but asked at the groups before a
 /// reading counts: many servers do not fill them in, or late.
-fn entitlements(user: &Value) -> Vec<Entitlement> {
+fn entitlements(user: &Value) -> Result<Vec<Entitlement>, Failure> {
     let mut found = Vec::new();
     for (name, prefix, kind) in VALUED {
-        for element in elements(user, name) {
-            let Some(value) = value_of(element) else {
-                continue;
-            };
-            let id = valued_id(prefix, value);
+        for element in elements(user, name)? {
+            let value = value_of(name, element)?;
+            let id = valued_id(prefix, &value);
             let licence = text(element, "type").is_some_and(is_licence);
             if found.iter().any(|one: &Entitlement| one.id == id) {
                 continue;
@@ -161,17 +182,18 @@ fn entitlements(user: &Value) -> Vec<Entitlement> {
                 } else {
                     kind
                 },
-                name: label(element, value, kind),
+                name: label(element, &value, kind),
                 inherited_from: None,
             });
         }
     }
-    for element in elements(user, "groups") {
-        if let (Some(id), false) = (value_of(element), is_indirect(element)) {
-            found.push(membership(id, text(element, "display")));
+    for element in elements(user, "groups")? {
+        let id = value_of("groups", element)?;
+        if !is_indirect(element) {
+            found.push(membership(&id, text(element, "display")));
         }
     }
-    found
+    Ok(found)
 }
 
 /// Membership of one group.
@@ -199,10 +221,15 @@ pub(super) fn is_indirect(element: &Value) -> bool {
 }
 
 /// True when the group names the user as a member.
-pub(super) fn has_member(group: &Value, user: &str) -> bool {
-    elements(group, "members")
-        .iter()
-        .any(|member| value_of(member) == Some(user))
+///
+/// # Errors
+/// `drifted` when any member cannot be read: it may be the user.
+pub(super) fn has_member(group: &Value, user: &str) -> Result<bool, Failure> {
+    let mut found = false;
+    for member in elements(group, "members")? {
+        found |= value_of("members", member)? == user;
+    }
+    Ok(found)
 }
 
 fn is_licence(kind: &str) -> bool {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::contract::{Answered, Change};
 use super::super::http::{HttpAnswer, segment};
 use super::client::{Found, Session};
-use super::resource::{self, GROUP, VALUED, elements, has_member, value_of};
+use super::resource::{self, GROUP, VALUED, elements, value_of};
 use super::{classify, render, writing};
 use crate::domain::access::Entitlement;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -62,9 +62,14 @@ fn find(
     else {
         return Err(foreign("the entitlement is none of SCIM's"));
     };
-    let values = elements(user, attribute).iter().filter_map(value_of);
-    let mut values = values.filter(|value| resource::valued_id(prefix, value) == entitlement.id);
-    Ok(values.next().map(|value| (*attribute, value.to_owned())))
+    let mut found = None;
+    for element in elements(user, attribute)? {
+        let value = value_of(attribute, element)?;
+        if found.is_none() && resource::valued_id(prefix, &value) == entitlement.id {
+            found = Some((*attribute, value.into_owned()));
+        }
+    }
+    Ok(found)
 }
 
 fn foreign(what: &str) -> Failure {
@@ -91,7 +96,7 @@ impl OneOf<'_> {
         let Some(before) = self.read().await? else {
             return Ok(Answered::Absent);
         };
-        if !self.is_in(&before.body) {
+        if !self.is_in(&before.body)? {
             return Ok(Answered::Absent);
         }
         let (now, patched) = if self.session.abilities().await?.patch == Some(false) {
@@ -110,7 +115,7 @@ impl OneOf<'_> {
         let answered =
             writing::replace(self.session, self.change, &self.path, &now, &changed).await?;
         match self.read().await? {
-            Some(after) if self.is_in(&after.body) => Err(classify::without_effect("the removal")),
+            Some(after) if self.is_in(&after.body)? => Err(classify::without_effect("the removal")),
             Some(_) | None => Ok(answered),
         }
     }
@@ -118,7 +123,7 @@ impl OneOf<'_> {
     async fn by_patch(&self, before: Found) -> Result<Rung, Failure> {
         let filter = render::element(self.attribute, &self.value);
         let mut forms = vec![json!({ "op": "remove", "path": filter })];
-        let others = elements(&before.body, self.attribute).len() > 1;
+        let others = elements(&before.body, self.attribute)?.len() > 1;
         if !others || self.session.settings.value_removal {
             forms.push(json!({
                 "op": "remove",
@@ -142,7 +147,7 @@ impl OneOf<'_> {
             // 202: it is still to happen, so still being there says nothing (RFC 9967).
             let pending = answer.status == 202;
             match self.read().await? {
-                Some(after) if self.is_in(&after.body) && !pending => found = after,
+                Some(after) if self.is_in(&after.body)? && !pending => found = after,
                 Some(_) | None if refusal.is_some() => return Ok(Rung::Taken(Answered::Absent)),
                 Some(_) | None => return Ok(Rung::Taken(Answered::Accepted)),
             }
@@ -185,19 +190,21 @@ impl OneOf<'_> {
         }
     }
 
-    fn is_in(&self, body: &Value) -> bool {
-        if self.attribute == "members" {
-            return has_member(body, &self.value);
+    fn is_in(&self, body: &Value) -> Result<bool, Failure> {
+        let mut found = false;
+        for element in elements(body, self.attribute)? {
+            found |= value_of(self.attribute, element)? == self.value;
         }
-        let mut values = elements(body, self.attribute).iter().filter_map(value_of);
-        values.any(|value| value == self.value)
+        Ok(found)
     }
 
     fn without(&self, body: &Value) -> Value {
         let mut changed = body.clone();
         for (key, value) in changed.as_object_mut().into_iter().flatten() {
             if let (true, Value::Array(all)) = (key.eq_ignore_ascii_case(self.attribute), value) {
-                all.retain(|one| value_of(one) != Some(self.value.as_str()));
+                all.retain(|one| {
+                    value_of(self.attribute, one).map_or(true, |value| value != self.value)
+                });
             }
         }
         changed

@@ -1,7 +1,7 @@
 //! The `[scim]` table of a manifest.
 //!
 //! Owns its keys beyond those of every HTTP kind: page size, further listings, whether the target has
-//! groups, and how a member is removed. Checks that the approved fields fit what the operations will write.
+//! groups and members in them, and how a member is removed. Checks that the approved fields fit what the operations will write.
 
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub(super) struct Settings {
     pub(super) list_also: Vec<String>,
     /// False when the target has no `/Groups`.
     pub(super) groups: bool,
+    /// Whether there may be no group with a member at all.
+    pub(super) groups_may_be_empty: bool,
     /// True when the target takes the removal of one member only as a value list, and is known not
     /// to read it as the removal of all members.
     pub(super) value_removal: bool,
@@ -52,6 +54,7 @@ impl Settings {
             }
         }
         let groups = table.boolean("groups").is_none_or(|item| item.value);
+        let groups_may_be_empty = table.boolean("groups_may_be_empty");
         let value_removal = read_member_removal(table);
         let tokens = TokenEndpoint::read(table, manifest, transport.as_ref(), clock);
         for (operation, field) in [
@@ -76,6 +79,7 @@ impl Settings {
             page_size,
             list_also: list_also.into_iter().map(|item| item.value).collect(),
             groups,
+            groups_may_be_empty: groups_may_be_empty.is_some_and(|item| item.value),
             value_removal,
             declared: manifest.expect.fields.clone(),
             tokens,

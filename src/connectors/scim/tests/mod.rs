@@ -6,6 +6,7 @@
 mod server;
 mod trap;
 mod truths;
+mod whole;
 
 use std::sync::Arc;
 
@@ -35,6 +36,10 @@ async fn bench(trap: Trap) -> Bench {
 }
 
 async fn with(trap: Trap, keys: &str) -> Bench {
+    sized(trap, 2, keys).await
+}
+
+async fn sized(trap: Trap, page_size: u32, keys: &str) -> Bench {
     let server = Server::start(trap).await;
     let manifest = CRM
         .replace(
@@ -46,7 +51,7 @@ async fn with(trap: Trap, keys: &str) -> Bench {
             "[\"active\", \"members\", \"roles\", \"x509Certificates\", \"*\"]",
         );
     let text = format!(
-        "{manifest}\n[scim]\nbase_url = \"{}\"\npage_size = 2\n{keys}\n[scim.rotation]\n\
+        "{manifest}\n[scim]\nbase_url = \"{}\"\npage_size = {page_size}\n{keys}\n[scim.rotation]\n\
         create_path = \"/tokens\"\ncreate_body = {{ name = \"{{label}}\" }}\n\
         create_ref = \"/data/id\"\ncreate_value = \"/data/token\"\nlist_path = \"/tokens\"\n\
         list_items = \"/items\"\nlist_ref = \"/id\"\nlist_label = \"/name\"\n\

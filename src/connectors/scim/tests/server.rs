@@ -4,6 +4,8 @@
 //! fault also asserts that the fault fired. Sloppy where real servers are: deleting a user leaves
 //! its memberships behind.
 
+mod changes;
+
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -17,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::trap::Trap;
 use crate::connectors::scim::resource::{elements, field, flag, has_member, text};
+use changes::{delete, patch, put, refuse};
 
 #[derive(Debug)]
 pub(super) struct Estate {
@@ -83,7 +86,8 @@ impl Server {
     pub(super) fn members(&self, group: &str) -> Vec<String> {
         let state = self.state.lock().expect("not poisoned");
         let group = state.groups.iter().find(|one| one["id"] == group);
-        let members = elements(group.expect("a group"), "members").iter();
+        let members = elements(group.expect("a group"), "members").expect("a list");
+        let members = members.iter();
         members
             .map(|member| member["value"].as_str().expect("text").to_owned())
             .collect()
@@ -138,7 +142,7 @@ async fn answer(
     {
         return refusal;
     }
-    match (method.as_str(), parts.as_slice()) {
+    let response = match (method.as_str(), parts.as_slice()) {
         ("GET", ["ServiceProviderConfig"]) => config(&state),
         ("GET", [kind @ ("Users" | "Groups")]) => list(&mut state, kind, &query),
         ("GET", [kind, id]) => read(&mut state, kind, id),
@@ -147,7 +151,29 @@ async fn answer(
         ("DELETE", ["Users", id]) => delete(&mut state, id),
         (_, ["tokens", ..]) => tokens(&mut state, &method, &parts, &body),
         _ => error(404, "", "no such place"),
-    }
+    };
+    through_cache(&mut state, &parts, response)
+}
+
+/// The answer as a cache on the way passes it on.
+fn through_cache(state: &mut Estate, parts: &[&str], mut response: Response) -> Response {
+    let age = match (state.trap, parts) {
+        (Trap::Aged, ["Groups", ..]) => "40",
+        (Trap::Aged, ["ServiceProviderConfig"]) => "9999",
+        (Trap::Aged, _) => "7",
+        (Trap::AgeUnreadable, _) => "soon",
+        (Trap::HalfOfLists, [_]) | (Trap::HalfOfOne, [_, _]) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            state.fired += 1;
+            return response;
+        }
+        _ => return response,
+    };
+    state.fired += 1;
+    response
+        .headers_mut()
+        .insert("age", age.parse().expect("a header"));
+    response
 }
 
 fn config(state: &Estate) -> Response {
@@ -197,7 +223,7 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     if fire(trap == Trap::SmallPages && count > 1) {
         count = 1;
     }
-    if fire(trap == Trap::IgnoresStart && later)
+    if fire(matches!(trap, Trap::IgnoresStart | Trap::OnlyFirstPage) && later)
         || fire(trap == Trap::FirstPageAgain && start > all.len())
     {
         start = 1;
@@ -208,7 +234,7 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     }
     let mut page: Vec<_> = all.iter().skip(start - 1).take(count).cloned().collect();
     let mut total = all.len();
-    if fire(trap == Trap::TotalOfPage) {
+    if fire(matches!(trap, Trap::TotalOfPage | Trap::OnlyFirstPage)) {
         total = page.len();
     }
     if fire(trap == Trap::TotalTooHigh) {
@@ -221,9 +247,9 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     if fire(trap == Trap::Html) {
         return "<html>Please sign in</html>".into_response();
     }
-    if fire(trap == Trap::DeletedMeanwhile && later && all.len() == 5) {
-        // Bob has been shown; who comes after the first page moves up by one.
-        state.users.remove(1);
+    let gone = deleted_meanwhile(trap, start, all.len());
+    if fire(!gone.is_empty()) {
+        state.users.drain(gone);
         page = state
             .users
             .iter()
@@ -242,6 +268,17 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     whole.into_response()
 }
 
+/// Who is deleted before the page is made.
+fn deleted_meanwhile(trap: Trap, start: usize, all: usize) -> std::ops::Range<usize> {
+    match trap {
+        // Bob has been shown; who comes after the first page moves up by one.
+        Trap::DeletedMeanwhile if start > 1 && all == 5 => 1..2,
+        // Nobody is left at the place that is asked for.
+        Trap::DeletedAtTheEnd if start == 5 && all == 5 => 1..3,
+        _ => 0..0,
+    }
+}
+
 /// All users; where some are hidden, the active ones or, by a filter, the others.
 fn users(state: &mut Estate, filtered: bool) -> Vec<Value> {
     let mut all = state.users.clone();
@@ -258,17 +295,23 @@ fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
     let sprung = matches!(
         (state.trap, filter),
         (Trap::GroupsDenied | Trap::MembersOnlySingly, _)
+            | (Trap::MembersHidden | Trap::MembersEmptyInList, _)
             | (Trap::FilterIgnored | Trap::FilterBlind, Some(_))
     );
     state.fired += u32::from(sprung);
     if let Some(filter) = filter.filter(|_| state.trap != Trap::FilterIgnored) {
         let quoted = filter.trim_end_matches("%22").rsplit("%22").next();
         let blind = state.trap == Trap::FilterBlind;
-        all.retain(|group| !blind && has_member(group, quoted.unwrap_or("")));
+        all.retain(|group| !blind && has_member(group, quoted.unwrap_or("")).expect("readable"));
     }
     if state.trap == Trap::MembersOnlySingly {
         for group in &mut all {
             group.as_object_mut().expect("a group").remove("members");
+        }
+    }
+    if matches!(state.trap, Trap::MembersHidden | Trap::MembersEmptyInList) {
+        for group in &mut all {
+            group["members"] = json!([]);
         }
     }
     (state.trap != Trap::GroupsDenied).then_some(all)
@@ -289,6 +332,9 @@ fn read(state: &mut Estate, kind: &str, id: &str) -> Response {
         return error(404, "", "not found");
     };
     let mut shown = found.clone();
+    if trap == Trap::MembersHidden && kind == "Groups" {
+        shown["members"] = json!([]);
+    }
     if trap == Trap::Recycled && kind == "Users" {
         shown["userName"] = json!("someone.else@acme");
         state.fired += 1;
@@ -304,161 +350,6 @@ fn read(state: &mut Estate, kind: &str, id: &str) -> Response {
         response.headers_mut().insert("etag", etag);
     }
     response
-}
-
-/// What is refused before it is looked at.
-fn refuse(
-    state: &mut Estate,
-    kind: &str,
-    id: &str,
-    headers: &HeaderMap,
-    body: &Value,
-) -> Option<Response> {
-    let expected = format!("W/\"{}\"", state.version);
-    let named = headers.get("if-match");
-    let named = named.map(|value| value.to_str().is_ok_and(|value| value == expected));
-    let path = text(&body["Operations"][0], "path").unwrap_or("");
-    let refusal = match state.trap {
-        Trap::VersionRequired if named.is_none() => error(428, "", "name a version"),
-        Trap::VersionRequired if named == Some(false) => error(412, "", "another version"),
-        Trap::AlwaysRaced => error(412, "", "another version"),
-        Trap::PathsRefused | Trap::PathsRefusedNoVersion if path.contains('[') => {
-            error(400, "invalidPath", "no filters in paths")
-        }
-        Trap::AnnouncedOnly | Trap::AnnouncesNothing if body["Operations"].is_array() => {
-            error(501, "", "no PATCH here")
-        }
-        Trap::Fails => error(500, "", "boom"),
-        Trap::SlowDown | Trap::SlowDownUntil => {
-            let mut answer = error(429, "", "slow down");
-            let (wait, sent) = match state.trap {
-                Trap::SlowDown => ("60", "Fri, 20 Nov 2026 10:00:00 GMT"),
-                _ => (
-                    "Fri, 20 Nov 2026 10:01:00 GMT",
-                    "Fri, 20 Nov 2026 10:00:00 GMT",
-                ),
-            };
-            let headers = answer.headers_mut();
-            headers.insert("retry-after", wait.parse().expect("a header"));
-            headers.insert("date", sent.parse().expect("a header"));
-            answer
-        }
-        Trap::SecondRemoval(status) => {
-            if kind == "Users" {
-                state.users.retain(|user| user["id"] != id);
-            } else if let Some(group) = find(state, kind, id) {
-                group["members"] = json!([]);
-            }
-            match status {
-                204 => StatusCode::NO_CONTENT.into_response(),
-                status => error(status, "", "it is gone already"),
-            }
-        }
-        _ => return None,
-    };
-    state.fired += 1;
-    Some(refusal)
-}
-
-fn patch(state: &mut Estate, kind: &str, id: &str, body: &Value) -> Response {
-    let trap = state.trap;
-    let operation = body["Operations"][0].clone();
-    let path = text(&operation, "path").unwrap_or("").to_owned();
-    let by_value = operation.get("value").is_some();
-    match trap {
-        Trap::NoPatch => {
-            state.fired += 1;
-            return error(501, "", "no PATCH here");
-        }
-        Trap::PatchIgnored => {
-            state.fired += 1;
-            return StatusCode::OK.into_response();
-        }
-        Trap::RemovalIgnored if path.contains('[') => {
-            state.fired += 1;
-            return StatusCode::OK.into_response();
-        }
-        Trap::Peculiar if !path.is_empty() => {
-            state.fired += 1;
-            return error(400, "invalidPath", "no paths here");
-        }
-        Trap::Pending => {
-            state.fired += 1;
-            return StatusCode::ACCEPTED.into_response();
-        }
-        _ => {}
-    }
-    state.version += 1;
-    let wipe = trap == Trap::ValueRemovesAll && by_value;
-    let Some(target) = find(state, kind, id) else {
-        return error(404, "", "not found");
-    };
-    if operation["op"] == "replace" {
-        let value = field(&operation, "value").expect("a value");
-        let active = if path == "active" {
-            value
-        } else {
-            &value["active"]
-        };
-        target["active"] = active.clone();
-        let whole = target.to_string();
-        return done(state, whole);
-    }
-    let attribute = path.split('[').next().unwrap_or("").to_owned();
-    let wanted = if by_value {
-        operation["value"][0]["value"]
-            .as_str()
-            .expect("a value")
-            .to_owned()
-    } else {
-        let quoted = path.split_once(" eq ").expect("a filter").1;
-        serde_json::from_str(quoted.trim_end_matches(']')).expect("a JSON string")
-    };
-    let elements = target[&attribute].as_array_mut().expect("a list");
-    elements.retain(|one| !wipe && one["value"] != wanted.as_str());
-    let whole = target.to_string();
-    done(state, whole)
-}
-
-/// The answer to a PATCH that was carried out: with or without a body, both are allowed.
-fn done(state: &mut Estate, whole: String) -> Response {
-    let half = whole.len() / 2;
-    let body = match state.trap {
-        Trap::AnswersWhole => whole,
-        Trap::AnswersHalf => whole[..half].to_owned(),
-        _ => return StatusCode::NO_CONTENT.into_response(),
-    };
-    state.fired += 1;
-    body.into_response()
-}
-
-fn put(state: &mut Estate, kind: &str, id: &str, headers: &HeaderMap, body: Value) -> Response {
-    if state.trap == Trap::NoPatchAndRaced {
-        state.version += 1;
-        state.fired += 1;
-    }
-    let expected = format!("W/\"{}\"", state.version);
-    let named = headers.get("if-match").and_then(|v| v.to_str().ok());
-    state.fired += u32::from(state.trap == Trap::VersionIgnored);
-    if named != Some(&expected) && state.trap != Trap::VersionIgnored {
-        return error(412, "", "another version");
-    }
-    state.version += 1;
-    *find(state, kind, id).expect("is there") = body;
-    StatusCode::OK.into_response()
-}
-
-fn delete(state: &mut Estate, id: &str) -> Response {
-    if state.trap == Trap::DeleteLies {
-        state.fired += 1;
-        return error(404, "", "not found");
-    }
-    let before = state.users.len();
-    state.users.retain(|user| user["id"] != id);
-    if state.users.len() == before {
-        return error(404, "", "not found");
-    }
-    StatusCode::NO_CONTENT.into_response()
 }
 
 fn tokens(state: &mut Estate, method: &Method, parts: &[&str], body: &Value) -> Response {

@@ -13,10 +13,14 @@ pub(super) enum Trap {
     IgnoresStart,
     /// `totalResults` counts the page.
     TotalOfPage,
+    /// `startIndex` is not looked at, and `totalResults` counts the page.
+    OnlyFirstPage,
     /// `totalResults` counts more than is shown.
     TotalTooHigh,
     /// A user is deleted while the pages are read.
     DeletedMeanwhile,
+    /// Two users are deleted before the last page is asked for, which is then empty.
+    DeletedAtTheEnd,
     /// Later pages lack a declared field.
     LacksField,
     /// Later pages are cut off in the middle.
@@ -33,6 +37,18 @@ pub(super) enum Trap {
     FilterBlind,
     /// A list of groups leaves the members out.
     MembersOnlySingly,
+    /// A list of groups shows an empty list of members.
+    MembersEmptyInList,
+    /// Every group shows an empty list of members.
+    MembersHidden,
+    /// Answers come from a cache: users 7 seconds old, groups 40.
+    Aged,
+    /// Answers come from a cache that says no number.
+    AgeUnreadable,
+    /// Lists are answered 206.
+    HalfOfLists,
+    /// Single resources are answered 206.
+    HalfOfOne,
     /// A filtered removal is answered 200 and does nothing.
     RemovalIgnored,
     /// Any PATCH is answered 200 and does nothing.

@@ -210,7 +210,11 @@ fn h3_an_empty_filter_and_a_half_sign_in_are_told() {
 #[test]
 fn the_page_names_a_test_for_each_truth() {
     let page = include_str!("../../../../docs/connectors/scim.md");
-    let tests = [include_str!("mod.rs"), include_str!("truths.rs")];
+    let tests = [
+        include_str!("mod.rs"),
+        include_str!("truths.rs"),
+        include_str!("whole.rs"),
+    ];
     let named = crate::connectors::rehearsal::truths_in(page);
     assert!(named.len() > 12, "{named:?}");
     for name in named {
