@@ -90,7 +90,7 @@ mod tests {
         let turns = Turns::new(1, 1);
         let turn = turns.take().await.expect("nobody waits");
         let (go, held) = std::sync::mpsc::channel::<()>();
-        let mut work = Box::pin(turn.spend(move || drop(held.recv())));
+        let mut work = Box::pin(turn.spend(move || held.recv()));
         assert!((&mut work).now_or_never().is_none(), "it has begun");
         drop(work);
         let mut next = Box::pin(turns.take());
