@@ -13,6 +13,7 @@ mod given;
 mod health;
 mod holds;
 mod identities;
+mod legal;
 mod never_grants;
 mod order;
 mod pauses;
