@@ -21,6 +21,7 @@ use clawback::domain::id::{
     AccountId, CaseId, CommandId, ConnectorName, DeadLetterId, DefinitionDigest, DeskName, DrillId,
     FencingToken, MessageId, RunId, SessionId, TaskId, WorkerId,
 };
+use clawback::domain::legal::LegalHolds;
 use clawback::domain::pause::{Pause, Pauses};
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
@@ -64,6 +65,10 @@ impl Retention for Seeded {
 
     async fn tombstones(&self) -> Stored<Vec<Signed>> {
         self.inner.tombstones().await
+    }
+
+    async fn legal_holds(&self, case: CaseId) -> Stored<LegalHolds> {
+        self.inner.legal_holds(case).await
     }
 }
 

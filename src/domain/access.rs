@@ -144,4 +144,17 @@ impl Operation {
     pub fn writes(self) -> bool {
         !matches!(self, Self::List | Self::Read)
     }
+
+    /// True for what cannot be had back and takes more than access: a legal hold forbids it.
+    pub fn destroys(self) -> bool {
+        match self {
+            Self::Delete => true,
+            Self::List
+            | Self::Read
+            | Self::Disable
+            | Self::EndSessions
+            | Self::RevokeEntitlement
+            | Self::RevokeCredential => false,
+        }
+    }
 }

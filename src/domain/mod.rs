@@ -22,6 +22,7 @@ pub mod expiry;
 pub mod health;
 pub mod id;
 pub mod instructions;
+pub mod legal;
 pub mod obey;
 pub mod outcome;
 pub mod pause;

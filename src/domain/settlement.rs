@@ -19,7 +19,7 @@ use super::rotation::RotationFacts;
 use super::run::Run;
 use super::task::FallbackTask;
 use super::time::Timestamp;
-use super::verdict::Observation;
+use super::verdict::{Finding, Observation};
 use super::workflow::{End, OutcomeKey};
 
 /// What performing an effect came to.
@@ -53,6 +53,13 @@ pub enum Outcome {
     Failed(Failure),
     /// Nothing was sent: two people have to approve it first.
     Held(Failure),
+    /// Nothing was sent: a legal hold forbids it, and nobody can approve it.
+    Forbidden {
+        /// Why, and by which matters.
+        failure: Failure,
+        /// What a look proved of the access that the account still gives.
+        access: Finding,
+    },
 }
 
 /// Everything that one step changes.

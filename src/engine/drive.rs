@@ -166,7 +166,7 @@ impl Engine {
         if let Some(held) = self.held(&ride.run, &effect).await? {
             let serving = self.serving();
             let given = self.given(workflow, &serving, None);
-            let settlement = settle(ride.run, ride.task.clone(), Outcome::Held(held), &given)?;
+            let settlement = settle(ride.run, ride.task.clone(), held, &given)?;
             let held = commit(settlement.into(), known, ride.task, ride.token, writer).await?;
             return Ok(held.into());
         }
@@ -270,7 +270,7 @@ impl Engine {
                 let mut run = *run;
                 let held = self.held(&run, &effect).await?;
                 let (outcome, under) = match (held, &effect) {
-                    (Some(held), _) => (Outcome::Held(held), None),
+                    (Some(held), _) => (held, None),
                     (
                         None,
                         Effect::Each {

@@ -1,7 +1,7 @@
-//! Holds: what a removal must not begin without approval by two people.
+//! Holds: what a removal must not begin without approval by two people, and what it must not do at all.
 //!
 //! Owns the look before the first write, at the target or upstream of it: protected subjects and
-//! accounts, last administrators, brakes.
+//! accounts, last administrators, brakes; and the look before every deletion: legal holds.
 //! What is approved is read only where something would be held, so the usual step reads nothing. The
 //! judgements are the domain's. Approves nothing.
 
@@ -11,25 +11,78 @@ use crate::domain::access::Operation;
 use crate::domain::approval::Matter;
 use crate::domain::brake;
 use crate::domain::id::AccountId;
+use crate::domain::legal;
 use crate::domain::outcome::Failure;
 use crate::domain::protect::{self, Hold};
 use crate::domain::run::{Leaving, RemovalBody, Run, RunBody};
+use crate::domain::settlement::Outcome;
 use crate::domain::step::Effect;
-use crate::domain::verdict::CredentialRole;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge};
 
 use super::{Engine, EngineError, Serving};
 
 impl Engine {
-    /// Why this effect must wait for two people; `None` when it may begin. A removal that has begun to
-    /// write goes on: it was let through.
+    /// What keeps this effect from being sent; `None` when it may begin.
     pub(super) async fn held(
         &self,
         run: &Run,
         effect: &Effect,
-    ) -> Result<Option<Failure>, EngineError> {
+    ) -> Result<Option<Outcome>, EngineError> {
+        // However far the removal has come, and whatever was approved.
+        if destroys(effect)
+            && let Some(forbidden) = self.forbidden(run).await?
+        {
+            return Ok(Some(forbidden));
+        }
         let Some(leaving) = run.leaving().filter(|_| writes(effect)) else {
             return Ok(None);
         };
+        let held = self.unapproved(run, leaving).await?;
+        Ok(held.map(Outcome::Held))
+    }
+
+    /// The legal hold under which the run's subject stands, and what access there is meanwhile.
+    async fn forbidden(&self, run: &Run) -> Result<Option<Outcome>, EngineError> {
+        let Some(case) = run.case else {
+            return Ok(None);
+        };
+        let holds = self.store.legal_holds(case).await?;
+        let matters: Vec<_> = holds.in_force().map(|one| one.name.clone()).collect();
+        if matters.is_empty() {
+            return Ok(None);
+        }
+        let access = self.access_left(run).await;
+        let failure = legal::forbidden(&matters, &access);
+        Ok(Some(Outcome::Forbidden { failure, access }))
+    }
+
+    /// Looks what an account that stays can still do. A target that cannot be read proves nothing.
+    async fn access_left(&self, run: &Run) -> Finding {
+        let looked = match self.connector(run) {
+            Ok(connector) => {
+                let oldest = connector.manifest().expect.max_data_age_seconds;
+                let looked = self.observe(run, &connector).await;
+                looked.map(|outcome| (outcome, oldest))
+            }
+            Err(failure) => Err(failure),
+        };
+        match (looked, &run.body) {
+            (Ok((Outcome::Observed(seen), oldest)), RunBody::Removal(body)) => {
+                let not_before = body.last_write.unwrap_or(Timestamp::MIN);
+                judge(&seen, Expectation::AccountPowerless, not_before, oldest)
+            }
+            (Ok(_), _) => Finding::Inconclusive("there is no account to look at".to_owned()),
+            (Err(failure), _) => Finding::Inconclusive(failure.to_string()),
+        }
+    }
+
+    /// Why a removal must wait for two people. One that has begun to write goes on: it was let through.
+    async fn unapproved(
+        &self,
+        run: &Run,
+        leaving: &Leaving,
+    ) -> Result<Option<Failure>, EngineError> {
         let serving = self.serving();
         let mut holds: Vec<_> = protect::subject(run, leaving, &serving.estate)
             .into_iter()
@@ -121,6 +174,19 @@ impl Engine {
             ask.lifted = true;
         }
         Ok(None)
+    }
+}
+
+fn destroys(effect: &Effect) -> bool {
+    match effect {
+        Effect::Act { operation } | Effect::Each { operation, .. } => operation.destroys(),
+        // Upstream one entitlement is taken away, and no account.
+        Effect::CutUpstream
+        | Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::Rotate { .. } => false,
     }
 }
 

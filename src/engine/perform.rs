@@ -154,7 +154,7 @@ impl Engine {
         self.secrets.credential(connector.manifest(), role).await
     }
 
-    fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {
+    pub(super) fn connector(&self, run: &Run) -> Result<Arc<Guarded>, Failure> {
         let name = run.connector.as_ref();
         let name = name.ok_or_else(|| lost("the run names no connector"))?;
         let serving = self.serving();

@@ -105,7 +105,9 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Option<&'static str>)
         Outcome::Probed(_) => ("probed", None),
         Outcome::Rotated(_) => ("rotated", None),
         Outcome::Failed(failure) => ("failed", Some(failure.class.as_str())),
-        Outcome::Held(failure) => ("held", Some(failure.class.as_str())),
+        Outcome::Held(failure) | Outcome::Forbidden { failure, .. } => {
+            ("held", Some(failure.class.as_str()))
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::domain::audit::{
     Entries, Entry, Epitaph, Rolls, Signed, Standing, Table, Tip, Tombstone, gone, heads_digest,
 };
-use crate::domain::event::{EventKind, RecordedEvent};
+use crate::domain::event::RecordedEvent;
+use crate::domain::id::CaseId;
+use crate::domain::legal::{LegalHolds, LegalMatter};
 
 use super::Stored;
 use super::audit::{Notes, tables};
@@ -30,7 +32,7 @@ pub struct Dropping {
     pub follows: Option<Signed>,
     /// What that verification found to be there.
     pub standing: Standing,
-    /// At most so many cases.
+    /// At most so many cases, and those of the same legal holds.
     pub cases: u32,
 }
 
@@ -44,10 +46,13 @@ pub trait Retention: Send + Sync {
     async fn drop_period(&self, wanted: &Dropping, seal: SealFn<'_>) -> Stored<Option<Signed>>;
     /// All tombstones, oldest first.
     async fn tombstones(&self) -> Stored<Vec<Signed>>;
+    /// What is told of legal holds on the subject of this case, by the cases that such events opened,
+    /// whether or not these have ended. Asked before every deletion; reads the subject's cases only.
+    async fn legal_holds(&self, case: CaseId) -> Stored<LegalHolds>;
 }
 
 /// Cases that ended by `{cut}` and wait for nothing, oldest first.
-pub(super) const ENDED: &str = "SELECT c.id, c.tenant, c.hr_case, c.subject_key FROM cases c \
+pub(super) const ENDED: &str = "SELECT c.id, c.tenant, c.hr_case, c.subject_key, c.event_key FROM cases c \
     WHERE c.ended IS NOT NULL AND c.ended_us <= {cut} \
     AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.case_id = c.id AND (t.state <> 'closed' \
       OR EXISTS (SELECT 1 FROM commands w WHERE w.task_id = t.id AND w.answer IS NULL) \
@@ -129,6 +134,7 @@ pub(super) struct EndedRow {
     tenant: String,
     hr_case: String,
     subject_key: String,
+    event_key: Uuid,
 }
 
 /// An event with its body.
@@ -159,27 +165,15 @@ impl HeadRow {
 }
 
 /// The cases that may go: not those whose subject is under a legal hold, nor those of an HR case of which
-/// another one stays for that.
+/// another one stays for that, nor what lifted a hold without all else that is told of it: what placed
+/// the hold would stand alone, and be in force again.
 pub(super) fn free(
     ended: Vec<EndedRow>,
     holds: &[EventRow],
     at_most: u32,
 ) -> Stored<Vec<EndedRow>> {
-    let mut held = BTreeMap::new();
-    for row in holds {
-        let event: RecordedEvent = parsed(&row.body, "events", "body", row.key)?;
-        let kind = event.event.kind;
-        if matches!(
-            kind,
-            EventKind::LegalHoldPlaced | EventKind::LegalHoldLifted
-        ) {
-            held.insert(
-                event.event.subject.key(),
-                kind == EventKind::LegalHoldPlaced,
-            );
-        }
-    }
-    let on_hold = |row: &EndedRow| held.get(&row.subject_key).copied().unwrap_or(false);
+    let (matters, holds) = read(holds)?;
+    let on_hold = |row: &EndedRow| holds.hold(&row.subject_key);
     let kept: BTreeSet<(String, String)> = ended
         .iter()
         .filter(|row| on_hold(row))
@@ -187,8 +181,35 @@ pub(super) fn free(
         .collect();
     let mut free = ended;
     free.retain(|row| !on_hold(row) && !kept.contains(&(row.tenant.clone(), row.hr_case.clone())));
-    free.truncate(at_most as usize);
+    let going: HashSet<Uuid> = free.iter().map(|row| row.event_key).collect();
+    let staying: BTreeSet<&LegalMatter> = matters
+        .iter()
+        .filter(|(key, _)| !going.contains(key))
+        .map(|(_, matter)| matter)
+        .collect();
+    let matter = |row: &EndedRow| matters.get(&row.event_key);
+    free.retain(|row| matter(row).is_none_or(|one| !staying.contains(one)));
+    let later = free.split_off(free.len().min(at_most as usize));
+    let begun: BTreeSet<_> = free.iter().filter_map(matter).collect();
+    let with_them = |row: &EndedRow| matter(row).is_some_and(|one| begun.contains(one));
+    free.extend(later.into_iter().filter(with_them));
     Ok(free)
+}
+
+/// What these events tell of legal holds.
+pub(super) fn holds_of(rows: &[EventRow]) -> Stored<LegalHolds> {
+    read(rows).map(|(_, holds)| holds)
+}
+
+/// The same, and which event is about which matter.
+fn read(rows: &[EventRow]) -> Stored<(BTreeMap<Uuid, LegalMatter>, LegalHolds)> {
+    let (mut matters, mut holds) = (BTreeMap::new(), LegalHolds::default());
+    for row in rows {
+        let event: RecordedEvent = parsed(&row.body, "events", "body", row.key)?;
+        holds.note(&event.event);
+        matters.extend(LegalMatter::of(&event.event).map(|matter| (row.key, matter)));
+    }
+    Ok((matters, holds))
 }
 
 /// Events without a case that may go: not those of an HR case that stays.

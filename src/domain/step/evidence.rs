@@ -7,6 +7,7 @@
 use super::super::access::Account;
 use super::super::correlation::{Again, Search, ambiguous};
 use super::super::id::StateName;
+use super::super::legal::forbade;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::probe::{ProbeFinding, Probed, Tried, renew, tried};
 use super::super::run::{Returned, RunBody};
@@ -108,7 +109,10 @@ impl Step<'_> {
                 body.absent_at = Some(observation.at);
             }
             body.last_finding = Some(finding);
-            if key != OutcomeKey::Inconclusive {
+            // What a legal hold forbade to delete is seen, and the hold is still the reason.
+            let kept =
+                key == OutcomeKey::Present && body.last_failure.as_ref().is_some_and(forbade);
+            if key != OutcomeKey::Inconclusive && !kept {
                 body.last_failure = None;
             }
         }

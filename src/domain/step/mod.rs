@@ -100,16 +100,17 @@ impl<'a> Step<'a> {
 
     /// The one fallback state of the run's machine.
     fn fallback_state(&self) -> Result<StateName, Inconsistent> {
-        let machine = self.given.workflow.machines.get(&self.out.run.kind);
-        machine
-            .and_then(|machine| {
-                machine
-                    .states
-                    .iter()
-                    .find(|(_, state)| matches!(state.action, Action::Fallback(_)))
-            })
-            .map(|(name, _)| name.clone())
+        self.state_that(|action| matches!(action, Action::Fallback(_)))
             .ok_or_else(|| self.broken("its machine has no fallback state".to_owned()))
+    }
+
+    /// The first state of the run's machine with such an action.
+    fn state_that(&self, is: fn(&Action) -> bool) -> Option<StateName> {
+        let machine = self.given.workflow.machines.get(&self.out.run.kind)?;
+        let mut states = machine.states.iter();
+        states
+            .find(|(_, state)| is(&state.action))
+            .map(|(name, _)| name.clone())
     }
 
     fn broken(&self, message: String) -> Inconsistent {

@@ -5,12 +5,13 @@
 
 use super::super::access::{Account, Operation};
 use super::super::id::{EntitlementId, StateName};
+use super::super::legal::forbade;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::rotation::RotationFacts;
 use super::super::run::{ItemStatus, Run, RunBody, Stage};
 use super::super::settlement::{Outcome, Settlement};
 use super::super::task::FallbackTask;
-use super::super::verdict::Verdict;
+use super::super::verdict::{Finding, Verdict};
 use super::super::workflow::{Action, OutcomeKey, RotationStep};
 use super::{Given, Inconsistent, Step};
 
@@ -61,6 +62,7 @@ pub fn settle(
         }
         (_, Outcome::Failed(failure)) => step.failed(&state, failure)?,
         (_, Outcome::Held(failure)) => step.held(&state, failure)?,
+        (_, Outcome::Forbidden { failure, access }) => step.forbidden(&state, failure, &access)?,
         (action, outcome) => {
             return Err(step.broken(format!("{outcome:?} is no answer to {action:?}")));
         }
@@ -90,11 +92,39 @@ impl Step<'_> {
         self.enter(&fallback)
     }
 
-    /// Something was sent: only later looks count.
+    /// A legal hold forbids it: to a person, until the hold is lifted. The hold excuses nothing else, so
+    /// where access was not seen to be cut, it is cut upstream on the way, if the machine can.
+    fn forbidden(
+        &mut self,
+        state: &StateName,
+        failure: Failure,
+        access: &Finding,
+    ) -> Result<(), Inconsistent> {
+        let key = OutcomeKey::Failed(failure.class);
+        let detail = serde_json::json!({ "access": access });
+        self.note(state, None, key, Some(failure.clone()), Some(detail));
+        super::set_failure(&mut self.run_mut().body, Some(failure));
+        let upstream = match access {
+            Finding::Absent => None,
+            Finding::Present(_) | Finding::Inconclusive(_) => {
+                self.state_that(|action| matches!(action, Action::CutUpstream))
+            }
+        };
+        let next = match upstream {
+            Some(upstream) => upstream,
+            None => self.fallback_state()?,
+        };
+        self.enter(&next)
+    }
+
+    /// Something was sent: only later looks count, and no hold stands at the end any more.
     fn sent(&mut self) {
         let now = self.given.now;
         if let RunBody::Removal(body) = &mut self.run_mut().body {
             body.last_write = Some(now);
+            if body.last_failure.as_ref().is_some_and(forbade) {
+                body.last_failure = None;
+            }
         }
     }
 

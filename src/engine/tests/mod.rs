@@ -14,6 +14,7 @@ mod given;
 mod health;
 mod holds;
 mod identities;
+mod legal;
 mod never_grants;
 mod order;
 mod pauses;

@@ -19,7 +19,7 @@ use crate::store::{CaseFilter, CaseStory};
 const LASTING: u64 = 6 * 3600;
 
 /// A target behind an identity provider that gives access to it by the group `g-staff`.
-async fn gated() -> Ward {
+pub(super) async fn gated() -> Ward {
     gated_by("", Settings::default()).await
 }
 
@@ -44,7 +44,7 @@ async fn story(ward: &Ward) -> CaseStory {
     ward.store.case(id).await.expect("read").expect("kept")
 }
 
-fn groups(ward: &Ward, place: usize) -> Vec<String> {
+pub(super) fn groups(ward: &Ward, place: usize) -> Vec<String> {
     let shown = ward.upstream.shown();
     let entitlements = shown.accounts[place].entitlements.iter();
     entitlements.map(|one| one.id.to_string()).collect()

@@ -242,7 +242,8 @@ fn changed(outcome: &Outcome) -> bool {
         | Outcome::Cut { .. }
         | Outcome::Probed(_)
         | Outcome::Rotated(_)
-        | Outcome::Held(_) => false,
+        | Outcome::Held(_)
+        | Outcome::Forbidden { .. } => false,
     }
 }
 

@@ -169,6 +169,10 @@ macro_rules! suite {
             retention: [
                 e6_a_closed_period_goes_and_the_rest_holds,
                 e6_what_is_open_or_held_stays,
+                b9_a_subject_stays_while_any_matter_holds_it,
+                b9_a_late_lifting_of_an_older_revision_lets_nothing_go,
+                b9_what_lifted_a_hold_does_not_go_before_what_placed_it,
+                b9_holds_are_told_of_their_subject_alone_and_after_their_case_has_ended,
                 a3_an_event_that_went_opens_no_second_case,
                 e6_a_drop_that_another_overtook_begins_again,
                 e6_what_changes_meanwhile_is_as_it_was_written,

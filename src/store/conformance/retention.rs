@@ -7,7 +7,7 @@ use super::super::{Dropping, IntakeBatch, Receipt, audit, domain};
 use super::Home;
 use super::given::{
     a_case, a_removal, a_task, at, closed, ended, event, fenced, handed_over, ignores, keep, opens,
-    proved, recorded, removal, step, worker,
+    proved, recorded, removal, step, subject, worker,
 };
 use super::tampering::{seal, sign, signed_by};
 use domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing};
@@ -181,13 +181,102 @@ pub async fn e6_what_is_open_or_held_stays(home: &Home) {
 
 /// A case that this event opens, and that is over at once.
 async fn opened(home: &Home, event: domain::event::RecordedEvent) -> CaseId {
+    let case = begun(home, event).await;
+    over(home, &case).await
+}
+
+/// A case that this event opens.
+async fn begun(home: &Home, event: domain::event::RecordedEvent) -> super::super::Claimed {
     recorded(&home.store, vec![event]).await;
     let admitted = home
         .store
         .admit(10, at(0), &keep(1, 1), &|event, _| opens(event))
         .await;
-    let case = admitted.expect("admitted").kept.pop().expect("kept");
-    over(home, &case).await
+    admitted.expect("admitted").kept.pop().expect("kept")
+}
+
+/// News of a matter about the subject of the HR case `held`.
+fn news(kind: EventKind, matter: &str, revision: u64) -> domain::event::RecordedEvent {
+    let id = format!("{matter}/{revision}/{}", kind.as_str());
+    let mut news = event(&id, matter, revision);
+    news.event.kind = kind;
+    news.event.subject = subject("held");
+    news
+}
+
+/// The same, in a case of its own that is over.
+async fn told(home: &Home, kind: EventKind, matter: &str, revision: u64) -> CaseId {
+    opened(home, news(kind, matter, revision)).await
+}
+
+async fn in_force(home: &Home, case: CaseId) -> Vec<String> {
+    let holds = home.store.legal_holds(case).await.expect("read");
+    holds.in_force().map(|one| one.name.clone()).collect()
+}
+
+pub async fn b9_a_subject_stays_while_any_matter_holds_it(home: &Home) {
+    // Given a subject under two matters, of which the first is lifted.
+    let held = a_case_that_is_over(home, "held").await;
+    let mut cases = vec![
+        told(home, EventKind::LegalHoldPlaced, "LH-77", 1).await,
+        told(home, EventKind::LegalHoldPlaced, "LH-90", 1).await,
+        told(home, EventKind::LegalHoldLifted, "LH-77", 2).await,
+    ];
+    witnessed(home).await;
+    // When the period goes, then nothing of the subject does.
+    let_go(home, 1).await;
+    for case in cases.iter().chain([&held]) {
+        assert!(is_there(home, *case).await);
+    }
+    // And when the other is lifted, everything does.
+    cases.push(told(home, EventKind::LegalHoldLifted, "LH-90", 2).await);
+    let stone = let_go(home, 2).await.expect("let go");
+    assert_eq!(stone.cases, 5);
+    for case in cases.iter().chain([&held]) {
+        assert!(!is_there(home, *case).await);
+    }
+}
+
+pub async fn b9_a_late_lifting_of_an_older_revision_lets_nothing_go(home: &Home) {
+    let held = a_case_that_is_over(home, "held").await;
+    told(home, EventKind::LegalHoldPlaced, "LH-77", 1).await;
+    told(home, EventKind::LegalHoldPlaced, "LH-77", 3).await;
+    told(home, EventKind::LegalHoldLifted, "LH-77", 2).await;
+    witnessed(home).await;
+    let_go(home, 1).await;
+    assert!(is_there(home, held).await);
+    assert_eq!(in_force(home, held).await, ["LH-77"]);
+}
+
+pub async fn b9_what_lifted_a_hold_does_not_go_before_what_placed_it(home: &Home) {
+    // Given a hold that was lifted, and a person who still has the case of its placing.
+    let departed = a_case_that_is_over(home, "held").await;
+    let placed = begun(home, news(EventKind::LegalHoldPlaced, "LH-77", 1)).await;
+    let lifted = told(home, EventKind::LegalHoldLifted, "LH-77", 2).await;
+    witnessed(home).await;
+    // When the period goes, then the lifting stays, and the hold is over as before.
+    let_go(home, 1).await.expect("let go");
+    assert!(!is_there(home, departed).await);
+    assert!(is_there(home, lifted).await);
+    assert_eq!(in_force(home, lifted).await, [""; 0]);
+    // And both go when both are over.
+    over(home, &placed).await;
+    let stone = let_go(home, 2).await.expect("let go");
+    assert_eq!(stone.cases, 2);
+    assert!(!is_there(home, lifted).await);
+}
+
+pub async fn b9_holds_are_told_of_their_subject_alone_and_after_their_case_has_ended(home: &Home) {
+    // Given a departure that is under way, one of somebody else, and a hold whose task was closed.
+    let leaver = a_case(&home.store, "held").await.run.case.expect("a case");
+    let other = a_case(&home.store, "other").await.run.case.expect("a case");
+    told(home, EventKind::LegalHoldPlaced, "LH-77", 1).await;
+    // Then the one is held and the other is not.
+    assert_eq!(in_force(home, leaver).await, ["LH-77"]);
+    assert_eq!(in_force(home, other).await, [""; 0]);
+    // And only until it is lifted.
+    told(home, EventKind::LegalHoldLifted, "LH-77", 2).await;
+    assert_eq!(in_force(home, leaver).await, [""; 0]);
 }
 
 pub async fn a3_an_event_that_went_opens_no_second_case(home: &Home) {

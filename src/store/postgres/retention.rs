@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::domain::audit::{Signed, Tip};
+use crate::domain::id::CaseId;
+use crate::domain::legal::LegalHolds;
 use crate::store::audit::{CheckpointRow, entry_of, select, tables};
 use crate::store::retention::{
     Counted, Dropping, ENDED, EndedRow, EventRow, HEADS, HOLDS, HeadRow, LOOSE, OPENERS, Retention,
-    STAYING, SealFn, deletions, filled, free, going, loose, noted, told,
+    STAYING, SealFn, deletions, filled, free, going, holds_of, loose, noted, told,
 };
 use crate::store::shape::micros;
 use crate::store::{Stored, audit::Strands};
@@ -55,6 +57,18 @@ impl Retention for PostgresStore {
 
     async fn tombstones(&self) -> Stored<Vec<Signed>> {
         tombstones_in(&mut *self.funnel.pool().acquire().await?).await
+    }
+
+    async fn legal_holds(&self, case: CaseId) -> Stored<LegalHolds> {
+        let rows: Vec<EventRow> = sqlx::query_as(
+            "SELECT e.key, e.body FROM cases mine \
+             JOIN cases c ON c.subject_key = mine.subject_key JOIN events e ON e.key = c.event_key \
+             WHERE mine.id = $1 AND e.body LIKE '%clawback.legal-hold.%'",
+        )
+        .bind(case.0)
+        .fetch_all(self.funnel.pool())
+        .await?;
+        holds_of(&rows)
     }
 }
 
