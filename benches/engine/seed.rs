@@ -159,7 +159,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             ruling: None,
             subject: recorded.event.subject.clone(),
             event: recorded.event.key(),
-            kind: Some(event.event.kind),
+            kind: Some(EventKind::WorkerTerminated),
             source: recorded.event.source.clone(),
             recorded: recorded.recorded,
             effective: Effective::Immediately,

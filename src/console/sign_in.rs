@@ -105,7 +105,7 @@ impl Office {
         let (right, turn) = turn.spend(verify).await?;
         let count = |user: &mut User| {
             // Another turn, or another process, may have locked it meanwhile: this one is too late.
-            let counts = !user.is_locked(now) && !(right && user.disabled.is_some());
+            let counts = !(user.is_locked(now) || right && user.disabled.is_some());
             let changes = counts && (!right || user.failures > 0);
             if changes && right {
                 user.unlock();

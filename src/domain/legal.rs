@@ -187,7 +187,9 @@ mod tests {
             event(EventKind::WorkerTerminated, "e-1", "hr-1", 1),
         ];
         let mut holds = LegalHolds::default();
-        events.iter().for_each(|event| holds.note(event));
+        for event in &events {
+            holds.note(event);
+        }
         assert!(holds.hold("acme/e-3") && !holds.hold("acme/e-1"));
         assert_eq!(holds.in_force().count(), 1);
     }

@@ -230,9 +230,8 @@ fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
             "say which request lists the groups; what the account holds itself needs no `members`",
         );
     }
-    match &request {
-        Some(Some(collection)) if members.is_none() => asks_for_one(table, &collection.request),
-        _ => {}
+    if let (Some(Some(collection)), None) = (&request, &members) {
+        asks_for_one(table, &collection.request);
     }
     if members.is_some() && table.has("owner") {
         table.report(

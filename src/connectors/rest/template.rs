@@ -201,13 +201,6 @@ impl Template {
         path.any(|part| *part == Part::Place(place))
     }
 
-    /// True when the place stands in the path itself, before any query.
-    pub fn leads_to(&self, place: Place) -> bool {
-        let is_query = |part: &&Part| matches!(part, Part::Text(text) if text.contains('?'));
-        let mut path = self.parts.iter().take_while(|part| !is_query(part));
-        path.any(|part| *part == Part::Place(place))
-    }
-
     /// The last segment of the path that is not a place.
     pub fn last_word(&self) -> Option<String> {
         let mut words = Vec::new();

@@ -250,13 +250,8 @@ fn list(state: &mut Estate, kind: &str, query: &str) -> Response {
     let gone = deleted_meanwhile(trap, start, all.len());
     if fire(!gone.is_empty()) {
         state.users.drain(gone);
-        page = state
-            .users
-            .iter()
-            .skip(start - 1)
-            .take(count)
-            .cloned()
-            .collect();
+        let users = state.users.iter().skip(start - 1);
+        page = users.take(count).cloned().collect();
         total = state.users.len();
     }
     let whole =
@@ -294,9 +289,13 @@ fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
     let mut all = state.groups.clone();
     let sprung = matches!(
         (state.trap, filter),
-        (Trap::GroupsDenied | Trap::MembersOnlySingly, _)
-            | (Trap::MembersHidden | Trap::MembersEmptyInList, _)
-            | (Trap::FilterIgnored | Trap::FilterBlind, Some(_))
+        (
+            Trap::GroupsDenied
+                | Trap::MembersOnlySingly
+                | Trap::MembersHidden
+                | Trap::MembersEmptyInList,
+            _
+        ) | (Trap::FilterIgnored | Trap::FilterBlind, Some(_))
     );
     state.fired += u32::from(sprung);
     if let Some(filter) = filter.filter(|_| state.trap != Trap::FilterIgnored) {
