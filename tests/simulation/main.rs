@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clawback::definitions;
 use clawback::domain::time::Clock as _;
 
 use history::{History, Plan};
@@ -173,7 +174,12 @@ async fn b2_a_run_that_cannot_go_on_is_let_go_and_tried_again() {
     let history = History::new(Plan::default()).await;
     let known = history.store.definition(&run.definition).await;
     let mut definition = known.expect("read").expect("kept at the start");
-    definition.digest = clawback::domain::id::DefinitionDigest("of another version".to_owned());
+    let workflow = definitions::restore(&definition.json, &run.definition);
+    let mut other = workflow.expect("as it was kept");
+    other.version += 1;
+    other.digest = definitions::digest(&other);
+    definition.digest = other.digest.clone();
+    definition.json = definitions::canonical(&other);
     let mut stranger = run.clone();
     stranger.definition = definition.digest.clone();
     let now = history.clock.now();
