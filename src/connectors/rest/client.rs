@@ -125,8 +125,8 @@ impl Session<'_> {
                 let body = classify::page(self.settings, &collection.request, &answer)?;
                 let shown = walk.take(&answer, &body)?;
                 next = match shown {
-                    // All were seen before; some servers show the first page again.
-                    Shown::OnlyKnown if walk.beyond => Next::End,
+                    // All were seen before. Some servers show the first page again past the end; one that
+                    // overlooks the page's number and counts the page alone looks the same.
                     Shown::OnlyKnown => Next::Lost,
                     Shown::Nothing | Shown::Something => {
                         let home = |link: &str| self.transport.relative(&from, link);
