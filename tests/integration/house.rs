@@ -94,6 +94,9 @@ pub struct Told {
     pub words: String,
 }
 
+/// A broker that is killed and started again counts as itself once its old session is over.
+const SOON_BACK: &str = "broker.session.timeout.ms=9000";
+
 /// A port that is free now.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -119,7 +122,7 @@ impl House {
             .then(|| Service::up("postgres", &format!("{unique}-postgres"), &[]));
         let kafka = plan
             .own_services
-            .then(|| Service::up("kafka", &format!("{unique}-kafka"), &[]));
+            .then(|| Service::up("kafka", &format!("{unique}-kafka"), &[SOON_BACK]));
         let server = postgres.as_ref().map_or_else(
             || part("CLAWBACK_TEST_POSTGRES"),
             |own| own.value("URL").to_owned(),

@@ -374,7 +374,11 @@ async fn b2_kafka_restarted_in_mid_work_loses_nothing() {
         intake.drain().await;
         return;
     }
-    let service = Service::up("kafka", &own("intake-restart"), &[]);
+    let service = Service::up(
+        "kafka",
+        &own("intake-restart"),
+        &["broker.session.timeout.ms=9000"],
+    );
     let servers = format!("{}:{}", service.value("HOST"), service.value("PORT"));
     let bed = Bed::on(Connection::to(&servers), "restarted", 4).await;
     let (intake, relay) = (bed.start(), bed.relay().await);
