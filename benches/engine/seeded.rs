@@ -202,6 +202,7 @@ store! {
     fn removals_of(case: CaseId) -> Stored<u32>;
     fn release(worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
     fn start(run: &Run, now: Timestamp) -> Stored<bool>;
+    fn advance_rotations(now: Timestamp) -> Stored<u64>;
     fn enlist(worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()>;
     fn discharge(worker: WorkerId) -> Stored<()>;
     fn bury(by: WorkerId, now: Timestamp) -> Stored<u64>;

@@ -63,7 +63,7 @@ fn rotate(
     let rotation = rotation_run(given, connector, role, trigger, &cause);
     let answer = match &rotation {
         Some(run) => yes(&format!(
-            "rotation {} is under way unless one already was",
+            "rotation {} is under way, or follows the one that is",
             run.id
         )),
         None => no(

@@ -98,6 +98,17 @@ impl Trigger {
         }
     }
 
+    /// True where it says something of the secret that the replacement under way may not have heard: that
+    /// one may have made its new value before. So another follows it. The others are found again.
+    pub fn waits_its_turn(&self) -> bool {
+        match self {
+            Self::Demand { .. } | Self::Compromised | Self::Silent | Self::Leaver { .. } => true,
+            Self::Age { .. } | Self::AuthFailure | Self::Expiry { .. } | Self::Retired { .. } => {
+                false
+            }
+        }
+    }
+
     /// True where a secret that was made then, and ends then, is not the one that was found to be due:
     /// somebody has replaced it before the first look.
     pub fn is_outrun(

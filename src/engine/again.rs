@@ -5,7 +5,6 @@
 //! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
-use crate::domain::correlation::correlate_at;
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::health::{Recheck, Sample, Standing};
 use crate::domain::id::{ConnectorName, RunId};
@@ -21,6 +20,9 @@ use super::{Engine, EngineError};
 
 /// Removals seen again in one survey.
 const AT_ONCE: u32 = 100;
+/// Surveys in which one that ended cannot be judged, before a case of its own takes it up and the others
+/// have their turn.
+const TRIES: u32 = 3;
 /// The source of events that Clawback writes by itself.
 const SOURCE: &str = "urn:clawback:health";
 
@@ -35,6 +37,8 @@ pub(super) struct SeenAgain {
     finished: bool,
     /// A look proved nothing: the rest waits for a later survey.
     pub(super) stuck: bool,
+    /// Surveys in which the one that comes next could not be judged.
+    tries: u32,
     count: u64,
     pub(super) came_back: u64,
 }
@@ -51,6 +55,7 @@ impl SeenAgain {
             standing.recheck = None;
         } else if let Some(recheck) = &mut standing.recheck {
             recheck.done = self.done;
+            recheck.tries = self.tries;
         }
     }
 }
@@ -95,7 +100,9 @@ impl Engine {
                 seen.done = Some((*at, run.id));
                 continue;
             }
-            match self.look_again(connector, &credential, run, recheck).await {
+            let looked = self.look_again(connector, &credential, run, recheck).await;
+            let looked = looked.map_err(|failure| failure.to_string());
+            match looked {
                 Ok(Finding::Absent) => {}
                 Ok(Finding::Present(left)) => {
                     let event = format!("{}/{}", run.id, recheck.until);
@@ -107,16 +114,49 @@ impl Engine {
                     self.reopen(run, connector.name(), event, reason).await?;
                     seen.came_back += 1;
                 }
-                Ok(Finding::Inconclusive(_)) | Err(_) => {
-                    seen.stuck = true;
-                    seen.finished = false;
-                    break;
+                Ok(Finding::Inconclusive(why)) | Err(why) => {
+                    if !self
+                        .step_over(connector, run, recheck, &mut seen, &why)
+                        .await?
+                    {
+                        break;
+                    }
                 }
             }
             seen.count += 1;
             seen.done = Some((*at, run.id));
         }
         Ok(seen)
+    }
+
+    /// Of one that cannot be judged: true if it need not be waited for any longer, for a case of its own
+    /// takes it up, to its proof or to a person.
+    async fn step_over(
+        &self,
+        connector: &Guarded,
+        run: &Run,
+        recheck: &Recheck,
+        seen: &mut SeenAgain,
+        why: &str,
+    ) -> Result<bool, EngineError> {
+        let before = if seen.done == recheck.done {
+            recheck.tries
+        } else {
+            0
+        };
+        if before + 1 < TRIES {
+            seen.tries = before + 1;
+            seen.stuck = true;
+            seen.finished = false;
+            return Ok(false);
+        }
+        let reason = format!(
+            "settled while {} was away, and cannot be seen again: {why}",
+            connector.name()
+        );
+        let event = format!("{}/{}", run.id, recheck.until);
+        self.reopen(run, connector.name(), event, reason).await?;
+        Ok(true)
     }
 
     async fn look_again(
@@ -131,7 +171,7 @@ impl Engine {
                 self.look_at_account(connector, credential, body, recheck)
                     .await
             }
-            RunBody::Discovery(body) => look_for_accounts(connector, credential, body).await,
+            RunBody::Discovery(body) => self.look_for_accounts(connector, body).await,
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => Ok(Finding::Absent),
         }
     }
@@ -156,6 +196,26 @@ impl Engine {
             .await?;
         let oldest = connector.manifest().expect.max_data_age_seconds;
         Ok(judge(&observation, body.expect, recheck.until, oldest))
+    }
+
+    /// A person said that the subject has nothing here; the target could not be asked then, or showed what
+    /// no rule decides about. What it shows of that kind still is what the person had to rule on.
+    async fn look_for_accounts(
+        &self,
+        connector: &Guarded,
+        body: &DiscoveryBody,
+    ) -> Result<Finding, Failure> {
+        let search = self.search(connector, &body.subject, body.expect).await?;
+        let expect = body.expect.unwrap_or(connector.manifest().after_removal);
+        let shown = search.accounts.iter();
+        let mut left: Vec<_> = shown.flat_map(|one| residue(one, expect)).collect();
+        let unclear = search.unclear.into_iter();
+        left.extend(unclear.filter(|why| !body.unclear.contains(why)));
+        Ok(if left.is_empty() {
+            Finding::Absent
+        } else {
+            Finding::Present(left)
+        })
     }
 
     /// Records that the subject's access is back, as an event; told twice, it is recorded once.
@@ -262,31 +322,4 @@ fn kind_of(run: &Run, subject: &Subject) -> EventKind {
         (SubjectKind::Person, _) => EventKind::WorkerTerminated,
         (SubjectKind::Nhi | SubjectKind::Application, _) => EventKind::NhiRetired,
     }
-}
-
-/// A person said that the subject has nothing here; the target could not be asked then.
-async fn look_for_accounts(
-    connector: &Guarded,
-    credential: &Credential,
-    body: &DiscoveryBody,
-) -> Result<Finding, Failure> {
-    let manifest = connector.manifest();
-    let listing = connector.list(credential).await?;
-    let found = correlate_at(
-        &manifest.name,
-        &manifest.correlation,
-        &body.subject,
-        &listing.accounts,
-    );
-    let theirs = found.decided()?;
-    let expect = body.expect.unwrap_or(manifest.after_removal);
-    let left: Vec<_> = theirs
-        .iter()
-        .flat_map(|account| residue(account, expect))
-        .collect();
-    if !left.is_empty() {
-        return Ok(Finding::Present(left));
-    }
-    let gap = connector.vitals().believed(listing.completeness).gap();
-    Ok(gap.map_or(Finding::Absent, |gap| Finding::Inconclusive(gap.to_owned())))
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::connectors::Guarded;
 use crate::domain::access::Account;
 use crate::domain::correlation::correlate_at;
+use crate::domain::health::Recheck;
 use crate::domain::run::{Returned, Run, RunBody};
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
@@ -22,12 +23,13 @@ use super::{Engine, EngineError};
 const WATCHED_DAYS: i64 = 90;
 
 impl Engine {
-    /// Looks for accounts that came back. Answers how many did; told twice, they are recorded once.
+    /// Looks for accounts that came back, but for those that a recheck owes a look. Answers how many did; told twice, they are recorded once.
     pub(super) async fn see_returned(
         &self,
         connector: &Guarded,
         listed: &[Account],
         at: Timestamp,
+        owed: Option<&Recheck>,
     ) -> Result<u64, EngineError> {
         let watched = jiff::SignedDuration::from_hours(24 * WATCHED_DAYS);
         let since = at.saturating_sub(watched).unwrap_or(Timestamp::MIN);
@@ -38,6 +40,9 @@ impl Engine {
         let mut came_back = 0;
         let usual = connector.manifest().after_removal;
         for (gone, account) in back(&departed, listed, at) {
+            if owed.is_some_and(|recheck| recheck.still_owes(gone.ended, gone.removal)) {
+                continue;
+            }
             // Accounts that stay without access are most of what is listed: nothing is read of them.
             if residue(account, usual).is_empty() {
                 continue;
@@ -45,6 +50,10 @@ impl Engine {
             let Some((run, _)) = self.store.run(gone.removal).await? else {
                 continue;
             };
+            // A canary is made anew, and is meant to be there again.
+            if run.drill().is_some() {
+                continue;
+            }
             // That removal may have been to leave more: of a silent identity the account stays.
             let RunBody::Removal(removal) = &run.body else {
                 continue;

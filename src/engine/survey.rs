@@ -139,10 +139,10 @@ impl Engine {
         let mut came_back = 0;
         if let Ok(listing) = listing {
             // What a listing shows is there, however little it proves about what it does not show.
-            // While it was away, the recheck below sees the same removals one by one.
-            if expected.recheck.is_none() {
-                came_back = self.see_returned(&connector, &listing.accounts, at).await?;
-            }
+            // What settled while it was away is seen one by one, by the recheck below.
+            let owed = expected.recheck.as_ref();
+            let listed = &listing.accounts;
+            came_back = self.see_returned(&connector, listed, at, owed).await?;
             let listed = Listed {
                 connector: lease.connector.clone(),
                 at,

@@ -18,7 +18,7 @@ const TASKS_AT_ONCE: u32 = 64;
 
 impl Engine {
     /// Starts a rotation for each secret that is past its age or ends soon, the gravest first and not
-    /// all at once; returns how many began.
+    /// all at once; returns how many began. Those that waited behind another move up.
     ///
     /// # Errors
     /// When the store or the vault fails.
@@ -29,6 +29,13 @@ impl Engine {
             now,
             ..self.given(self.workflows.rotation(), &serving, None)
         };
+        let moved = self.store.advance_rotations(now).await?;
+        if moved > 0 {
+            tracing::info!(
+                moved,
+                "replacements begin that waited for another of their secret"
+            );
+        }
         let rotations = Rotations::of(&self.store.rotations(None).await?);
         let connectors = serving.registry.iter();
         let manifests = connectors.map(|connector| connector.manifest());

@@ -101,8 +101,11 @@ pub trait Store:
     /// Gives leases back unused, at drain; tokens keep counting.
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
     /// Adds one run outside of any settlement (a rotation that the sweep decided); `false` if a
-    /// run with its id exists, or another rotation of the same secret is under way.
+    /// run with its id exists, or another rotation of the same secret is under way and the reason
+    /// is not one that waits its turn ([`Trigger::waits_its_turn`](crate::domain::rotation::Trigger::waits_its_turn)), or another waits already.
     async fn start(&self, run: &Run, now: Timestamp) -> Stored<bool>;
+    /// Lets the rotations begin that waited behind another of their secret which has ended; how many.
+    async fn advance_rotations(&self, now: Timestamp) -> Stored<u64>;
 
     // --- workers ---
 

@@ -168,7 +168,7 @@ impl<'a> Plan<'a> {
         self.messages
             .extend(settlement.messages.iter().map(|message| (run, message)));
         for rotation in &settlement.rotations {
-            self.rotations.push((run, RunColumns::of(rotation, &[])?));
+            self.rotations.push((run, RunColumns::wished(rotation)?));
         }
         if let Some((case, end, at)) = &settlement.case_ended {
             self.ends.push((run, case.0, end.as_str(), micros(*at)));

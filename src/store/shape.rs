@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::JournalEntry;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{End, RunKind};
 
 use super::{StoreError, Stored};
@@ -80,11 +81,33 @@ impl RunColumns {
         })
     }
 
+    /// The columns of a rotation that is asked for: it takes its secret's place or, where another holds
+    /// that and the reason allows it, the one behind.
+    pub(super) fn wished(run: &Run) -> Stored<Self> {
+        let mut columns = Self::of(run, &[])?;
+        if let RunBody::Rotation(body) = &run.body
+            && body.trigger.waits_its_turn()
+        {
+            columns.rotation_role = Some(match body.role {
+                CredentialRole::Writer => "writer next",
+                CredentialRole::Verifier => "verifier next",
+                CredentialRole::Rotator => "rotator next",
+            });
+        }
+        Ok(columns)
+    }
+
     /// True while the run waits for its children.
     pub(super) fn gathers(&self) -> bool {
         self.stage == GATHERING
     }
 }
+
+/// Ends the name of the place behind that of a secret's rotation. A run that holds it is due when the
+/// sweep has moved it up, and without that only after so many years.
+pub(super) const BEHIND: &str = " next";
+/// How much later, in microseconds.
+pub(super) const BEHIND_US: i64 = 10 * 365 * 86_400 * 1_000_000;
 
 /// The stage of a run that waits for its children.
 pub(super) const GATHERING: &str = "gathering";

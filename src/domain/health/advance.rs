@@ -110,6 +110,7 @@ fn come_and_go(before: &Standing, after: &mut Standing, survey: &Survey, bounds:
                     since: open.map_or(since, |open| open.since.min(since)),
                     until: survey.at,
                     done: None,
+                    tries: 0,
                 });
             }
         }

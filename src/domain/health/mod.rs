@@ -282,6 +282,22 @@ pub struct Recheck {
     pub until: Timestamp,
     /// The last that was seen again, in the order of their ends.
     pub done: Option<(Timestamp, RunId)>,
+    /// Surveys in which the next one could not be judged.
+    #[serde(default, skip_serializing_if = "none_yet")]
+    pub tries: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde asks.
+fn none_yet(tries: &u32) -> bool {
+    *tries == 0
+}
+
+impl Recheck {
+    /// True for what ended then and has not been seen again yet.
+    pub fn still_owes(&self, ended: Timestamp, run: RunId) -> bool {
+        let seen = self.done.is_some_and(|done| (ended, run) <= done);
+        ended >= self.since && ended <= self.until && !seen
+    }
 }
 
 /// One point of the time series: what one survey showed.

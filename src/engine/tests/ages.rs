@@ -239,3 +239,65 @@ fn d3_a_person_who_was_faster_than_the_first_look_is_seen() {
     assert!(expiry.is_outrun(given::dawn(), None, now));
     assert!(!Trigger::AuthFailure.is_outrun(now, None, now));
 }
+
+#[tokio::test]
+async fn b10_what_a_leaver_could_read_is_replaced_although_its_rotation_is_under_way() {
+    // Given a secret that the leaver knows, and whose replacement waits for a person.
+    let known = "max_age_days = 90\nknown_by = [\"";
+    let known = format!("{known}{}\"]\n", given::leaves().subject.id);
+    let manifest = text("", false).replace(
+        "secret = \"none:crm-verifier\"\n",
+        &format!("secret = \"local:crm/verifier\"\n{known}"),
+    );
+    let ward = Ward::under(approved(&manifest)).await;
+    put(&ward, "first").await;
+    ward.clock.advance(90 * DAY);
+    assert_eq!(swept(&ward).await, 1);
+    ward.work(600).await;
+    // When the leaver leaves.
+    ward.leaver_leaves().await;
+    ward.work(DAY).await;
+    let begun = ward.store.rotations(None).await.expect("read");
+    let reasons = |runs: &[Run]| {
+        let bodies = runs.iter().map(|run| match &run.body {
+            RunBody::Rotation(body) => (body.trigger.as_str(), run.stage.ended()),
+            _ => panic!("{run:?}"),
+        });
+        let mut reasons: Vec<_> = bodies.collect();
+        reasons.sort();
+        reasons
+    };
+    // Then it is known, and begins when the person is done, who had no reason to think of the leaver.
+    assert_eq!(reasons(&begun), [("age", false), ("leaver", false)]);
+    let task = ward.open_tasks().await;
+    assert_eq!(task.len(), 1, "{task:?}");
+    put(&ward, "second").await;
+    ward.target.shown().refused = vec!["first".to_owned()];
+    let close = Command {
+        id: CommandId(uuid::Uuid::from_u128(9)),
+        by: "ann".to_owned(),
+        at: ward.clock.now(),
+        wish: Wish::CloseTask {
+            task: task[0].id,
+            note: "done".to_owned(),
+            attestation: None,
+        },
+    };
+    ward.store.wish(&close).await.expect("in line");
+    ward.engine.obey().await.expect("obeyed");
+    ward.work(600).await;
+    swept(&ward).await;
+    ward.work(600).await;
+    let ended = ward.store.rotations(None).await.expect("read");
+    assert_eq!(reasons(&ended), [("age", true), ("leaver", false)]);
+    let task = ward.open_tasks().await;
+    assert_eq!(task.len(), 1, "{task:?}");
+    assert_eq!(
+        task[0].run,
+        ended
+            .iter()
+            .find(|run| !run.stage.ended())
+            .expect("open")
+            .id
+    );
+}

@@ -1,4 +1,4 @@
-//! C5, C6, C9, C10: connectors surveyed, judged, cared for, and seen again when they are back.
+//! C5, C6, C9: connectors surveyed, judged and cared for.
 //!
 //! Owns the promises as the engine keeps them with store and guard. The judgement alone is tested in
 //! `domain::health`, the leases in the store's conformance suite.
@@ -275,43 +275,6 @@ async fn c9_orphans_are_told_and_left_alone() {
     assert_eq!(ids, ["a-1", "bot"]);
     let present = ward.target.shown().accounts.len();
     assert_eq!(present, 6, "nothing was taken away for it");
-}
-
-#[tokio::test]
-async fn c10_what_was_settled_while_it_was_away_is_seen_again() {
-    // Given a removal that was settled after the last good survey.
-    let ward = Ward::new("", false).await;
-    ward.survey_after(0).await.expect("due");
-    ward.leaver_leaves().await;
-    ward.work(A_LONG_TIME).await;
-    assert_eq!(ward.ended().await.len(), 1);
-    // When the connector fails, the account comes back unseen, and the connector is back.
-    ward.target.shown().fails = Some(FailureClass::Unreachable);
-    ward.survey_after(60).await.expect("due");
-    {
-        let mut shown = ward.target.shown();
-        shown.fails = None;
-        shown.accounts.extend(numbered(&["a-1"]));
-    }
-    let back = ward.survey_after(60).await.expect("due");
-    // Then it is seen again and found, and goes through the ordinary door.
-    assert_eq!((back.sample.seen_again, back.sample.came_back), (1, 1));
-    assert!(
-        ward.standing().await.recheck.is_none(),
-        "nothing is left to see"
-    );
-    ward.work(A_LONG_TIME).await;
-    let cases = ward
-        .store
-        .cases(&CaseFilter::default())
-        .await
-        .expect("read");
-    assert_eq!(cases.len(), 2);
-    assert!(
-        cases.iter().all(|case| case.ended == Some(End::Verified)),
-        "{cases:?}"
-    );
-    assert_eq!(ward.target.shown().accounts.len(), 4);
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub(super) struct Shown {
     pub(super) hanging: u64,
     /// Left out of listings.
     pub(super) unlisted: Option<AccountId>,
+    /// Reads of it alone fail.
+    pub(super) unreadable: Option<AccountId>,
     /// Secrets that it does not take.
     pub(super) refused: Vec<String>,
 }
@@ -94,6 +96,9 @@ impl Connector for Arc<Scripted> {
     async fn read(&self, _: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {
         self.answer()?;
         let shown = self.shown();
+        if shown.unreadable.as_ref() == Some(id) {
+            return Err(planted(FailureClass::WriteFailure));
+        }
         Ok(Reading {
             account: shown.accounts.iter().find(|one| one.id == *id).cloned(),
             completeness: Completeness::WHOLE,
@@ -299,6 +304,7 @@ impl Ward {
                 hangs: false,
                 hanging: 0,
                 unlisted: None,
+                unreadable: None,
                 refused: Vec::new(),
             })))
         };
@@ -372,25 +378,24 @@ impl Ward {
         self.store.record(&batch).await.expect("recorded");
     }
 
-    /// What is recorded is admitted, and nothing else happens.
-    pub(super) async fn admit(&self) {
-        let keep = Keep {
+    fn none_kept(&self) -> Keep {
+        Keep {
             worker: self.worker,
             at_most: 0,
             share: u32::MAX,
             room: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// What is recorded is admitted, and nothing else happens.
+    pub(super) async fn admit(&self) {
+        let keep = self.none_kept();
         self.engine.admit(&keep).await.expect("admitted");
     }
 
     /// Everything that is due within these seconds, looked for once a minute.
     pub(super) async fn work(&self, seconds: u64) {
-        let keep = Keep {
-            worker: self.worker,
-            at_most: 0,
-            share: u32::MAX,
-            room: BTreeMap::new(),
-        };
+        let keep = self.none_kept();
         for _ in 0..=seconds / 60 {
             self.engine.admit(&keep).await.expect("admitted");
             loop {
@@ -436,12 +441,7 @@ impl Ward {
     /// Shows each event that waits, and leaves it waiting no longer.
     pub(super) async fn waiting(&self, mut show: impl FnMut(&RecordedEvent) + Send) {
         let shown = Mutex::new(&mut show);
-        let keep = Keep {
-            worker: self.worker,
-            at_most: 0,
-            share: u32::MAX,
-            room: BTreeMap::new(),
-        };
+        let keep = self.none_kept();
         let look = |event: &RecordedEvent, _: &[ExistingCase]| {
             let mut show = shown.lock().expect("not poisoned");
             (*show)(event);

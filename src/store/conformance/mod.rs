@@ -91,6 +91,7 @@ macro_rules! suite {
                 p_a_case_ends_after_its_runs,
                 f1_a_run_has_one_task,
                 d2_a_secret_has_one_rotation_under_way,
+                d2_what_is_wished_of_a_secret_during_its_rotation_follows_it,
             ]
             approvals: [
                 c4_what_was_approved_binds_and_is_remembered,

@@ -9,6 +9,8 @@ use super::super::{Claimed, Store, StoreError, TaskFilter};
 use super::Home;
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::id::{CommandId, TaskId};
+use super::domain::rotation::Trigger;
+use super::domain::run::{Run, RunBody};
 use super::domain::settlement::{Obedience, Settlement};
 use super::domain::task::FallbackTask;
 use super::domain::verdict::Verdict;
@@ -265,4 +267,71 @@ pub async fn d2_a_secret_has_one_rotation_under_way(home: &Home) {
     );
     let counts = home.store.counts(at(4)).await.expect("counts");
     assert_eq!((counts.rotations_completed, counts.rotations_open), (1, 2));
+}
+
+/// The same rotation for a reason that the one under way may not have heard of.
+fn told(cause: &str, seconds: u64) -> Run {
+    let mut run = rotation("crm", cause, seconds);
+    let RunBody::Rotation(body) = &mut run.body else {
+        panic!("{run:?}");
+    };
+    body.trigger = Trigger::Compromised;
+    run
+}
+
+pub async fn d2_what_is_wished_of_a_secret_during_its_rotation_follows_it(home: &Home) {
+    let store = &home.store;
+    let case = a_case(store, "c").await;
+    let first = told("a", 1);
+    assert!(store.start(&first, at(1)).await.expect("started"));
+    assert!(!store.start(&first, at(1)).await.expect("asked again"));
+    // What a departure asks for follows, and one that follows is enough.
+    let second = told("b", 2);
+    let mut asks = step(&case.run, gathering("fan-out"));
+    asks.children = vec![super::given::removal(&case.run, "crm", "a")];
+    asks.rotations = vec![second.clone()];
+    let settled = store
+        .settle(at(2), &keep(1, 5), &[fenced(&case, asks)])
+        .await
+        .expect("settled");
+    assert_eq!(settled.accepted, [true]);
+    assert!(!store.start(&told("c", 3), at(3)).await.expect("asked"));
+    let crm = "crm".into();
+    let known = store.rotations(Some(&crm)).await.expect("read");
+    assert_eq!(known.len(), 2, "{known:?}");
+
+    // Its turn comes when the first is over, and not before.
+    assert_eq!(store.advance_rotations(at(3)).await.expect("asked"), 0);
+    let held = store.claim(at(3), &keep(1, 5)).await.expect("claimed");
+    assert_eq!(
+        held.iter().map(|one| one.run.id).collect::<Vec<_>>(),
+        [first.id]
+    );
+    let over = fenced(&held[0], step(&held[0].run, ended(End::Rotated)));
+    store
+        .settle(at(4), &keep(1, 0), &[over])
+        .await
+        .expect("settled");
+    assert!(
+        store
+            .claim(at(5), &keep(1, 5))
+            .await
+            .expect("claimed")
+            .is_empty()
+    );
+    assert_eq!(store.advance_rotations(at(5)).await.expect("moved"), 1);
+    let held = store.claim(at(5), &keep(1, 5)).await.expect("claimed");
+    assert_eq!(
+        held.iter().map(|one| one.run.id).collect::<Vec<_>>(),
+        [second.id]
+    );
+    // It holds the place now, so another wish may follow it, and one that waits for nothing else.
+    assert!(
+        !store
+            .start(&rotation("crm", "d", 6), at(6))
+            .await
+            .expect("asked")
+    );
+    assert!(store.start(&told("e", 6), at(6)).await.expect("started"));
+    assert_eq!(store.advance_rotations(at(6)).await.expect("asked"), 0);
 }

@@ -150,7 +150,7 @@ async fn open(
     for one in opened {
         openings.push(Opening::of(&one.first, now, share)?);
         for rotation in &one.first.rotations {
-            rotations.push(RunColumns::of(rotation, &[])?);
+            rotations.push(RunColumns::wished(rotation)?);
         }
     }
     notes.opened(rulings, &openings, micros(now))?;
@@ -167,7 +167,7 @@ async fn open(
     if !opened.is_empty() {
         cases::write(&mut batch, opened)?;
         runs::rows(&mut batch, &new)?;
-        runs::write(&mut batch, "");
+        runs::write(&mut batch, "", !rotations.is_empty());
         let firsts: Vec<&Settlement> = opened.iter().map(|one| &*one.first).collect();
         tell(&mut batch, &firsts)?;
     }
@@ -275,7 +275,7 @@ async fn apply(
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
-                runs::insert(tx, &RunColumns::of(rotation, &[])?).await?;
+                runs::insert(tx, &RunColumns::wished(rotation)?).await?;
             }
             Ok(())
         }

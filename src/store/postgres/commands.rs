@@ -195,7 +195,7 @@ async fn carry_out(
         runs::overrule(tx, &columns, columns.due_us).await?;
     }
     if let Some(rotation) = &obedience.rotation {
-        runs::insert(tx, &RunColumns::of(rotation, &[])?).await?;
+        runs::insert(tx, &RunColumns::wished(rotation)?).await?;
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;

@@ -171,6 +171,10 @@ impl Store for PostgresStore {
         runs::start(&self.funnel, run).await
     }
 
+    async fn advance_rotations(&self, now: Timestamp) -> Stored<u64> {
+        runs::advance_rotations(&self.funnel, now).await
+    }
+
     async fn enlist(&self, worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()> {
         workers::enlist(&self.funnel, &self.roster, worker, now, lease_seconds).await
     }

@@ -3,7 +3,9 @@
 //! A claim counts the fencing token up; from then on only a write that shows this token counts.
 //! `SKIP LOCKED` keeps claims of several workers out of each other's way.
 
-use sqlx::{Connection, PgConnection};
+use std::fmt::Write;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::id::{ConnectorName, FencingToken, RunId, WorkerId};
@@ -13,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::audit::{Notes, Strands};
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
-use crate::store::shape::{RunColumns, micros, readable};
+use crate::store::shape::{BEHIND, BEHIND_US, RunColumns, micros, micros_up, readable};
 use crate::store::{Claimed, Keep, Stored};
 
 use super::batch::{Batch, Columns};
@@ -106,14 +108,29 @@ pub(super) fn rows(batch: &mut Batch, runs: &[NewRun<'_>]) -> Stored<()> {
     Ok(())
 }
 
-/// Adds the part `born`, which inserts what is in `c` and did not exist.
-pub(super) fn write(batch: &mut Batch, join: &str) {
-    let join = join.replace("{by}", "c.by");
-    let columns = COLUMNS
-        .split(", ")
-        .map(|name| format!("c.{}", name.trim()))
-        .collect::<Vec<_>>()
-        .join(", ");
+/// Adds the part `born`, which inserts what is in `c` and did not exist. Of rotations those that are
+/// `wished` step behind the one that holds their place.
+pub(super) fn write(batch: &mut Batch, join: &str, wished: bool) {
+    let mut join = join.replace("{by}", "c.by");
+    if wished {
+        let _ = write!(
+            join,
+            " LEFT JOIN LATERAL (SELECT true AS held FROM runs o WHERE o.connector = c.connector \
+             AND o.rotation_role = split_part(c.rotation_role, '{BEHIND}', 1)) ahead \
+             ON c.rotation_role LIKE '%{BEHIND}'"
+        );
+    }
+    let columns = COLUMNS.split(", ").map(|name| match name.trim() {
+        "due_us" if wished => {
+            format!("CASE WHEN ahead.held THEN c.due_us + {BEHIND_US} ELSE c.due_us END")
+        }
+        "rotation_role" if wished => format!(
+            "CASE WHEN ahead.held THEN c.rotation_role \
+             ELSE split_part(c.rotation_role, '{BEHIND}', 1) END"
+        ),
+        name => format!("c.{name}"),
+    });
+    let columns = columns.collect::<Vec<_>>().join(", ");
     batch.part(
         "born",
         &format!(
@@ -123,11 +140,11 @@ pub(super) fn write(batch: &mut Batch, join: &str) {
     );
 }
 
-/// Inserts one free run; false if it, or a rotation of the same secret, exists.
+/// Inserts one free run; false if it exists, or no place is left for a rotation of its secret.
 pub(super) async fn insert(tx: &mut PgConnection, columns: &RunColumns) -> Stored<bool> {
     let mut batch = Batch::default();
     rows(&mut batch, &[NewRun::free(columns.id, columns)])?;
-    write(&mut batch, "");
+    write(&mut batch, "", columns.rotation_role.is_some());
     let new = batch.fetch::<(Uuid,)>(tx, "SELECT id FROM born").await?;
     Ok(!new.is_empty())
 }
@@ -277,7 +294,7 @@ pub(super) async fn release(
 }
 
 pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
-    let columns = RunColumns::of(run, &[])?;
+    let columns = RunColumns::wished(run)?;
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("start").await?;
@@ -303,6 +320,19 @@ async fn try_start(
     tx.commit().await?;
     strands.give(tip);
     Ok(new)
+}
+
+pub(super) async fn advance_rotations(funnel: &Funnel, now: Timestamp) -> Stored<u64> {
+    let moved = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE runs SET due_us = $1, rotation_role = split_part(rotation_role, '{BEHIND}', 1) \
+         WHERE rotation_role LIKE '%{BEHIND}' AND NOT EXISTS (SELECT 1 FROM runs o \
+         WHERE o.connector = runs.connector \
+         AND o.rotation_role = split_part(runs.rotation_role, '{BEHIND}', 1))"
+    )))
+    .bind(micros_up(now))
+    .execute(funnel.pool())
+    .await?;
+    Ok(moved.rows_affected())
 }
 
 pub(super) async fn rotations(

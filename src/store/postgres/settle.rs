@@ -289,7 +289,7 @@ fn statement(
     }
     moves(&mut batch, plan, !new.is_empty(), &worker_value, &now_value)?;
     if !new.is_empty() {
-        runs::write(&mut batch, taken);
+        runs::write(&mut batch, taken, !plan.rotations.is_empty());
         if !whole {
             select.push_str(" UNION ALL SELECT 2::smallint, id, 0, 0, NULL, NULL FROM born");
         }

@@ -163,7 +163,7 @@ async fn tell(tx: &mut SqliteConnection, settlements: &[&Settlement]) -> Stored<
 }
 
 async fn start(tx: &mut SqliteConnection, rotation: &Run) -> Stored<()> {
-    let columns = RunColumns::of(rotation, &[])?;
+    let columns = runs::placed(tx, RunColumns::wished(rotation)?).await?;
     runs::insert(tx, &[NewRun::free(&columns)]).await?;
     Ok(())
 }

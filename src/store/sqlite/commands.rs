@@ -138,7 +138,7 @@ async fn carry_out(
         runs::overrule(tx, &columns, columns.due_us).await?;
     }
     if let Some(rotation) = &obedience.rotation {
-        let columns = RunColumns::of(rotation, &[])?;
+        let columns = runs::placed(tx, RunColumns::wished(rotation)?).await?;
         runs::insert(tx, &[NewRun::free(&columns)]).await?;
     }
     if let Some(connector) = &obedience.survey {

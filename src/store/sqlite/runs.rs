@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::store::audit::Notes;
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
-use crate::store::shape::{RunColumns, json, micros, readable};
+use crate::store::shape::{BEHIND, BEHIND_US, RunColumns, json, micros, micros_up, readable};
 use crate::store::{Claimed, Keep, Stored};
 
 use super::funnel::Funnel;
@@ -236,9 +236,9 @@ pub(super) async fn release(
 }
 
 pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
-    let columns = RunColumns::of(run, &[])?;
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("start").await?;
+    let columns = placed(&mut tx, RunColumns::wished(run)?).await?;
     let new = insert(&mut tx, &[NewRun::free(&columns)]).await?;
     let mut notes = Notes::default();
     if !new.is_empty() {
@@ -248,6 +248,48 @@ pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     tx.commit().await?;
     funnel.strands.give(tip);
     Ok(!new.is_empty())
+}
+
+/// Where a rotation that is wished goes: to its secret's place, or behind the one that holds it.
+pub(super) async fn placed(
+    tx: &mut SqliteConnection,
+    mut columns: RunColumns,
+) -> Stored<RunColumns> {
+    let wished = columns.rotation_role;
+    if let Some(place) = wished.and_then(|role| role.strip_suffix(BEHIND)) {
+        let held: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM runs WHERE connector = ? AND rotation_role = ?)",
+        )
+        .bind(&columns.connector)
+        .bind(place)
+        .fetch_one(tx)
+        .await?;
+        if held {
+            columns.due_us = columns.due_us.map(|due| due + BEHIND_US);
+        } else {
+            columns.rotation_role = Some(place);
+        }
+    }
+    Ok(columns)
+}
+
+pub(super) async fn advance_rotations(funnel: &Funnel, now: Timestamp) -> Stored<u64> {
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("advance_rotations").await?;
+    let place = format!(
+        "substr(runs.rotation_role, 1, length(runs.rotation_role) - {})",
+        BEHIND.len()
+    );
+    let moved = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE runs SET due_us = ?1, rotation_role = {place} \
+         WHERE rotation_role LIKE '%{BEHIND}' AND NOT EXISTS (SELECT 1 FROM runs o \
+         WHERE o.connector = runs.connector AND o.rotation_role = {place})"
+    )))
+    .bind(micros_up(now))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(moved.rows_affected())
 }
 
 pub(super) async fn rotations(

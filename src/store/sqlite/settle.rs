@@ -95,8 +95,10 @@ impl Write<'_> {
         let messages: Vec<_> = messages.map(|(_, message)| *message).collect();
         outbox::insert(tx, &messages).await?;
         let rotations = plan.rotations.iter().filter(|(run, _)| taken(run));
-        let rotations: Vec<_> = rotations.map(|(_, run)| NewRun::free(run)).collect();
-        born.extend(runs::insert(tx, &rotations).await?);
+        for (_, run) in rotations {
+            let run = runs::placed(tx, run.clone()).await?;
+            born.extend(runs::insert(tx, &[NewRun::free(&run)]).await?);
+        }
         notes.plan(plan, &|id| accepted.contains(&id), &|id| born.contains(&id))?;
         kept.extend(self.parents(tx, &accepted).await?);
         for (run, case, end, at) in &plan.ends {

@@ -1,0 +1,174 @@
+//! C10: what was settled while a connector was away, seen again when it is back.
+//!
+//! Owns the promises as the engine keeps them with store and guard: what is there again goes through the
+//! ordinary door, and one that cannot be judged holds up neither the others nor itself for ever.
+
+use super::given::{self, attested};
+use super::ward::{Ward, approved, numbered, text};
+use crate::domain::command::{Command, Wish};
+use crate::domain::event::Urgency;
+use crate::domain::id::CommandId;
+use crate::domain::outcome::FailureClass;
+use crate::domain::subject::Identifier;
+use crate::domain::time::{Clock, Effective};
+use crate::domain::workflow::End;
+use crate::store::{CaseFilter, IntakeBatch};
+
+/// A departure has come to its end by then, settle times included.
+const A_LONG_TIME: u64 = 30 * 3600;
+
+#[tokio::test]
+async fn c10_what_was_settled_while_it_was_away_is_seen_again() {
+    // Given a removal that was settled after the last good survey.
+    let ward = Ward::new("", false).await;
+    ward.survey_after(0).await.expect("due");
+    ward.leaver_leaves().await;
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(ward.ended().await.len(), 1);
+    // When the connector fails, the account comes back unseen, and the connector is back.
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.survey_after(60).await.expect("due");
+    {
+        let mut shown = ward.target.shown();
+        shown.fails = None;
+        shown.accounts.extend(numbered(&["a-1"]));
+    }
+    let back = ward.survey_after(60).await.expect("due");
+    // Then it is seen again and found, and goes through the ordinary door.
+    assert_eq!((back.sample.seen_again, back.sample.came_back), (1, 1));
+    assert!(
+        ward.standing().await.recheck.is_none(),
+        "nothing is left to see"
+    );
+    ward.work(A_LONG_TIME).await;
+    let cases = ward
+        .store
+        .cases(&CaseFilter::default())
+        .await
+        .expect("read");
+    assert_eq!(cases.len(), 2);
+    assert!(
+        cases.iter().all(|case| case.ended == Some(End::Verified)),
+        "{cases:?}"
+    );
+    assert_eq!(ward.target.shown().accounts.len(), 4);
+}
+
+#[tokio::test]
+async fn c10_one_that_cannot_be_judged_holds_no_other_up() {
+    // Given one removal before the last good survey, and two after it.
+    let ward = Ward::new("", false).await;
+    ward.leaves("a-3", Urgency::Planned).await;
+    ward.work(A_LONG_TIME).await;
+    ward.survey_after(0).await.expect("due");
+    for account in ["a-1", "a-2"] {
+        ward.leaves(account, Urgency::Planned).await;
+        ward.work(A_LONG_TIME).await;
+    }
+    assert_eq!(ward.ended().await.len(), 3);
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.survey_after(60).await.expect("due");
+    // When the connector is back, all three are there again, and one of the two cannot be read.
+    {
+        let mut shown = ward.target.shown();
+        shown.fails = None;
+        shown.unreadable = Some("a-1".into());
+        shown.accounts.extend(numbered(&["a-1", "a-2", "a-3"]));
+    }
+    let back = ward.survey_after(60).await.expect("due");
+    // Then the one that nothing has to be seen again of is found at once.
+    assert_eq!((back.sample.seen_again, back.sample.came_back), (0, 1));
+    ward.admit().await;
+    ward.survey_after(60).await.expect("due");
+    assert!(ward.standing().await.recheck.is_some(), "it is tried again");
+    // And the next has its turn when a case has the one that cannot be judged.
+    let last = ward.survey_after(60).await.expect("due");
+    assert_eq!((last.sample.seen_again, last.sample.came_back), (2, 1));
+    assert!(ward.standing().await.recheck.is_none());
+    ward.admit().await;
+    let cases = ward.store.cases(&CaseFilter::default()).await;
+    let cases = cases.expect("read").into_iter();
+    let mut open: Vec<_> = cases
+        .filter(|case| case.ended.is_none())
+        .map(|case| case.row.subject_key)
+        .collect();
+    open.sort();
+    assert_eq!(open.len(), 3, "{open:?}");
+    ward.target.shown().unreadable = None;
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(ward.target.shown().accounts.len(), 2);
+}
+
+/// An address leads to an account, and decides nothing.
+const ONLY_POINTS: &str = r#"
+[[correlation]]
+identifier = "email"
+attribute = "email"
+decides = false
+"#;
+
+/// A leaver without a clear account, to whose address one leads, and a person who has ruled on it. Answers
+/// what is seen when the connector was away and is back, with another such account where `more`.
+async fn ruled_on(more: bool) -> (Ward, (u64, u64)) {
+    let ward = Ward::under(approved(&format!("{}{ONLY_POINTS}", text("", false)))).await;
+    let address = "zed@acme.example".to_owned();
+    let reuse = |place: usize| {
+        let account = &mut ward.target.shown().accounts[place];
+        let attributes = &mut account.attributes;
+        attributes.insert("email".to_owned(), address.clone());
+    };
+    reuse(1);
+    ward.survey_after(0).await.expect("due");
+    let mut event = given::leaves();
+    event.effective = Effective::Immediately;
+    event.subject.identifiers = vec![Identifier {
+        kind: "email".to_owned(),
+        value: address.clone(),
+    }];
+    let batch = IntakeBatch {
+        events: vec![given::recorded(event, ward.clock.now())],
+        ..IntakeBatch::default()
+    };
+    ward.store.record(&batch).await.expect("recorded");
+    ward.work(600).await;
+    let task = ward.open_tasks().await.remove(0);
+    let close = Command {
+        id: CommandId(uuid::Uuid::from_u128(7)),
+        by: "ann".to_owned(),
+        at: ward.clock.now(),
+        wish: Wish::CloseTask {
+            task: task.id,
+            note: "the address was given to somebody else".to_owned(),
+            attestation: Some(attested("ann")),
+        },
+    };
+    ward.store.wish(&close).await.expect("in line");
+    ward.engine.obey().await.expect("obeyed");
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(
+        ward.ended().await.len(),
+        1,
+        "the search has ended by her word"
+    );
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.survey_after(60).await.expect("due");
+    ward.target.shown().fails = None;
+    if more {
+        reuse(2);
+    }
+    let back = ward.survey_after(60).await.expect("due");
+    assert!(ward.standing().await.recheck.is_none());
+    (ward, (back.sample.seen_again, back.sample.came_back))
+}
+
+#[tokio::test]
+async fn c10_what_a_person_has_ruled_on_is_not_asked_again_and_what_is_new_is() {
+    let (_, seen) = ruled_on(false).await;
+    assert_eq!(seen, (1, 0), "it stays ruled");
+    let (ward, seen) = ruled_on(true).await;
+    assert_eq!(seen, (1, 1));
+    ward.work(600).await;
+    let tasks = ward.open_tasks().await.into_iter();
+    let unclear = tasks.filter(|task| task.code == "CB-MATCH-1");
+    assert_eq!(unclear.count(), 1, "a person looks");
+}
