@@ -189,6 +189,7 @@ impl Rotation<'_> {
 
     /// The new one becomes current; from here on calls use it.
     async fn promote(&self) -> Result<RotationFacts, Failure> {
+        self.see_what_was_pushed_aside().await?;
         let (label, replaced) = (self.label(), self.body.facts.previous_ref.clone());
         self.change(Change::Promote { label, replaced }).await?;
         Ok(self.body.facts.clone())

@@ -4,6 +4,8 @@
 //! for a target that refuses everybody proves nothing. Also checks the word of a person who says that
 //! they replaced the secret by hand. Takes nothing away; that is `retire`.
 
+use secrecy::ExposeSecret;
+
 use super::{Answer, Rotation};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
@@ -48,6 +50,35 @@ impl Rotation<'_> {
         .await?;
         facts.previous_rejected = true;
         Ok(facts)
+    }
+
+    /// Where somebody put another value in since the rotation began, promotion puts that one aside, and the
+    /// one that was in use at first would never be tried again: so it is tried before.
+    pub(super) async fn see_what_was_pushed_aside(&self) -> Result<(), Failure> {
+        let record = self.record().await?;
+        let Some(started) = self.body.facts.started_version else {
+            return Ok(());
+        };
+        let stays = current(record.as_ref()).is_none_or(|version| version == started);
+        if stays || self.is_ours(record.as_ref(), Slot::Current) {
+            return Ok(());
+        }
+        let kept = record.and_then(|record| record.previous);
+        if kept.is_none_or(|kept| kept.version != started) {
+            // Where the target knows one value at a time, the new one has ended it.
+            return match self.body.strategy {
+                Strategy::Add => Err(not_kept()),
+                Strategy::Choose | Strategy::DualSlot | Strategy::Delegated => Ok(()),
+            };
+        }
+        let pushed = self.required(Slot::Previous).await?;
+        let by = self.required(Slot::Current).await?;
+        let same = pushed.username == by.username
+            && pushed.secret.expose_secret() == by.secret.expose_secret();
+        if same || self.ask(&pushed).await? == Answer::Refused {
+            return Ok(());
+        }
+        Err(still_accepted())
     }
 
     /// Where nobody is declared to make the new one, a person is told at once.

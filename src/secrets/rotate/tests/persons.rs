@@ -196,3 +196,27 @@ async fn d2_a_secret_put_in_meanwhile_is_not_taken_away_while_it_is_in_use() {
         }
     }
 }
+
+#[tokio::test]
+async fn d2_a_value_that_a_person_pushed_aside_meanwhile_is_tried_before_it_is_forgotten() {
+    for known in [Known::Labels, Known::Ids] {
+        // Given a value that was put in while the new one was made, and that the machine takes away after.
+        let mut world = overtaken(known).await;
+        let mut stuck = None;
+        for step in &RotationStep::ALL[1..] {
+            if let Err(failure) = world.step(*step).expect("alive") {
+                stuck = Some((step, failure.code));
+                break;
+            }
+        }
+        // Then the first one, which works still, is not passed over.
+        assert!(world.target.opens(FIRST), "{known:?}");
+        let code = "CB-SECRETS-16".to_owned();
+        assert_eq!(stuck, Some((&RotationStep::Promote, code)), "{known:?}");
+        assert_eq!(world.value(Slot::Previous).as_deref(), Some(FIRST));
+        // When somebody takes it away, it goes on.
+        world.target.truth().live.remove("k0");
+        assert_eq!(steps(&mut world), Ok(()), "{known:?}");
+        world.only_a_new_one_works();
+    }
+}
