@@ -296,6 +296,29 @@ async fn c11_a_session_outlives_the_lock_until_it_is_killed() {
 }
 
 #[tokio::test]
+async fn c11_a_session_outlives_a_dropped_account_and_is_access_still() {
+    let mut server = Server::new("gone").await;
+    let login = server.ada.clone();
+    let mut one = server.session(&login, "ada-1").await.expect("signed in");
+    let drop = format!("DROP USER {}@'%'", quoted(&login));
+    run(&mut server.admin, &drop).await;
+    one.ping().await.expect("the session lives on");
+    let left = server.read(&login).await.expect("not gone");
+    assert_eq!(
+        (left.state, left.sessions),
+        (AccountState::NotTold, Some(1))
+    );
+    // Nobody can be shown to be who they are by a row that is gone: a person ends it.
+    let end = change(Operation::EndSessions, &login);
+    let failure = server.write(&end).await.expect_err("for a person");
+    assert_eq!(failure.class, FailureClass::WriteFailure);
+    let kill = format!("KILL USER {}", quoted(&login));
+    run(&mut server.admin, &kill).await;
+    assert!(one.ping().await.is_err(), "the session is dead");
+    assert_eq!(server.read(&login).await, None);
+}
+
+#[tokio::test]
 async fn p19_what_runs_in_the_accounts_name_keeps_it_from_being_dropped() {
     let mut server = Server::new("definer").await;
     let (name, login) = (server.name.clone(), server.ada.clone());

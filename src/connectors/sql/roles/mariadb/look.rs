@@ -60,8 +60,10 @@ pub const DEFINERS: &str = "SELECT CONCAT('definer:', o.place) AS id, 'permissio
        UNION ALL SELECT CAST(e.db AS CHAR), CAST(e.name AS CHAR) FROM mysql.event e WHERE e.definer = ?\
      ) AS o GROUP BY o.place";
 
-/// Sessions of the user name, from whatever host; these views would take `Ada` for `ada`. Its place is the user.
-const SESSIONS: &str = "SELECT CAST(COUNT(*) AS CHAR) AS sessions \
+/// Sessions of the user name, from whatever host; these views would take `Ada` for `ada`. And whether an
+/// account of that name is there, whose they may be. Its places are the user, twice.
+const SESSIONS: &str = "SELECT CAST(COUNT(*) AS CHAR) AS sessions, \
+       (SELECT IF(COUNT(*) > 0, 'true', 'false') FROM mysql.global_priv u WHERE u.User = ?) AS named \
      FROM information_schema.PROCESSLIST WHERE BINARY USER = BINARY ? AND ID <> CONNECTION_ID()";
 
 /// Whether the reader is shown everybody's sessions and views, and this is no replica. The bits of
@@ -117,7 +119,7 @@ pub fn reading(account: &AccountId, name: &Name) -> (RenderedRequest, Batch) {
     };
     let sessions = Bound {
         sql: SESSIONS.to_owned(),
-        values: vec![name.user.clone()],
+        values: vec![name.user.clone(); 2],
     };
     let batch = Batch(vec![
         name.bind(&format!("{ACCOUNT} AND {ONE}"), 1, &[]),
@@ -152,7 +154,11 @@ pub fn read(
         pages_closed: sees("replica", "false"),
         ..Completeness::WHOLE
     };
-    let Some(mut found) = render::one(&roles.shape, account, one)? else {
+    let nobodys = sessions.iter().any(|row| is(row, "named", "false"));
+    let sessions = render::sessions(sessions)?;
+    // A session outlives its account. Where another account has the name, it counts as that one's.
+    let left = (sessions > 0 && nobodys).then(|| render::dangling(account));
+    let Some(mut found) = render::one(&roles.shape, account, one)?.or(left) else {
         return Ok((None, completeness));
     };
     for row in grants.into_iter().chain(inherited) {
@@ -163,7 +169,7 @@ pub fn read(
             found.entitlements.push(definer(row)?);
         }
     }
-    found.sessions = Some(render::sessions(sessions)?);
+    found.sessions = Some(sessions);
     Ok((Some(found), completeness))
 }
 
