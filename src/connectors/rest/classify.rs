@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::paging::Collection;
 use super::request::Request;
 use super::settings::Settings;
 use super::words::{Sense, flag};
@@ -94,6 +95,14 @@ pub fn is_past_the_end(settings: &Settings, answer: &HttpAnswer) -> bool {
         Some((Sense::Class(_), _)) => false,
         None => matches!(answer.status, 400 | 404 | 410 | 416),
     }
+}
+
+/// Whether the status says, as declared, that there is nothing or nothing more. Words that say something
+/// else count before that, here too.
+pub fn is_empty(settings: &Settings, collection: &Collection, answer: &HttpAnswer) -> bool {
+    let body = answer.json().unwrap_or(Value::Null);
+    let refused = matches!(settings.words.sense(&body), Some((Sense::Class(_), _)));
+    collection.empty.contains(&answer.status) && !refused
 }
 
 /// Equal, where yes and no may also come as text.

@@ -84,7 +84,7 @@ impl Session<'_> {
         let request = &collection.request;
         let rendered = render::read(self.settings, request, Values::default(), &[])?;
         let answer = self.send(rendered).await?;
-        if collection.empty.contains(&answer.status) {
+        if classify::is_empty(self.settings, collection, &answer) {
             return Ok(());
         }
         classify::page(self.settings, request, &answer).map(drop)
@@ -119,7 +119,7 @@ impl Session<'_> {
             let answer = self.send(rendered).await?;
             walk.items.pages += 1;
             let refused = walk.beyond && classify::is_past_the_end(self.settings, &answer);
-            if refused || collection.empty.contains(&answer.status) {
+            if refused || classify::is_empty(self.settings, collection, &answer) {
                 next = Next::End;
             } else {
                 let body = classify::page(self.settings, &collection.request, &answer)?;

@@ -4,6 +4,8 @@
 //! `docs/connectors/rest.md` lists by its name. What accounts hold is tested in `held`, changes in
 //! `changes`, sign-in in `oauth`.
 
+use std::sync::Mutex;
+
 use super::*;
 
 /// The shape with its list read in another way.
@@ -100,6 +102,24 @@ async fn offsets_default_page_sizes_and_a_refusal_past_the_end_are_read_to_the_e
     .await;
     let failure = target.list().await.expect_err("no end was declared");
     assert_eq!(failure.class, FailureClass::Drifted);
+}
+
+#[tokio::test]
+async fn a_status_that_ends_lists_ends_none_where_the_words_say_something_else() {
+    let keys = "paging = \"page\"\nempty = [400]";
+    let busy = "[[rest.errors]]\npath = \"$.error\"\nvalues = [\"busy\"]\nmeans = \"rate_limited\"\n[rest.account]\n";
+    let shape = paged(keys).replace("[rest.account]\n", busy);
+    let word = Arc::new(Mutex::new("no such page"));
+    let said = word.clone();
+    let target = Target::new(&shape, move |_, path| match number(path, "page") {
+        Some(1) => (200, json!({"users": page("/?page=1", 10, 10)})),
+        _ => (400, json!({"error": *said.lock().expect("not poisoned")})),
+    })
+    .await;
+    assert_eq!(target.list().await.expect("listed").accounts.len(), 10);
+    *word.lock().expect("not poisoned") = "busy";
+    let failure = target.list().await.expect_err("there may be more");
+    assert_eq!(failure.class, FailureClass::RateLimited);
 }
 
 #[tokio::test]
