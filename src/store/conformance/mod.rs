@@ -140,6 +140,7 @@ macro_rules! suite {
                 one_worker_publishes_a_key_and_in_order,
                 messages_of_topics_left_out_keep_no_others_back,
                 messages_of_a_dead_worker_are_taken_by_another,
+                messages_without_a_living_owner_are_freed,
                 a_message_is_posted_once_and_marks_its_dead_letter,
             ]
             desks: [

@@ -99,6 +99,17 @@ pub async fn messages_of_a_dead_worker_are_taken_by_another(home: &Home) {
     assert_eq!(keep(3, 0).worker, worker(3));
 }
 
+pub async fn messages_without_a_living_owner_are_freed(home: &Home) {
+    // Worker 1 takes them when it has been buried already: nobody else is dead, and no run is anybody's.
+    let two = home.store.enlist(worker(2), at(0), 10).await;
+    two.expect("enlisted");
+    posted(home, vec![message(1, "a")]).await;
+    assert_eq!(taken(home, 1, 10).await.len(), 1);
+    assert!(taken(home, 2, 10).await.is_empty());
+    home.store.bury(worker(2), at(0)).await.expect("buried");
+    assert_eq!(taken(home, 2, 10).await.len(), 1);
+}
+
 pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
     let letter = super::super::DeadLetter {
         id: DeadLetterId::of("t", 0, 1, b"{"),

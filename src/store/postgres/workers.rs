@@ -193,7 +193,9 @@ const DEAD: &str = "id <> $1 AND (expires_us < $2 OR pg_try_advisory_xact_lock(l
 const ANY_DEAD: &str = "SELECT EXISTS (SELECT 1 FROM workers WHERE id <> $1 \
     AND (expires_us < $2 OR pg_try_advisory_xact_lock(lock_key))) \
     OR EXISTS (SELECT 1 FROM runs WHERE owner IS NOT NULL \
-      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = runs.owner))";
+      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = runs.owner)) \
+    OR EXISTS (SELECT 1 FROM outbox WHERE published_us IS NULL AND owner IS NOT NULL \
+      AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = outbox.owner))";
 
 async fn try_bury(connection: &mut PgConnection, by: WorkerId, now: Timestamp) -> Stored<u64> {
     let any: bool = sqlx::query_scalar(ANY_DEAD)

@@ -160,6 +160,8 @@ async fn any_dead(funnel: &Funnel, by: WorkerId, now: Timestamp) -> Stored<bool>
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM workers WHERE id <> ? AND expires_us < ?) \
          OR EXISTS (SELECT 1 FROM runs WHERE owner IS NOT NULL \
+           AND owner NOT IN (SELECT id FROM workers)) \
+         OR EXISTS (SELECT 1 FROM outbox WHERE published_us IS NULL AND owner IS NOT NULL \
            AND owner NOT IN (SELECT id FROM workers))",
     )
     .bind(by.0)
