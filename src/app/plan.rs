@@ -161,7 +161,7 @@ async fn accounts(
         .credential(manifest, CredentialRole::Verifier)
         .await?;
     let listing = connector.list(&credential).await?;
-    if let Some(gap) = listing.completeness.gap() {
+    if let Some(gap) = listing.gap(listing.completeness, &manifest.expect) {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
     let found = correlate_at(

@@ -25,8 +25,8 @@ pub struct Arguments {
     /// Decides the people, their access and the lies.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// People at the start.
-    #[arg(long, default_value_t = 60)]
+    /// People at the start, at least 1.
+    #[arg(long, default_value_t = 60, value_parser = people)]
     employees: usize,
     /// Seconds between two events of the stream.
     #[arg(long, default_value_t = 3)]
@@ -34,6 +34,15 @@ pub struct Arguments {
     /// Keep everything in this folder instead of a temporary one.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+}
+
+/// A company of nobody proves nothing.
+fn people(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "this is no number".to_owned())?;
+    match number {
+        0 => Err("at least 1 person has to work there".to_owned()),
+        number => Ok(number),
+    }
 }
 
 /// Plays until stopped, or once.
@@ -124,4 +133,16 @@ fn as_sheet(summary: &Summary) -> String {
         ("seconds", format!("{:.1}", summary.seconds)),
         ("the promise", held),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::people;
+
+    #[test]
+    fn nobody_at_all_is_refused_with_the_smallest_number() {
+        assert_eq!(people("1"), Ok(1));
+        assert!(people("0").is_err_and(|words| words.contains("at least 1")));
+        assert!(people("-3").is_err());
+    }
 }

@@ -287,6 +287,7 @@ async fn look_for_accounts(
     if !left.is_empty() {
         return Ok(Finding::Present(left));
     }
-    let gap = connector.vitals().believed(listing.completeness).gap();
-    Ok(gap.map_or(Finding::Absent, |gap| Finding::Inconclusive(gap.to_owned())))
+    let believed = connector.vitals().believed(listing.completeness);
+    let gap = listing.gap(believed, &manifest.expect);
+    Ok(gap.map_or(Finding::Absent, Finding::Inconclusive))
 }
