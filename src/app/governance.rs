@@ -91,6 +91,8 @@ pub struct Tested {
     pub examinations: Vec<Examination>,
     /// What was decided about serving without a drill.
     pub overrides: Past,
+    /// Whether there are older drills or examinations than these.
+    pub more: bool,
 }
 
 /// What became of a connector in a command for one or all.
@@ -291,10 +293,17 @@ impl Governance {
             kind: MatterKind::DrillOverride,
             name: name.to_string(),
         };
+        let mut drills = self.store.drills(Some(name), LISTED + 1).await?;
+        let mut examinations = self.store.examinations(name, LISTED + 1).await?;
+        let most = LISTED as usize;
+        let more = drills.len() > most || examinations.len() > most;
+        drills.truncate(most);
+        examinations.truncate(most);
         Ok(Tested {
-            drills: self.store.drills(Some(name), LISTED).await?,
-            examinations: self.store.examinations(name, LISTED).await?,
+            drills,
+            examinations,
             overrides: self.store.past(&overrides).await?,
+            more,
         })
     }
 

@@ -143,6 +143,12 @@ pub async fn history(context: &Context, settings: &Settings, name: String) -> an
     data["drills"] = serde_json::to_value(&tested.drills)?;
     data["examinations"] = serde_json::to_value(&tested.examinations)?;
     data["overrides"] = serde_json::to_value(&tested.overrides)?;
+    data["more"] = tested.more.into();
+    if tested.more {
+        Output::note(
+            "there are older drills or examinations than these; `clawback drill list` takes --limit N",
+        );
+    }
     context.output.data(&data, || lines(&past, &tested))?;
     Ok(Exit::Done)
 }

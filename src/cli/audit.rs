@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Stop};
-use super::output::{Output, instant, sheet, table};
+use super::output::{Output, cut, instant, sheet, table};
 use crate::app::{audit, report, vault};
 use crate::domain::audit::{Digest, Dropped, Mark, Signed};
 use crate::domain::time::Timestamp;
@@ -46,8 +46,8 @@ pub enum Command {
     /// The signed checkpoints with their digests, newest first, to be noted elsewhere.
     Checkpoints {
         /// At most so many.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Make one now, if anything waits for it.
         #[arg(long)]
         now: bool,
@@ -193,7 +193,7 @@ fn read_noted(text: &str) -> anyhow::Result<(i64, Digest)> {
     })?)
 }
 
-async fn checkpoints(context: &Context, limit: usize, now: bool) -> anyhow::Result<Exit> {
+async fn checkpoints(context: &Context, limit: u32, now: bool) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     if now {
         let settings = context.settings()?;
@@ -203,7 +203,7 @@ async fn checkpoints(context: &Context, limit: usize, now: bool) -> anyhow::Resu
     }
     let mut all = store.checkpoints_signed().await?;
     all.reverse();
-    all.truncate(limit);
+    cut(&mut all, limit, "--limit N");
     let data: Vec<Value> = all.iter().map(as_json).collect();
     context.output.data(&data.into(), || {
         let rows = all.iter().map(|signed| {

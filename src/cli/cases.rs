@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::approvals::short;
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{instant, sheet, table};
+use super::output::{and_one, cut, instant, sheet, table};
 use super::pause;
 use crate::domain::command::Wish;
 use crate::domain::id::CaseId;
@@ -32,7 +32,7 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         subject: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Let an event go that is held for a doubt: it is as the event says.
@@ -75,9 +75,10 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 open,
                 subject,
                 event: None,
-                limit,
+                limit: and_one(limit),
             };
-            let cases = store.cases(&filter).await?;
+            let mut cases = store.cases(&filter).await?;
+            cut(&mut cases, limit, "--limit N");
             context
                 .output
                 .data(&serde_json::to_value(&cases)?, || list(&cases))?;

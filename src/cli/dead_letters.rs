@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Stop};
-use super::output::{instant, sheet, table};
+use super::output::{and_one, cut, instant, sheet, table};
 use crate::app::post;
 use crate::domain::id::DeadLetterId;
 use crate::store::DeadLetter;
@@ -19,7 +19,7 @@ pub enum Command {
     /// Dead letters, newest first.
     List {
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// One dead letter, whole.
@@ -40,7 +40,8 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     match command {
         Command::List { limit } => {
-            let letters = store.dead_letters(limit).await?;
+            let mut letters = store.dead_letters(and_one(limit)).await?;
+            cut(&mut letters, limit, "--limit N");
             let data: Vec<_> = letters.iter().map(as_json).collect();
             context.output.data(&data.into(), || list(&letters))?;
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::approvals::{Signing, short};
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{Output, instant, sheet, table};
+use super::output::{Output, and_one, cut, instant, sheet, table};
 use crate::app::drilling::Drilling;
 use crate::domain::approval::{Ruling, Signed};
 use crate::domain::command::{Command as Wished, Wish};
@@ -21,7 +21,6 @@ use crate::domain::time::after;
 use crate::store::Store;
 
 const POLL: Duration = Duration::from_millis(200);
-const LISTED: u32 = 50;
 
 /// A drill, or what is decided about drills.
 #[derive(Debug, Args)]
@@ -46,6 +45,9 @@ pub enum Command {
     List {
         /// Only of this connector.
         name: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
     },
     /// Propose that the manifest in force serves events although it has passed no drill.
     Override {
@@ -90,9 +92,10 @@ async fn decide(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let drilling = Drilling::new(store.clone());
     let signed = |signing: Signing| signing.signed(context);
     let (ruling, name) = match command {
-        Command::List { name } => {
+        Command::List { name, limit } => {
             let name = name.map(ConnectorName);
-            let drills = store.drills(name.as_ref(), LISTED).await?;
+            let mut drills = store.drills(name.as_ref(), and_one(limit)).await?;
+            cut(&mut drills, limit, "--limit N");
             let data = serde_json::to_value(&drills)?;
             context.output.data(&data, || list(&drills))?;
             return Ok(Exit::Done);

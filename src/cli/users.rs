@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::Exit;
-use super::output::{instant, table};
+use super::output::{and_one, cut, instant, table};
 use super::secrets;
 use crate::app::users::{self, Desk, NewUser};
 use crate::domain::user::{Role, User};
@@ -89,7 +89,7 @@ pub enum Command {
         #[arg(long, value_name = "NUMBER")]
         before: Option<u64>,
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
 }
@@ -171,9 +171,9 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 by,
                 about,
                 before,
-                limit,
+                limit: and_one(limit),
             };
-            return acts(context, &filter).await;
+            return acts(context, &filter, limit).await;
         }
         Command::Token {
             name,
@@ -249,8 +249,9 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn acts(context: &Context, filter: &ActFilter) -> anyhow::Result<Exit> {
-    let acts = context.store().await?.acts(filter).await?;
+async fn acts(context: &Context, filter: &ActFilter, limit: u32) -> anyhow::Result<Exit> {
+    let mut acts = context.store().await?.acts(filter).await?;
+    cut(&mut acts, limit, "--limit N, or --before NUMBER");
     let data = acts.iter().map(|(number, act)| {
         json!({
             "number": number, "at": act.at, "by": act.by, "from": act.from,

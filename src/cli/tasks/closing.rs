@@ -127,6 +127,7 @@ async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>>
         closed: false,
         connector: Some(ConnectorName(connector.clone())),
         limit: MOST,
+        ..TaskFilter::default()
     };
     let tasks = store.tasks(&filter).await?;
     let of_code = |task: &&FallbackTask| close.code.as_ref().is_none_or(|code| task.code == *code);
