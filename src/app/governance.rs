@@ -188,6 +188,7 @@ impl Governance {
                     approval::approve(record, &matter(&name), &meant, signed.clone())
                 })
                 .await?;
+            self.means_something(chosen, &ruling).await?;
             done.extend(outcome(chosen, name, Some(now.digest), ruling, "approved")?);
         }
         Ok(done)
@@ -208,6 +209,7 @@ impl Governance {
             })
             .await?;
         let chosen = Chosen::One(name.clone());
+        self.means_something(&chosen, &ruling).await?;
         let decided = ruling.as_ref().ok().and_then(|one| one.decided.as_ref());
         let digest = decided.map(|proposal| proposal.content.digest.clone());
         Ok(outcome(&chosen, name.clone(), digest, ruling, "rejected")?
@@ -351,6 +353,18 @@ impl Governance {
             }
         });
         Ok(stands.collect())
+    }
+
+    /// Nothing is proposed for a name that nobody has ever heard, but that is not what to say of it.
+    async fn means_something(
+        &self,
+        chosen: &Chosen,
+        ruling: &Result<Ruling, Disapproval>,
+    ) -> Result<(), AppError> {
+        if let (Chosen::One(name), Err(Disapproval::NothingOpen(_))) = (chosen, ruling) {
+            self.history(name).await?;
+        }
+        Ok(())
     }
 
     fn file(&self, name: &ConnectorName) -> Option<&Written> {

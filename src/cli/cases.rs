@@ -90,10 +90,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             return rule(context, &*store, id, (false, note), &wishing).await;
         }
         Command::Show { id } => {
-            let story = store.case(id).await?.ok_or_else(|| Stop::NotFound {
-                what: "case",
-                name: id.to_string(),
-            })?;
+            let story = find(&*store, id).await?;
             let pauses = store.pauses().await?;
             context
                 .output
@@ -103,6 +100,13 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+async fn find(store: &dyn Store, id: CaseId) -> anyhow::Result<CaseStory> {
+    Ok(store.case(id).await?.ok_or_else(|| Stop::NotFound {
+        what: "case",
+        name: id.to_string(),
+    })?)
+}
+
 async fn rule(
     context: &Context,
     store: &dyn Store,
@@ -110,6 +114,7 @@ async fn rule(
     (release, note): (bool, String),
     wishing: &Wishing,
 ) -> anyhow::Result<Exit> {
+    find(store, id).await?;
     let task = id.run().task();
     let wish = Wish::RuleHold {
         task,
