@@ -6,7 +6,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Acting, Context};
 use super::exit::{Exit, Stop};
 use super::output::{and_one, cut, instant, sheet, table};
 use crate::app::post;
@@ -32,6 +32,8 @@ pub enum Command {
         /// Their ids.
         #[arg(required = true)]
         ids: Vec<DeadLetterId>,
+        #[command(flatten)]
+        acting: Acting,
     },
 }
 
@@ -52,12 +54,18 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             })?;
             context.output.data(&as_json(&letter), || tell(&letter))?;
         }
-        Command::Replay { ids } => {
+        Command::Replay { ids, acting } => {
+            let by = acting.by()?;
             let mut replayed = Vec::new();
             for id in ids {
                 let (clock, chance) = (context.clock.as_ref(), context.chance.as_ref());
                 match post::replay(store.as_ref(), id, clock, chance).await? {
-                    Some(message) => replayed.push(json!({ "id": id, "message": message })),
+                    Some(message) => {
+                        let act = ("replay_dead_letter", id.to_string());
+                        let came_to = format!("done: message {message}");
+                        context.note(store.as_ref(), by, act, &came_to).await?;
+                        replayed.push(json!({ "id": id, "message": message }));
+                    }
                     None => {
                         return Err(Stop::NotFound {
                             what: "dead letter",

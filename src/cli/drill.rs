@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::acts;
 use super::approvals::{Signing, short};
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
@@ -91,7 +92,7 @@ async fn decide(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let drilling = Drilling::new(store.clone());
     let signed = |signing: Signing| signing.signed(context);
-    let (ruling, name) = match command {
+    let (what, name, by, ruled) = match command {
         Command::List { name, limit } => {
             let name = name.map(ConnectorName);
             let mut drills = store.drills(name.as_ref(), and_one(limit)).await?;
@@ -108,18 +109,25 @@ async fn decide(context: &Context, command: Command) -> anyhow::Result<Exit> {
             let signed: Signed = signed(signing);
             let until = after(signed.at, days * 86_400);
             let name = ConnectorName(name);
-            (drilling.propose(&name, until, &signed).await?, name)
+            let ruled = drilling.propose(&name, until, &signed).await;
+            ("propose_override", name, signed.by, ruled)
         }
         Command::Approve { name, signing } => {
-            let name = ConnectorName(name);
-            (drilling.approve(&name, &signed(signing)).await?, name)
+            let (name, signed) = (ConnectorName(name), signed(signing));
+            let ruled = drilling.approve(&name, &signed).await;
+            ("approve_override", name, signed.by, ruled)
         }
         Command::Reject { name, signing } => {
-            let name = ConnectorName(name);
-            (drilling.reject(&name, &signed(signing)).await?, name)
+            let (name, signed) = (ConnectorName(name), signed(signing));
+            let ruled = drilling.reject(&name, &signed).await;
+            ("reject_override", name, signed.by, ruled)
         }
     };
-    told(context, &name, &ruling)?;
+    if let Some(came_to) = acts::ruled(&ruled, "done") {
+        let act = (what, name.to_string());
+        context.note(store.as_ref(), &by, act, &came_to).await?;
+    }
+    told(context, &name, &ruled?)?;
     Ok(Exit::Done)
 }
 

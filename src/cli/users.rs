@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Acting, Context};
 use super::exit::Exit;
 use super::output::{and_one, cut, instant, table};
 use super::secrets;
@@ -115,14 +115,6 @@ pub struct Add {
     acting: Acting,
 }
 
-/// Who does it.
-#[derive(Debug, Args)]
-pub struct Acting {
-    /// Who you are; it stands in the record.
-    #[arg(long = "as", env = "USER", value_name = "NAME")]
-    by: String,
-}
-
 /// What a user may do.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum RoleName {
@@ -182,7 +174,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             days,
             acting,
         } => {
-            let desk = desk(context, &acting.by).await?;
+            let desk = desk(context, acting.by()?).await?;
             let (token, secret) = desk.token(&name, label, &set(scopes), days).await?;
             let data = json!({ "id": token.id, "token": secret, "ends": token.ends });
             context.output.data(&data, || secret.clone())?;
@@ -194,27 +186,29 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             roles,
             acting,
         } => {
-            let desk = desk(context, &acting.by).await?;
+            let desk = desk(context, acting.by()?).await?;
             desk.roles(&name, &set(roles)).await?
         }
         Command::Password { name, acting } => {
-            let desk = desk(context, &acting.by).await?;
+            let desk = desk(context, acting.by()?).await?;
             let hash = users::hash(&secrets::value("the new password")?)?;
             desk.password(&name, &hash).await?
         }
         Command::Disable { name, acting } => {
-            desk(context, &acting.by)
+            desk(context, acting.by()?)
                 .await?
                 .disable(&name, true)
                 .await?
         }
         Command::Enable { name, acting } => {
-            desk(context, &acting.by)
+            desk(context, acting.by()?)
                 .await?
                 .disable(&name, false)
                 .await?
         }
-        Command::Revoke { name, acting } => desk(context, &acting.by).await?.revoke(&name).await?,
+        Command::Revoke { name, acting } => {
+            desk(context, acting.by()?).await?.revoke(&name).await?
+        }
     };
     context
         .output
@@ -223,7 +217,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 }
 
 async fn add(context: &Context, add: Add) -> anyhow::Result<User> {
-    let desk = desk(context, &add.acting.by).await?;
+    let desk = desk(context, add.acting.by()?).await?;
     let password = if add.without_password {
         None
     } else {
