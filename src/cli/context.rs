@@ -55,15 +55,20 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// The name, which must be one: it stands in the record for good.
+    /// The name, which must be one.
     pub fn by(&self) -> Result<&str, Stop> {
-        match self.by.trim() {
-            "" => Err(Stop::Usage {
-                code: "CB-COMMAND-11",
-                message: "nobody is named who does it; give your name with --as".to_owned(),
-            }),
-            _ => Ok(&self.by),
-        }
+        named(&self.by)
+    }
+}
+
+/// A name stands in the record for good, and tells a second person from the first.
+fn named(by: &str) -> Result<&str, Stop> {
+    match by.trim() {
+        "" => Err(Stop::Usage {
+            code: "CB-COMMAND-11",
+            message: "nobody is named who does it; give your name with --as".to_owned(),
+        }),
+        _ => Ok(by),
     }
 }
 
@@ -118,7 +123,7 @@ impl Context {
         wishing: &Wishing,
         command: Command,
     ) -> anyhow::Result<Answer> {
-        let (by, act) = (command.by.clone(), acts::of(&command.wish));
+        let (by, act) = (named(&command.by)?.to_owned(), acts::of(&command.wish));
         store.wish(&command).await?;
         let bound = Duration::from_secs(wishing.wait_seconds);
         let answered = tokio::time::timeout(bound, async {

@@ -123,6 +123,7 @@ const WRONG: &[&str] = &[
     "secrets set wiki --as ",
     "dead-letters replay ID --as ",
     "users add a/b --role viewer --without-password --as ann",
+    "pause wiki --reason so --as ",
     "audit checkpoints --limit 0",
     "audit report --from yesterday --to today",
     "audit report --from 2026-02-01 --to 2026-01-01",

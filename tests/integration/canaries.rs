@@ -213,10 +213,8 @@ impl Scene {
         };
         for (name, value) in given.iter().filter(|(name, _)| !name.starts_with("store")) {
             let (connector, role) = name.split_once(' ').expect("two words");
-            scene.cli_with(
-                &["secrets", "set", "--as", "ada", connector, "--role", role],
-                value,
-            );
+            let set = ["secrets", "set", "--as", "ada", connector, "--role", role];
+            scene.cli_with(&set, value);
         }
         scene.house.two_people();
         scene.add_a_user();
