@@ -79,10 +79,16 @@ impl Drilling {
         signed: &Signed,
     ) -> Result<Ruling, AppError> {
         let matter = matter(connector);
-        self.rule(&matter, |record| {
-            approval::reject(record, &matter, signed.clone())
-        })
-        .await
+        let ruled = self
+            .rule(&matter, |record| {
+                approval::reject(record, &matter, signed.clone())
+            })
+            .await;
+        if let Err(AppError::Disapproved(Disapproval::NothingOpen(_))) = &ruled {
+            // A name that nobody knows has nothing that could be proposed.
+            self.in_force(connector).await?;
+        }
+        ruled
     }
 
     async fn in_force(&self, connector: &ConnectorName) -> Result<ContentDigest, AppError> {

@@ -91,6 +91,8 @@ pub struct Tested {
     pub examinations: Vec<Examination>,
     /// What was decided about serving without a drill.
     pub overrides: Past,
+    /// Whether there are older drills or examinations than these.
+    pub more: bool,
 }
 
 /// What became of a connector in a command for one or all.
@@ -186,6 +188,7 @@ impl Governance {
                     approval::approve(record, &matter(&name), &meant, signed.clone())
                 })
                 .await?;
+            self.means_something(chosen, &ruling).await?;
             done.extend(outcome(chosen, name, Some(now.digest), ruling, "approved")?);
         }
         Ok(done)
@@ -206,6 +209,7 @@ impl Governance {
             })
             .await?;
         let chosen = Chosen::One(name.clone());
+        self.means_something(&chosen, &ruling).await?;
         let decided = ruling.as_ref().ok().and_then(|one| one.decided.as_ref());
         let digest = decided.map(|proposal| proposal.content.digest.clone());
         Ok(outcome(&chosen, name.clone(), digest, ruling, "rejected")?
@@ -291,10 +295,17 @@ impl Governance {
             kind: MatterKind::DrillOverride,
             name: name.to_string(),
         };
+        let mut drills = self.store.drills(Some(name), LISTED + 1).await?;
+        let mut examinations = self.store.examinations(name, LISTED + 1).await?;
+        let most = LISTED as usize;
+        let more = drills.len() > most || examinations.len() > most;
+        drills.truncate(most);
+        examinations.truncate(most);
         Ok(Tested {
-            drills: self.store.drills(Some(name), LISTED).await?,
-            examinations: self.store.examinations(name, LISTED).await?,
+            drills,
+            examinations,
             overrides: self.store.past(&overrides).await?,
+            more,
         })
     }
 
@@ -342,6 +353,18 @@ impl Governance {
             }
         });
         Ok(stands.collect())
+    }
+
+    /// Nothing is proposed for a name that nobody has ever heard, but that is not what to say of it.
+    async fn means_something(
+        &self,
+        chosen: &Chosen,
+        ruling: &Result<Ruling, Disapproval>,
+    ) -> Result<(), AppError> {
+        if let (Chosen::One(name), Err(Disapproval::NothingOpen(_))) = (chosen, ruling) {
+            self.history(name).await?;
+        }
+        Ok(())
     }
 
     fn file(&self, name: &ConnectorName) -> Option<&Written> {

@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::connectors::{Guarded, Registry};
 use crate::definitions::Library;
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
-use crate::domain::correlation::correlate_at;
-use crate::domain::event::LifecycleEvent;
+use crate::domain::correlation::{correlate_at, nobody_knows};
+use crate::domain::event::{EventKind, LifecycleEvent};
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::verdict::CredentialRole;
@@ -33,6 +33,10 @@ pub struct Plan {
     pub workflow: String,
     /// What each target would get.
     pub targets: Vec<TargetPlan>,
+    /// Connectors that the event names and no manifest has; nothing would be done there.
+    pub unknown: Vec<ConnectorName>,
+    /// Why a person would get the whole case: no target knows the subject.
+    pub task: Option<Failure>,
     /// Operations that would be sent.
     pub operations: usize,
     /// Things that a person would get.
@@ -107,6 +111,15 @@ pub async fn plan(
             .flat_map(|a| &a.steps)
     };
     let failed = targets.iter().filter(|target| target.failure.is_some());
+    // A target that cannot be asked gets a task of its own, and may know them.
+    let departs = matches!(
+        event.kind,
+        EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged
+    );
+    let nobody = |target: &TargetPlan| target.failure.is_none() && target.accounts.is_empty();
+    let task = (departs && workflow.is_some() && targets.iter().all(nobody)).then(nobody_knows);
+    let named = event.connectors.iter();
+    let unknown = named.filter(|name| registry.get(name).is_none()).cloned();
     Plan {
         source: event.source.clone(),
         id: event.id.clone(),
@@ -118,9 +131,12 @@ pub async fn plan(
         workflow: workflow.map_or(String::new(), |w| format!("{} {}", w.name, w.version)),
         operations: steps().filter(|step| step.fate == Fate::Sent).count(),
         for_person: failed.count()
+            + usize::from(task.is_some())
             + steps()
                 .filter(|step| matches!(step.fate, Fate::ForPerson(_)))
                 .count(),
+        unknown: unknown.collect(),
+        task,
         targets,
     }
 }
@@ -161,7 +177,7 @@ async fn accounts(
         .credential(manifest, CredentialRole::Verifier)
         .await?;
     let listing = connector.list(&credential).await?;
-    if let Some(gap) = listing.completeness.gap() {
+    if let Some(gap) = listing.gap(listing.completeness, &manifest.expect) {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
     let found = correlate_at(
@@ -266,8 +282,77 @@ fn fate(connector: &Guarded, operation: Operation) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::{post, wall};
     use crate::definitions;
-    use crate::domain::event::EventKind;
+    use crate::secrets::{LocalVault, VaultKey};
+
+    /// A target with one account, and a vault that it does not need.
+    struct House {
+        folder: tempfile::TempDir,
+        registry: Registry,
+        vault: Arc<dyn Vault>,
+    }
+
+    fn house() -> House {
+        let folder = tempfile::tempdir().expect("a folder");
+        let list = folder.path().join("htpasswd");
+        std::fs::write(&list, "ada:{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=\n").expect("written");
+        let wiki = include_str!("../demo/manifests/wiki.toml");
+        let wiki = wiki.replace("{path}", &list.display().to_string());
+        let wiki = wiki.replace("accounts_min = 3", "accounts_min = 1");
+        let registry = Registry::load(&[("wiki.toml".to_owned(), wiki)], &wall::clock());
+        let key = VaultKey::random().expect("a key");
+        let vault = LocalVault::open(&folder.path().join("vault"), key).expect("opens");
+        House {
+            registry: registry.unwrap_or_else(|problems| panic!("{problems}")),
+            vault: Arc::new(vault),
+            folder,
+        }
+    }
+
+    async fn planned(house: &House, login: &str, named: &[&str]) -> Plan {
+        let connectors = if named.is_empty() {
+            "null".to_owned()
+        } else {
+            format!("{named:?}")
+        };
+        let event = format!(
+            r#"{{"specversion": "1.0", "id": "1", "source": "urn:acme:hr",
+                "type": "clawback.worker.terminated.v1", "time": "2026-11-20T12:00:00Z",
+                "datacontenttype": "application/json",
+                "data": {{"case_id": "HR-1", "revision": 1, "urgency": "planned",
+                  "effective": "immediately", "connectors": {connectors},
+                  "subject": {{"kind": "person", "tenant": "acme", "id": "E-1",
+                    "identifiers": [{{"type": "username", "value": "{login}"}}]}}}}}}"#
+        );
+        let file = house.folder.path().join("event.json");
+        std::fs::write(&file, event).expect("written");
+        let events = post::read(&file, 65_536, wall::clock().as_ref());
+        let event = &events.unwrap_or_else(|error| panic!("{error:?}"))[0].event;
+        let library = definitions::built_in().expect("is proved");
+        plan(event, &library, &house.registry, Arc::clone(&house.vault)).await
+    }
+
+    #[tokio::test]
+    async fn a_subject_whom_nobody_knows_is_told_as_a_person_s_task() {
+        let house = house();
+        let known = planned(&house, "ada", &[]).await;
+        assert_eq!((known.operations, &known.task), (1, &None));
+        let nobody = planned(&house, "bob", &[]).await;
+        let task = nobody.task.expect("a person gets the case");
+        assert_eq!((task.code.as_str(), nobody.for_person), ("CB-CASE-1", 1));
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_the_event_names_and_nobody_has_is_told() {
+        let house = house();
+        let both = planned(&house, "ada", &["wiki", "wikki"]).await;
+        assert_eq!(both.unknown, ["wikki".into()]);
+        assert_eq!((both.operations, &both.task), (1, &None));
+        // Nowhere is looked, and so a person gets it.
+        let none = planned(&house, "ada", &["wikki"]).await;
+        assert_eq!((none.operations, none.for_person), (0, 1));
+    }
 
     #[test]
     fn b5_the_plan_contains_before_it_strips_and_strips_before_it_deletes() {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use crate::connectors::{Guarded, Manifest, Registry};
 use crate::domain::access::Operation;
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::secrets::{Secrets, Vault};
 
@@ -104,5 +106,40 @@ async fn one(connector: &Guarded, secrets: &Secrets, role: CredentialRole) -> Tr
         connector: connector.name().clone(),
         role,
         failure: result.err(),
+    }
+}
+
+/// Connectors whose review was due before today (UTC).
+pub fn overdue(connectors: &Registry, now: Timestamp) -> Vec<String> {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let connectors: Vec<_> = connectors.iter().collect();
+    let manifests = connectors.iter().map(|connector| connector.manifest());
+    let late = manifests.filter(|manifest| manifest.review_by < today);
+    let told = late.map(|manifest| {
+        let (name, day) = (&manifest.name, manifest.review_by);
+        format!(
+            "the review of {name} was due by {day}: no approval of its file lasts longer; review it, \
+             give it a later `review_by` and have it approved"
+        )
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::wall;
+
+    #[test]
+    fn a_review_date_that_is_over_is_told() {
+        let text = include_str!("../demo/manifests/wiki.toml");
+        let text = text.replace("2099-12-31", "2026-11-20");
+        let text = text.replace("{path}", "/nowhere/htpasswd");
+        let files = [("wiki.toml".to_owned(), text)];
+        let connectors = Registry::load(&files, &wall::clock()).expect("is read");
+        let at = |instant: &str| overdue(&connectors, instant.parse().expect("an instant"));
+        assert!(at("2026-11-20T23:59:59Z").is_empty(), "its last day");
+        let told = at("2026-11-21T00:00:00Z");
+        assert!(told[0].contains("wiki was due by 2026-11-20"), "{told:?}");
     }
 }

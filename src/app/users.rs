@@ -14,7 +14,7 @@ use crate::domain::user::{Act, ApiToken, PasswordHash, Role, SecretDigest, User}
 use crate::store::Store;
 
 /// Where an act at the machine comes from.
-const HERE: &str = "cli";
+pub const HERE: &str = "cli";
 const DAY_SECONDS: u64 = 86_400;
 
 /// Users, for one command.

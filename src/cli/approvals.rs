@@ -6,9 +6,11 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::acts;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::{Output, instant, sheet, table};
+use crate::app::AppError;
 use crate::app::examine::{Mark, Order, Point};
 use crate::app::governance::{Chosen, Diff, Done, Governance, Stands, Tested};
 use crate::config::Settings;
@@ -78,6 +80,35 @@ async fn governance(context: &Context, settings: &Settings) -> anyhow::Result<Go
     Ok(Governance::open(settings, store, &context.clock)?)
 }
 
+/// Notes what was decided, or refused to the one that was named, and tells it.
+async fn decided(
+    context: &Context,
+    (what, by): (&'static str, &str),
+    chosen: &Chosen,
+    ruled: Result<Vec<Done>, AppError>,
+) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    let note = async |about: &ConnectorName, came_to: &str| {
+        let act = (what, about.to_string());
+        context.note(store.as_ref(), by, act, came_to).await
+    };
+    match (&ruled, chosen) {
+        (Ok(all), _) => {
+            for one in all {
+                let refused = if one.accepted { "" } else { "refused: " };
+                note(&one.connector, &format!("{refused}{}", one.came_to)).await?;
+            }
+        }
+        (Err(_), Chosen::One(name)) => {
+            if let Some(refused) = acts::ruled(&ruled, "") {
+                note(name, &refused).await?;
+            }
+        }
+        (Err(_), Chosen::All) => {}
+    }
+    done(context, &ruled?)
+}
+
 /// Proposes what the files say.
 pub async fn propose(
     context: &Context,
@@ -86,11 +117,9 @@ pub async fn propose(
     signing: Signing,
 ) -> anyhow::Result<Exit> {
     let governance = governance(context, settings).await?;
-    let signed = signing.signed(context);
-    done(
-        context,
-        &governance.propose(&which.chosen(), &signed).await?,
-    )
+    let (signed, chosen) = (signing.signed(context), which.chosen());
+    let ruled = governance.propose(&chosen, &signed).await;
+    decided(context, ("propose_manifest", &signed.by), &chosen, ruled).await
 }
 
 /// Approves what somebody else proposed.
@@ -102,10 +131,8 @@ pub async fn approve(
     let governance = governance(context, settings).await?;
     let signed = approving.signing.signed(context);
     let (chosen, digest) = (approving.which.chosen(), approving.digest.as_deref());
-    done(
-        context,
-        &governance.approve(&chosen, digest, &signed).await?,
-    )
+    let ruled = governance.approve(&chosen, digest, &signed).await;
+    decided(context, ("approve_manifest", &signed.by), &chosen, ruled).await
 }
 
 /// Turns a proposal down.
@@ -116,11 +143,10 @@ pub async fn reject(
     signing: Signing,
 ) -> anyhow::Result<Exit> {
     let governance = governance(context, settings).await?;
-    let signed = signing.signed(context);
-    done(
-        context,
-        &governance.reject(&ConnectorName(name), &signed).await?,
-    )
+    let (signed, name) = (signing.signed(context), ConnectorName(name));
+    let ruled = governance.reject(&name, &signed).await;
+    let chosen = Chosen::One(name);
+    decided(context, ("reject_manifest", &signed.by), &chosen, ruled).await
 }
 
 /// Tells what the file and the proposal change.
@@ -143,6 +169,12 @@ pub async fn history(context: &Context, settings: &Settings, name: String) -> an
     data["drills"] = serde_json::to_value(&tested.drills)?;
     data["examinations"] = serde_json::to_value(&tested.examinations)?;
     data["overrides"] = serde_json::to_value(&tested.overrides)?;
+    data["more"] = tested.more.into();
+    if tested.more {
+        Output::note(
+            "there are older drills or examinations than these; `clawback drill list` takes --limit N",
+        );
+    }
     context.output.data(&data, || lines(&past, &tested))?;
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Stop};
-use super::output::{Output, instant, sheet, table};
+use super::output::{Output, cut, instant, sheet, table};
 use crate::app::{audit, report, vault};
 use crate::domain::audit::{Digest, Dropped, Mark, Signed};
 use crate::domain::time::Timestamp;
@@ -46,8 +46,8 @@ pub enum Command {
     /// The signed checkpoints with their digests, newest first, to be noted elsewhere.
     Checkpoints {
         /// At most so many.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Make one now, if anything waits for it.
         #[arg(long)]
         now: bool,
@@ -96,8 +96,37 @@ pub enum Format {
 }
 
 impl Period {
-    fn instants(&self) -> anyhow::Result<(Timestamp, Timestamp)> {
-        Ok((day(&self.from)?, day(&self.to)?))
+    /// From when until before when. A time that is over before it begins, or has not begun, would be
+    /// told as one in which nobody left.
+    fn instants(&self, now: Timestamp) -> anyhow::Result<(Timestamp, Timestamp)> {
+        let (from, to) = (day(&self.from)?, day(&self.to)?);
+        begun(from, &self.from, now)?;
+        if from >= to {
+            return Err(unreadable(format!(
+                "nothing lies between `--from {}` and `--to {}`: `--to` is the first day or instant \
+                 that is left out, and comes after `--from`",
+                self.from, self.to
+            ))
+            .into());
+        }
+        Ok((from, to))
+    }
+}
+
+fn begun(from: Timestamp, text: &str, now: Timestamp) -> Result<(), Stop> {
+    if from > now {
+        return Err(unreadable(format!(
+            "`--from {text}` is in the future; it is {} now",
+            instant(now)
+        )));
+    }
+    Ok(())
+}
+
+fn unreadable(message: String) -> Stop {
+    Stop::Usage {
+        code: "CB-APP-6",
+        message,
     }
 }
 
@@ -105,11 +134,10 @@ impl Period {
 fn day(text: &str) -> anyhow::Result<Timestamp> {
     let midnight = format!("{text}T00:00:00Z");
     let read = text.parse().or_else(|_| midnight.parse());
-    Ok(read.map_err(|_| Stop::Refused {
-        code: "CB-APP-6".to_owned(),
-        message: format!(
+    Ok(read.map_err(|_| {
+        unreadable(format!(
             "`{text}` is neither a day (2026-10-01) nor an instant (2026-10-01T12:00:00Z)"
-        ),
+        ))
     })?)
 }
 
@@ -119,6 +147,31 @@ fn mark(text: &str) -> anyhow::Result<Mark> {
         Ok(number) => Ok(Mark::Link(number)),
         Err(_) => Ok(Mark::At(day(text)?)),
     }
+}
+
+/// The part of the log that is meant.
+fn part(
+    from: Option<&str>,
+    to: Option<&str>,
+    now: Timestamp,
+) -> anyhow::Result<(Option<Mark>, Option<Mark>)> {
+    let marks = (from.map(mark).transpose()?, to.map(mark).transpose()?);
+    let (text, until) = (from.unwrap_or_default(), to.unwrap_or_default());
+    let reversed = match marks {
+        (Some(Mark::At(from)), Some(Mark::At(to))) => from > to,
+        (Some(Mark::Link(from)), Some(Mark::Link(to))) => from > to,
+        _ => false,
+    };
+    if reversed {
+        return Err(unreadable(format!(
+            "`--from {text}` comes after `--to {until}`: there is nothing between them"
+        ))
+        .into());
+    }
+    if let Some(Mark::At(from)) = marks.0 {
+        begun(from, text, now)?;
+    }
+    Ok(marks)
 }
 
 /// Carries out the command.
@@ -145,10 +198,7 @@ async fn verify(
     noted: Option<String>,
     (from, to): (Option<String>, Option<String>),
 ) -> anyhow::Result<Exit> {
-    let part = (
-        from.as_deref().map(mark).transpose()?,
-        to.as_deref().map(mark).transpose()?,
-    );
+    let part = part(from.as_deref(), to.as_deref(), context.clock.now())?;
     let noted = noted.map(|text| read_noted(&text)).transpose()?;
     let store = context.store().await?;
     let tell = |count: u64| Output::note(&format!("{count} links and rows read"));
@@ -187,13 +237,14 @@ fn read_noted(text: &str) -> anyhow::Result<(i64, Digest)> {
     let parts = text.split_once(':');
     let read =
         parts.and_then(|(number, digest)| Some((number.parse().ok()?, digest.parse().ok()?)));
-    Ok(read.ok_or_else(|| Stop::Refused {
-        code: "CB-APP-6".to_owned(),
-        message: format!("`{text}` is not NUMBER:DIGEST as `clawback audit checkpoints` prints it"),
+    Ok(read.ok_or_else(|| {
+        unreadable(format!(
+            "`{text}` is not NUMBER:DIGEST as `clawback audit checkpoints` prints it"
+        ))
     })?)
 }
 
-async fn checkpoints(context: &Context, limit: usize, now: bool) -> anyhow::Result<Exit> {
+async fn checkpoints(context: &Context, limit: u32, now: bool) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     if now {
         let settings = context.settings()?;
@@ -203,7 +254,7 @@ async fn checkpoints(context: &Context, limit: usize, now: bool) -> anyhow::Resu
     }
     let mut all = store.checkpoints_signed().await?;
     all.reverse();
-    all.truncate(limit);
+    cut(&mut all, limit, "--limit N");
     let data: Vec<Value> = all.iter().map(as_json).collect();
     context.output.data(&data.into(), || {
         let rows = all.iter().map(|signed| {
@@ -289,7 +340,7 @@ async fn change_key(context: &Context) -> anyhow::Result<Exit> {
 }
 
 async fn report_on(context: &Context, period: &Period, format: Format) -> anyhow::Result<Exit> {
-    let (from, to) = period.instants()?;
+    let (from, to) = period.instants(context.clock.now())?;
     let store = context.store().await?;
     let rows = report::rows(store.as_ref(), from, to).await?;
     if format == Format::Csv && !context.output.json {
@@ -305,10 +356,62 @@ async fn report_on(context: &Context, period: &Period, format: Format) -> anyhow
 }
 
 async fn ocsf(context: &Context, period: &Period) -> anyhow::Result<Exit> {
-    let (from, to) = period.instants()?;
+    let (from, to) = period.instants(context.clock.now())?;
     let store = context.store().await?;
     for event in crate::app::ocsf::events(store.as_ref(), from, to).await? {
         Output::text(&event.to_string())?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_holds_nothing_is_refused_and_not_reported_on() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().expect("an instant");
+        let period = |from: &str, to: &str| {
+            let period = Period {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            };
+            period.instants(now).map_err(|error| error.to_string())
+        };
+        assert!(period("2026-10-01", "2026-11-01").is_ok());
+        assert!(period("2026-11-20", "2027-01-01").is_ok(), "so far");
+        for (from, to, why) in [
+            ("2026-11-01", "2026-10-01", "nothing lies between"),
+            ("2026-11-01", "2026-11-01", "nothing lies between"),
+            ("2026-11-21", "2026-11-22", "in the future"),
+            ("2026-02-30", "2026-11-01", "neither a day"),
+        ] {
+            let words = period(from, to).expect_err("is refused");
+            assert!(
+                words.starts_with("CB-APP-6") && words.contains(why),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_log_that_is_none_is_refused() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().expect("an instant");
+        for (from, to) in [
+            (Some("7"), Some("7")),
+            (Some("3"), Some("2026-11-01")),
+            (Some("2026-11-01"), None),
+            (None, Some("2027-01-01")),
+        ] {
+            assert!(part(from, to, now).is_ok(), "{from:?} {to:?}");
+        }
+        for (from, to) in [
+            (Some("8"), Some("7")),
+            (Some("2026-11-02"), Some("2026-11-01")),
+            (Some("2026-12-01"), None),
+        ] {
+            let error = part(from, to, now).expect_err("is refused");
+            assert!(error.to_string().starts_with("CB-APP-6"), "{error}");
+        }
+    }
 }

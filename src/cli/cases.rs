@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::approvals::short;
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{instant, sheet, table};
+use super::output::{and_one, cut, instant, sheet, table};
 use super::pause;
 use crate::domain::command::Wish;
 use crate::domain::id::CaseId;
@@ -32,7 +32,7 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         subject: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Let an event go that is held for a doubt: it is as the event says.
@@ -75,9 +75,10 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 open,
                 subject,
                 event: None,
-                limit,
+                limit: and_one(limit),
             };
-            let cases = store.cases(&filter).await?;
+            let mut cases = store.cases(&filter).await?;
+            cut(&mut cases, limit, "--limit N");
             context
                 .output
                 .data(&serde_json::to_value(&cases)?, || list(&cases))?;
@@ -89,10 +90,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             return rule(context, &*store, id, (false, note), &wishing).await;
         }
         Command::Show { id } => {
-            let story = store.case(id).await?.ok_or_else(|| Stop::NotFound {
-                what: "case",
-                name: id.to_string(),
-            })?;
+            let story = find(&*store, id).await?;
             let pauses = store.pauses().await?;
             context
                 .output
@@ -102,6 +100,13 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+async fn find(store: &dyn Store, id: CaseId) -> anyhow::Result<CaseStory> {
+    Ok(store.case(id).await?.ok_or_else(|| Stop::NotFound {
+        what: "case",
+        name: id.to_string(),
+    })?)
+}
+
 async fn rule(
     context: &Context,
     store: &dyn Store,
@@ -109,6 +114,7 @@ async fn rule(
     (release, note): (bool, String),
     wishing: &Wishing,
 ) -> anyhow::Result<Exit> {
+    find(store, id).await?;
     let task = id.run().task();
     let wish = Wish::RuleHold {
         task,

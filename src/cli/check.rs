@@ -1,14 +1,14 @@
 //! `clawback check`: is everything that a worker would be started with right?
 //!
-//! Owns the report: all problems at once, or what was checked, and the secrets whose time is over or soon
-//! will be. Opens neither database nor target; `connectors check` does the latter.
+//! Owns the report: all problems at once, or what was checked, and reviews and secrets whose time is over
+//! or soon will be. Opens neither database nor target; `connectors check` does the latter.
 
 use serde_json::json;
 
 use super::context::Context;
 use super::exit::Exit;
 use super::output::{Output, instant};
-use crate::app::vault;
+use crate::app::{probe, vault};
 use crate::config::Config;
 
 /// Checks all files.
@@ -58,9 +58,13 @@ pub async fn run(context: &Context) -> anyhow::Result<Exit> {
 /// What nothing is wrong with yet, or not in these files.
 async fn warnings(context: &Context, config: &Config) -> Vec<String> {
     let (settings, connectors) = (&config.settings, &config.connectors);
+    let mut warnings = probe::overdue(connectors, context.clock.now());
     let secrets = match vault::list(settings, connectors, &context.clock).await {
         Ok(secrets) => secrets,
-        Err(failure) => return vec![format!("the secrets were not looked at: {failure}")],
+        Err(failure) => {
+            warnings.push(format!("the secrets were not looked at: {failure}"));
+            return warnings;
+        }
     };
     let alarms = secrets.iter().filter_map(|secret| {
         let alarm = secret.alarm?.as_str();
@@ -69,5 +73,6 @@ async fn warnings(context: &Context, config: &Config) -> Vec<String> {
         let end = end.unwrap_or_default();
         Some(format!("the {role} secret of {connector} {alarm}{end}"))
     });
-    alarms.collect()
+    warnings.extend(alarms);
+    warnings
 }

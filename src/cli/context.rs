@@ -1,8 +1,8 @@
 //! What every command is given.
 //!
 //! Owns opening the store that the configuration names, and the operator's way to change anything: a
-//! wish is put in line, a worker carries it out, and the answer is waited for with a bound. Knows no
-//! command.
+//! wish is put in line, a worker carries it out, and the answer is waited for with a bound. Who did
+//! what is noted in `acts`. Knows no command.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::acts;
 use super::exit::Stop;
 use super::output::Output;
 use crate::app::wall;
@@ -43,6 +44,32 @@ pub struct Wishing {
     /// How many seconds to wait for a worker.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub wait_seconds: u64,
+}
+
+/// Who does what no worker has to carry out.
+#[derive(Debug, Args)]
+pub struct Acting {
+    /// Who you are; it stands in the record.
+    #[arg(long = "as", env = "USER", value_name = "NAME")]
+    by: String,
+}
+
+impl Acting {
+    /// The name, which must be one.
+    pub fn by(&self) -> Result<&str, Stop> {
+        named(&self.by)
+    }
+}
+
+/// A name stands in the record for good, and tells a second person from the first.
+fn named(by: &str) -> Result<&str, Stop> {
+    match by.trim() {
+        "" => Err(Stop::Usage {
+            code: "CB-COMMAND-11",
+            message: "nobody is named who does it; give your name with --as".to_owned(),
+        }),
+        _ => Ok(by),
+    }
 }
 
 impl Context {
@@ -96,6 +123,7 @@ impl Context {
         wishing: &Wishing,
         command: Command,
     ) -> anyhow::Result<Answer> {
+        let (by, act) = (named(&command.by)?.to_owned(), acts::of(&command.wish));
         store.wish(&command).await?;
         let bound = Duration::from_secs(wishing.wait_seconds);
         let answered = tokio::time::timeout(bound, async {
@@ -107,12 +135,14 @@ impl Context {
             }
         });
         let Ok(answer) = answered.await else {
+            self.note(store, &by, act, acts::WAITS).await?;
             return Err(Stop::Unanswered {
                 seconds: wishing.wait_seconds,
             }
             .into());
         };
         let answer = answer?;
+        self.note(store, &by, act, &acts::came_to(&answer)).await?;
         if answer.accepted {
             return Ok(answer);
         }
@@ -121,5 +151,18 @@ impl Context {
             message: answer.message,
         }
         .into())
+    }
+
+    /// Notes what somebody has done, beside what console and API note.
+    pub async fn note(
+        &self,
+        store: &dyn Store,
+        by: &str,
+        act: acts::Done,
+        came_to: &str,
+    ) -> anyhow::Result<()> {
+        Ok(store
+            .note_act(&acts::act(self.clock.now(), by, act, came_to))
+            .await?)
     }
 }

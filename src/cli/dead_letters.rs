@@ -6,9 +6,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Acting, Context};
 use super::exit::{Exit, Stop};
-use super::output::{instant, sheet, table};
+use super::output::{and_one, cut, instant, sheet, table};
 use crate::app::post;
 use crate::domain::id::DeadLetterId;
 use crate::store::DeadLetter;
@@ -19,7 +19,7 @@ pub enum Command {
     /// Dead letters, newest first.
     List {
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// One dead letter, whole.
@@ -32,6 +32,8 @@ pub enum Command {
         /// Their ids.
         #[arg(required = true)]
         ids: Vec<DeadLetterId>,
+        #[command(flatten)]
+        acting: Acting,
     },
 }
 
@@ -40,7 +42,8 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     match command {
         Command::List { limit } => {
-            let letters = store.dead_letters(limit).await?;
+            let mut letters = store.dead_letters(and_one(limit)).await?;
+            cut(&mut letters, limit, "--limit N");
             let data: Vec<_> = letters.iter().map(as_json).collect();
             context.output.data(&data.into(), || list(&letters))?;
         }
@@ -51,12 +54,18 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             })?;
             context.output.data(&as_json(&letter), || tell(&letter))?;
         }
-        Command::Replay { ids } => {
+        Command::Replay { ids, acting } => {
+            let by = acting.by()?;
             let mut replayed = Vec::new();
             for id in ids {
                 let (clock, chance) = (context.clock.as_ref(), context.chance.as_ref());
                 match post::replay(store.as_ref(), id, clock, chance).await? {
-                    Some(message) => replayed.push(json!({ "id": id, "message": message })),
+                    Some(message) => {
+                        let act = ("replay_dead_letter", id.to_string());
+                        let came_to = format!("done: message {message}");
+                        context.note(store.as_ref(), by, act, &came_to).await?;
+                        replayed.push(json!({ "id": id, "message": message }));
+                    }
                     None => {
                         return Err(Stop::NotFound {
                             what: "dead letter",

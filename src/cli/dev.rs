@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
@@ -25,8 +26,8 @@ pub struct Arguments {
     /// Decides the people, their access and the lies.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// People at the start.
-    #[arg(long, default_value_t = 60)]
+    /// People at the start, at least 1.
+    #[arg(long, default_value_t = 60, value_parser = people)]
     employees: usize,
     /// Seconds between two events of the stream.
     #[arg(long, default_value_t = 3)]
@@ -36,8 +37,20 @@ pub struct Arguments {
     folder: Option<PathBuf>,
 }
 
+/// A company of nobody proves nothing.
+fn people(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "this is no number".to_owned())?;
+    match number {
+        0 => Err("at least 1 person has to work there".to_owned()),
+        number => Ok(number),
+    }
+}
+
 /// Plays until stopped, or once.
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
+    // From here on: an interrupt that ends the process at once would leave the folder behind.
+    let stop = CancellationToken::new();
+    let _signals = listening(&stop);
     let temporary = tempfile::Builder::new().prefix("clawback-dev-").tempdir()?;
     let folder = arguments
         .folder
@@ -48,12 +61,20 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         employees: arguments.employees,
         pause: Duration::from_secs(arguments.pause_seconds),
     };
-    let mut dev = Dev::start(wanted, context.clock.clone(), context.chance.clone()).await?;
+    let starting = Dev::start(wanted, context.clock.clone(), context.chance.clone());
+    let Some(dev) = stop.run_until_cancelled(starting).await else {
+        return Ok(interrupted());
+    };
+    let mut dev = dev?;
     let config = dev.config_file.display().to_string();
     let tell = |line: &str| Output::note(line);
     if arguments.once {
-        let summary = dev.once(&tell).await?;
+        let summary = stop.run_until_cancelled(dev.once(&tell)).await;
         dev.stop().await?;
+        let Some(summary) = summary else {
+            return Ok(interrupted());
+        };
+        let summary = summary?;
         let held = summary.violations.is_empty();
         context
             .output
@@ -72,16 +93,27 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
          clawback --config {config} tasks close TASK --as you --note done\n\
          {console}Ctrl-C stops everything."
     ));
-    let stop = CancellationToken::new();
-    let mut signals = tokio::task::JoinSet::new();
+    dev.stream(&tell, &stop).await?;
+    dev.stop().await?;
+    Ok(Exit::Done)
+}
+
+/// Tells `stop` when somebody interrupts; listens as long as what is returned.
+fn listening(stop: &CancellationToken) -> JoinSet<()> {
+    let mut signals = JoinSet::new();
     let asked = stop.clone();
     signals.spawn(async move {
         stop_signal().await;
         asked.cancel();
+        stop_signal().await;
+        std::process::exit(1);
     });
-    dev.stream(&tell, &stop).await?;
-    dev.stop().await?;
-    Ok(Exit::Done)
+    signals
+}
+
+fn interrupted() -> Exit {
+    Output::note("interrupted: nothing was judged");
+    Exit::Failed
 }
 
 /// Where the console is, and who may sign in; told here and nowhere else.
@@ -124,4 +156,16 @@ fn as_sheet(summary: &Summary) -> String {
         ("seconds", format!("{:.1}", summary.seconds)),
         ("the promise", held),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::people;
+
+    #[test]
+    fn nobody_at_all_is_refused_with_the_smallest_number() {
+        assert_eq!(people("1"), Ok(1));
+        assert!(people("0").is_err_and(|words| words.contains("at least 1")));
+        assert!(people("-3").is_err());
+    }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::acts;
 use super::approvals::{Signing, short};
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{Output, instant, sheet, table};
+use super::output::{Output, and_one, cut, instant, sheet, table};
 use crate::app::drilling::Drilling;
 use crate::domain::approval::{Ruling, Signed};
 use crate::domain::command::{Command as Wished, Wish};
@@ -21,7 +22,6 @@ use crate::domain::time::after;
 use crate::store::Store;
 
 const POLL: Duration = Duration::from_millis(200);
-const LISTED: u32 = 50;
 
 /// A drill, or what is decided about drills.
 #[derive(Debug, Args)]
@@ -46,6 +46,9 @@ pub enum Command {
     List {
         /// Only of this connector.
         name: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
     },
     /// Propose that the manifest in force serves events although it has passed no drill.
     Override {
@@ -89,10 +92,11 @@ async fn decide(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let drilling = Drilling::new(store.clone());
     let signed = |signing: Signing| signing.signed(context);
-    let (ruling, name) = match command {
-        Command::List { name } => {
+    let (what, name, by, ruled) = match command {
+        Command::List { name, limit } => {
             let name = name.map(ConnectorName);
-            let drills = store.drills(name.as_ref(), LISTED).await?;
+            let mut drills = store.drills(name.as_ref(), and_one(limit)).await?;
+            cut(&mut drills, limit, "--limit N");
             let data = serde_json::to_value(&drills)?;
             context.output.data(&data, || list(&drills))?;
             return Ok(Exit::Done);
@@ -105,18 +109,25 @@ async fn decide(context: &Context, command: Command) -> anyhow::Result<Exit> {
             let signed: Signed = signed(signing);
             let until = after(signed.at, days * 86_400);
             let name = ConnectorName(name);
-            (drilling.propose(&name, until, &signed).await?, name)
+            let ruled = drilling.propose(&name, until, &signed).await;
+            ("propose_override", name, signed.by, ruled)
         }
         Command::Approve { name, signing } => {
-            let name = ConnectorName(name);
-            (drilling.approve(&name, &signed(signing)).await?, name)
+            let (name, signed) = (ConnectorName(name), signed(signing));
+            let ruled = drilling.approve(&name, &signed).await;
+            ("approve_override", name, signed.by, ruled)
         }
         Command::Reject { name, signing } => {
-            let name = ConnectorName(name);
-            (drilling.reject(&name, &signed(signing)).await?, name)
+            let (name, signed) = (ConnectorName(name), signed(signing));
+            let ruled = drilling.reject(&name, &signed).await;
+            ("reject_override", name, signed.by, ruled)
         }
     };
-    told(context, &name, &ruling)?;
+    if let Some(came_to) = acts::ruled(&ruled, "done") {
+        let act = (what, name.to_string());
+        context.note(store.as_ref(), &by, act, &came_to).await?;
+    }
+    told(context, &name, &ruled?)?;
     Ok(Exit::Done)
 }
 

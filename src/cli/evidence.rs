@@ -13,7 +13,7 @@ use super::audit::public_key;
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, sheet};
-use crate::app::evidence::{Envelope, export, page};
+use crate::app::evidence::{Envelope, export, is_page, page};
 use crate::app::vault;
 use crate::domain::id::CaseId;
 
@@ -64,6 +64,8 @@ async fn write(context: &Context, case: CaseId, out: Option<PathBuf>) -> anyhow:
         "{} is where the page goes: name a .json file for the evidence",
         file.display()
     );
+    spared(&file, |text| Envelope::read(text).is_ok())?;
+    spared(&shown, is_page)?;
     keep(&file, &envelope.text())?;
     keep(&shown, &page(&envelope.says()?))?;
     let data = json!({ "file": file, "page": shown, "key": envelope.signatures[0].keyid });
@@ -74,6 +76,26 @@ async fn write(context: &Context, case: CaseId, out: Option<PathBuf>) -> anyhow:
         ])
     })?;
     Ok(Exit::Done)
+}
+
+/// What lies at a file's place is replaced only if it is evidence, too: the page's name in particular is
+/// one that nobody has typed.
+fn spared(file: &Path, is_ours: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    let ours = match std::fs::read(file) {
+        Ok(bytes) => std::str::from_utf8(&bytes).is_ok_and(is_ours),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if ours {
+        return Ok(());
+    }
+    Err(Stop::Refused {
+        code: "CB-APP-13".to_owned(),
+        message: format!(
+            "{} is there and holds something else; nothing was written. Name another file with --out",
+            file.display()
+        ),
+    }
+    .into())
 }
 
 fn keep(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -105,4 +127,23 @@ fn verify(context: &Context, file: &Path, key: &str) -> anyhow::Result<Exit> {
         ])
     })?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_evidence_is_replaced_by_evidence() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("case.html");
+        assert!(spared(&file, is_page).is_ok(), "nothing is there");
+        std::fs::write(&file, page(&json!({"case": {"subject_name": "Ada"}}))).expect("written");
+        assert!(spared(&file, is_page).is_ok(), "an older page");
+        std::fs::write(&file, "<!doctype html><title>Evidence: mine</title>").expect("written");
+        let error = spared(&file, is_page).expect_err("somebody else's");
+        assert!(error.to_string().starts_with("CB-APP-13"), "{error}");
+        let envelope = |text: &str| Envelope::read(text).is_ok();
+        assert!(spared(&file, envelope).is_err());
+    }
 }

@@ -7,15 +7,19 @@ use std::process::ExitCode;
 
 use crate::app::AppError;
 use crate::document::Problems;
+use crate::domain::approval::Disapproval;
+use crate::domain::outcome::Failure;
 use crate::store::StoreError;
 
-/// The exit codes. 2 is given by the reading of arguments itself.
+/// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
     Done = 0,
     /// It did not work; nothing more specific is known.
     Failed = 1,
+    /// The arguments are wrong. Most of these are found by the reading of arguments itself.
+    Usage = 2,
     /// Files have problems, which were told.
     Problems = 3,
     /// There is no such thing.
@@ -44,6 +48,14 @@ pub enum Stop {
         what: &'static str,
         /// Its name or id.
         name: String,
+    },
+    /// An argument that cannot be meant.
+    #[error("{code}: {message}")]
+    Usage {
+        /// Heading in `docs/errors.md`.
+        code: &'static str,
+        /// In words.
+        message: String,
     },
     /// Refused by the engine or by what is asked.
     #[error("{code}: {message}")]
@@ -80,20 +92,28 @@ fn words(error: &anyhow::Error) -> String {
     format!("clawback: {}", chain.join(": "))
 }
 
-fn code(error: &anyhow::Error) -> Exit {
+pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<Problems>() {
         return Exit::Problems;
     }
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {
             Stop::NotFound { .. } => Exit::NotFound,
-            Stop::Refused { .. } => Exit::Refused,
+            Stop::Usage { .. } => Exit::Usage,
+            Stop::Refused { code, .. } => refused(code),
             Stop::Unanswered { .. } => Exit::Unanswered,
         };
     }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failed(failure);
+    }
     match error.downcast_ref::<AppError>() {
+        Some(AppError::Disapproved(Disapproval::Unsigned(_)) | AppError::UserName(_)) => {
+            return Exit::Usage;
+        }
         Some(
             AppError::Disapproved(_)
+            | AppError::NotHeld
             | AppError::StillServes(_)
             | AppError::UserTaken(_)
             | AppError::NoRole(_),
@@ -115,12 +135,28 @@ fn code(error: &anyhow::Error) -> Exit {
     }
 }
 
+/// A worker refuses under one code what has exit codes of its own here.
+fn refused(code: &str) -> Exit {
+    match code {
+        "CB-COMMAND-1" | "CB-COMMAND-7" | "CB-DRILL-2" => Exit::NotFound,
+        "CB-COMMAND-8" | "CB-COMMAND-11" => Exit::Usage,
+        _ => Exit::Refused,
+    }
+}
+
+/// A secret that no manifest declares has a name that is wrong, and nothing else.
+fn failed(failure: &Failure) -> Exit {
+    match failure.code.as_str() {
+        "CB-SECRETS-13" | "CB-PROBE-6" => Exit::NotFound,
+        _ => Exit::Failed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
 
     use super::*;
-    use crate::domain::approval::Disapproval;
 
     #[test]
     fn errors_find_their_code_through_context() {
@@ -137,5 +173,36 @@ mod tests {
         assert_eq!(code(&away.into()), Exit::Unavailable);
         let alone = AppError::Disapproved(Disapproval::SamePerson("ada".to_owned()));
         assert_eq!(code(&alone.into()), Exit::Refused);
+    }
+
+    #[test]
+    fn what_is_refused_ends_as_the_manual_says() {
+        let refused = |code: &str| {
+            anyhow::Error::from(Stop::Refused {
+                code: code.to_owned(),
+                message: String::new(),
+            })
+        };
+        for (error, exit) in [
+            (refused("CB-COMMAND-1"), Exit::NotFound),
+            (refused("CB-COMMAND-7"), Exit::NotFound),
+            (refused("CB-DRILL-2"), Exit::NotFound),
+            (refused("CB-COMMAND-8"), Exit::Usage),
+            (refused("CB-COMMAND-11"), Exit::Usage),
+            (refused("CB-COMMAND-3"), Exit::Refused),
+            (AppError::NotHeld.into(), Exit::Refused),
+            (AppError::UserName("a b".to_owned()).into(), Exit::Usage),
+            (
+                AppError::Disapproved(Disapproval::Unsigned("the reason")).into(),
+                Exit::Usage,
+            ),
+            (AppError::NoConnector("crm".into()).into(), Exit::NotFound),
+        ] {
+            assert_eq!(code(&error), exit, "{error:?}");
+        }
+        let manual = include_str!("../../docs/cli.md");
+        for number in 0..=Exit::Unanswered as u8 {
+            assert!(manual.contains(&format!("\n| {number} | ")), "{number}");
+        }
     }
 }

@@ -8,10 +8,12 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::acts;
 use super::approvals::{Signing, short};
 use super::context::Context;
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet, table};
+use crate::app::AppError;
 use crate::app::governance::Tested;
 use crate::app::holds::Holds;
 use crate::domain::approval::{
@@ -171,10 +173,7 @@ fn row(
 }
 
 async fn show(context: &Context, store: &dyn Store, matter: &Matter) -> anyhow::Result<Exit> {
-    let past = store.past(matter).await?;
-    if past.proposals.is_empty() && past.bindings.is_empty() {
-        return Err(unknown(matter).into());
-    }
+    let past = known(store, matter).await?;
     let waits = |one: &&Proposal| one.state.signed().is_none();
     let open = past.proposals.iter().rev().find(waits);
     let was = past.bindings.last().map_or("", |bound| &bound.content.text);
@@ -232,8 +231,12 @@ async fn propose(
     signing: Signing,
 ) -> anyhow::Result<Exit> {
     let signed = signing.signed(context);
-    let proposed = holds(context).await?.propose(id, hours, &signed).await?;
-    let proposed = proposed.ok_or_else(|| Stop::NotFound {
+    let proposed = holds(context).await?.propose(id, hours, &signed).await;
+    if !matches!(proposed, Ok(None)) {
+        let act = ("propose_exception", id.to_string());
+        noted(context, &signed.by, act, &proposed, "proposed").await?;
+    }
+    let proposed = proposed?.ok_or_else(|| Stop::NotFound {
         what: "task",
         name: id.to_string(),
     })?;
@@ -259,10 +262,10 @@ async fn approve(
     digest: &str,
     signing: Signing,
 ) -> anyhow::Result<Exit> {
-    let proposals = store.past(matter).await?.proposals;
+    let proposals = known(store, matter).await?.proposals;
     let waits = |one: &Proposal| one.state.signed().is_none();
     let Some(open) = proposals.into_iter().rev().find(waits) else {
-        return Err(refusal(&Disapproval::NothingOpen(matter.name.clone())).into());
+        return Err(AppError::from(Disapproval::NothingOpen(matter.name.clone())).into());
     };
     let proposed = open.content.digest;
     let meant = if digest.len() >= DIGITS && proposed.as_str().starts_with(digest) {
@@ -273,7 +276,16 @@ async fn approve(
     let signed = signing.signed(context);
     let by = signed.by.clone();
     let decide = |record: &Record| approval::approve(record, matter, &meant, signed.clone());
-    decided(store.rule(matter, &decide).await?)?;
+    let ruled = store.rule(matter, &decide).await?.map_err(AppError::from);
+    noted(
+        context,
+        &by,
+        about("approve_matter", matter),
+        &ruled,
+        "approved",
+    )
+    .await?;
+    ruled?;
     let held = holds(context).await?.try_again(matter, &by).await?;
     done(
         context,
@@ -290,33 +302,56 @@ async fn reject(
     matter: &Matter,
     signing: Signing,
 ) -> anyhow::Result<Exit> {
+    known(store, matter).await?;
     let signed = signing.signed(context);
+    let by = signed.by.clone();
     let decide = |record: &Record| approval::reject(record, matter, signed.clone());
-    let ruling = decided(store.rule(matter, &decide).await?)?;
+    let ruling = store.rule(matter, &decide).await?;
+    let ruling = ruling.map_err(AppError::from);
+    noted(
+        context,
+        &by,
+        about("reject_matter", matter),
+        &ruling,
+        "rejected",
+    )
+    .await?;
+    let ruling = ruling?;
     let digest = ruling.decided.map(|one| one.content.digest);
     let digest = digest.unwrap_or_else(|| ContentDigest(String::new()));
     done(context, matter, &digest, "rejected", 0)
 }
 
-fn decided<T>(ruled: Result<T, Disapproval>) -> Result<T, Stop> {
-    ruled.map_err(|disapproval| refusal(&disapproval))
+fn about(what: &'static str, matter: &Matter) -> acts::Done {
+    (what, format!("{} {}", matter.kind.as_str(), matter.name))
 }
 
-/// A disapproval names its code first.
-fn refusal(disapproval: &Disapproval) -> Stop {
-    let words = disapproval.to_string();
-    let (code, message) = words.split_once(": ").unwrap_or(("CB-APPROVAL-1", &words));
-    Stop::Refused {
-        code: code.to_owned(),
-        message: message.to_owned(),
+/// Notes what came of it, where it was decided at all.
+async fn noted<T>(
+    context: &Context,
+    by: &str,
+    act: acts::Done,
+    ruled: &Result<T, AppError>,
+    done: &str,
+) -> anyhow::Result<()> {
+    if let Some(came_to) = acts::ruled(ruled, done) {
+        let store = context.store().await?;
+        context.note(store.as_ref(), by, act, &came_to).await?;
     }
+    Ok(())
 }
 
-fn unknown(matter: &Matter) -> Stop {
-    Stop::NotFound {
-        what: "matter",
-        name: format!("{} {}", matter.kind.as_str(), matter.name),
+/// All that ever happened to a matter, if there is one of this name.
+async fn known(store: &dyn Store, matter: &Matter) -> anyhow::Result<Past> {
+    let past = store.past(matter).await?;
+    if past.proposals.is_empty() && past.bindings.is_empty() {
+        return Err(Stop::NotFound {
+            what: "matter",
+            name: format!("{} {}", matter.kind.as_str(), matter.name),
+        }
+        .into());
     }
+    Ok(past)
 }
 
 fn done(

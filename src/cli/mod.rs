@@ -4,6 +4,7 @@
 //! table for people, `--json` for programs), everything else to standard error. Commands that change
 //! something write a wish, which the engine carries out. Decides nothing itself.
 
+mod acts;
 mod approvals;
 mod audit;
 mod cases;
@@ -15,6 +16,8 @@ mod dead_letters;
 mod desks;
 mod dev;
 mod drill;
+#[cfg(test)]
+mod ends;
 mod evidence;
 mod exit;
 mod matters;

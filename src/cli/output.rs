@@ -43,6 +43,29 @@ impl Output {
     }
 }
 
+/// What is asked of the store for a list of `limit` rows: one more tells whether there are more.
+pub fn and_one(limit: u32) -> u32 {
+    limit.saturating_add(1)
+}
+
+/// Shortens a list to `limit` rows; that there are more is told on standard error, with how to see
+/// them. Returns whether there are.
+pub fn cut<T>(rows: &mut Vec<T>, limit: u32, how: &str) -> bool {
+    let words = cut_off(rows, limit, how);
+    if let Some(words) = &words {
+        Output::note(words);
+    }
+    words.is_some()
+}
+
+fn cut_off<T>(rows: &mut Vec<T>, limit: u32, how: &str) -> Option<String> {
+    let limit = limit as usize;
+    (rows.len() > limit).then(|| {
+        rows.truncate(limit);
+        format!("there are more than these {limit}: {how} shows them")
+    })
+}
+
 /// A table with these headings; `empty` is shown when it has no rows.
 pub fn table(headings: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
     if rows.is_empty() {
@@ -96,6 +119,16 @@ mod tests {
         assert_eq!(shown.lines().count(), 2);
         assert!(shown.starts_with("ONE"), "{shown}");
         assert_eq!(table(&["one"], Vec::new(), "nothing"), "nothing");
+    }
+
+    #[test]
+    fn a_list_that_is_cut_says_so_and_one_that_is_not_is_quiet() {
+        let mut rows: Vec<_> = (0..and_one(3)).collect();
+        let words = cut_off(&mut rows, 3, "--limit N").expect("there is a fourth");
+        assert!(words.contains("more than these 3") && words.contains("--limit N"));
+        assert_eq!(rows, [0, 1, 2]);
+        assert_eq!(cut_off(&mut rows, 3, "--limit N"), None);
+        assert_eq!(and_one(u32::MAX), u32::MAX);
     }
 
     #[test]

@@ -12,10 +12,13 @@ use serde_json::json;
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, table};
+use crate::config;
+use crate::domain::approval::MatterKind;
 use crate::domain::command::Wish;
 use crate::domain::id::ConnectorName;
 use crate::domain::pause::{Pause, Pauses};
 use crate::domain::run::{Run, Stage};
+use crate::store::Store;
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -68,6 +71,9 @@ pub async fn resume(context: &Context, arguments: Arguments) -> anyhow::Result<E
     let connector = arguments.connector.map(ConnectorName);
     let pauses = store.pauses().await?;
     if !pauses.0.iter().any(|pause| pause.connector == connector) {
+        if let Some(name) = &connector {
+            known(context, store, name).await?;
+        }
         return Err(Stop::Refused {
             code: "CB-PAUSE-1".to_owned(),
             message: not_paused(&pauses, connector.as_ref()),
@@ -80,6 +86,20 @@ pub async fn resume(context: &Context, arguments: Arguments) -> anyhow::Result<E
     };
     context.wish(store, &arguments.wishing, wish).await?;
     told(context, &store.pauses().await?)
+}
+
+/// That a connector is not paused is said only of one that there is.
+async fn known(context: &Context, store: &dyn Store, name: &ConnectorName) -> anyhow::Result<()> {
+    let registry = config::connectors(&context.settings()?, &context.clock)?;
+    let ever = store.records(MatterKind::Manifest).await?;
+    if registry.get(name).is_none() && !ever.keys().any(|matter| matter.name == name.as_str()) {
+        return Err(Stop::NotFound {
+            what: "connector",
+            name: name.to_string(),
+        }
+        .into());
+    }
+    Ok(())
 }
 
 fn not_paused(pauses: &Pauses, connector: Option<&ConnectorName>) -> String {

@@ -62,11 +62,24 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 
 fn tell(plan: &Plan) -> String {
     let mut rows = Vec::new();
+    let told = |what: String, fate: String| {
+        let nothing = String::new;
+        vec![what, nothing(), nothing(), nothing(), fate]
+    };
+    if let Some(task) = &plan.task {
+        rows.push(told(
+            "all".to_owned(),
+            format!("a person: {} {}", task.code, task.message),
+        ));
+    }
+    rows.extend(plan.unknown.iter().map(|name| {
+        let fate = "there is no such connector: nothing would be done there";
+        told(name.to_string(), fate.to_owned())
+    }));
     for target in &plan.targets {
         let name = target.connector.to_string();
         if let Some(failure) = &target.failure {
-            let why = format!("cannot be planned: {failure}");
-            rows.push(vec![name, String::new(), String::new(), String::new(), why]);
+            rows.push(told(name, format!("cannot be planned: {failure}")));
             continue;
         }
         if target.accounts.is_empty() {

@@ -33,8 +33,8 @@ pub struct Dropping {
 pub async fn run(context: &Context, wanted: Dropping) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
     let Some(retain_days) = wanted.retain_days.or(settings.audit.retain_days) else {
-        return Err(Stop::Refused {
-            code: "CB-APP-12".to_owned(),
+        return Err(Stop::Usage {
+            code: "CB-APP-12",
             message: "say how long records are kept: `[audit] retain_days`, or --retain-days"
                 .to_owned(),
         }

@@ -11,7 +11,8 @@ use std::process::{Command as Process, Stdio};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::context::{Context, Wishing};
+use super::acts;
+use super::context::{Acting, Context, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{Output, table};
 use crate::app::vault;
@@ -73,6 +74,8 @@ pub struct Set {
     /// When the target stops taking it (`2027-01-31T00:00:00Z`); it is replaced ahead of that.
     #[arg(long, value_name = "INSTANT")]
     expires: Option<Timestamp>,
+    #[command(flatten)]
+    acting: Acting,
 }
 
 /// A connector's credentials.
@@ -139,7 +142,6 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     let secrets = vault::list(&settings, &registry, &context.clock).await?;
     context.output.data(&serde_json::to_value(&secrets)?, || {
         let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%MZ").to_string();
-        let days = |seconds: u64| format!("{} d", seconds / 86_400);
         let rows = secrets.iter().map(|secret| {
             let record = secret.record.as_ref();
             let pending = record.is_some_and(|record| record.pending.is_some());
@@ -148,7 +150,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
                 secret.connector.to_string(),
                 secret.role.as_str().to_owned(),
                 secret.reference.clone(),
-                secret.age_seconds.map_or("missing".to_owned(), days),
+                age(secret.age_seconds, secret.alarm),
                 secret.max_age_seconds.map_or(String::new(), days),
                 secret.expires.map_or(String::new(), day),
                 secret.alarm.map_or("", Alarm::as_str).to_owned(),
@@ -183,14 +185,16 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
 
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
     let settings = context.settings()?;
-    let version = if set.of.contains(':') {
+    let by = set.acting.by()?.to_owned();
+    let (about, version) = if set.of.contains(':') {
         let new = vault::value(
             value("the value")?,
             set.username,
             set.remote_ref,
             set.expires,
         );
-        vault::put_platform(&settings, &set.of, new, &context.clock).await?
+        let version = vault::put_platform(&settings, &set.of, new, &context.clock).await?;
+        (set.of, version)
     } else {
         let registry = config::connectors(&settings, &context.clock)?;
         let connector = ConnectorName(set.of.clone());
@@ -208,17 +212,50 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
             set.expires,
         );
         if let Some(reference) = &set.probe {
-            vault::keep(&settings, &guarded, reference, new, &context.clock).await?
+            let version = vault::keep(&settings, &guarded, reference, new, &context.clock).await?;
+            (format!("{connector} {reference}"), version)
         } else {
             let of = (&connector, set.role.into());
             let version = vault::put(&settings, &registry, of, new, &context.clock).await?;
-            version.unwrap_or_default()
+            (acts::secret(of.0, of.1), version.unwrap_or_default())
         }
     };
+    note(context, &by, about, version).await;
     context.output.data(&json!({ "version": version }), || {
         format!("kept as version {version}")
     })?;
     Ok(Exit::Done)
+}
+
+fn days(seconds: u64) -> String {
+    format!("{} d", seconds / 86_400)
+}
+
+/// What has no age is missed only where a secret is needed: not behind a reference of the kind `none:`.
+fn age(seconds: Option<u64>, alarm: Option<Alarm>) -> String {
+    match (seconds, alarm) {
+        (Some(seconds), _) => days(seconds),
+        (None, Some(_)) => "missing".to_owned(),
+        (None, None) => "needs none".to_owned(),
+    }
+}
+
+/// Notes who put a value in. The vault stands alone, and works where the database does not yet: then it
+/// is told that the record lacks it.
+pub(super) async fn note(context: &Context, by: &str, about: String, version: u64) {
+    let words = format!("done: version {version}");
+    let noted = match context.store().await {
+        Ok(store) => {
+            let act = ("set_secret", about);
+            context.note(store.as_ref(), by, act, &words).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = noted {
+        Output::note(&format!(
+            "who put it in is not noted among the acts: {error:#}"
+        ));
+    }
 }
 
 /// What is typed or piped in, without the line end after it.
@@ -266,4 +303,16 @@ fn echo(how: &str) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_missing_where_no_secret_is_needed() {
+        assert_eq!(age(Some(3 * 86_400), None), "3 d");
+        assert_eq!(age(None, Some(Alarm::Missing)), "missing");
+        assert_eq!(age(None, None), "needs none");
+    }
 }

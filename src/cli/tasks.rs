@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::context::{Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{instant, sheet, table};
+use super::output::{and_one, cut, instant, sheet, table};
 use crate::domain::command::Wish;
 use crate::domain::desk::DeskCopy;
 use crate::domain::id::{ConnectorName, TaskId};
@@ -39,11 +39,11 @@ pub enum Command {
         /// Only of this target.
         #[arg(long, value_name = "CONNECTOR")]
         connector: Option<String>,
-        /// Only in this state.
+        /// Only in this state; `closed` needs no `--closed`.
         #[arg(long, value_parser = STATES)]
         state: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 1000)]
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// One task with everything that is needed to do it.
@@ -95,12 +95,11 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             let filter = TaskFilter {
                 closed,
                 connector: connector.map(ConnectorName),
-                limit,
+                state,
+                limit: and_one(limit),
             };
             let mut tasks = store.tasks(&filter).await?;
-            if let Some(state) = state {
-                tasks.retain(|task| task.state.as_str() == state);
-            }
+            cut(&mut tasks, limit, "--limit N");
             context
                 .output
                 .data(&serde_json::to_value(&tasks)?, || list(&tasks))?;

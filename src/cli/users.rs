@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Acting, Context};
 use super::exit::Exit;
-use super::output::{instant, table};
+use super::output::{and_one, cut, instant, table};
 use super::secrets;
 use crate::app::users::{self, Desk, NewUser};
 use crate::domain::user::{Role, User};
@@ -89,7 +89,7 @@ pub enum Command {
         #[arg(long, value_name = "NUMBER")]
         before: Option<u64>,
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
 }
@@ -113,14 +113,6 @@ pub struct Add {
     without_password: bool,
     #[command(flatten)]
     acting: Acting,
-}
-
-/// Who does it.
-#[derive(Debug, Args)]
-pub struct Acting {
-    /// Who you are; it stands in the record.
-    #[arg(long = "as", env = "USER", value_name = "NAME")]
-    by: String,
 }
 
 /// What a user may do.
@@ -171,9 +163,9 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 by,
                 about,
                 before,
-                limit,
+                limit: and_one(limit),
             };
-            return acts(context, &filter).await;
+            return acts(context, &filter, limit).await;
         }
         Command::Token {
             name,
@@ -182,7 +174,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             days,
             acting,
         } => {
-            let desk = desk(context, &acting.by).await?;
+            let desk = desk(context, acting.by()?).await?;
             let (token, secret) = desk.token(&name, label, &set(scopes), days).await?;
             let data = json!({ "id": token.id, "token": secret, "ends": token.ends });
             context.output.data(&data, || secret.clone())?;
@@ -194,27 +186,29 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             roles,
             acting,
         } => {
-            let desk = desk(context, &acting.by).await?;
+            let desk = desk(context, acting.by()?).await?;
             desk.roles(&name, &set(roles)).await?
         }
         Command::Password { name, acting } => {
-            let desk = desk(context, &acting.by).await?;
+            let desk = desk(context, acting.by()?).await?;
             let hash = users::hash(&secrets::value("the new password")?)?;
             desk.password(&name, &hash).await?
         }
         Command::Disable { name, acting } => {
-            desk(context, &acting.by)
+            desk(context, acting.by()?)
                 .await?
                 .disable(&name, true)
                 .await?
         }
         Command::Enable { name, acting } => {
-            desk(context, &acting.by)
+            desk(context, acting.by()?)
                 .await?
                 .disable(&name, false)
                 .await?
         }
-        Command::Revoke { name, acting } => desk(context, &acting.by).await?.revoke(&name).await?,
+        Command::Revoke { name, acting } => {
+            desk(context, acting.by()?).await?.revoke(&name).await?
+        }
     };
     context
         .output
@@ -223,7 +217,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 }
 
 async fn add(context: &Context, add: Add) -> anyhow::Result<User> {
-    let desk = desk(context, &add.acting.by).await?;
+    let desk = desk(context, add.acting.by()?).await?;
     let password = if add.without_password {
         None
     } else {
@@ -249,8 +243,9 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn acts(context: &Context, filter: &ActFilter) -> anyhow::Result<Exit> {
-    let acts = context.store().await?.acts(filter).await?;
+async fn acts(context: &Context, filter: &ActFilter, limit: u32) -> anyhow::Result<Exit> {
+    let mut acts = context.store().await?.acts(filter).await?;
+    cut(&mut acts, limit, "--limit N, or --before NUMBER");
     let data = acts.iter().map(|(number, act)| {
         json!({
             "number": number, "at": act.at, "by": act.by, "from": act.from,

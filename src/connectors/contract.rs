@@ -10,6 +10,7 @@ use std::fmt;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::manifest::Expect;
 use crate::domain::access::{Account, AccountState, Entitlement, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -209,6 +210,23 @@ pub struct Listing {
     pub data_age_seconds: u64,
     /// How, for an auditor: `GET /Users, 3 pages`.
     pub method: String,
+}
+
+impl Listing {
+    /// The first reason why it does not show everything, as far as it is believed (`completeness`);
+    /// where the count is the reason, with the numbers.
+    pub fn gap(&self, completeness: Completeness, expect: &Expect) -> Option<String> {
+        let gap = completeness.gap()?;
+        let others = Completeness {
+            count_in_band: true,
+            ..completeness
+        };
+        let counted = expect.miscount(self.accounts.len());
+        Some(match (others.gap(), counted) {
+            (None, Some(counted)) => format!("{gap}: {counted}"),
+            (Some(_), _) | (None, None) => gap.to_owned(),
+        })
+    }
 }
 
 /// One account, and how sure that is.

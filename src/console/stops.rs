@@ -87,6 +87,7 @@ impl Office {
             closed: false,
             connector: Some(ConnectorName(given.connector.clone())),
             limit: MOST,
+            ..TaskFilter::default()
         };
         let tasks = self.store.tasks(&filter).await?;
         if tasks.is_empty() {

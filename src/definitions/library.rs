@@ -89,6 +89,8 @@ pub fn check(file: &str, text: &str) -> Result<Checked, Problems> {
             &draft.workflow,
             &draft.rehearsals,
         ));
+    } else {
+        problems.extend(proof::names(file, &draft.workflow, &draft.places));
     }
     draft.workflow.digest = digest(&draft.workflow);
     problems.or(Some(Checked {

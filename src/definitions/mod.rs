@@ -19,6 +19,7 @@ mod read;
 #[cfg(test)]
 mod refusals;
 mod rehearsal;
+mod rules;
 
 pub use library::{
     BUILT_IN, Checked, Library, RestoreError, built_in, canonical, check, digest, load, restore,

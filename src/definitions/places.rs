@@ -18,6 +18,8 @@ pub struct Places {
     starts: BTreeMap<RunKind, u32>,
     states: BTreeMap<(RunKind, StateName), u32>,
     edges: BTreeMap<(RunKind, StateName, OutcomeKey), u32>,
+    /// States that are named by what could not be read.
+    mentions: Vec<(RunKind, StateName, u32)>,
 }
 
 impl Places {
@@ -49,6 +51,22 @@ impl Places {
     /// Notes where an edge is written; a default's edges all stand at the default.
     pub fn edge(&mut self, kind: RunKind, state: &StateName, outcome: OutcomeKey, line: u32) {
         self.edges.insert((kind, state.clone(), outcome), line);
+    }
+
+    /// Notes that a state is named where no edge came of it.
+    pub fn mention(&mut self, kind: RunKind, state: &StateName, line: u32) {
+        self.mentions.push((kind, state.clone(), line));
+    }
+
+    /// States of a machine that are named where no edge came of it, with their lines.
+    pub fn mentions(&self, kind: RunKind) -> impl Iterator<Item = (u32, &StateName)> {
+        let of = self.mentions.iter().filter(move |(of, ..)| *of == kind);
+        of.map(|(_, state, line)| (*line, state))
+    }
+
+    /// Every state that the file has, readable or not.
+    pub fn has_state(&self, kind: RunKind, state: &StateName) -> bool {
+        self.states.contains_key(&(kind, state.clone()))
     }
 
     /// The line of an event kind.

@@ -35,6 +35,19 @@ pub struct Scope<'a> {
     pub problems: Problems,
 }
 
+impl<'a> Scope<'a> {
+    fn new(file: &'a str, kind: RunKind, machine: &'a Machine, places: &'a Places) -> Self {
+        Self {
+            file,
+            kind,
+            machine,
+            edges: edges::all(machine),
+            places,
+            problems: Problems::default(),
+        }
+    }
+}
+
 impl Scope<'_> {
     /// Notes a problem.
     pub fn report(&mut self, line: u32, message: impl Into<String>, remedy: impl Into<String>) {
@@ -64,14 +77,7 @@ impl Scope<'_> {
 pub fn check(file: &str, workflow: &Workflow, places: &Places) -> Problems {
     let mut problems = Problems::default();
     for (kind, machine) in &workflow.machines {
-        let mut scope = Scope {
-            file,
-            kind: *kind,
-            machine,
-            edges: edges::all(machine),
-            places,
-            problems: Problems::default(),
-        };
+        let mut scope = Scope::new(file, *kind, machine, places);
         whole(&mut scope);
         // Searches over edges that lead nowhere would only repeat what is already reported.
         if targets(&mut scope) {
@@ -131,19 +137,33 @@ pub fn outcomes(state: &State) -> BTreeSet<OutcomeKey> {
         .collect()
 }
 
+/// Names of states that mean none, in a file that cannot be read whole: whoever corrects it is told
+/// these at once, too. All other proofs would blame what could not be read.
+pub fn names(file: &str, workflow: &Workflow, places: &Places) -> Problems {
+    let mut problems = Problems::default();
+    for (kind, machine) in &workflow.machines {
+        let mut scope = Scope::new(file, *kind, machine, places);
+        targets(&mut scope);
+        problems.extend(scope.problems);
+    }
+    problems
+}
+
 /// Every name of a state means a state.
 fn targets(scope: &mut Scope<'_>) -> bool {
-    let machine = scope.machine;
+    let (kind, machine, places) = (scope.kind, scope.machine, scope.places);
+    let known =
+        |name: &StateName| machine.states.contains_key(name) || places.has_state(kind, name);
     let names: Vec<_> = machine.states.keys().map(StateName::as_str).collect();
     let remedy = format!("use one of: {}", names.join(", "));
+    let start = (places.of_start(kind), &machine.start);
+    let edges = scope.edges.iter();
+    let edges = edges.map(|edge| (scope.edge_line(edge), edge.to));
+    let named = std::iter::once(start).chain(edges);
     let mut wrong = Vec::new();
-    if !machine.states.contains_key(&machine.start) {
-        wrong.push((scope.places.of_start(scope.kind), &machine.start));
-    }
-    for edge in &scope.edges {
-        let line = scope.edge_line(edge);
-        if !machine.states.contains_key(edge.to) && !wrong.contains(&(line, edge.to)) {
-            wrong.push((line, edge.to));
+    for one in named.chain(places.mentions(kind)) {
+        if !known(one.1) && !wrong.contains(&one) {
+            wrong.push(one);
         }
     }
     for (line, name) in &wrong {

@@ -10,16 +10,15 @@ use super::actions;
 use super::leaves;
 use super::places::Places;
 use super::rehearsal::{self, Rehearsal};
+use super::rules::{A_DAY, Form, Rule, required_integer, rule};
 use crate::document::{Item, Table};
 use crate::domain::event::EventKind;
 use crate::domain::id::{DefinitionDigest, StateName, WorkflowName};
 use crate::domain::outcome::FailureClass;
-use crate::domain::retry::RetryPolicy;
 use crate::domain::workflow::{
     Action, End, Fallback, Machine, Next, OutcomeKey, RunKind, State, Workflow,
 };
 
-const A_DAY: i64 = 86_400;
 const A_MONTH: i64 = 31 * A_DAY;
 
 /// What a file says, as far as it could be understood.
@@ -148,22 +147,6 @@ struct Failures {
     rules: BTreeMap<FailureClass, Rule>,
 }
 
-/// An edge as written: `from` and `then` may be left to the state.
-struct Rule {
-    line: u32,
-    form: Form,
-}
-
-enum Form {
-    Go(StateName),
-    Again {
-        rotate: bool,
-        policy: RetryPolicy,
-        from: Option<StateName>,
-        then: Option<StateName>,
-    },
-}
-
 impl Failures {
     fn read(table: Option<&Table<'_>>) -> Self {
         let Some(table) = table else {
@@ -220,62 +203,6 @@ fn not_a_class(table: &Table<'_>, item: &Item<String>) {
     );
 }
 
-/// One edge: the name of a state, or a table with `retry` or `rotate`.
-fn rule(table: &Table<'_>, key: &Item<String>) -> Option<Rule> {
-    let value = table.json(&key.value)?;
-    let form = if value.value.is_object() {
-        let inner = table.table(&key.value)?;
-        let counts = ["retry", "rotate"].map(|word| (word, inner.integer(word, 1..=1000)));
-        let first = required_integer(&inner, "first_seconds", 0..=A_DAY);
-        let most = inner.integer("at_most_seconds", 0..=A_DAY);
-        let from = inner.string("from").map(|item| StateName(item.value));
-        let then = inner.string("then").map(|item| StateName(item.value));
-        inner.finish();
-        let (rotate, attempts) = match counts {
-            [(_, Some(retry)), (_, None)] => (false, retry),
-            [(_, None), (_, Some(rotate))] => (true, rotate),
-            [_, _] => {
-                if inner.has("retry") == inner.has("rotate") {
-                    inner.report(
-                        value.line,
-                        format!("`{}` must say `retry` or `rotate`, and not both", key.value),
-                        "give the number of further attempts, for example `retry = 5`",
-                    );
-                }
-                return None;
-            }
-        };
-        let first = first?.value.unsigned_abs();
-        let most = most.map_or(first, |item| item.value.unsigned_abs());
-        if most < first {
-            inner.report(
-                value.line,
-                format!(
-                    "`at_most_seconds` of `{}` is less than the first wait",
-                    key.value
-                ),
-                "the wait begins at `first_seconds` and doubles up to `at_most_seconds`",
-            );
-        }
-        Form::Again {
-            rotate,
-            policy: RetryPolicy {
-                attempts: u32::try_from(attempts.value).unwrap_or(u32::MAX),
-                first_seconds: first,
-                at_most_seconds: most,
-            },
-            from,
-            then,
-        }
-    } else {
-        Form::Go(StateName(table.string(&key.value)?.value))
-    };
-    Some(Rule {
-        line: value.line,
-        form,
-    })
-}
-
 struct StateReader<'a, 'd> {
     kind: RunKind,
     name: &'a StateName,
@@ -296,6 +223,11 @@ impl StateReader<'_, '_> {
             });
         let written = self.written();
         self.table.finish();
+        if action.is_none() {
+            for rule in written.values() {
+                rule.leads_to(|to| places.mention(self.kind, to, rule.line));
+            }
+        }
         let action = action?;
         if self.table.has("lasting") && !action.can_fail() {
             self.table.report(
@@ -468,21 +400,6 @@ impl StateReader<'_, '_> {
             check,
         }
     }
-}
-
-fn required_integer(
-    table: &Table<'_>,
-    key: &str,
-    allowed: std::ops::RangeInclusive<i64>,
-) -> Option<Item<i64>> {
-    if !table.has(key) {
-        table.report(
-            table.line(),
-            format!("`{key}` is missing"),
-            format!("add a whole number named `{key}`"),
-        );
-    }
-    table.integer(key, allowed)
 }
 
 /// Names go into diagrams, metrics and tables unquoted.

@@ -122,6 +122,26 @@ outcomes = [\"done*x\"]
 }
 
 #[test]
+fn words_that_mean_nothing_are_told_together_with_states_that_are_none() {
+    let text = leaver()
+        .replace("do = \"disable\"", "do = \"dissable\"")
+        .replace("on.done = \"end_sessions\"", "on.done = \"end_sesions\"")
+        .replace("on.done = \"verify\"", "on.done = \"verifi\"");
+    let told = told(&text);
+    let messages: Vec<_> = told.iter().map(|(_, message)| message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "`dissable` is no action",
+            "there is no state `end_sesions`",
+            "there is no state `verifi`",
+        ],
+        "and `disable` is a state, though nobody knows what it does"
+    );
+    assert!(told.is_sorted_by_key(|(line, _)| *line));
+}
+
+#[test]
 fn all_proofs_of_a_file_fail_at_once_by_line() {
     let text = leaver()
         .replace("lasting = \"verify\"", "lasting = \"removed\"")

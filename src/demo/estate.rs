@@ -99,6 +99,7 @@ pub struct Newcomer {
 #[derive(Debug)]
 pub struct Estate {
     company: Company,
+    employees: usize,
     directory: Arc<Directory>,
     crm: Arc<Crm>,
     payroll: Payroll,
@@ -169,6 +170,7 @@ impl Estate {
         }
         let estate = Self {
             company,
+            employees: options.employees,
             directory,
             crm,
             payroll,
@@ -195,6 +197,7 @@ impl Estate {
             &self.sites.crm.url(),
             self.payroll.path(),
             &self.wiki.passwords(),
+            self.employees,
         )
     }
 
@@ -214,7 +217,7 @@ impl Estate {
     }
 
     /// What a person signs in to the wiki with, to try whether it still works.
-    pub fn wiki_password(&self, login: &str) -> Option<&str> {
+    pub fn wiki_password(&self, login: &str) -> Option<String> {
         self.wiki.password_of(login)
     }
 
@@ -247,16 +250,20 @@ impl Estate {
         self.baseline().clone()
     }
 
-    /// Gives a newcomer their accounts, as the company's own onboarding does. Nobody new gets into
-    /// the wiki by themselves: they have to ask.
+    /// Gives a newcomer their accounts, as the company's own onboarding does: in every target, so
+    /// that none falls below what its manifest expects however many have left.
     ///
     /// # Errors
-    /// When the payroll cannot be written.
+    /// When the payroll or the wiki cannot be written.
     pub async fn onboard(&self, newcomer: &Newcomer) -> Result<(), EstateError> {
         let Newcomer { person, access } = newcomer;
         self.directory.onboard(person, access);
         self.crm.onboard(person, access);
         self.payroll.onboard(person, access).await?;
+        let (wiki, asked) = (Arc::clone(&self.wiki), newcomer.clone());
+        // It waits for whoever holds the list.
+        let asked = tokio::task::spawn_blocking(move || wiki.onboard(&asked.person, &asked.access));
+        asked.await.map_err(io::Error::other)??;
         let now = self.ground_truth().await?;
         let mut baseline = self.baseline();
         for (connector, id, account) in now.accounts_of(&person.number) {
@@ -338,8 +345,13 @@ async fn down(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::rehearsal;
+    use super::super::stream::Stream;
     use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::domain::verdict::Expectation;
 
     #[tokio::test]
     async fn the_estate_starts_down_where_it_should_and_comes_back() {
@@ -387,6 +399,50 @@ mod tests {
         assert_eq!(name, "directory.toml");
         assert!(text.contains("http://127.0.0.1:") && !text.contains("{base_url}"));
         estate.stop().await;
+    }
+
+    #[tokio::test]
+    async fn no_target_falls_below_what_its_manifest_expects_however_long_it_goes_on() {
+        for employees in [1, 5, 60] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let options = Options {
+                seed: 1,
+                employees,
+                folder: folder.path().to_owned(),
+                expired_token: false,
+                outage: None,
+            };
+            let estate = Estate::start(&options, rehearsal::clock(), &rehearsal::chance())
+                .await
+                .expect("starts");
+            let mut stream = Stream::new(estate.company().clone(), 1, BTreeSet::new());
+            let mut now = Timestamp::UNIX_EPOCH;
+            for turn in 0..400 {
+                let next = stream.next(now, Duration::from_secs(3));
+                if let Some(newcomer) = next.newcomer {
+                    estate.onboard(&newcomer).await.expect("writes");
+                }
+                now += Duration::from_secs(3);
+                if turn % 20 == 0 {
+                    let truth = estate.ground_truth().await.expect("reads");
+                    enough_are_left(&estate, &truth, &stream.due(now));
+                }
+            }
+        }
+    }
+
+    /// Accounts of those who left are gone where they go, and the rest are as many as expected.
+    fn enough_are_left(estate: &Estate, truth: &GroundTruth, gone: &BTreeSet<String>) {
+        for (name, manifest) in estate.manifests() {
+            let least = manifest.split("accounts_min = ").nth(1);
+            let least = least.and_then(|rest| rest.lines().next()?.parse().ok());
+            let target = &truth.targets[&name.trim_end_matches(".toml").into()];
+            let stays = target.after_removal != Expectation::AccountGone;
+            let left = target.accounts.values();
+            let left =
+                left.filter(|one| stays || one.subject.as_ref().is_none_or(|s| !gone.contains(s)));
+            assert!(left.count() >= least.expect("says how many"), "{name}");
+        }
     }
 
     #[tokio::test]

@@ -71,7 +71,8 @@ impl Story {
 impl<'c> Writer<'c> {
     /// The first in the order of leaving who fits and has not left yet.
     fn take(&mut self, fits: impl Fn(&Person, &Access) -> bool) -> Option<&'c Person> {
-        let index = self.left.iter().position(|(p, a)| fits(p, a))?;
+        let leaves = |(p, a): &(Person, Access)| !p.stays() && fits(p, a);
+        let index = self.left.iter().position(|one| leaves(one))?;
         Some(&self.left.remove(index).0)
     }
 

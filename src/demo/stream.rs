@@ -93,7 +93,7 @@ impl Stream {
 
     fn leave(&mut self, roll: usize, now: Timestamp) -> Next {
         let person = loop {
-            let staying = |person: &&Person| !self.gone.contains(&person.number);
+            let staying = |person: &&Person| !person.stays() && !self.gone.contains(&person.number);
             let first = self.company.people().find(staying).cloned();
             match first {
                 Some(person) => break person,

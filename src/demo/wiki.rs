@@ -2,12 +2,15 @@
 //!
 //! Owns the folder and the server. The server reads both files with each request, as Apache httpd
 //! does, so that what a connector takes out of the file really stops a leaver at the door. An
-//! outage takes the folder away as well: the share is not mounted.
+//! outage takes the folder away as well: the share is not mounted. Newcomers get their line under
+//! the lock that the connector takes too, so that neither undoes the other's change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
 use axum::Router;
@@ -22,7 +25,7 @@ use crate::domain::access::EntitlementKind;
 use crate::domain::id::AccountId;
 use crate::domain::verdict::Expectation;
 
-use super::company::Company;
+use super::company::{Access, Company, Person};
 use super::truth::{AccountTruth, TargetTruth};
 
 /// The folder of the files, and where it goes when the share is not mounted.
@@ -30,8 +33,16 @@ use super::truth::{AccountTruth, TargetTruth};
 pub(super) struct Wiki {
     folder: PathBuf,
     away: PathBuf,
-    /// Login, owner and password of everyone who ever had an account.
-    people: Vec<(String, String, String)>,
+    /// Everyone who ever had an account. Held while the share goes, comes or gets a newcomer.
+    people: Mutex<Vec<Reader>>,
+}
+
+/// Who has an account.
+#[derive(Debug, Clone)]
+struct Reader {
+    login: String,
+    owner: String,
+    password: String,
 }
 
 impl Wiki {
@@ -40,41 +51,45 @@ impl Wiki {
         let wiki = Self {
             folder: folder.join("wiki"),
             away: folder.join("wiki.unmounted"),
-            people: company
-                .staff()
-                .iter()
-                .filter_map(|(person, access)| {
-                    let password = &access.wiki.as_ref()?.password;
-                    Some((
-                        person.username.clone(),
-                        person.number.clone(),
-                        password.clone(),
-                    ))
-                })
-                .collect(),
+            people: Mutex::default(),
         };
         std::fs::create_dir(&wiki.folder)?;
-        let mut passwords =
-            String::from("# Accounts of the wiki. Ask the wiki team before you edit.\n");
-        for (login, _, password) in &wiki.people {
-            passwords.push_str(&format!("{login}:{}\n", hash(password)));
+        std::fs::write(
+            wiki.passwords(),
+            "# Accounts of the wiki. Ask the wiki team before you edit.\n",
+        )?;
+        std::fs::write(wiki.folder.join("groups"), "readers:\neditors:\nadmins:\n")?;
+        for (person, access) in company.staff() {
+            wiki.onboard(person, access)?;
         }
-        std::fs::write(wiki.passwords(), passwords)?;
-        let mut groups = String::new();
-        for group in ["readers", "editors", "admins"] {
-            let members: Vec<&str> = company
-                .staff()
-                .iter()
-                .filter(|(_, access)| {
-                    let groups = access.wiki.as_ref().map(|wiki| &wiki.groups);
-                    groups.is_some_and(|groups| groups.iter().any(|name| name == group))
-                })
-                .map(|(person, _)| person.username.as_str())
-                .collect();
-            groups.push_str(&format!("{group}: {}\n", members.join(" ")));
-        }
-        std::fs::write(wiki.folder.join("groups"), groups)?;
         Ok(wiki)
+    }
+
+    /// Gives a person their line, as the company's own onboarding does.
+    pub(super) fn onboard(&self, person: &Person, access: &Access) -> io::Result<()> {
+        let Some(wanted) = &access.wiki else {
+            return Ok(());
+        };
+        let mut people = self.people();
+        let folder = [&self.folder, &self.away];
+        let folder = folder[usize::from(!self.folder.exists())];
+        let (list, login) = (folder.join("htpasswd"), &person.username);
+        let mut list = locked(&list)?;
+        let groups = folder.join("groups");
+        let (before, next) = (std::fs::read_to_string(&groups)?, folder.join(".groups"));
+        std::fs::write(&next, joined(&before, login, &wanted.groups))?;
+        std::fs::rename(next, groups)?;
+        list.write_all(format!("{login}:{}\n", hash(&wanted.password)).as_bytes())?;
+        people.push(Reader {
+            login: login.clone(),
+            owner: person.number.clone(),
+            password: wanted.password.clone(),
+        });
+        Ok(())
+    }
+
+    fn people(&self) -> MutexGuard<'_, Vec<Reader>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The password file.
@@ -95,6 +110,7 @@ impl Wiki {
 
     /// Takes the share away, or brings it back.
     pub(super) fn mount(&self, mounted: bool) -> io::Result<()> {
+        let _nobody_new = self.people();
         match (mounted, self.folder.exists()) {
             (true, false) => std::fs::rename(&self.away, &self.folder),
             (false, true) => std::fs::rename(&self.folder, &self.away),
@@ -111,11 +127,10 @@ impl Wiki {
     }
 
     /// What the owner of an account signs in with.
-    pub(super) fn password_of(&self, login: &str) -> Option<&str> {
-        let mut people = self.people.iter();
-        people
-            .find(|(name, _, _)| name == login)
-            .map(|(_, _, password)| password.as_str())
+    pub(super) fn password_of(&self, login: &str) -> Option<String> {
+        let people = self.people();
+        let reader = people.iter().find(|reader| reader.login == login);
+        reader.map(|reader| reader.password.clone())
     }
 
     /// What is really there. A name in the group file opens nothing without a line in the password
@@ -127,14 +142,15 @@ impl Wiki {
             accounts: BTreeMap::new(),
             secrets: Vec::new(),
         };
+        let people = self.people();
         for (login, _) in entries(&passwords) {
             let entitlements: BTreeSet<_> = groups_of(&groups, login)
                 .map(|group| (EntitlementKind::Group, group.to_owned()))
                 .collect();
-            let owner = self.people.iter().find(|(name, _, _)| name == login);
+            let owner = people.iter().find(|reader| reader.login == login);
             let account = AccountTruth {
                 login: login.to_owned(),
-                subject: owner.map(|(_, number, _)| number.clone()),
+                subject: owner.map(|reader| reader.owner.clone()),
                 can_sign_in: true,
                 entitlements,
                 sessions: 0,
@@ -143,6 +159,33 @@ impl Wiki {
         }
         Ok(truth)
     }
+}
+
+/// The list, held against others who change it; a list that was replaced meanwhile is opened again.
+fn locked(path: &Path) -> io::Result<File> {
+    loop {
+        let list = OpenOptions::new().append(true).open(path)?;
+        list.lock()?;
+        let (held, there) = (list.metadata()?, std::fs::metadata(path)?);
+        if held.ino() == there.ino() {
+            return Ok(list);
+        }
+    }
+}
+
+/// The group file with the login in these groups.
+fn joined(groups: &str, login: &str, wanted: &[String]) -> String {
+    let line = |line: &str| {
+        let group = line.split(':').next().unwrap_or_default();
+        let joins = wanted.iter().any(|name| name == group);
+        let login = if joins {
+            format!(" {login}")
+        } else {
+            String::new()
+        };
+        format!("{line}{login}\n")
+    };
+    groups.lines().map(line).collect()
 }
 
 /// `{SHA}`, which Apache httpd and nginx know. Weak against guessing; the passwords here are long
@@ -218,7 +261,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let wiki = Arc::new(Wiki::new(folder.path(), &Company::new(1, 60)).expect("is made"));
         let site = Site::open(wiki.router()).await.expect("opens");
-        let (login, _, password) = wiki.people[0].clone();
+        let Reader {
+            login, password, ..
+        } = wiki.people()[0].clone();
         let client = reqwest::Client::new();
         let knock = |password: &str| {
             let request = client.get(site.url()).basic_auth(&login, Some(password));
@@ -241,7 +286,17 @@ mod tests {
         wiki.mount(false).expect("goes");
         assert!(!wiki.passwords().exists());
         assert_eq!(wiki.truth().expect("is known"), truth);
+        let mut company = Company::new(1, 60);
+        let (newcomer, access) = std::iter::repeat_with(|| company.hire())
+            .find(|(_, access)| access.wiki.is_some())
+            .expect("most use it");
+        wiki.onboard(&newcomer, &access).expect("gets a line");
         wiki.mount(true).expect("comes back");
         assert!(wiki.passwords().exists());
+        // Who was given a line while the share was away gets in once it is back.
+        let password = wiki.password_of(&newcomer.username);
+        let request = client.get(site.url());
+        let request = request.basic_auth(&newcomer.username, password);
+        assert_eq!(request.send().await.expect("answers").status(), 200);
     }
 }

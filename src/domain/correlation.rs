@@ -16,6 +16,15 @@ use super::time::Timestamp;
 /// The kind of an identifier that names one account by its target and the target's own id.
 pub const ACCOUNT: &str = "account";
 
+/// Why a person gets a case of whose subject no target shows an account.
+pub fn nobody_knows() -> Failure {
+    Failure::new(
+        FailureClass::Ambiguous,
+        "CB-CASE-1",
+        "no connector shows an account of this subject: check its identifiers",
+    )
+}
+
 /// One pair of names that should hold the same value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {

@@ -66,6 +66,10 @@ fn rotate(
             "rotation {} is under way, or follows the one that is",
             run.id
         )),
+        None if !given.estate.connectors.contains_key(connector) => no(
+            "CB-COMMAND-7",
+            &format!("there is no connector {connector}"),
+        ),
         None => no(
             "CB-COMMAND-2",
             &format!(

@@ -58,7 +58,7 @@ impl Engine {
         let at = self.clock.now();
         let credential = self.credential(connector, CredentialRole::Verifier).await?;
         let listing = connector.list(&credential).await?;
-        if let Some(gap) = listing.completeness.gap() {
+        if let Some(gap) = listing.gap(listing.completeness, &connector.manifest().expect) {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
         let rule = &connector.manifest().correlation;
@@ -80,10 +80,15 @@ impl Engine {
         if nothing_left && listing.data_age_seconds > oldest {
             return Err(too_old(listing.data_age_seconds, oldest));
         }
-        let believed = connector.vitals().believed(listing.completeness).gap();
-        if let (true, Some(gap)) = (nothing_left, believed) {
+        let believed = connector.vitals().believed(listing.completeness);
+        let believed = listing.gap(believed, &manifest.expect);
+        if let (true, Some(gap)) = (nothing_left, &believed) {
             // What it shows is there; that it shows no more proves nothing while it is drifted.
-            return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+            return Err(Failure::new(
+                FailureClass::StaleData,
+                "CB-ENGINE-6",
+                gap.clone(),
+            ));
         }
         if connector.vitals().is_worth_keeping() {
             self.remember(connector.name(), at, believed.is_none(), listing.accounts)

@@ -53,7 +53,8 @@ impl Engine {
             .credential(manifest, CredentialRole::Verifier)
             .await?;
         let listing = connector.list(&verifier).await?;
-        if let Some(gap) = connector.vitals().believed(listing.completeness).gap() {
+        let believed = connector.vitals().believed(listing.completeness);
+        if let Some(gap) = listing.gap(believed, &manifest.expect) {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
         let rule = &manifest.correlation;

@@ -12,6 +12,11 @@ use super::rejection::{Code, Rejection};
 /// Longest text that a field may hold, in characters, unless it says otherwise.
 pub(super) const TEXT: usize = 512;
 
+/// Longest name of an unknown field that is repeated.
+const LONGEST_NAME: usize = 40;
+/// So many unknown fields are named.
+const MOST_NAMED: usize = 5;
+
 /// The faults found so far in one event.
 #[derive(Debug, Default)]
 pub(super) struct Faults(RefCell<Vec<(Code, String)>>);
@@ -63,13 +68,15 @@ impl<'a> Fields<'a> {
 
     /// Reports every field that is not `known`.
     pub(super) fn only(&self, known: &[&str]) {
-        let strange = self.map.keys().any(|key| !known.contains(&key.as_str()));
-        if strange {
+        let strange = self.map.keys().filter(|key| !known.contains(&key.as_str()));
+        let strange: Vec<_> = strange.map(|key| shown(key)).collect();
+        if !strange.is_empty() {
             self.faults.add(
                 Code::Field,
                 format!(
-                    "`{}` has a field that the schema does not have: the fields are {}",
+                    "`{}` has {}, which the schema does not have: the fields are {}",
                     self.path,
+                    named(&strange),
                     known.join(", ")
                 ),
             );
@@ -153,6 +160,31 @@ impl<'a> Fields<'a> {
                 &[]
             }
         }
+    }
+}
+
+/// A field's name, if it is written like one (`displayName`, `cost_center`): what looks otherwise may be a
+/// value in its place, and is not repeated.
+fn shown(key: &str) -> &str {
+    let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let small = key.starts_with(|first: char| first.is_ascii_lowercase());
+    let name = small && key.len() <= LONGEST_NAME && key.bytes().all(letter);
+    if name { key } else { "" }
+}
+
+/// The first of them by name, and how many more there are.
+fn named(strange: &[&str]) -> String {
+    let names = strange.iter().filter(|name| !name.is_empty());
+    let names: Vec<_> = names
+        .take(MOST_NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let others = strange.len() - names.len();
+    match (names.is_empty(), others) {
+        (true, 1) => "a field whose name is not repeated".to_owned(),
+        (true, count) => format!("{count} fields whose names are not repeated"),
+        (false, 0) => names.join(", "),
+        (false, count) => format!("{} and {count} more", names.join(", ")),
     }
 }
 

@@ -417,6 +417,8 @@ pub struct TaskFilter {
     pub closed: bool,
     /// Only of this target.
     pub connector: Option<ConnectorName>,
+    /// Only in this state, as `TaskState::as_str` names it; says for itself whether they are closed.
+    pub state: Option<String>,
     /// At most so many; 0 means 1000.
     pub limit: u32,
 }

@@ -24,7 +24,9 @@ async fn d3_a_secret_whose_time_is_over_is_a_persons_task_and_its_replacement_is
     .await;
     // Given a secret that its target ends by itself, and no `rotation` in the manifest.
     password(&house, "verifier-2").await;
-    let set = ["secrets", "set", "shop", "--role", "verifier"];
+    let set = [
+        "secrets", "set", "--as", "ada", "shop", "--role", "verifier",
+    ];
     let expires = ["--expires", "2026-01-01T00:00:00Z"];
     let told = house.cli(&[&set[..], &expires].concat(), "verifier-2");
     assert_eq!(told.code, 0, "{}", told.words);

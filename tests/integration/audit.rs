@@ -215,12 +215,12 @@ async fn e6_the_commands_of_an_auditor_work_on_a_whole_demonstration() {
     ));
     assert_eq!(
         clawback(&kept, &["audit", "verify", "--from", "yesterday"]).0,
-        Some(5)
+        Some(2)
     );
     // Nothing is old enough to go, and nobody said how long records are kept.
     assert_eq!(
         clawback(&kept, &["audit", "drop", "--as", "ada"]).0,
-        Some(5)
+        Some(2)
     );
     let looked = right(clawback(
         &kept,

@@ -213,7 +213,8 @@ impl Scene {
         };
         for (name, value) in given.iter().filter(|(name, _)| !name.starts_with("store")) {
             let (connector, role) = name.split_once(' ').expect("two words");
-            scene.cli_with(&["secrets", "set", connector, "--role", role], value);
+            let set = ["secrets", "set", "--as", "ada", connector, "--role", role];
+            scene.cli_with(&set, value);
         }
         scene.house.two_people();
         scene.add_a_user();
@@ -656,7 +657,7 @@ fn d1_a_process_that_holds_secrets_cannot_be_attached_to() {
     let root = rustix::process::geteuid().is_root();
     let mut owners = Vec::new();
     // One that forbids nothing, for comparison; then the program, which waits for a value.
-    let ours = ["secrets".to_owned(), "set".to_owned(), "local:x".to_owned()];
+    let ours = ["secrets", "set", "--as", "ada", "local:x"].map(str::to_owned);
     for (program, arguments) in [(Path::new("cat"), &ours[..0]), (&program, &ours[..])] {
         let mut command = Command::new(program);
         command.current_dir(folder.path()).args(arguments);

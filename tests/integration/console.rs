@@ -281,7 +281,7 @@ impl Provided {
         let secret = provider.value("CLIENT_SECRET");
         run(
             folder.path(),
-            &["secrets", "set", "local:console/oidc"],
+            &["secrets", "set", "--as", "ada", "local:console/oidc"],
             secret,
         );
         run(folder.path(), &["migrate"], "");

@@ -3,7 +3,8 @@
 //! Owns that its promise is held, and that it is judged: by the simulated targets' own truth, over
 //! lies, an outage and an expired token. What the targets do is tested in `estate`.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -58,6 +59,31 @@ fn a_folder_may_be_named_from_where_one_stands() {
         .expect("the program starts");
     let cases: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(!cases.as_array().expect("a list").is_empty());
+}
+
+/// Somebody who has seen enough leaves no folder behind either.
+#[test]
+fn an_interrupted_demonstration_leaves_nothing_behind() {
+    let here = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new(PROGRAM)
+        .env("TMPDIR", here.path())
+        .args(["dev", "--once"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut words = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    words.read_line(&mut line).expect("it tells who leaves");
+    let kept = |path: &std::path::Path| std::fs::read_dir(path).expect("is read").count();
+    assert_eq!(kept(here.path()), 1, "{line}");
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("is told");
+    let mut rest = String::new();
+    words.read_to_string(&mut rest).expect("it ends");
+    assert_eq!(child.wait().expect("ends").code(), Some(1), "{rest}");
+    assert!(rest.contains("interrupted"), "{rest}");
+    assert_eq!(kept(here.path()), 0, "{rest}");
 }
 
 #[test]

@@ -244,7 +244,10 @@ async fn house_with(rt: &Tracker) -> House {
         "{}",
         told.data
     );
-    let set = house.cli(&["secrets", "set", "local:desks/helpdesk"], rt.password());
+    let set = house.cli(
+        &["secrets", "set", "--as", "ada", "local:desks/helpdesk"],
+        rt.password(),
+    );
     assert_eq!(set.code, 0, "{}", set.words);
     let told = house.cli(&["desks", "check", "helpdesk"], "");
     assert_eq!(told.code, 0, "{} {}", told.data, told.words);

@@ -233,11 +233,7 @@ async fn a_leaver_is_stopped_at_the_door_of_the_wiki_by_the_file_connector() {
     let bench = bench(&["wiki"], false, None).await;
     bench.reads_agree_with_the_truth("wiki").await;
     let id = bench.find("wiki", |_| true).await;
-    let password = bench
-        .estate
-        .wiki_password(id.as_str())
-        .expect("has one")
-        .to_owned();
+    let password = bench.estate.wiki_password(id.as_str()).expect("has one");
     let client = reqwest::Client::new();
     let knock = || async {
         let request = client.get(bench.estate.wiki_url());

@@ -268,20 +268,22 @@ impl House {
             (vec!["secrets", "init"], ""),
             (vec!["migrate"], ""),
             (
-                vec!["secrets", "set", "crm"],
+                vec!["secrets", "set", "--as", "ada", "crm"],
                 self.crm.value("WRITER_TOKEN"),
             ),
             (
-                vec!["secrets", "set", "crm", "--role", "verifier"],
+                vec!["secrets", "set", "--as", "ada", "crm", "--role", "verifier"],
                 self.crm.value("VERIFIER_TOKEN"),
             ),
-            (vec!["secrets", "set", "shop"], "writer-1"),
+            (vec!["secrets", "set", "--as", "ada", "shop"], "writer-1"),
             (
-                vec!["secrets", "set", "shop", "--role", "verifier"],
+                vec![
+                    "secrets", "set", "--as", "ada", "shop", "--role", "verifier",
+                ],
                 "verifier-1",
             ),
             (
-                vec!["secrets", "set", "shop", "--role", "rotator"],
+                vec!["secrets", "set", "--as", "ada", "shop", "--role", "rotator"],
                 "rotator-1",
             ),
         ] {

@@ -227,7 +227,10 @@ impl Site {
         }
         for name in SPOILED.iter().filter(|_| spoilers.is_some()) {
             for role in ["writer", "verifier"] {
-                site.cli(&["secrets", "set", name, "--role", role], "a-token");
+                site.cli(
+                    &["secrets", "set", "--as", "ada", name, "--role", role],
+                    "a-token",
+                );
             }
         }
         let log = fs::File::create(site.folder.path().join("log")).expect("a log");

@@ -92,7 +92,7 @@ async fn g4_a_pause_binds_at_every_worker_lasts_over_restarts_and_leaves_the_wor
     house.ready(&mut second).await;
     // It takes a connector that there is, and a reason.
     let told = pause(&house, "pause", &["crn"]);
-    assert_eq!(told.code, 5, "{}", told.words);
+    assert_eq!(told.code, 4, "{}", told.words);
     assert!(told.words.contains("CB-COMMAND-7"), "{}", told.words);
     let told = pause(&house, "resume", &["crm"]);
     assert_eq!(told.code, 5, "{}", told.words);

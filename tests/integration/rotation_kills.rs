@@ -343,7 +343,10 @@ async fn b2_a_worker_killed_anywhere_in_a_rotation_of_access_keys_orphans_none()
         ("verifier", &first),
         ("rotator", &rotator),
     ] {
-        let told = house.cli(&["secrets", "set", "aws", "--role", role], value);
+        let told = house.cli(
+            &["secrets", "set", "--as", "ada", "aws", "--role", role],
+            value,
+        );
         assert_eq!(told.code, 0, "{}", told.words);
     }
     let asked = guarded(&text(service.value("URL")));

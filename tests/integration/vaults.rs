@@ -72,7 +72,10 @@ fn d1_several_processes_share_a_vault_while_its_key_changes() {
     let home = Home::new();
     let before = std::fs::read_to_string(home.path("clawback.vault.key")).expect("a key");
     // One that was opened before goes on with the new key by itself.
-    home.done(&["secrets", "set", "local:first"], "value first");
+    home.done(
+        &["secrets", "set", "--as", "ada", "local:first"],
+        "value first",
+    );
     let opened = home.vault();
     std::thread::scope(|scope| {
         for process in 0..3 {
@@ -81,8 +84,8 @@ fn d1_several_processes_share_a_vault_while_its_key_changes() {
                 for round in 0..6 {
                     let name = format!("local:own/{process}/{round}");
                     let value = format!("value {process} {round}");
-                    home.done(&["secrets", "set", &name], &value);
-                    home.done(&["secrets", "set", "local:shared"], &value);
+                    home.done(&["secrets", "set", "--as", "ada", &name], &value);
+                    home.done(&["secrets", "set", "--as", "ada", "local:shared"], &value);
                 }
             });
         }
@@ -114,7 +117,10 @@ fn d1_several_processes_share_a_vault_while_its_key_changes() {
 #[test]
 fn d1_a_change_of_keys_that_broke_off_loses_nothing() {
     let home = Home::new();
-    home.done(&["secrets", "set", "local:first"], "value first");
+    home.done(
+        &["secrets", "set", "--as", "ada", "local:first"],
+        "value first",
+    );
     home.done(&["secrets", "rekey"], "");
     // As it lies when the process dies after the vault was sealed anew, and before the key moved.
     let (key, old, new) = (
@@ -124,7 +130,10 @@ fn d1_a_change_of_keys_that_broke_off_loses_nothing() {
     );
     std::fs::rename(&key, &new).expect("moved");
     std::fs::rename(&old, &key).expect("moved");
-    home.done(&["secrets", "set", "local:second"], "value second");
+    home.done(
+        &["secrets", "set", "--as", "ada", "local:second"],
+        "value second",
+    );
     home.done(&["secrets", "rekey"], "");
     assert!(!new.exists());
     let vault = home.vault();

@@ -100,7 +100,7 @@ impl Workshop {
             ("local:desks/workshop", OUT),
             ("local:desks/workshop-callback", BACK),
         ] {
-            let set = house.cli(&["secrets", "set", reference], value);
+            let set = house.cli(&["secrets", "set", "--as", "ada", reference], value);
             assert_eq!(set.code, 0, "{}", set.words);
         }
         let told = house.cli(&["desks", "check", "workshop"], "");

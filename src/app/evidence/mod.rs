@@ -26,7 +26,7 @@ use crate::store::{CaseStory, Store};
 pub use bundle::bundle;
 pub use envelope::{Envelope, EvidenceError, PAYLOAD_TYPE, key_id};
 pub use facts::{Proof, Target, targets};
-pub use page::page;
+pub use page::{is_page, page};
 
 /// A case with everything that is known of it.
 #[derive(Debug)]

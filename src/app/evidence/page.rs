@@ -13,6 +13,15 @@ overflow-wrap:anywhere}th{font-weight:600;color:#57606a;white-space:nowrap}.obse
 .attested{color:#9a6700;font-weight:600}.none{color:#cf222e;font-weight:600}code{font-size:.85em}\
 @media print{body{margin:0;max-width:none;font-size:11px}h2{break-after:avoid}tr{break-inside:avoid}}";
 
+const HEAD: &str = "<!doctype html><html lang=en><head><meta charset=utf-8>";
+const TITLE: &str = "<title>Evidence: ";
+
+/// Whether a file holds such a page, and may be replaced by another one.
+pub fn is_page(text: &str) -> bool {
+    let head = text.split("<style>").next().unwrap_or_default();
+    head.starts_with(HEAD) && head.contains(TITLE)
+}
+
 /// Escapes what is special in HTML, in text and in attributes.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -92,9 +101,8 @@ pub fn page(payload: &Value) -> String {
     let case = &payload["case"];
     let name = shown(&case["subject_name"]);
     let mut page = format!(
-        "<!doctype html><html lang=en><head><meta charset=utf-8>\
-         <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>Evidence: {name}</title><style>{STYLE}</style></head><body>\
+        "{HEAD}<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">\
+         {TITLE}{name}</title><style>{STYLE}</style></head><body>\
          <h1>Evidence of access taken back: {name}</h1><p class=about>Exported {} by {}. The signed file beside \
          this page is the evidence; <code>clawback evidence verify</code> checks it.</p>\n",
         shown(&payload["exported_at"]),

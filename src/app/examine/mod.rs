@@ -210,11 +210,11 @@ impl Suite<'_> {
             let point = format!("the {role} lists every account");
             match self.connector.list(credential).await {
                 Ok(listing) => {
-                    let gap = listing.completeness.gap();
-                    let found = gap.map_or_else(
-                        || format!("{} by {}", listing.accounts.len(), listing.method),
-                        ToOwned::to_owned,
-                    );
+                    let expect = &self.connector.manifest().expect;
+                    let gap = listing.gap(listing.completeness, expect);
+                    let found = gap.clone().unwrap_or_else(|| {
+                        format!("{} by {}", listing.accounts.len(), listing.method)
+                    });
                     self.judge(point, gap.is_none(), found);
                     seen.push(listing);
                 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::exit::Exit;
-use super::super::output::{instant, sheet, table};
+use super::super::output::{and_one, cut, instant, sheet, table};
 use super::{Watched, age};
 use crate::domain::health::{Sample, Standing, State, seconds_between};
 use crate::domain::id::ConnectorName;
@@ -62,11 +62,13 @@ pub(super) async fn one(
         SHOWN
     };
     let from = since.unwrap_or(Timestamp::UNIX_EPOCH);
-    let samples = store.samples(&connector.name, from, limit).await?;
+    let mut samples = store.samples(&connector.name, from, and_one(limit)).await?;
+    let more = cut(&mut samples, limit, "--since INSTANT");
     let standing = standing.unwrap_or_default();
     let view = View::of(connector, &standing, context.clock.now());
     let mut data = view.json();
     data["samples"] = serde_json::to_value(&samples)?;
+    data["more"] = more.into();
     context.output.data(&data, || {
         let rows = samples.iter().map(row).collect();
         let headings = [

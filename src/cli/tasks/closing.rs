@@ -80,8 +80,8 @@ pub async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow
         return one(context, store, *task, wish, &close.wishing).await;
     }
     let Some(reason) = close.reason.clone() else {
-        return Err(Stop::Refused {
-            code: "CB-COMMAND-8".to_owned(),
+        return Err(Stop::Usage {
+            code: "CB-COMMAND-8",
             message: "closing many tasks at once needs a reason: --reason".to_owned(),
         }
         .into());
@@ -127,10 +127,19 @@ async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>>
         closed: false,
         connector: Some(ConnectorName(connector.clone())),
         limit: MOST,
+        ..TaskFilter::default()
     };
     let tasks = store.tasks(&filter).await?;
     let of_code = |task: &&FallbackTask| close.code.as_ref().is_none_or(|code| task.code == *code);
-    Ok(tasks.iter().filter(of_code).map(|task| task.id).collect())
+    let tasks: Vec<_> = tasks.iter().filter(of_code).map(|task| task.id).collect();
+    if tasks.is_empty() {
+        return Err(Stop::NotFound {
+            what: "such open task of connector",
+            name: connector.clone(),
+        }
+        .into());
+    }
+    Ok(tasks)
 }
 
 /// Tells what became of a bulk.

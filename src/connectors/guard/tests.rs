@@ -317,6 +317,17 @@ async fn c6_a_count_out_of_its_band_or_an_account_shown_twice_is_no_complete_lis
     assert_eq!(look(&["1", "2"]).await, Completeness::WHOLE);
     assert!(!look(&[]).await.count_in_band);
     assert!(!look(&["1", "1"]).await.pages_closed);
+    // Whoever reads why is told the numbers.
+    let (guard, _, _) = guarded(Script::Send(listing_request.clone()), &[]);
+    let listing = guard.list(&verifier).await.expect("lists");
+    assert_eq!(
+        listing.gap(listing.completeness, &guard.manifest().expect),
+        Some(
+            "the number of accounts is outside its band: 0 accounts were listed, the manifest \
+             expects at least 1"
+                .to_owned()
+        )
+    );
 }
 
 #[tokio::test]

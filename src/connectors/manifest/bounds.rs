@@ -42,6 +42,22 @@ pub struct Expect {
     pub change_at_most_percent: Option<u64>,
 }
 
+impl Expect {
+    /// What speaks against so many accounts, with the numbers; `None` when they are believed.
+    pub fn miscount(&self, listed: usize) -> Option<String> {
+        let count = listed as u64;
+        let told =
+            |expected| format!("{count} accounts were listed, the manifest expects {expected}");
+        if count < self.accounts_min {
+            Some(told(format!("at least {}", self.accounts_min)))
+        } else if count > self.accounts_max {
+            Some(told(format!("at most {}", self.accounts_max)))
+        } else {
+            None
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -188,6 +188,7 @@ pub(in super::super) async fn tasks(
         closed: asked.closed,
         connector: asked.connector.clone().map(ConnectorName),
         limit: asked.limit.unwrap_or(200).min(1000),
+        ..TaskFilter::default()
     };
     let tasks = office.store.tasks(&filter).await?;
     let now = office.now();

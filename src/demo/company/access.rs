@@ -6,6 +6,7 @@
 
 use crate::demo::seed::Seed;
 
+use super::names::INVOICES;
 use super::people::{Employment, Person};
 
 /// Access in all targets; `None` where there is no account.
@@ -76,10 +77,10 @@ pub(super) fn of(person: &Person, dice: &mut Seed) -> Access {
         },
         payroll: match department {
             "Finance" | "People" => Some(payroll(person, dice)),
-            _ if uses(dice, 25) => Some(payroll(person, dice)),
+            _ if uses(dice, 25) || person.username == INVOICES => Some(payroll(person, dice)),
             _ => None,
         },
-        wiki: uses(dice, 80).then(|| wiki(person, dice)),
+        wiki: (uses(dice, 80) || person.stays()).then(|| wiki(person, dice)),
     }
 }
 

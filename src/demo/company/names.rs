@@ -116,10 +116,17 @@ pub(super) const DEPARTMENTS: &[(&str, &[&str], &str)] = &[
     ("Legal", &["Counsel", "Paralegal"], "Europe/London"),
 ];
 
+/// Books invoices, and so has a row in the payroll.
+pub(super) const INVOICES: &str = "svc-invoice-bot";
+
+/// Reads the wiki for the search engine, and is never retired: however small the company is, no list
+/// that a leaver is taken out of runs empty.
+pub(super) const INDEXER: &str = "svc-wiki-indexer";
+
 /// Service accounts: login and purpose.
 pub(super) const SERVICES: &[(&str, &str)] = &[
     ("svc-report-nightly", "Nightly revenue report"),
     ("svc-crm-sync", "Copies contacts to the newsletter"),
-    ("svc-invoice-bot", "Books incoming invoices"),
-    ("svc-wiki-indexer", "Feeds the search engine"),
+    (INVOICES, "Books incoming invoices"),
+    (INDEXER, "Feeds the search engine"),
 ];

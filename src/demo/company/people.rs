@@ -9,7 +9,7 @@ use crate::demo::seed::Seed;
 use crate::domain::subject::SubjectKind;
 
 use super::TENANT;
-use super::names::{DEPARTMENTS, FAMILY, GIVEN, SERVICES};
+use super::names::{DEPARTMENTS, FAMILY, GIVEN, INDEXER, SERVICES};
 
 /// How somebody belongs to the company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,11 @@ impl Person {
             Employment::Employee | Employment::Contractor => SubjectKind::Person,
             Employment::Service => SubjectKind::Nhi,
         }
+    }
+
+    /// Whether it is the one account that is never retired.
+    pub(in crate::demo) fn stays(&self) -> bool {
+        self.username == INDEXER
     }
 
     /// The subject as canonical events carry it.

@@ -3,6 +3,7 @@
 //! Owns how a run opens its one task, what the task says, how a person's claim is sent back or
 //! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
 
+use super::super::correlation::nobody_knows;
 use super::super::doubt::Ruling;
 use super::super::escalation::Escalation;
 use super::super::id::StateName;
@@ -303,11 +304,7 @@ impl Step<'_> {
             .flatten()
             .collect();
         if words.is_empty() && self.is_case() {
-            let failure = Failure::new(
-                FailureClass::Ambiguous,
-                "CB-CASE-1",
-                "no connector shows an account of this subject: check its identifiers",
-            );
+            let failure = nobody_knows();
             return (Some(failure.clone()), failure.message);
         }
         (failure, words.join("; "))

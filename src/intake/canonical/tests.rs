@@ -175,6 +175,22 @@ fn unknown_types_and_versions_are_told_apart() {
 }
 
 #[test]
+fn unknown_fields_are_named_where_they_are_names() {
+    let mut data = sound();
+    data["effectiv"] = json!("immediately");
+    data["subject"]["displayName"] = json!("Ada");
+    data["subject"]["ada@example.com"] = json!(true);
+    let rejection = read(data).expect_err("is refused");
+    for words in [
+        "`data` has `effectiv`, which",
+        "`data.subject` has `displayName` and 1 more, which",
+    ] {
+        assert!(rejection.reason.contains(words), "{}", rejection.reason);
+    }
+    assert!(!rejection.reason.contains("ada@"), "{}", rejection.reason);
+}
+
+#[test]
 fn all_faults_are_told_at_once_and_none_repeats_the_payload() {
     let mut data = sound();
     data["subject"]["id"] = json!("Lovelace\n");

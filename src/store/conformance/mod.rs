@@ -155,6 +155,7 @@ macro_rules! suite {
                 a_case_tells_its_story,
                 cases_are_found_by_subject_event_and_state,
                 tasks_are_listed_by_priority_then_deadline,
+                a_state_of_tasks_is_looked_for_before_the_list_is_cut,
                 definitions_are_kept,
                 counts_add_up,
                 the_schema_is_checked,

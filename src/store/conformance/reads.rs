@@ -149,6 +149,36 @@ pub async fn tasks_are_listed_by_priority_then_deadline(home: &Home) {
     assert!(home.store.tasks(&other).await.expect("read").is_empty());
 }
 
+pub async fn a_state_of_tasks_is_looked_for_before_the_list_is_cut(home: &Home) {
+    let (first, second) = (
+        a_removal(&home.store, "c").await,
+        a_removal(&home.store, "d").await,
+    );
+    let mut attested = step(&first.run, ended(End::Attested));
+    attested.task = Some(closed(a_task(&first.run)));
+    let open = handed_over(&second.run);
+    for (run, settlement) in [(&first, attested), (&second, open)] {
+        home.store
+            .settle(at(0), &keep(1, 3), &[fenced(run, settlement)])
+            .await
+            .expect("settled");
+    }
+    for (state, wanted) in [
+        (Some("closed"), first.run.id.task()),
+        (Some("open"), second.run.id.task()),
+        (None, second.run.id.task()),
+    ] {
+        let filter = TaskFilter {
+            state: state.map(str::to_owned),
+            limit: 1,
+            ..TaskFilter::default()
+        };
+        let found = home.store.tasks(&filter).await.expect("read");
+        let found: Vec<_> = found.iter().map(|task| task.id).collect();
+        assert_eq!(found, [wanted], "{state:?}");
+    }
+}
+
 pub async fn definitions_are_kept(home: &Home) {
     let definition = StoredDefinition {
         digest: DefinitionDigest("abc".to_owned()),

@@ -149,11 +149,13 @@ pub(super) async fn list(pool: &PgPool, filter: &TaskFilter) -> Stored<Vec<Fallb
         filter.limit
     };
     sqlx::query_as::<_, TaskRow>(
-        "SELECT id, body FROM tasks WHERE ($1 OR state <> 'closed') \
-         AND ($2::text IS NULL OR connector = $2) ORDER BY priority, deadline_us, id LIMIT $3",
+        "SELECT id, body FROM tasks WHERE ($1 OR state <> 'closed' OR $3::text IS NOT NULL) \
+         AND ($2::text IS NULL OR connector = $2) AND ($3::text IS NULL OR state = $3) \
+         ORDER BY priority, deadline_us, id LIMIT $4",
     )
     .bind(filter.closed)
     .bind(filter.connector.as_ref().map(ConnectorName::as_str))
+    .bind(filter.state.as_deref())
     .bind(i64::from(limit))
     .fetch_all(pool)
     .await?

@@ -83,11 +83,13 @@ pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<Fal
     };
     let mut reader = funnel.reader().await?;
     sqlx::query_as::<_, TaskRow>(
-        "SELECT id, body FROM tasks WHERE (?1 OR state <> 'closed') \
-         AND (?2 IS NULL OR connector = ?2) ORDER BY priority, deadline_us, id LIMIT ?3",
+        "SELECT id, body FROM tasks WHERE (?1 OR state <> 'closed' OR ?3 IS NOT NULL) \
+         AND (?2 IS NULL OR connector = ?2) AND (?3 IS NULL OR state = ?3) \
+         ORDER BY priority, deadline_us, id LIMIT ?4",
     )
     .bind(filter.closed)
     .bind(filter.connector.as_ref().map(ConnectorName::as_str))
+    .bind(filter.state.as_deref())
     .bind(limit)
     .fetch_all(&mut *reader)
     .await?

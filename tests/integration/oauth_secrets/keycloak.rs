@@ -170,7 +170,7 @@ async fn b2_a_worker_killed_anywhere_in_a_rotation_at_keycloak_orphans_no_client
     let path = house.folder.path().join("connectors/keycloak.toml");
     std::fs::write(path, text).expect("written");
     for (role, _) in CLIENTS {
-        let set = ["secrets", "set", "keycloak", "--role", role];
+        let set = ["secrets", "set", "--as", "ada", "keycloak", "--role", role];
         let told = house.cli(&set, &first(role));
         assert_eq!(told.code, 0, "{}", told.words);
     }
