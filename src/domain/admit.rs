@@ -457,6 +457,7 @@ impl Opening<'_> {
                 for_person,
                 ruling: None,
                 claim: None,
+                on_word: false,
                 drill: Pass::of(self.recorded),
             }),
         };

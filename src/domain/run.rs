@@ -184,6 +184,10 @@ pub struct CaseBody {
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// A discovery or removal of it ended on a person's word, and so the case does not end verified;
+    /// known when all of them have ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_word: bool,
     /// The pass of the drill that it belongs to; `None` for all that is real.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Pass>,

@@ -21,7 +21,7 @@ use crate::domain::step::{Decision, Effect, Woken, decide, settle};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
-use crate::domain::workflow::{Action, RunKind, Workflow};
+use crate::domain::workflow::{RunKind, Workflow};
 use crate::store::{Claimed, Fenced};
 use crate::telemetry::metrics;
 
@@ -101,7 +101,7 @@ impl Engine {
         place: &Place,
     ) -> Result<(), EngineError> {
         let workflow = self.workflow(&claimed.run.definition).await?;
-        let woken = self.woken(&claimed, &workflow).await?;
+        let woken = self.woken(&claimed).await?;
         let mut ride = Ride {
             run: claimed.run,
             task: claimed.task,
@@ -138,19 +138,16 @@ impl Engine {
     }
 
     /// What the run must know of its children; asked of the store once in the life of a case.
-    async fn woken(&self, claimed: &Claimed, workflow: &Workflow) -> Result<Woken, EngineError> {
+    async fn woken(&self, claimed: &Claimed) -> Result<Woken, EngineError> {
         let mut woken = Woken {
             open_children: claimed.open_children,
-            removals: None,
+            parts: None,
         };
-        if let (Stage::Gathering { state }, Some(case)) = (&claimed.run.stage, claimed.run.case)
+        if let (Stage::Gathering { .. }, Some(case)) = (&claimed.run.stage, claimed.run.case)
             && claimed.run.kind == RunKind::Case
             && claimed.open_children == 0
-            && workflow
-                .state(RunKind::Case, state)
-                .is_some_and(|state| state.action == Action::Discover)
         {
-            woken.removals = Some(self.store.removals_of(case).await?);
+            woken.parts = Some(self.store.parts_of(case).await?);
         }
         Ok(woken)
     }
@@ -260,7 +257,7 @@ impl Engine {
     /// When the run does not fit its definition, or the store fails.
     pub async fn step(&self, claimed: &Claimed) -> Result<Fenced, EngineError> {
         let workflow = self.workflow(&claimed.run.definition).await?;
-        let woken = self.woken(claimed, &workflow).await?;
+        let woken = self.woken(claimed).await?;
         let serving = self.serving();
         let given = self.given(&workflow, &serving, None);
         let task = claimed.task.clone();

@@ -88,7 +88,9 @@ fn present_means_owed(history: &History, stories: &[CaseStory], found: &mut Vec<
                     let here = run.connector.as_ref() == Some(name) || run.kind == RunKind::Case;
                     let open = !run.stage.ended();
                     let word = matches!(ended(run), Some((End::Attested | End::Halted, _)));
-                    here && (open || word)
+                    // A case that nobody attested itself ended so for its parts' sake.
+                    let own = run.kind != RunKind::Case || run.halted || run.task.is_some();
+                    here && (open || word && own)
                 });
                 if !owed {
                     found.push(format!(

@@ -15,6 +15,9 @@ use crate::domain::verdict::Finding;
 use crate::domain::workflow::{Action, End, OutcomeKey, RunKind, Workflow};
 use crate::store::CaseStory;
 
+/// Why nothing is proved of an open case that knows of no account and no target that is owed.
+pub const NOTHING_YET: &str = "the case is open, and no access is known yet";
+
 /// How the end of access is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {

@@ -76,8 +76,17 @@ pub enum Decision {
 pub struct Woken {
     /// Child runs that have not ended.
     pub open_children: u32,
-    /// Removals of the case, when its discoveries have all ended; `None` otherwise.
-    pub removals: Option<u32>,
+    /// The parts of the case, when its discoveries have all ended; `None` otherwise.
+    pub parts: Option<Parts>,
+}
+
+/// What a case came to be made of, once all of it has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Its removals.
+    pub removals: u32,
+    /// Its removals and discoveries that ended on a person's word.
+    pub attested: u32,
 }
 
 /// Decides what a claimed run does now.
@@ -119,12 +128,7 @@ pub fn decide(
         },
         Stage::Gathering { state } => {
             if woken.open_children == 0 {
-                let key = if woken.removals == Some(0) {
-                    OutcomeKey::Absent
-                } else {
-                    OutcomeKey::Done
-                };
-                step.outcome(&state, key, None)?;
+                step.gathered(&state, woken.parts)?;
             }
         }
         Stage::WithPerson {
@@ -202,6 +206,23 @@ impl Step<'_> {
             run: Box::new(self.out.run),
             effect,
         })
+    }
+
+    /// All child runs have ended.
+    fn gathered(
+        &mut self,
+        state: &super::super::id::StateName,
+        parts: Option<Parts>,
+    ) -> Result<(), Inconsistent> {
+        if let (RunBody::Case(body), Some(parts)) = (&mut self.run_mut().body, parts) {
+            body.on_word = parts.attested > 0;
+        }
+        let discovers = self.state(state)?.action == Action::Discover;
+        let key = match parts {
+            Some(Parts { removals: 0, .. }) if discovers => OutcomeKey::Absent,
+            _ => OutcomeKey::Done,
+        };
+        self.outcome(state, key, None)
     }
 
     /// With a person: a claim is checked; otherwise the machine tries again when its time has come.

@@ -220,6 +220,8 @@ impl Step<'_> {
         }
         let claimed = claim(&self.run().body).cloned();
         let how = match (end, &claimed) {
+            // Its parts were closed on a person's word, each by its own; nobody has signed this one.
+            (End::Attested, _) if self.on_word() => Closure::Superseded,
             (End::Attested, _) => Closure::Attested,
             (End::Halted | End::Rescinded, _) if self.is_case() && !task.drill => Closure::Attested,
             (End::Halted | End::Rescinded, _) => Closure::Superseded,
@@ -240,6 +242,9 @@ impl Step<'_> {
             Closure::Attested => "closed on a person's word",
             Closure::Superseded if task.drill => "the drill is done with it",
             Closure::Answered => "a person answered",
+            Closure::Superseded if end == End::Attested => {
+                "all parts of the case have ended, some on a person's word"
+            }
             Closure::Superseded => "the case was halted; its review task goes on",
         };
         task.remember(self.given.now, "clawback", text.to_owned());

@@ -33,3 +33,4 @@ mod waiting;
 mod ward;
 mod watch;
 mod ways_in;
+mod words;

@@ -21,7 +21,7 @@ use crate::domain::run::{RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::{
     AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Outcome, Settlement,
 };
-use crate::domain::step::{Decision, Effect, Given, Woken, decide, settle};
+use crate::domain::step::{Decision, Effect, Given, Parts, Woken, decide, settle};
 use crate::domain::task::{Attestation, FallbackTask, TaskState};
 use crate::domain::time::{Timestamp, after, after_ms};
 use crate::domain::workflow::{End, RunKind, Workflow};
@@ -298,11 +298,16 @@ impl Play {
 
     fn woken(&self, run: &Run) -> Woken {
         let open_children = self.open_children(run.id);
-        let removal = |other: &&Run| other.case == run.case && other.kind == RunKind::Removal;
-        let removals = self.runs.values().filter(removal).count() as u32;
+        let of_case = |other: &&Run| other.case == run.case;
+        let mut parts = Parts::default();
+        for part in self.runs.values().filter(of_case) {
+            parts.removals += u32::from(part.kind == RunKind::Removal);
+            let word = part.kind != RunKind::Case && part.stage.name() == "attested";
+            parts.attested += u32::from(word);
+        }
         Woken {
             open_children,
-            removals: (run.kind == RunKind::Case && open_children == 0).then_some(removals),
+            parts: (run.kind == RunKind::Case && open_children == 0).then_some(parts),
         }
     }
 

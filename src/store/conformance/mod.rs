@@ -151,6 +151,7 @@ macro_rules! suite {
             ]
             reads: [
                 a_case_tells_its_story,
+                a_case_tells_what_is_on_a_persons_word,
                 cases_are_found_by_subject_event_and_state,
                 tasks_are_listed_by_priority_then_deadline,
                 definitions_are_kept,
