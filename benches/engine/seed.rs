@@ -167,6 +167,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             connectors: Vec::new(),
             for_person: None,
             claim: None,
+            put_off: None,
             on_word: false,
             drill: None,
             traceparent: None,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
-use super::doubt::Ruling;
+use super::doubt::{Ruling, is_held};
 use super::drill::Pass;
 use super::event::{EventKind, Urgency};
 use super::health::CareBody;
@@ -21,6 +21,7 @@ use super::id::{
 };
 use super::outcome::Failure;
 use super::probe::Probed;
+use super::review::PutOff;
 use super::rotation::RotationBody;
 use super::subject::Subject;
 use super::task::CloseClaim;
@@ -184,6 +185,9 @@ pub struct CaseBody {
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// Where the departure goes on, once this case was halted; `None`: nowhere, it was called off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_off: Option<PutOff>,
     /// A discovery or removal of it ended on a person's word, and so the case does not end verified;
     /// known when all of them have ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -401,6 +405,23 @@ impl Run {
             RunBody::Removal(body) => Some(&body.leaving),
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
         }
+    }
+}
+
+impl CaseBody {
+    /// True where somebody or something leaves, by an event that makes sense; a doubt about it is for
+    /// a person to answer.
+    pub fn departs(&self) -> bool {
+        let kind = self.kind.is_none_or(|kind| {
+            matches!(
+                kind,
+                EventKind::WorkerTerminated
+                    | EventKind::TerminationChanged
+                    | EventKind::TerminationCancelled
+                    | EventKind::NhiRetired
+            )
+        });
+        kind && (self.for_person.is_none() || is_held(self))
     }
 }
 

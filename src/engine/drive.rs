@@ -15,6 +15,7 @@ use crate::connectors::PAUSED;
 use crate::domain::access::{Entitlement, Operation};
 use crate::domain::approval::Under;
 use crate::domain::outcome::Failure;
+use crate::domain::review::done;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::{Decision, Effect, Woken, decide, settle};
@@ -101,7 +102,7 @@ impl Engine {
         place: &Place,
     ) -> Result<(), EngineError> {
         let workflow = self.workflow(&claimed.run.definition).await?;
-        let woken = self.woken(&claimed).await?;
+        let woken = self.woken(&claimed, &workflow).await?;
         let mut ride = Ride {
             run: claimed.run,
             task: claimed.task,
@@ -113,7 +114,7 @@ impl Engine {
             let given = self.given(&workflow, &serving, None);
             let known = ride.run.verdict;
             let (run, token) = (ride.run.id, ride.token);
-            let next = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
+            let next = match decide(ride.run, ride.task.clone(), ride.woken.clone(), &given)? {
                 Decision::Settle(settlement) => {
                     let held = commit(settlement, known, ride.task, ride.token, writer).await?;
                     held.into()
@@ -137,16 +138,21 @@ impl Engine {
         }
     }
 
-    /// What the run must know of its children; asked of the store once in the life of a case.
-    async fn woken(&self, claimed: &Claimed) -> Result<Woken, EngineError> {
+    /// What the run must know of its children; asked of the store once in the life of a case that goes
+    /// its way.
+    async fn woken(&self, claimed: &Claimed, workflow: &Workflow) -> Result<Woken, EngineError> {
         let mut woken = Woken {
             open_children: claimed.open_children,
-            parts: None,
+            ..Woken::default()
         };
-        if let (Stage::Gathering { .. }, Some(case)) = (&claimed.run.stage, claimed.run.case)
-            && claimed.run.kind == RunKind::Case
-            && claimed.open_children == 0
-        {
+        let run = &claimed.run;
+        let (RunKind::Case, Some(case), 0) = (run.kind, run.case, claimed.open_children) else {
+            return Ok(woken);
+        };
+        if run.halted {
+            let story = self.store.case(case).await?;
+            woken.done = story.map(|story| done(&story.runs, &story.journal, workflow));
+        } else if matches!(run.stage, Stage::Gathering { .. }) {
             woken.parts = Some(self.store.parts_of(case).await?);
         }
         Ok(woken)
@@ -257,7 +263,7 @@ impl Engine {
     /// When the run does not fit its definition, or the store fails.
     pub async fn step(&self, claimed: &Claimed) -> Result<Fenced, EngineError> {
         let workflow = self.workflow(&claimed.run.definition).await?;
-        let woken = self.woken(claimed).await?;
+        let woken = self.woken(claimed, &workflow).await?;
         let serving = self.serving();
         let given = self.given(&workflow, &serving, None);
         let task = claimed.task.clone();

@@ -11,7 +11,6 @@ use super::super::subject::Subject;
 use super::super::task::FallbackTask;
 use super::super::time::after;
 use super::super::workflow::{Action, End, OutcomeKey, RotationStep};
-use super::fallback::CALLED_OFF;
 use super::{Given, Inconsistent, Step, claim};
 
 /// How soon a claimed review looks again whether its children have stopped.
@@ -72,12 +71,14 @@ pub enum Decision {
 }
 
 /// What the claim knew besides the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Woken {
     /// Child runs that have not ended.
     pub open_children: u32,
     /// The parts of the case, when its discoveries have all ended; `None` otherwise.
     pub parts: Option<Parts>,
+    /// What the runs of a halted case changed, one line each, when all of them have stopped.
+    pub done: Option<Vec<String>>,
 }
 
 /// What a case came to be made of, once all of it has ended.
@@ -102,7 +103,8 @@ pub fn decide(
     let stage = run.stage.clone();
     let mut step = Step::new(run, task, given);
     if step.run().halted {
-        halt(&mut step, &stage, woken)?;
+        step.done.clone_from(&woken.done);
+        halt(&mut step, &stage, woken.open_children)?;
         return Ok(Decision::Settle(Box::new(step.finish())));
     }
     match stage {
@@ -139,7 +141,7 @@ pub fn decide(
     step.into_decision()
 }
 
-fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsistent> {
+fn halt(step: &mut Step<'_>, stage: &Stage, open_children: u32) -> Result<(), Inconsistent> {
     if stage.ended() {
         return Ok(());
     }
@@ -147,32 +149,35 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
         && body.drill.is_none()
     {
         let claimed = body.claim.is_some();
-        // A case that was with a person for another reason tells now that it was called off.
-        let told = step
-            .task
-            .as_ref()
-            .is_some_and(|task| task.code == CALLED_OFF);
+        // A case that was with a person for another reason tells now that it was stopped.
         let waits = if claimed {
-            woken.open_children > 0
+            open_children > 0
         } else {
-            told
+            step.review_is_told()
         };
-        if let Stage::WithPerson { state, tries, .. } = stage
-            && waits
-        {
-            // A review closes when its children have stopped too. No child wakes a run that is with
-            // a person, so one that has a claim looks again.
-            let again = after(step.given.now, CHILDREN_STOP_SECONDS);
-            step.run_mut().stage = Stage::WithPerson {
-                state: state.clone(),
-                next_try: claimed.then_some(again),
-                tries: *tries,
-            };
-            return Ok(());
+        let looked = match stage {
+            Stage::WithPerson { tries, .. } => *tries,
+            Stage::Due { .. } | Stage::Gathering { .. } | Stage::Ended { .. } => 0,
+        };
+        if let (Stage::WithPerson { .. }, true) = (stage, waits) {
+            step.run_mut().stage = stage.clone();
+        } else {
+            let fallback = step.fallback_state()?;
+            step.enter(&fallback)?;
         }
-        let fallback = step.fallback_state()?;
-        step.enter(&fallback)
-    } else if woken.open_children > 0 {
+        // A review lists what its children did, and closes, when they have stopped too. No child
+        // wakes a run that is with a person, so it looks again: soon for one who waits for it.
+        let now = step.given.now;
+        if let Stage::WithPerson {
+            next_try, tries, ..
+        } = &mut step.run_mut().stage
+        {
+            let pause = CHILDREN_STOP_SECONDS << if claimed { 0 } else { looked.min(8) };
+            *next_try = (open_children > 0).then(|| after(now, pause));
+            *tries = looked.saturating_add(1);
+        }
+        Ok(())
+    } else if open_children > 0 {
         // They are halted as well, and wake this run when the last of them has ended. A drill's case
         // needs nobody's review.
         Ok(())

@@ -61,6 +61,8 @@ struct Step<'a> {
     given: &'a Given<'a>,
     out: Settlement,
     task: Option<FallbackTask>,
+    /// What a halted case's runs did, when they have stopped.
+    done: Option<Vec<String>>,
 }
 
 impl<'a> Step<'a> {
@@ -77,6 +79,7 @@ impl<'a> Step<'a> {
                 case_ended: None,
             },
             task,
+            done: None,
         };
         step.out.run.step += 1;
         step

@@ -23,6 +23,7 @@ mod play;
 mod probing;
 mod promise;
 mod proof;
+mod putting_off;
 mod returned;
 mod secrets;
 mod storm;

@@ -17,6 +17,7 @@ use crate::domain::estate::{ConnectorFacts, Estate};
 use crate::domain::event::LifecycleEvent;
 use crate::domain::id::{CaseId, CommandId, RunId, TaskId};
 use crate::domain::obey::obey;
+use crate::domain::review::{done, reviews};
 use crate::domain::run::{RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::{
     AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Outcome, Settlement,
@@ -103,13 +104,11 @@ impl Play {
         let existing = self.existing();
         let admission = admit(&recorded, &existing, &self.given(workflow)).expect("consistent");
         match &admission.decision {
-            AdmissionDecision::Open { case, first } => {
-                self.cases.push(Case {
-                    row: (**case).clone(),
-                    ended: None,
-                    halted: false,
-                });
-                self.take(first);
+            AdmissionDecision::Open { case, first } => self.open(case, first),
+            AdmissionDecision::PutOff { case, again, first } => {
+                self.case_mut(*case).row.revision = again.revision;
+                self.halt(*case);
+                self.open(again, first);
             }
             AdmissionDecision::Reschedule { case, run } => {
                 self.case_mut(case.id).row = (**case).clone();
@@ -137,7 +136,20 @@ impl Play {
             }
             AdmissionDecision::Ignore => {}
         }
+        for run in reviews(&admission.decision, &existing) {
+            self.awake.insert(run.id);
+            self.runs.insert(run.id, run);
+        }
         admission.decision
+    }
+
+    fn open(&mut self, row: &CaseRow, first: &Settlement) {
+        self.cases.push(Case {
+            row: row.clone(),
+            ended: None,
+            halted: false,
+        });
+        self.take(first);
     }
 
     fn existing(&self) -> Vec<ExistingCase> {
@@ -308,7 +320,15 @@ impl Play {
         Woken {
             open_children,
             parts: (run.kind == RunKind::Case && open_children == 0).then_some(parts),
+            done: (run.halted && open_children == 0).then(|| self.done(run)),
         }
+    }
+
+    fn done(&self, case: &Run) -> Vec<String> {
+        let of_case = |run: &&Run| run.case == case.case;
+        let runs: Vec<_> = self.runs.values().filter(of_case).cloned().collect();
+        let workflow = library().get(&case.definition).expect("built in");
+        done(&runs, &self.journal, workflow)
     }
 
     pub(super) fn open_children(&self, id: RunId) -> u32 {

@@ -131,6 +131,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             traceparent: None,
             for_person: None,
             claim: None,
+            put_off: None,
             on_word: false,
             drill: None,
         }),

@@ -191,6 +191,10 @@ async fn apply(
             cases::revise(tx, *case, *revision).await?;
             halt(tx, *case, now).await
         }
+        Change::Review(run) => {
+            let columns = RunColumns::of(run, &[])?;
+            runs::overrule(tx, &columns, Some(micros_up(now))).await
+        }
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
