@@ -411,13 +411,9 @@ impl Opening<'_> {
                 message: "the workflow has no case machine".to_owned(),
             })?;
         let instant = event.effective.instant(self.recorded.recorded);
-        let for_person = for_person.or_else(|| {
-            instant
-                .as_ref()
-                .err()
-                .map(|error| person("CB-ADMIT-1", &error.to_string()))
-        });
-        let for_person = for_person.or_else(|| {
+        let zone = instant.as_ref().err();
+        let senseless = zone.map(|error| person("CB-ADMIT-1", &error.to_string()));
+        let for_person = for_person.or(senseless).or_else(|| {
             let trust = &self.given.estate.trust;
             doubt(self.recorded, self.existing, trust, self.given.now)
         });
@@ -450,6 +446,7 @@ impl Opening<'_> {
             verdict: None,
             step: 0,
             halted: false,
+            in_flight: false,
             attempts: BTreeMap::new(),
             task: None,
             body: RunBody::Case(CaseBody {

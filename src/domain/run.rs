@@ -40,8 +40,12 @@ pub struct Run {
     pub verdict: Option<Verdict>,
     /// Further attempts made, by state, since the last time a person or a timer took it up.
     pub attempts: BTreeMap<StateName, u32>,
-    /// The event was called off: no further write.
+    /// The event was called off or put off: no further write.
     pub halted: bool,
+    /// A worker was at it when it was halted, whose answer is refused: what it was about to send may have
+    /// been sent. Noted by the next step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_flight: bool,
     /// The fallback task that is open for it, if any.
     pub task: Option<TaskId>,
     /// What its kind needs.
@@ -388,6 +392,12 @@ pub enum ItemStatus {
 }
 
 impl Run {
+    /// No further write; `leased`: a worker is at it.
+    pub fn halt(&mut self, leased: bool) {
+        self.in_flight |= leased && !self.halted;
+        self.halted = true;
+    }
+
     /// The pass of the drill that it belongs to; `None` for all that is real.
     pub fn drill(&self) -> Option<Pass> {
         match &self.body {

@@ -45,6 +45,14 @@ impl RunRow {
     }
 }
 
+/// A run that is halted, and whether a worker is at it.
+#[derive(sqlx::FromRow)]
+pub(super) struct HaltedRow {
+    #[sqlx(flatten)]
+    pub run: RunRow,
+    pub leased: bool,
+}
+
 /// One account as last seen.
 #[derive(sqlx::FromRow)]
 pub(super) struct KnownRow {

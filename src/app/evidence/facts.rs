@@ -332,6 +332,9 @@ fn open(run: &Run, proof: Proof, task: Option<&FallbackTask>) -> String {
         RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
     };
     match (&run.stage, task, failure) {
+        (Stage::Ended { end, .. }, _, Some(failure)) => {
+            format!("ended {}; {failure}", end.as_str())
+        }
         (Stage::Ended { end, .. }, ..) => format!("ended {}", end.as_str()),
         (_, Some(task), _) if !matches!(task.state, TaskState::Closed { .. }) => {
             format!(

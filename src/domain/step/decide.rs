@@ -5,6 +5,7 @@
 
 use super::super::access::{Entitlement, Operation};
 use super::super::estate::ConnectorFacts;
+use super::super::id::{EntitlementId, StateName};
 use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
@@ -101,9 +102,18 @@ pub fn decide(
     given: &Given<'_>,
 ) -> Result<Decision, Inconsistent> {
     let stage = run.stage.clone();
+    let lost = if run.halted && run.in_flight {
+        lost(run.clone(), task.clone(), woken.open_children, given)
+    } else {
+        None
+    };
     let mut step = Step::new(run, task, given);
     if step.run().halted {
         step.done.clone_from(&woken.done);
+        step.run_mut().in_flight = false;
+        if let Some((state, items)) = lost {
+            step.note_lost(&state, items);
+        }
         halt(&mut step, &stage, woken.open_children)?;
         return Ok(Decision::Settle(Box::new(step.finish())));
     }
@@ -139,6 +149,49 @@ pub fn decide(
         Stage::Ended { .. } => {}
     }
     step.into_decision()
+}
+
+/// What was about to be sent for a run when it was halted, if it was a write: the state, and the items
+/// that were under way. A run that cannot go on sent nothing either.
+fn lost(
+    mut run: Run,
+    task: Option<FallbackTask>,
+    open_children: u32,
+    given: &Given<'_>,
+) -> Option<(StateName, Vec<Option<EntitlementId>>)> {
+    run.halted = false;
+    let woken = Woken {
+        open_children,
+        ..Woken::default()
+    };
+    let Ok(Decision::Perform { run, effect }) = decide(run, task, woken, given) else {
+        return None;
+    };
+    let Stage::Due { state, .. } = run.stage else {
+        return None;
+    };
+    let items = match effect {
+        Effect::Act { operation } if operation.writes() => vec![None],
+        Effect::CutUpstream => vec![None],
+        Effect::Each {
+            operation,
+            items,
+            side_by_side,
+        } if operation.writes() => {
+            // One by one: the next begins when the last is durable.
+            let at_once = if side_by_side { items.len() } else { 1 };
+            let ids = items.into_iter().take(at_once).map(|item| Some(item.id));
+            ids.collect()
+        }
+        Effect::Act { .. }
+        | Effect::Each { .. }
+        | Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::Rotate { .. } => return None,
+    };
+    Some((state, items))
 }
 
 fn halt(step: &mut Step<'_>, stage: &Stage, open_children: u32) -> Result<(), Inconsistent> {
@@ -214,11 +267,7 @@ impl Step<'_> {
     }
 
     /// All child runs have ended.
-    fn gathered(
-        &mut self,
-        state: &super::super::id::StateName,
-        parts: Option<Parts>,
-    ) -> Result<(), Inconsistent> {
+    fn gathered(&mut self, state: &StateName, parts: Option<Parts>) -> Result<(), Inconsistent> {
         if let (RunBody::Case(body), Some(parts)) = (&mut self.run_mut().body, parts) {
             body.on_word = parts.attested > 0;
         }
@@ -233,7 +282,7 @@ impl Step<'_> {
     /// With a person: a claim is checked; otherwise the machine tries again when its time has come.
     fn take_up(
         &mut self,
-        state: &super::super::id::StateName,
+        state: &StateName,
         next_try: Option<super::super::time::Timestamp>,
     ) -> Result<(), Inconsistent> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
@@ -267,7 +316,7 @@ impl Step<'_> {
     }
 
     /// Taken up anew: all retry counts start again, except how often the machine has tried.
-    fn fresh_attempts(&mut self, fallback: &super::super::id::StateName, tries: Option<u32>) {
+    fn fresh_attempts(&mut self, fallback: &StateName, tries: Option<u32>) {
         self.run_mut().attempts.clear();
         if let Some(tries) = tries {
             self.run_mut().attempts.insert(fallback.clone(), tries);

@@ -63,9 +63,10 @@ impl Step<'_> {
         } else if seen && matches!(task.state, TaskState::AwaitingSecondPerson(_)) {
             self.send_back(&mut task, LOOKED, &words);
         } else if self.run().task.is_some() {
-            let text = match self.run().halted {
-                true => words.clone(),
-                false => format!("tried again: {words}"),
+            let text = if self.run().halted {
+                words.clone()
+            } else {
+                format!("tried again: {words}")
             };
             task.remember(self.given.now, "clawback", text);
         }

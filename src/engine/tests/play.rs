@@ -57,6 +57,8 @@ pub(super) struct Play {
     pub(super) journal: Vec<JournalEntry>,
     /// Keeps every run as JSON between two steps, as a store does.
     pub(super) through_json: bool,
+    /// Runs that a worker is at when they are halted.
+    pub(super) leased: BTreeSet<RunId>,
     awake: BTreeSet<RunId>,
     commands: u128,
 }
@@ -74,6 +76,7 @@ impl Play {
             deeds: Vec::new(),
             journal: Vec::new(),
             through_json: false,
+            leased: BTreeSet::new(),
             awake: BTreeSet::new(),
             commands: 0,
         }
@@ -173,7 +176,7 @@ impl Play {
         self.case_mut(id).halted = true;
         let of_case = |run: &&mut Run| run.case == Some(id) && !run.stage.ended();
         for run in self.runs.values_mut().filter(of_case) {
-            run.halted = true;
+            run.halt(self.leased.contains(&run.id));
             self.awake.insert(run.id);
         }
     }

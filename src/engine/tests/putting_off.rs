@@ -17,8 +17,9 @@ use crate::domain::access::AccountState;
 use crate::domain::command::{Command, Wish};
 use crate::domain::event::{EventKind, LifecycleEvent};
 use crate::domain::id::{CaseId, CommandId, ConnectorName};
+use crate::domain::outcome::FailureClass;
 use crate::domain::run::{Run, RunBody};
-use crate::domain::settlement::AdmissionDecision;
+use crate::domain::settlement::{AdmissionDecision, JournalEntry};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::{Clock, Effective, Timestamp, after};
 use crate::domain::workflow::{End, RunKind};
@@ -285,6 +286,59 @@ proptest! {
             prop_assert_eq!(way_in.count(), 0, "{}", name);
         }
     }
+}
+
+/// What the journal says of a write that was under way when the departure was put off before `state`.
+fn lost_at(state: &str, leased: bool) -> (Vec<(String, Option<String>)>, String) {
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, state, &mut target);
+    let (stopped, removal) = (play.cases[0].row.id, play.run(RunKind::Removal).id);
+    if leased {
+        play.leased = BTreeSet::from([removal, play.run(RunKind::Discovery).id, stopped.run()]);
+    }
+    play.hear(moves_to(2, LATER));
+    play.pass(3600, &mut target);
+    let unknown = |line: &&JournalEntry| line.class() == Some(FailureClass::UnknownOutcome);
+    let lines = play.journal.iter().filter(unknown);
+    let told = lines.map(|line| {
+        let code = line.failure.as_ref().map(|failure| failure.code.as_str());
+        assert_eq!((code, line.run), (Some("CB-CASE-4"), removal));
+        (
+            line.state.to_string(),
+            line.item.as_ref().map(ToString::to_string),
+        )
+    });
+    (told.collect(), review(&play, stopped).steps.join("\n"))
+}
+
+#[test]
+fn b7_a_write_under_way_when_its_case_is_stopped_may_have_happened() {
+    let none = |state: &str| vec![(state.to_owned(), None)];
+    let (lines, steps) = lost_at("disable", true);
+    assert_eq!(lines, none("disable"));
+    assert!(
+        steps.contains("disable may or may not have been done. Before"),
+        "{steps}"
+    );
+    let (lines, steps) = lost_at("revoke_credentials", true);
+    let key = ("revoke_credentials".to_owned(), Some("k-api".to_owned()));
+    assert_eq!(lines, [key]);
+    assert!(
+        steps.contains("revoke_credential k-api may or may not have been done"),
+        "{steps}"
+    );
+    let (lines, _) = lost_at("revoke_entitlements", true);
+    assert_eq!(lines.len(), 2, "all of a wave are under way: {lines:?}");
+    // A look changes nothing, and nothing is under way where no worker is at it.
+    assert_eq!(lost_at("inspect", true).0, []);
+    assert_eq!(lost_at("verify", true).0, []);
+    let (lines, steps) = lost_at("disable", false);
+    assert_eq!(lines, []);
+    assert!(
+        steps.contains("Nothing was changed at any target"),
+        "{steps}"
+    );
 }
 
 /// At this instant.

@@ -206,6 +206,10 @@ pub async fn b7_a_halted_case_reaches_all_its_runs_and_their_leases_end(home: &H
         .iter()
         .find(|one| one.run.parent.is_none())
         .expect("the case");
+    // Only of the one that a worker was at it is not known what was sent.
+    let at_work = claimed.iter().find(|one| one.run.in_flight);
+    assert_eq!(at_work.map(|one| one.run.id), Some(removal.run.id));
+    assert!(!case.run.in_flight);
     assert_eq!(
         (case.open_children, &case.run.stage),
         (1, &gathering("fan-out"))
