@@ -153,6 +153,7 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
         verdict: None,
         step: 0,
         halted: false,
+        in_flight: false,
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
@@ -167,6 +168,8 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             connectors: Vec::new(),
             for_person: None,
             claim: None,
+            put_off: None,
+            on_word: false,
             drill: None,
             traceparent: None,
         }),

@@ -25,6 +25,7 @@ use clawback::domain::legal::LegalHolds;
 use clawback::domain::pause::{Pause, Pauses};
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
+use clawback::domain::step::Parts;
 use clawback::domain::subject::Subject;
 use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
@@ -199,7 +200,7 @@ store! {
     fn ping() -> Stored<()>;
     fn checkpoints(group: &str, topic: &str) -> Stored<Vec<(i32, i64)>>;
     fn obey(limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
-    fn removals_of(case: CaseId) -> Stored<u32>;
+    fn parts_of(case: CaseId) -> Stored<Parts>;
     fn release(worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
     fn start(run: &Run, now: Timestamp) -> Stored<bool>;
     fn advance_rotations(now: Timestamp) -> Stored<u64>;

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::AppError;
-use super::evidence::{Target, targets, workflow_of};
+use super::evidence::{NOTHING_YET, Target, targets, workflow_of};
 use crate::domain::time::Timestamp;
 use crate::store::{CaseFilter, CaseStory, Store};
 
@@ -89,7 +89,7 @@ fn row(story: &CaseStory, target: Option<&Target>) -> Row {
     // An open case may still find access, or wait for a person who says where it is.
     let (proof, why) = match story.report.ended {
         Some(_) => ("none needed", ""),
-        None => ("none", "the case is open, and no access is known yet"),
+        None => ("none", NOTHING_YET),
     };
     Row {
         cells: [

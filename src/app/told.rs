@@ -65,6 +65,12 @@ fn note(told: &mut Told, run: &Run, subject: &str) {
             return;
         }
         (Stage::Ended { end, .. }, ..) if *end == End::Verified || *end == End::Rescinded => return,
+        // The word is about the parts that ended so, and they are told themselves.
+        (Stage::Ended { end, .. }, ..)
+            if *end == End::Attested && run.kind == RunKind::Case && run.task.is_none() =>
+        {
+            return;
+        }
         _ => {}
     }
     // A case or discovery that only waits for its children has nothing in hand itself.

@@ -184,7 +184,8 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// A changed departure: moved while it waits, stopped if it moved away after it began.
+    /// A changed departure: moved while it waits; stopped if it moved away after it began, and begun
+    /// anew by a case of its own, which waits for the new date like any other.
     fn changed(
         &self,
         case: &ExistingCase,
@@ -200,9 +201,11 @@ impl Opening<'_> {
                 };
                 return Ok(admission(decision, "access is being removed already"));
             }
-            let decision = AdmissionDecision::Halt {
+            let (again, first) = self.opened(None)?;
+            let decision = AdmissionDecision::PutOff {
                 case: case.row.id,
-                revision: row.revision,
+                again: Box::new(again),
+                first: Box::new(first),
             };
             return Ok(admission(decision, "put off after access had been touched"));
         }
@@ -309,8 +312,16 @@ impl Opening<'_> {
         Ok(admission(decision, reason))
     }
 
-    /// Opens a case; its run walks at once to where it first has to wait.
     fn open(&self, for_person: Option<Failure>) -> Result<AdmissionDecision, Inconsistent> {
+        let (case, first) = self.opened(for_person)?;
+        Ok(AdmissionDecision::Open {
+            case: Box::new(case),
+            first: Box::new(first),
+        })
+    }
+
+    /// A new case; its run walks at once to where it first has to wait.
+    fn opened(&self, for_person: Option<Failure>) -> Result<(CaseRow, Settlement), Inconsistent> {
         let (row, mut run) = self.fresh(for_person)?;
         let handed = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
         if handed {
@@ -337,10 +348,7 @@ impl Opening<'_> {
             said.place = u32::try_from(first.journal.len()).unwrap_or(u32::MAX);
             first.journal.push(said);
         }
-        Ok(AdmissionDecision::Open {
-            case: Box::new(row),
-            first: Box::new(first),
-        })
+        Ok((row, first))
     }
 
     /// A held case ends with its next step, which closes its task.
@@ -403,13 +411,9 @@ impl Opening<'_> {
                 message: "the workflow has no case machine".to_owned(),
             })?;
         let instant = event.effective.instant(self.recorded.recorded);
-        let for_person = for_person.or_else(|| {
-            instant
-                .as_ref()
-                .err()
-                .map(|error| person("CB-ADMIT-1", &error.to_string()))
-        });
-        let for_person = for_person.or_else(|| {
+        let zone = instant.as_ref().err();
+        let senseless = zone.map(|error| person("CB-ADMIT-1", &error.to_string()));
+        let for_person = for_person.or(senseless).or_else(|| {
             let trust = &self.given.estate.trust;
             doubt(self.recorded, self.existing, trust, self.given.now)
         });
@@ -442,6 +446,7 @@ impl Opening<'_> {
             verdict: None,
             step: 0,
             halted: false,
+            in_flight: false,
             attempts: BTreeMap::new(),
             task: None,
             body: RunBody::Case(CaseBody {
@@ -457,6 +462,8 @@ impl Opening<'_> {
                 for_person,
                 ruling: None,
                 claim: None,
+                put_off: None,
+                on_word: false,
                 drill: Pass::of(self.recorded),
             }),
         };

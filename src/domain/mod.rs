@@ -29,6 +29,7 @@ pub mod pause;
 pub mod probe;
 pub mod protect;
 pub mod retry;
+pub mod review;
 pub mod rotation;
 pub mod run;
 pub mod settlement;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Account, Entitlement};
-use super::doubt::Ruling;
+use super::doubt::{Ruling, is_held};
 use super::drill::Pass;
 use super::event::{EventKind, Urgency};
 use super::health::CareBody;
@@ -21,6 +21,7 @@ use super::id::{
 };
 use super::outcome::Failure;
 use super::probe::Probed;
+use super::review::PutOff;
 use super::rotation::RotationBody;
 use super::subject::Subject;
 use super::task::CloseClaim;
@@ -39,8 +40,12 @@ pub struct Run {
     pub verdict: Option<Verdict>,
     /// Further attempts made, by state, since the last time a person or a timer took it up.
     pub attempts: BTreeMap<StateName, u32>,
-    /// The event was called off: no further write.
+    /// The event was called off or put off: no further write.
     pub halted: bool,
+    /// A worker was at it when it was halted, whose answer is refused: what it was about to send may have
+    /// been sent. Noted by the next step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_flight: bool,
     /// The fallback task that is open for it, if any.
     pub task: Option<TaskId>,
     /// What its kind needs.
@@ -184,6 +189,13 @@ pub struct CaseBody {
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// Where the departure goes on, once this case was halted; `None`: nowhere, it was called off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_off: Option<PutOff>,
+    /// A discovery or removal of it ended on a person's word, and so the case does not end verified;
+    /// known when all of them have ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_word: bool,
     /// The pass of the drill that it belongs to; `None` for all that is real.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Pass>,
@@ -380,6 +392,12 @@ pub enum ItemStatus {
 }
 
 impl Run {
+    /// No further write; `leased`: a worker is at it.
+    pub fn halt(&mut self, leased: bool) {
+        self.in_flight |= leased && !self.halted;
+        self.halted = true;
+    }
+
     /// The pass of the drill that it belongs to; `None` for all that is real.
     pub fn drill(&self) -> Option<Pass> {
         match &self.body {
@@ -397,6 +415,23 @@ impl Run {
             RunBody::Removal(body) => Some(&body.leaving),
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
         }
+    }
+}
+
+impl CaseBody {
+    /// True where somebody or something leaves, by an event that makes sense; a doubt about it is for
+    /// a person to answer.
+    pub fn departs(&self) -> bool {
+        let kind = self.kind.is_none_or(|kind| {
+            matches!(
+                kind,
+                EventKind::WorkerTerminated
+                    | EventKind::TerminationChanged
+                    | EventKind::TerminationCancelled
+                    | EventKind::NhiRetired
+            )
+        });
+        kind && (self.for_person.is_none() || is_held(self))
     }
 }
 

@@ -171,6 +171,16 @@ pub enum AdmissionDecision {
         /// The revision that called it off, now in force.
         revision: u64,
     },
+    /// Stop a case that has begun to act, as [`Self::Halt`] does, for its departure was put off; it
+    /// begins anew on its later date, whole, by a case of its own.
+    PutOff {
+        /// Which is stopped.
+        case: CaseId,
+        /// The row of the case that goes on with it; its revision is in force for both.
+        again: Box<CaseRow>,
+        /// The first settlement of that case's run.
+        first: Box<Settlement>,
+    },
     /// Leave a case as it is, but know the newer revision, so that older news cannot change it.
     Revise {
         /// Which.

@@ -15,13 +15,14 @@ use crate::connectors::PAUSED;
 use crate::domain::access::{Entitlement, Operation};
 use crate::domain::approval::Under;
 use crate::domain::outcome::Failure;
+use crate::domain::review::done;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::{Decision, Effect, Woken, decide, settle};
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
-use crate::domain::workflow::{Action, RunKind, Workflow};
+use crate::domain::workflow::{RunKind, Workflow};
 use crate::store::{Claimed, Fenced};
 use crate::telemetry::metrics;
 
@@ -113,7 +114,7 @@ impl Engine {
             let given = self.given(&workflow, &serving, None);
             let known = ride.run.verdict;
             let (run, token) = (ride.run.id, ride.token);
-            let next = match decide(ride.run, ride.task.clone(), ride.woken, &given)? {
+            let next = match decide(ride.run, ride.task.clone(), ride.woken.clone(), &given)? {
                 Decision::Settle(settlement) => {
                     let held = commit(settlement, known, ride.task, ride.token, writer).await?;
                     held.into()
@@ -137,20 +138,22 @@ impl Engine {
         }
     }
 
-    /// What the run must know of its children; asked of the store once in the life of a case.
+    /// What the run must know of its children; asked of the store once in the life of a case that goes
+    /// its way.
     async fn woken(&self, claimed: &Claimed, workflow: &Workflow) -> Result<Woken, EngineError> {
         let mut woken = Woken {
             open_children: claimed.open_children,
-            removals: None,
+            ..Woken::default()
         };
-        if let (Stage::Gathering { state }, Some(case)) = (&claimed.run.stage, claimed.run.case)
-            && claimed.run.kind == RunKind::Case
-            && claimed.open_children == 0
-            && workflow
-                .state(RunKind::Case, state)
-                .is_some_and(|state| state.action == Action::Discover)
-        {
-            woken.removals = Some(self.store.removals_of(case).await?);
+        let run = &claimed.run;
+        let (RunKind::Case, Some(case), 0) = (run.kind, run.case, claimed.open_children) else {
+            return Ok(woken);
+        };
+        if run.halted {
+            let story = self.store.case(case).await?;
+            woken.done = story.map(|story| done(&story.runs, &story.journal, workflow));
+        } else if matches!(run.stage, Stage::Gathering { .. }) {
+            woken.parts = Some(self.store.parts_of(case).await?);
         }
         Ok(woken)
     }

@@ -162,7 +162,10 @@ impl Admissions {
     /// Remembers a decision.
     pub(super) fn note(&self, admission: &Admission) {
         let (workflow, run) = match &admission.decision {
-            AdmissionDecision::Open { case, first } => (Some(case.workflow.clone()), &first.run),
+            AdmissionDecision::Open { case, first }
+            | AdmissionDecision::PutOff {
+                again: case, first, ..
+            } => (Some(case.workflow.clone()), &first.run),
             AdmissionDecision::Rescind { settlement, .. } => (None, &settlement.run),
             AdmissionDecision::Reschedule { .. }
             | AdmissionDecision::Halt { .. }

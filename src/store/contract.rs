@@ -20,6 +20,7 @@ use crate::domain::run::Run;
 use crate::domain::settlement::{
     Admission, CaseRow, ExistingCase, JournalEntry, Obedience, OutboxMessage, Settlement,
 };
+use crate::domain::step::Parts;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
@@ -96,8 +97,8 @@ pub trait Store:
     /// runs, and parents that became due, are leased to the same worker as far as `keep` allows and
     /// come back in `kept`.
     async fn settle(&self, now: Timestamp, keep: &Keep, batch: &[Fenced]) -> Stored<Settled>;
-    /// How many removals the case has; asked once, when its discoveries have all ended.
-    async fn removals_of(&self, case: CaseId) -> Stored<u32>;
+    /// What the case came to be made of; asked once, when its discoveries have all ended.
+    async fn parts_of(&self, case: CaseId) -> Stored<Parts>;
     /// Gives leases back unused, at drain; tokens keep counting.
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
     /// Adds one run outside of any settlement (a rotation that the sweep decided); `false` if a
@@ -381,15 +382,15 @@ pub struct CaseFilter {
 pub struct CaseReport {
     /// The row.
     pub row: CaseRow,
-    /// How it ended, if it has.
+    /// How it ended, if it has; never verified where a part of it is attested.
     pub ended: Option<End>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Removals, and how many of them are verified, attested, or with a person.
+    /// Removals: accounts that were found.
     pub removals: u32,
     /// Verified removals.
     pub verified: u32,
-    /// Attested removals.
+    /// What is so on a person's word: removals, and discoveries, that is whole targets.
     pub attested: u32,
     /// Fallback tasks of the case that are not closed.
     pub open_tasks: u32,

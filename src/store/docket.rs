@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::domain::doubt::names;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
+use crate::domain::review::reviews;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::{AdmissionDecision, CaseRow, ExistingCase, Settlement};
 
@@ -39,6 +40,8 @@ pub(super) enum Change {
     Rescind(Box<Settlement>, CaseId, u64),
     /// No run of it writes again; the revision in force.
     Halt(CaseId, u64),
+    /// The run of a halted case as it should stand, which tells something else from now on.
+    Review(Box<Run>),
     /// The revision in force.
     Revise(CaseId, u64),
     /// Rotations to begin.
@@ -81,14 +84,19 @@ impl Docket {
     ) -> Rulings {
         let mut rulings = Rulings::default();
         for (seq, event) in events {
-            let admission = decide(&event, &self.about(&event));
+            let about = self.about(&event);
+            let admission = decide(&event, &about);
             let decision = name(&admission.decision);
+            let reviews = reviews(&admission.decision, &about);
             rulings.rulings.push(Ruling {
                 seq,
                 decision,
                 reason: admission.reason,
             });
             self.note(&event, admission.decision, &mut rulings);
+            for run in reviews {
+                self.review(run, &mut rulings);
+            }
         }
         rulings
     }
@@ -116,21 +124,10 @@ impl Docket {
 
     fn note(&mut self, event: &RecordedEvent, decision: AdmissionDecision, out: &mut Rulings) {
         match decision {
-            AdmissionDecision::Open { case, first } => {
-                let tenant = tenant_of(&first.run).unwrap_or(&event.event.subject.tenant);
-                let opened = ExistingCase {
-                    row: (*case).clone(),
-                    run: first.run.clone(),
-                    ended: first.case_ended.map(|(_, end, _)| end),
-                    halted: false,
-                };
-                self.names.insert(case.id, names_of(&first.run));
-                self.cases.push((tenant.to_owned(), opened));
-                out.opened.push(Opened {
-                    tenant: tenant.to_owned(),
-                    case,
-                    first,
-                });
+            AdmissionDecision::Open { case, first } => self.open(event, case, first, out),
+            AdmissionDecision::PutOff { case, again, first } => {
+                self.halt(case, again.revision, out);
+                self.open(event, again, first, out);
             }
             AdmissionDecision::Reschedule { case, run } => {
                 out.overruled.insert(case.id);
@@ -155,15 +152,7 @@ impl Docket {
                 }
                 out.changes.push(Change::Rescind(settlement, id, revision));
             }
-            AdmissionDecision::Halt { case, revision } => {
-                out.overruled.insert(case);
-                if let Some(known) = self.known(case) {
-                    known.halted = true;
-                    known.run.halted = true;
-                    known.row.revision = revision;
-                }
-                out.changes.push(Change::Halt(case, revision));
-            }
+            AdmissionDecision::Halt { case, revision } => self.halt(case, revision, out),
             AdmissionDecision::Revise { case, revision } => {
                 if let Some(known) = self.known(case) {
                     known.row.revision = revision;
@@ -173,6 +162,50 @@ impl Docket {
             AdmissionDecision::Rotate { runs } => out.changes.push(Change::Rotate(runs)),
             AdmissionDecision::Ignore => {}
         }
+    }
+
+    fn open(
+        &mut self,
+        event: &RecordedEvent,
+        case: Box<CaseRow>,
+        first: Box<Settlement>,
+        out: &mut Rulings,
+    ) {
+        let tenant = tenant_of(&first.run).unwrap_or(&event.event.subject.tenant);
+        let opened = ExistingCase {
+            row: (*case).clone(),
+            run: first.run.clone(),
+            ended: first.case_ended.map(|(_, end, _)| end),
+            halted: false,
+        };
+        self.names.insert(case.id, names_of(&first.run));
+        self.cases.push((tenant.to_owned(), opened));
+        out.opened.push(Opened {
+            tenant: tenant.to_owned(),
+            case,
+            first,
+        });
+    }
+
+    fn halt(&mut self, case: CaseId, revision: u64, out: &mut Rulings) {
+        out.overruled.insert(case);
+        if let Some(known) = self.known(case) {
+            known.halted = true;
+            known.run.halted = true;
+            known.row.revision = revision;
+        }
+        out.changes.push(Change::Halt(case, revision));
+    }
+
+    fn review(&mut self, run: Run, out: &mut Rulings) {
+        let Some(case) = run.case else {
+            return;
+        };
+        out.overruled.insert(case);
+        if let Some(known) = self.known(case) {
+            known.run = run.clone();
+        }
+        out.changes.push(Change::Review(Box::new(run)));
     }
 
     fn known(&mut self, id: CaseId) -> Option<&mut ExistingCase> {
@@ -208,6 +241,7 @@ fn name(decision: &AdmissionDecision) -> &'static str {
         AdmissionDecision::Reschedule { .. } => "reschedule",
         AdmissionDecision::Rescind { .. } => "rescind",
         AdmissionDecision::Halt { .. } => "halt",
+        AdmissionDecision::PutOff { .. } => "put_off",
         AdmissionDecision::Revise { .. } => "revise",
         AdmissionDecision::Rotate { .. } => "rotate",
         AdmissionDecision::Ignore => "ignore",

@@ -13,6 +13,7 @@ use crate::domain::id::{
 use crate::domain::pause::{Pause, Pauses};
 use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase, JournalEntry, OutboxMessage};
+use crate::domain::step::Parts;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -42,6 +43,14 @@ impl RunRow {
     pub(super) fn run(&self) -> Stored<Run> {
         run_of(self.id, &self.body)
     }
+}
+
+/// A run that is halted, and whether a worker is at it.
+#[derive(sqlx::FromRow)]
+pub(super) struct HaltedRow {
+    #[sqlx(flatten)]
+    pub run: RunRow,
+    pub leased: bool,
 }
 
 /// One account as last seen.
@@ -316,9 +325,14 @@ impl ReportRow {
             .ended_us
             .map(|at| instant(at, "cases", "ended_us", self.case.id))
             .transpose()?;
+        // One that ended before its parts were asked has `verified` in its row for good.
+        let ended = match self.case.end()? {
+            Some(End::Verified) if self.attested > 0 => Some(End::Attested),
+            ended => ended,
+        };
         Ok(CaseReport {
             row: self.case.row()?,
-            ended: self.case.end()?,
+            ended,
             ended_at,
             removals: self.removals as u32,
             verified: self.verified as u32,
@@ -326,6 +340,31 @@ impl ReportRow {
             open_tasks: self.open_tasks as u32,
         })
     }
+}
+
+/// What a case came to be made of.
+#[derive(sqlx::FromRow)]
+pub(super) struct PartsRow {
+    removals: i64,
+    attested: i64,
+}
+
+impl PartsRow {
+    pub(super) fn parts(&self) -> Parts {
+        Parts {
+            removals: self.removals as u32,
+            attested: self.attested as u32,
+        }
+    }
+}
+
+/// The parts of the case with the id `case`, a parameter.
+pub(super) fn parts_statement(case: &str) -> String {
+    format!(
+        "SELECT count(*) FILTER (WHERE kind = 'removal') AS removals, \
+         count(*) FILTER (WHERE kind IN ('discovery', 'removal') AND ended = 'attested') AS attested \
+         FROM runs WHERE case_id = {case}"
+    )
 }
 
 #[derive(sqlx::FromRow)]
@@ -419,7 +458,7 @@ pub(super) const REPORT: &str = "SELECT c.*, \
     (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind = 'removal') AS removals, \
     (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind = 'removal' \
        AND r.ended = 'verified') AS verified, \
-    (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind = 'removal' \
+    (SELECT count(*) FROM runs r WHERE r.case_id = c.id AND r.kind IN ('discovery', 'removal') \
        AND r.ended = 'attested') AS attested, \
     (SELECT count(*) FROM tasks t WHERE t.case_id = c.id AND t.state <> 'closed') AS open_tasks \
     FROM cases c";

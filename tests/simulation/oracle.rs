@@ -70,9 +70,11 @@ fn verified_means_gone(history: &History, stories: &[CaseStory], found: &mut Vec
 /// What is present of a leaver is owed: an open run, or a person's word, or a halted case.
 fn present_means_owed(history: &History, stories: &[CaseStory], found: &mut Vec<String>) {
     for leaver in history.leavers.iter().filter(|leaver| leaver.due) {
+        // A stopped case owes nothing of a departure that goes on in another.
         let mine: Vec<_> = stories
             .iter()
             .filter(|story| story.report.row.subject_key.ends_with(&leaver.number))
+            .filter(|story| !story.runs.iter().any(was_put_off))
             .collect();
         if mine.is_empty() {
             found.push(format!("{} has no case", leaver.number));
@@ -88,7 +90,9 @@ fn present_means_owed(history: &History, stories: &[CaseStory], found: &mut Vec<
                     let here = run.connector.as_ref() == Some(name) || run.kind == RunKind::Case;
                     let open = !run.stage.ended();
                     let word = matches!(ended(run), Some((End::Attested | End::Halted, _)));
-                    here && (open || word)
+                    // A case that nobody attested itself ended so for its parts' sake.
+                    let own = run.kind != RunKind::Case || run.halted || run.task.is_some();
+                    here && (open || word && own)
                 });
                 if !owed {
                     found.push(format!(
@@ -98,6 +102,10 @@ fn present_means_owed(history: &History, stories: &[CaseStory], found: &mut Vec<
             }
         }
     }
+}
+
+fn was_put_off(run: &Run) -> bool {
+    matches!(&run.body, RunBody::Case(body) if body.put_off.is_some())
 }
 
 /// What came back before the last search of its target was found by it: a discovery that ended

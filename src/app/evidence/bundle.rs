@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::facts::{Proof, action, look, shows_absence, targets, verb};
+use super::facts::{NOTHING_YET, Proof, action, look, shows_absence, targets, verb};
 use super::{Gathered, Target, seconds};
 use crate::domain::audit::{Entry, Signed, key_in_words};
 use crate::domain::run::RunBody;
@@ -32,7 +32,7 @@ pub fn bundle(of: &Gathered, checkpoint: Option<&Signed>, now: Timestamp) -> Val
         "observations": observations(of),
         "tries": tries(of),
         "people": people(of),
-        "residual": residual(&targets),
+        "residual": residual(of, &targets),
         "timing": timing(of, &targets),
         "log": log(of, checkpoint),
     })
@@ -252,7 +252,17 @@ fn task_notes(task: &FallbackTask) -> Vec<(Timestamp, Value)> {
     notes
 }
 
-fn residual(targets: &[Target]) -> Vec<Value> {
+/// What is neither proved nor attested. An open case that has looked nowhere yet has proved nothing.
+fn residual(of: &Gathered, targets: &[Target]) -> Vec<Value> {
+    if targets.is_empty() && of.story.report.ended.is_none() {
+        return vec![json!({
+            "connector": "",
+            "login": "",
+            "account": "",
+            "access_before": Value::Null,
+            "why": NOTHING_YET,
+        })];
+    }
     let left = targets.iter().filter(|target| target.proof == Proof::None);
     left.map(|target| {
         json!({

@@ -15,6 +15,9 @@ use crate::domain::verdict::Finding;
 use crate::domain::workflow::{Action, End, OutcomeKey, RunKind, Workflow};
 use crate::store::CaseStory;
 
+/// Why nothing is proved of an open case that knows of no account and no target that is owed.
+pub const NOTHING_YET: &str = "the case is open, and no access is known yet";
+
 /// How the end of access is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
@@ -329,6 +332,9 @@ fn open(run: &Run, proof: Proof, task: Option<&FallbackTask>) -> String {
         RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,
     };
     match (&run.stage, task, failure) {
+        (Stage::Ended { end, .. }, _, Some(failure)) => {
+            format!("ended {}; {failure}", end.as_str())
+        }
         (Stage::Ended { end, .. }, ..) => format!("ended {}", end.as_str()),
         (_, Some(task), _) if !matches!(task.state, TaskState::Closed { .. }) => {
             format!(

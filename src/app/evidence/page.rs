@@ -224,16 +224,17 @@ const PEOPLE: &[(&str, &str)] = &[
 ];
 
 fn first_half(payload: &Value) -> String {
+    let nothing = if payload["case"]["state"] == "open" {
+        "No access is known yet."
+    } else {
+        "The subject had no account in any target."
+    };
     let mut out = section("Case", "", &sheet(&payload["case"], CASE));
     out += &section(
         "Targets",
         "<b>observed</b>: a complete, fresh look with the verifier credential showed no access; \
          <b>attested</b>: a person said so, and the machine could not look; <b>none</b>: still owed.",
-        &table(
-            &payload["targets"],
-            TARGETS,
-            "The subject had no account in any target.",
-        ),
+        &table(&payload["targets"], TARGETS, nothing),
     );
     out += &section(
         "Residual access",

@@ -14,7 +14,10 @@ use crate::domain::task::TaskNote;
 use crate::domain::workflow::{End, OutcomeKey};
 use crate::secrets::signing::{Signer, signer};
 use crate::secrets::{LocalVault, Owner};
-use crate::store::given::{a_case, at, ended, fenced, gathering, handed_over, keep, removal, step};
+use crate::store::given::{
+    a_case, a_task, at, closed, discovery, ended, fenced, gathering, handed_over, keep, removal,
+    step,
+};
 use crate::store::{Settings as StoreSettings, StoredDefinition, open};
 use std::sync::Arc;
 
@@ -294,6 +297,51 @@ async fn e6_absence_is_told_by_the_look_and_what_is_left_by_its_reason() {
     assert_eq!(payload["timing"]["all_removed"], Value::Null);
     let acts = payload["people"].as_array().expect("a list");
     assert!(acts.iter().any(|act| act["text"] == HOSTILE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_an_open_case_that_has_looked_nowhere_has_proved_nothing() {
+    let store = open(&StoreSettings::at("sqlite::memory:"))
+        .await
+        .expect("opened");
+    store.migrate().await.expect("migrated");
+    let case = a_case(&store, "ada").await;
+    let id = case.run.case.expect("a case");
+    let payload = bundle(&gather_from(&store, id).await, None, at(9));
+    assert_eq!(payload["targets"], json!([]));
+    let left = payload["residual"].as_array().expect("a list");
+    assert_eq!((left.len(), &left[0]["why"]), (1, &json!(NOTHING_YET)));
+    assert!(page(&payload).contains("No access is known yet."));
+    // Once it is over, there is nothing left to find.
+    let end = Settlement {
+        case_ended: Some((id, End::Verified, at(2))),
+        ..step(&case.run, ended(End::Verified))
+    };
+    settle(&store, vec![fenced(&case, end)]).await;
+    let payload = bundle(&gather_from(&store, id).await, None, at(9));
+    assert_eq!(payload["residual"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_a_search_that_a_person_attested_is_told_as_attested() {
+    let store = open(&StoreSettings::at("sqlite::memory:"))
+        .await
+        .expect("opened");
+    store.migrate().await.expect("migrated");
+    let case = a_case(&store, "ada").await;
+    let gather = Settlement {
+        children: vec![discovery(&case.run, "erp")],
+        ..step(&case.run, gathering("fan-out"))
+    };
+    settle(&store, vec![fenced(&case, gather)]).await;
+    let held = store.claim(at(1), &keep(1, 5)).await.expect("claimed");
+    let mut word = step(&held[0].run, ended(End::Attested));
+    word.task = Some(closed(a_task(&held[0].run)));
+    settle(&store, vec![fenced(&held[0], word)]).await;
+    let id = case.run.case.expect("a case");
+    let payload = bundle(&gather_from(&store, id).await, None, at(9));
+    assert_eq!(payload["targets"][0]["proof"], "attested");
+    assert_eq!(payload["case"]["removals_attested"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,7 +55,8 @@ fn about<'a>(
 }
 
 fn newest<'a>(cases: impl Iterator<Item = &'a ExistingCase>) -> Option<&'a ExistingCase> {
-    cases.max_by_key(|case| (case.row.revision, case.ended.is_none()))
+    // The case that a departure goes on in knows the same revision as the one that was stopped for it.
+    cases.max_by_key(|case| (case.row.revision, !case.halted, case.ended.is_none()))
 }
 
 fn tells_of_departure(case: &ExistingCase) -> bool {

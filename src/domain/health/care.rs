@@ -140,6 +140,7 @@ impl Keeper<'_> {
             verdict: None,
             step: 1,
             halted: false,
+            in_flight: false,
             attempts: std::collections::BTreeMap::new(),
             task: Some(id.task()),
             body: RunBody::Care(Box::new(CareBody {

@@ -5,13 +5,13 @@
 
 use super::super::access::{Entitlement, Operation};
 use super::super::estate::ConnectorFacts;
+use super::super::id::{EntitlementId, StateName};
 use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
 use super::super::task::FallbackTask;
 use super::super::time::after;
 use super::super::workflow::{Action, End, OutcomeKey, RotationStep};
-use super::fallback::CALLED_OFF;
 use super::{Given, Inconsistent, Step, claim};
 
 /// How soon a claimed review looks again whether its children have stopped.
@@ -72,12 +72,23 @@ pub enum Decision {
 }
 
 /// What the claim knew besides the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Woken {
     /// Child runs that have not ended.
     pub open_children: u32,
-    /// Removals of the case, when its discoveries have all ended; `None` otherwise.
-    pub removals: Option<u32>,
+    /// The parts of the case, when its discoveries have all ended; `None` otherwise.
+    pub parts: Option<Parts>,
+    /// What the runs of a halted case changed, one line each, when all of them have stopped.
+    pub done: Option<Vec<String>>,
+}
+
+/// What a case came to be made of, once all of it has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Its removals.
+    pub removals: u32,
+    /// Its removals and discoveries that ended on a person's word.
+    pub attested: u32,
 }
 
 /// Decides what a claimed run does now.
@@ -91,9 +102,19 @@ pub fn decide(
     given: &Given<'_>,
 ) -> Result<Decision, Inconsistent> {
     let stage = run.stage.clone();
+    let lost = if run.halted && run.in_flight {
+        lost(run.clone(), task.clone(), woken.open_children, given)
+    } else {
+        None
+    };
     let mut step = Step::new(run, task, given);
     if step.run().halted {
-        halt(&mut step, &stage, woken)?;
+        step.done.clone_from(&woken.done);
+        step.run_mut().in_flight = false;
+        if let Some((state, items)) = lost {
+            step.note_lost(&state, items);
+        }
+        halt(&mut step, &stage, woken.open_children)?;
         return Ok(Decision::Settle(Box::new(step.finish())));
     }
     match stage {
@@ -119,12 +140,7 @@ pub fn decide(
         },
         Stage::Gathering { state } => {
             if woken.open_children == 0 {
-                let key = if woken.removals == Some(0) {
-                    OutcomeKey::Absent
-                } else {
-                    OutcomeKey::Done
-                };
-                step.outcome(&state, key, None)?;
+                step.gathered(&state, woken.parts)?;
             }
         }
         Stage::WithPerson {
@@ -135,7 +151,50 @@ pub fn decide(
     step.into_decision()
 }
 
-fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsistent> {
+/// What was about to be sent for a run when it was halted, if it was a write: the state, and the items
+/// that were under way. A run that cannot go on sent nothing either.
+fn lost(
+    mut run: Run,
+    task: Option<FallbackTask>,
+    open_children: u32,
+    given: &Given<'_>,
+) -> Option<(StateName, Vec<Option<EntitlementId>>)> {
+    run.halted = false;
+    let woken = Woken {
+        open_children,
+        ..Woken::default()
+    };
+    let Ok(Decision::Perform { run, effect }) = decide(run, task, woken, given) else {
+        return None;
+    };
+    let Stage::Due { state, .. } = run.stage else {
+        return None;
+    };
+    let items = match effect {
+        Effect::Act { operation } if operation.writes() => vec![None],
+        Effect::CutUpstream => vec![None],
+        Effect::Each {
+            operation,
+            items,
+            side_by_side,
+        } if operation.writes() => {
+            // One by one: the next begins when the last is durable.
+            let at_once = if side_by_side { items.len() } else { 1 };
+            let ids = items.into_iter().take(at_once).map(|item| Some(item.id));
+            ids.collect()
+        }
+        Effect::Act { .. }
+        | Effect::Each { .. }
+        | Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::Rotate { .. } => return None,
+    };
+    Some((state, items))
+}
+
+fn halt(step: &mut Step<'_>, stage: &Stage, open_children: u32) -> Result<(), Inconsistent> {
     if stage.ended() {
         return Ok(());
     }
@@ -143,32 +202,35 @@ fn halt(step: &mut Step<'_>, stage: &Stage, woken: Woken) -> Result<(), Inconsis
         && body.drill.is_none()
     {
         let claimed = body.claim.is_some();
-        // A case that was with a person for another reason tells now that it was called off.
-        let told = step
-            .task
-            .as_ref()
-            .is_some_and(|task| task.code == CALLED_OFF);
+        // A case that was with a person for another reason tells now that it was stopped.
         let waits = if claimed {
-            woken.open_children > 0
+            open_children > 0
         } else {
-            told
+            step.review_is_told()
         };
-        if let Stage::WithPerson { state, tries, .. } = stage
-            && waits
-        {
-            // A review closes when its children have stopped too. No child wakes a run that is with
-            // a person, so one that has a claim looks again.
-            let again = after(step.given.now, CHILDREN_STOP_SECONDS);
-            step.run_mut().stage = Stage::WithPerson {
-                state: state.clone(),
-                next_try: claimed.then_some(again),
-                tries: *tries,
-            };
-            return Ok(());
+        let looked = match stage {
+            Stage::WithPerson { tries, .. } => *tries,
+            Stage::Due { .. } | Stage::Gathering { .. } | Stage::Ended { .. } => 0,
+        };
+        if let (Stage::WithPerson { .. }, true) = (stage, waits) {
+            step.run_mut().stage = stage.clone();
+        } else {
+            let fallback = step.fallback_state()?;
+            step.enter(&fallback)?;
         }
-        let fallback = step.fallback_state()?;
-        step.enter(&fallback)
-    } else if woken.open_children > 0 {
+        // A review lists what its children did, and closes, when they have stopped too. No child
+        // wakes a run that is with a person, so it looks again: soon for one who waits for it.
+        let now = step.given.now;
+        if let Stage::WithPerson {
+            next_try, tries, ..
+        } = &mut step.run_mut().stage
+        {
+            let pause = CHILDREN_STOP_SECONDS << if claimed { 0 } else { looked.min(8) };
+            *next_try = (open_children > 0).then(|| after(now, pause));
+            *tries = looked.saturating_add(1);
+        }
+        Ok(())
+    } else if open_children > 0 {
         // They are halted as well, and wake this run when the last of them has ended. A drill's case
         // needs nobody's review.
         Ok(())
@@ -204,10 +266,23 @@ impl Step<'_> {
         })
     }
 
+    /// All child runs have ended.
+    fn gathered(&mut self, state: &StateName, parts: Option<Parts>) -> Result<(), Inconsistent> {
+        if let (RunBody::Case(body), Some(parts)) = (&mut self.run_mut().body, parts) {
+            body.on_word = parts.attested > 0;
+        }
+        let discovers = self.state(state)?.action == Action::Discover;
+        let key = match parts {
+            Some(Parts { removals: 0, .. }) if discovers => OutcomeKey::Absent,
+            _ => OutcomeKey::Done,
+        };
+        self.outcome(state, key, None)
+    }
+
     /// With a person: a claim is checked; otherwise the machine tries again when its time has come.
     fn take_up(
         &mut self,
-        state: &super::super::id::StateName,
+        state: &StateName,
         next_try: Option<super::super::time::Timestamp>,
     ) -> Result<(), Inconsistent> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
@@ -241,7 +316,7 @@ impl Step<'_> {
     }
 
     /// Taken up anew: all retry counts start again, except how often the machine has tried.
-    fn fresh_attempts(&mut self, fallback: &super::super::id::StateName, tries: Option<u32>) {
+    fn fresh_attempts(&mut self, fallback: &StateName, tries: Option<u32>) {
         self.run_mut().attempts.clear();
         if let Some(tries) = tries {
             self.run_mut().attempts.insert(fallback.clone(), tries);

@@ -9,6 +9,7 @@ use super::super::escalation::Escalation;
 use super::super::id::StateName;
 use super::super::instructions::Known;
 use super::super::outcome::{Failure, FailureClass};
+use super::super::review;
 use super::super::rotation::Trigger;
 use super::super::run::{RunBody, Stage, residual_risk};
 use super::super::status;
@@ -18,8 +19,6 @@ use super::super::verdict::Finding;
 use super::super::workflow::{Action, End, Fallback, OutcomeKey, State};
 use super::{Inconsistent, Step, claim, set_claim};
 
-/// The code of a case whose departure was called off after access had been touched.
-pub(super) const CALLED_OFF: &str = "CB-CASE-2";
 /// Why a claim is sent back where access is seen.
 const LOOKED: &str = "the machine looked";
 /// The code of a secret that is to end and that the target takes still.
@@ -65,7 +64,11 @@ impl Step<'_> {
         } else if seen && matches!(task.state, TaskState::AwaitingSecondPerson(_)) {
             self.send_back(&mut task, LOOKED, &words);
         } else if self.run().task.is_some() {
-            let text = format!("tried again: {words}");
+            let text = if self.run().halted {
+                words.clone()
+            } else {
+                format!("tried again: {words}")
+            };
             task.remember(self.given.now, "clawback", text);
         }
         task.class = failure.as_ref().map(|failure| failure.class);
@@ -141,12 +144,34 @@ impl Step<'_> {
             task.access_as_of = as_of;
         }
         match (by_hand(&self.run().body), self.facts()) {
+            _ if self.run().halted => self.tell_review(task),
             (Some(steps), _) => task.steps = steps,
             (None, Some(facts)) => {
                 task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
             }
             (None, None) => {}
         }
+    }
+
+    /// What was done is known when all has stopped, and stays known.
+    fn tell_review(&self, task: &mut FallbackTask) {
+        let RunBody::Case(body) = &self.run().body else {
+            return;
+        };
+        if self.done.is_some() || task.steps.is_empty() {
+            task.steps = review::steps(body, self.done.as_deref());
+        }
+    }
+
+    /// The task of a halted case tells why it was stopped and, once that is known, what was done.
+    pub(super) fn review_is_told(&self) -> bool {
+        let (failure, words) = self.why();
+        let (Some(task), Some(failure)) = (&self.task, failure) else {
+            return false;
+        };
+        let mut told = task.clone();
+        self.tell_review(&mut told);
+        task.code == failure.code && task.why == words && task.steps == told.steps
     }
 
     /// The answer to the doubt for which the case is held, once.
@@ -221,6 +246,8 @@ impl Step<'_> {
         }
         let claimed = claim(&self.run().body).cloned();
         let how = match (end, &claimed) {
+            // Its parts were closed on a person's word, each by its own; nobody has signed this one.
+            (End::Attested, _) if self.on_word() => Closure::Superseded,
             (End::Attested, _) => Closure::Attested,
             (End::Halted | End::Rescinded, _) if self.is_case() && !task.drill => Closure::Attested,
             (End::Halted | End::Rescinded, _) => Closure::Superseded,
@@ -241,6 +268,9 @@ impl Step<'_> {
             Closure::Attested => "closed on a person's word",
             Closure::Superseded if task.drill => "the drill is done with it",
             Closure::Answered => "a person answered",
+            Closure::Superseded if end == End::Attested => {
+                "all parts of the case have ended, some on a person's word"
+            }
             Closure::Superseded => "the case was halted; its review task goes on",
         };
         task.remember(self.given.now, "clawback", text.to_owned());
@@ -268,12 +298,8 @@ impl Step<'_> {
 
     /// Why a person is needed: the failure, if one is to blame, and words.
     fn why(&self) -> (Option<Failure>, String) {
-        if self.run().halted {
-            let failure = Failure::new(
-                FailureClass::PartialSuccess,
-                CALLED_OFF,
-                "the departure was called off after access had been touched: review what was done",
-            );
+        if let (true, RunBody::Case(body)) = (self.run().halted, &self.run().body) {
+            let failure = review::why(body);
             return (Some(failure.clone()), failure.message);
         }
         let failure = match &self.run().body {

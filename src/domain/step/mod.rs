@@ -12,7 +12,7 @@ mod settle;
 mod spawn;
 mod upstream;
 
-pub use decide::{Decision, Effect, Woken, decide};
+pub use decide::{Decision, Effect, Parts, Woken, decide};
 pub use settle::settle;
 pub use spawn::rotation_run;
 
@@ -61,6 +61,8 @@ struct Step<'a> {
     given: &'a Given<'a>,
     out: Settlement,
     task: Option<FallbackTask>,
+    /// What a halted case's runs did, when they have stopped.
+    done: Option<Vec<String>>,
 }
 
 impl<'a> Step<'a> {
@@ -77,6 +79,7 @@ impl<'a> Step<'a> {
                 case_ended: None,
             },
             task,
+            done: None,
         };
         step.out.run.step += 1;
         step
@@ -170,11 +173,12 @@ impl<'a> Step<'a> {
 
     fn end(&mut self, end: End) {
         let at = self.given.now;
-        // However a halted run is closed: what it was opened for did not happen as meant.
-        let end = if self.out.run.halted {
-            End::Halted
-        } else {
-            end
+        let end = match end {
+            // However a halted run is closed: what it was opened for did not happen as meant.
+            _ if self.out.run.halted => End::Halted,
+            // A whole is known no better than its parts.
+            End::Verified if self.on_word() => End::Attested,
+            end => end,
         };
         self.out.run.stage = Stage::Ended { end, at };
         self.close_task(end);
@@ -182,6 +186,11 @@ impl<'a> Step<'a> {
             self.out.case_ended = Some((case, end, at));
         }
         self.tell_end(end);
+    }
+
+    /// A part of the case ended on a person's word.
+    fn on_word(&self) -> bool {
+        matches!(&self.out.run.body, RunBody::Case(body) if body.on_word)
     }
 
     /// Where the run's news goes. A drill's goes nowhere: whoever acts on such news must not act on it.

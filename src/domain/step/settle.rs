@@ -117,6 +117,26 @@ impl Step<'_> {
         self.enter(&next)
     }
 
+    /// A write was under way when the run was halted, and its answer will never be known.
+    pub(super) fn note_lost(&mut self, state: &StateName, items: Vec<Option<EntitlementId>>) {
+        let failure = Failure::new(
+            FailureClass::UnknownOutcome,
+            "CB-CASE-4",
+            "the case was stopped while this was being sent: it may or may not have happened",
+        );
+        let key = OutcomeKey::Failed(failure.class);
+        for item in items {
+            if let (RunBody::Removal(body), Some(id)) = (&mut self.run_mut().body, &item)
+                && let Some(item) = body.item_mut(id)
+            {
+                item.status = ItemStatus::Failed(failure.clone());
+            }
+            self.note(state, item, key, Some(failure.clone()), None);
+        }
+        self.sent();
+        super::set_failure(&mut self.run_mut().body, Some(failure));
+    }
+
     /// Something was sent: only later looks count, and no hold stands at the end any more.
     fn sent(&mut self) {
         let now = self.given.now;

@@ -195,6 +195,7 @@ impl Step<'_> {
             verdict: (kind == RunKind::Removal).then_some(Verdict::Requested),
             step: 0,
             halted: false,
+            in_flight: false,
             attempts: BTreeMap::new(),
             task: None,
             body,
@@ -251,6 +252,7 @@ pub fn rotation_run(
         verdict: None,
         step: 0,
         halted: false,
+        in_flight: false,
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Rotation(Box::new(RotationBody {

@@ -17,11 +17,12 @@ use crate::domain::estate::{ConnectorFacts, Estate};
 use crate::domain::event::LifecycleEvent;
 use crate::domain::id::{CaseId, CommandId, RunId, TaskId};
 use crate::domain::obey::obey;
+use crate::domain::review::{done, reviews};
 use crate::domain::run::{RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::{
     AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Outcome, Settlement,
 };
-use crate::domain::step::{Decision, Effect, Given, Woken, decide, settle};
+use crate::domain::step::{Decision, Effect, Given, Parts, Woken, decide, settle};
 use crate::domain::task::{Attestation, FallbackTask, TaskState};
 use crate::domain::time::{Timestamp, after, after_ms};
 use crate::domain::workflow::{End, RunKind, Workflow};
@@ -56,6 +57,8 @@ pub(super) struct Play {
     pub(super) journal: Vec<JournalEntry>,
     /// Keeps every run as JSON between two steps, as a store does.
     pub(super) through_json: bool,
+    /// Runs that a worker is at when they are halted.
+    pub(super) leased: BTreeSet<RunId>,
     awake: BTreeSet<RunId>,
     commands: u128,
 }
@@ -73,6 +76,7 @@ impl Play {
             deeds: Vec::new(),
             journal: Vec::new(),
             through_json: false,
+            leased: BTreeSet::new(),
             awake: BTreeSet::new(),
             commands: 0,
         }
@@ -103,13 +107,11 @@ impl Play {
         let existing = self.existing();
         let admission = admit(&recorded, &existing, &self.given(workflow)).expect("consistent");
         match &admission.decision {
-            AdmissionDecision::Open { case, first } => {
-                self.cases.push(Case {
-                    row: (**case).clone(),
-                    ended: None,
-                    halted: false,
-                });
-                self.take(first);
+            AdmissionDecision::Open { case, first } => self.open(case, first),
+            AdmissionDecision::PutOff { case, again, first } => {
+                self.case_mut(*case).row.revision = again.revision;
+                self.halt(*case);
+                self.open(again, first);
             }
             AdmissionDecision::Reschedule { case, run } => {
                 self.case_mut(case.id).row = (**case).clone();
@@ -137,7 +139,20 @@ impl Play {
             }
             AdmissionDecision::Ignore => {}
         }
+        for run in reviews(&admission.decision, &existing) {
+            self.awake.insert(run.id);
+            self.runs.insert(run.id, run);
+        }
         admission.decision
+    }
+
+    fn open(&mut self, row: &CaseRow, first: &Settlement) {
+        self.cases.push(Case {
+            row: row.clone(),
+            ended: None,
+            halted: false,
+        });
+        self.take(first);
     }
 
     fn existing(&self) -> Vec<ExistingCase> {
@@ -161,7 +176,7 @@ impl Play {
         self.case_mut(id).halted = true;
         let of_case = |run: &&mut Run| run.case == Some(id) && !run.stage.ended();
         for run in self.runs.values_mut().filter(of_case) {
-            run.halted = true;
+            run.halt(self.leased.contains(&run.id));
             self.awake.insert(run.id);
         }
     }
@@ -298,12 +313,25 @@ impl Play {
 
     fn woken(&self, run: &Run) -> Woken {
         let open_children = self.open_children(run.id);
-        let removal = |other: &&Run| other.case == run.case && other.kind == RunKind::Removal;
-        let removals = self.runs.values().filter(removal).count() as u32;
+        let of_case = |other: &&Run| other.case == run.case;
+        let mut parts = Parts::default();
+        for part in self.runs.values().filter(of_case) {
+            parts.removals += u32::from(part.kind == RunKind::Removal);
+            let word = part.kind != RunKind::Case && part.stage.name() == "attested";
+            parts.attested += u32::from(word);
+        }
         Woken {
             open_children,
-            removals: (run.kind == RunKind::Case && open_children == 0).then_some(removals),
+            parts: (run.kind == RunKind::Case && open_children == 0).then_some(parts),
+            done: (run.halted && open_children == 0).then(|| self.done(run)),
         }
+    }
+
+    fn done(&self, case: &Run) -> Vec<String> {
+        let of_case = |run: &&Run| run.case == case.case;
+        let runs: Vec<_> = self.runs.values().filter(of_case).cloned().collect();
+        let workflow = library().get(&case.definition).expect("built in");
+        done(&runs, &self.journal, workflow)
     }
 
     pub(super) fn open_children(&self, id: RunId) -> u32 {

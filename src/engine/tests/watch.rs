@@ -123,7 +123,21 @@ impl Watch {
         }
         match (run.kind, end) {
             (RunKind::Removal, End::Verified) => found.extend(self.unproved(play, deed)),
-            (RunKind::Case, End::Verified) => found.extend(silent(play, run)),
+            (RunKind::Case, End::Verified) => {
+                found.extend(silent(play, run));
+                if on_word(play, run) {
+                    found.push(format!("{} ended verified on a person's word", run.id));
+                }
+            }
+            (RunKind::Case, End::Attested) if task.is_none() => {
+                found.extend(silent(play, run));
+                if !on_word(play, run) {
+                    found.push(format!(
+                        "{} ended attested, and all of it is proved",
+                        run.id
+                    ));
+                }
+            }
             (_, End::Attested) => {
                 let two = claim_of(&deed.before).is_some_and(|claim| {
                     let by = |one: &Option<Attestation>| one.as_ref().map(|one| one.by.clone());
@@ -196,7 +210,13 @@ pub(super) fn stands(play: &Play, run: &Run) -> Option<String> {
     (!stands).then(|| format!("{} is nobody's: {:?}", run.id, run.stage))
 }
 
-/// A case that ended verified has looked, and everything found was proved or attested.
+/// A discovery or removal of the case ended on a person's word.
+fn on_word(play: &Play, case: &Run) -> bool {
+    let mut parts = play.runs.values().filter(|run| run.case == case.case);
+    parts.any(|run| run.kind != RunKind::Case && run.stage.name() == "attested")
+}
+
+/// A case that ended by its parts has looked, and everything found was proved or attested.
 fn silent(play: &Play, case: &Run) -> Option<String> {
     let runs = play.runs.values().filter(|run| run.case == case.case);
     let mut removals = runs.filter(|run| run.kind == RunKind::Removal).peekable();

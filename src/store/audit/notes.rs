@@ -304,6 +304,7 @@ impl Touched {
                 Change::Rescind(_, case, _) | Change::Halt(case, _) | Change::Revise(case, _) => {
                     touched.cases.push(case.0);
                 }
+                Change::Review(run) => touched.cases.extend(run.case.map(|case| case.0)),
                 Change::Rotate(runs) => touched.runs.extend(runs.iter().map(|run| run.id.0)),
             }
         }

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::super::{Keep, Store};
 use super::Home;
 use super::domain::id::ConnectorName;
-use super::domain::run::{Run, Stage};
-use super::domain::settlement::{Admission, AdmissionDecision, Settlement};
+use super::domain::run::{Run, RunBody, Stage};
+use super::domain::settlement::{Admission, AdmissionDecision, CaseRow, Settlement};
 use super::domain::workflow::End;
 use super::given::{
     a_case, a_removal, at, bare, case_row, due, ended, event, fenced, gathering, ignores, keep,
@@ -206,6 +206,10 @@ pub async fn b7_a_halted_case_reaches_all_its_runs_and_their_leases_end(home: &H
         .iter()
         .find(|one| one.run.parent.is_none())
         .expect("the case");
+    // Only of the one that a worker was at it is not known what was sent.
+    let at_work = claimed.iter().find(|one| one.run.in_flight);
+    assert_eq!(at_work.map(|one| one.run.id), Some(removal.run.id));
+    assert!(!case.run.in_flight);
     assert_eq!(
         (case.open_children, &case.run.stage),
         (1, &gathering("fan-out"))
@@ -266,6 +270,64 @@ pub async fn b7_a_rescheduled_case_moves_and_its_lease_ends(home: &Home) {
         (cases[0].row.revision, cases[0].row.effective),
         (2, at(100))
     );
+}
+
+pub async fn b7_a_case_put_off_is_halted_and_goes_on_in_another(home: &Home) {
+    // Given a case at work that is put off, and put off once more in the same batch.
+    let removal = a_removal(&home.store, "c").await;
+    recorded(
+        &home.store,
+        vec![event("off", "c", 2), event("more", "c", 3)],
+    )
+    .await;
+    let stopped = removal.run.case.expect("a case");
+    let decide = |event: &super::domain::event::RecordedEvent,
+                  existing: &[super::domain::settlement::ExistingCase]| {
+        let mut admission = opens_with(event, due("begin", 100), &[]);
+        let AdmissionDecision::Open { case, first } = admission.decision else {
+            panic!("it opens a case");
+        };
+        let other = existing.iter().find(|case| case.row.id != stopped);
+        admission.decision = match other {
+            None => AdmissionDecision::PutOff {
+                case: stopped,
+                again: case,
+                first,
+            },
+            Some(other) => AdmissionDecision::Reschedule {
+                case: Box::new(CaseRow {
+                    revision: 3,
+                    effective: at(200),
+                    ..other.row.clone()
+                }),
+                run: Box::new(moved(&other.run, due("begin", 200))),
+            },
+        };
+        admission
+    };
+    let admitted = home.store.admit(10, at(1), &keep(2, 5), &decide).await;
+    assert_eq!(admitted.expect("admitted").events, 2);
+    // Then all its runs stop, and its own knows where the departure goes on by the last word.
+    let claimed = home.store.claim(at(1), &keep(2, 10)).await;
+    let claimed = claimed.expect("claimed");
+    assert_eq!(claimed.len(), 2);
+    assert!(claimed.iter().all(|one| one.run.halted));
+    let case = claimed.iter().find(|one| one.run.parent.is_none());
+    let RunBody::Case(body) = &case.expect("the case").run.body else {
+        panic!("a case");
+    };
+    let on = body.put_off.clone().expect("it goes on");
+    assert_eq!((on.revision, on.effective), (3, at(200)));
+    // The other one waits for that date.
+    let early = home.store.claim(at(199), &keep(2, 10)).await;
+    assert!(early.expect("claimed").is_empty());
+    let then = home.store.claim(at(200), &keep(2, 10)).await;
+    let cases: Vec<_> = then
+        .expect("claimed")
+        .iter()
+        .map(|one| one.run.case)
+        .collect();
+    assert_eq!(cases, [Some(on.case)]);
 }
 
 pub async fn b7_a_case_called_off_in_time_is_over(home: &Home) {

@@ -116,6 +116,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
         verdict: None,
         step: 1,
         halted: false,
+        in_flight: false,
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Case(CaseBody {
@@ -131,6 +132,8 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             traceparent: None,
             for_person: None,
             claim: None,
+            put_off: None,
+            on_word: false,
             drill: None,
         }),
     };
@@ -336,6 +339,7 @@ fn child(parent: &Run, kind: RunKind, target: &str, name: &str, body: RunBody) -
         verdict: None,
         step: 0,
         halted: false,
+        in_flight: false,
         attempts: BTreeMap::new(),
         task: None,
         body,
@@ -371,6 +375,7 @@ pub fn rotation(target: &str, cause: &str, seconds: u64) -> Run {
         verdict: None,
         step: 0,
         halted: false,
+        in_flight: false,
         attempts: BTreeMap::new(),
         task: None,
         body: RunBody::Rotation(Box::new(RotationBody {

@@ -58,6 +58,7 @@ macro_rules! suite {
                 b7_a_halted_case_reaches_all_its_runs_and_their_leases_end,
                 b7_a_rescheduled_case_moves_and_its_lease_ends,
                 b7_a_case_called_off_in_time_is_over,
+                b7_a_case_put_off_is_halted_and_goes_on_in_another,
                 a_case_called_off_before_it_was_heard_of_is_recorded_as_ended,
             ]
             leases: [
@@ -153,6 +154,7 @@ macro_rules! suite {
             ]
             reads: [
                 a_case_tells_its_story,
+                a_case_tells_what_is_on_a_persons_word,
                 cases_are_found_by_subject_event_and_state,
                 tasks_are_listed_by_priority_then_deadline,
                 a_state_of_tasks_is_looked_for_before_the_list_is_cut,

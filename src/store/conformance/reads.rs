@@ -2,14 +2,15 @@
 //!
 //! Lists are checked for what they hold and in which order, not for how they look.
 
-use super::super::{CaseFilter, Keep, StoredDefinition, TaskFilter};
+use super::super::{CaseFilter, Fenced, Keep, StoredDefinition, TaskFilter};
 use super::Home;
 use super::domain::id::DefinitionDigest;
 use super::domain::settlement::Settlement;
+use super::domain::step::Parts;
 use super::domain::workflow::End;
 use super::given::{
-    a_case, a_removal, a_task, at, closed, ended, event, failure, fenced, gathering, handed_over,
-    keep, opens, recorded, removal, step,
+    a_case, a_removal, a_task, at, closed, discovery, ended, event, failure, fenced, gathering,
+    handed_over, keep, opens, proved, recorded, removal, step,
 };
 
 pub async fn a_case_tells_its_story(home: &Home) {
@@ -43,6 +44,46 @@ pub async fn a_case_tells_its_story(home: &Home) {
     );
     let nobody = super::domain::id::CaseId(removal.run.id.0);
     assert!(home.store.case(nobody).await.expect("read").is_none());
+}
+
+pub async fn a_case_tells_what_is_on_a_persons_word(home: &Home) {
+    // Given a case of which a removal is proved and the search of another target is attested.
+    let case = a_case(&home.store, "c").await;
+    let id = case.run.case.expect("a case");
+    let search = discovery(&case.run, "erp");
+    let gather = Settlement {
+        children: vec![removal(&case.run, "crm", "a1"), search.clone()],
+        ..step(&case.run, gathering("fan-out"))
+    };
+    let settle = async |batch: Vec<Fenced>| {
+        let settled = home.store.settle(at(0), &keep(1, 5), &batch).await;
+        settled.expect("settled").kept
+    };
+    let mut kept = Vec::new();
+    for one in settle(vec![fenced(&case, gather)]).await {
+        let mut end = proved(&one.run);
+        if one.run.id == search.id {
+            end = step(&one.run, ended(End::Attested));
+            end.task = Some(closed(a_task(&one.run)));
+        }
+        kept.extend(settle(vec![fenced(&one, end)]).await);
+    }
+    // Then both are told, and the case is made of both.
+    let made_of = Parts {
+        removals: 1,
+        attested: 1,
+    };
+    assert_eq!(home.store.parts_of(id).await.expect("read"), made_of);
+    // And a case whose row says verified, as before it was asked, does not read so.
+    let end = Settlement {
+        case_ended: Some((id, End::Verified, at(9))),
+        ..step(&kept[0].run, ended(End::Verified))
+    };
+    settle(vec![fenced(&kept[0], end)]).await;
+    let cases = home.store.cases(&CaseFilter::default()).await;
+    let report = cases.expect("read").remove(0);
+    let told = (report.removals, report.verified, report.attested);
+    assert_eq!((told, report.ended), ((1, 1, 1), Some(End::Attested)));
 }
 
 pub async fn cases_are_found_by_subject_event_and_state(home: &Home) {

@@ -11,6 +11,7 @@ use super::Home;
 use super::domain::id::FencingToken;
 use super::domain::run::Run;
 use super::domain::settlement::Settlement;
+use super::domain::step::Parts;
 use super::domain::workflow::End;
 use super::given::{
     a_case, a_removal, at, due, ended, event, fenced, gathering, keep, message, opens, proved,
@@ -94,13 +95,12 @@ pub async fn children_are_born_leased_and_wake_their_parent_at_zero(home: &Home)
             .expect("claimed")
             .is_empty()
     );
-    assert_eq!(
-        home.store
-            .removals_of(case.run.case.expect("a case"))
-            .await
-            .expect("read"),
-        2
-    );
+    let parts = home.store.parts_of(case.run.case.expect("a case"));
+    let made_of = Parts {
+        removals: 2,
+        attested: 0,
+    };
+    assert_eq!(parts.await.expect("read"), made_of);
 
     let first = vec![fenced(&children[0], proved(&children[0].run))];
     assert!(settle(&home.store, 1, 5, first).await.kept.is_empty());

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::audit::{Notes, Strands, Touched};
 use crate::store::docket::{Change, Docket, Opened, Rulings};
 use crate::store::plan::{Opening, Share};
-use crate::store::row::{EventRow, RunRow};
+use crate::store::row::{EventRow, HaltedRow};
 use crate::store::shape::{RunColumns, micros, micros_up};
 use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 
@@ -272,6 +272,10 @@ async fn apply(
             cases::revise(tx, *case, *revision).await?;
             halt(tx, *case, now).await
         }
+        Change::Review(run) => {
+            let columns = RunColumns::of(run, &[])?;
+            runs::overrule(tx, &columns, Some(micros_up(now))).await
+        }
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
@@ -289,19 +293,19 @@ async fn halt(tx: &mut PgConnection, case: CaseId, now: Timestamp) -> Stored<()>
     cases::halt(tx, case).await?;
     let mut done = std::collections::HashSet::new();
     loop {
-        let rows = sqlx::query_as::<_, RunRow>(
-            "SELECT id, body FROM runs WHERE case_id = $1 AND ended IS NULL ORDER BY id FOR UPDATE",
+        let rows = sqlx::query_as::<_, HaltedRow>(
+            "SELECT id, body, owner IS NOT NULL AS leased FROM runs WHERE case_id = $1 AND ended IS NULL ORDER BY id FOR UPDATE",
         )
         .bind(case.0)
         .fetch_all(&mut *tx)
         .await?;
-        let new: Vec<_> = rows.iter().filter(|row| done.insert(row.id)).collect();
+        let new: Vec<_> = rows.iter().filter(|row| done.insert(row.run.id)).collect();
         if new.is_empty() {
             return Ok(());
         }
         for row in new {
-            let mut run = row.run()?;
-            run.halted = true;
+            let mut run = row.run.run()?;
+            run.halt(row.leased);
             let columns = RunColumns::of(&run, &[])?;
             runs::overrule(tx, &columns, Some(micros_up(now))).await?;
         }

@@ -8,8 +8,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
 use crate::domain::settlement::{CaseRow, ExistingCase};
+use crate::domain::step::Parts;
 use crate::store::docket::{Opened, names_of};
-use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
+use crate::store::row::{ExistingRow, PartsRow, REPORT, ReportRow, RunRow, parts_statement};
 use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
@@ -146,13 +147,12 @@ pub(super) async fn end(tx: &mut PgConnection, case: CaseId, end: &str, at_us: i
     Ok(())
 }
 
-pub(super) async fn removals_of(funnel: &Funnel, case: CaseId) -> Stored<u32> {
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM runs WHERE case_id = $1 AND kind = 'removal'")
-            .bind(case.0)
-            .fetch_one(funnel.pool())
-            .await?;
-    Ok(count as u32)
+pub(super) async fn parts_of(funnel: &Funnel, case: CaseId) -> Stored<Parts> {
+    let row = sqlx::query_as::<_, PartsRow>(AssertSqlSafe(parts_statement("$1")))
+        .bind(case.0)
+        .fetch_one(funnel.pool())
+        .await?;
+    Ok(row.parts())
 }
 
 /// Cases of these subject keys, of these tenants and HR cases, or of subjects with one of these

@@ -48,6 +48,7 @@ use crate::domain::id::{
 };
 use crate::domain::run::Run;
 use crate::domain::settlement::{JournalEntry, OutboxMessage};
+use crate::domain::step::Parts;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 
@@ -159,8 +160,8 @@ impl Store for PostgresStore {
         done
     }
 
-    async fn removals_of(&self, case: CaseId) -> Stored<u32> {
-        cases::removals_of(&self.funnel, case).await
+    async fn parts_of(&self, case: CaseId) -> Stored<Parts> {
+        cases::parts_of(&self.funnel, case).await
     }
 
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()> {

@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::store::audit::{Notes, Touched};
 use crate::store::docket::{Change, Docket, Rulings};
 use crate::store::plan::{Opening, Share};
-use crate::store::row::{EventRow, RunRow};
+use crate::store::row::{EventRow, HaltedRow};
 use crate::store::shape::{RunColumns, json, micros, micros_up};
 use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 
@@ -191,6 +191,10 @@ async fn apply(
             cases::revise(tx, *case, *revision).await?;
             halt(tx, *case, now).await
         }
+        Change::Review(run) => {
+            let columns = RunColumns::of(run, &[])?;
+            runs::overrule(tx, &columns, Some(micros_up(now))).await
+        }
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
@@ -204,15 +208,15 @@ async fn apply(
 /// Every open run of the case learns that it must not write again, and is looked at at once.
 async fn halt(tx: &mut SqliteConnection, case: CaseId, now: Timestamp) -> Stored<()> {
     cases::halt(tx, case).await?;
-    let rows = sqlx::query_as::<_, RunRow>(
-        "SELECT id, body FROM runs WHERE case_id = ? AND ended IS NULL",
+    let rows = sqlx::query_as::<_, HaltedRow>(
+        "SELECT id, body, owner IS NOT NULL AS leased FROM runs WHERE case_id = ? AND ended IS NULL",
     )
     .bind(case.0)
     .fetch_all(&mut *tx)
     .await?;
     for row in rows {
-        let mut run = row.run()?;
-        run.halted = true;
+        let mut run = row.run.run()?;
+        run.halt(row.leased);
         let columns = RunColumns::of(&run, &[])?;
         runs::overrule(tx, &columns, Some(micros_up(now))).await?;
     }

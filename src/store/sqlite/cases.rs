@@ -9,8 +9,9 @@ use uuid::Uuid;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
 use crate::domain::settlement::{CaseRow, ExistingCase};
+use crate::domain::step::Parts;
 use crate::store::docket::{Opened, names_of};
-use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
+use crate::store::row::{ExistingRow, PartsRow, REPORT, ReportRow, RunRow, parts_statement};
 use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
@@ -96,14 +97,13 @@ pub(super) async fn halt(tx: &mut SqliteConnection, case: CaseId) -> Stored<()> 
     Ok(())
 }
 
-pub(super) async fn removals_of(funnel: &Funnel, case: CaseId) -> Stored<u32> {
+pub(super) async fn parts_of(funnel: &Funnel, case: CaseId) -> Stored<Parts> {
     let mut reader = funnel.reader().await?;
-    Ok(
-        sqlx::query_scalar("SELECT count(*) FROM runs WHERE case_id = ? AND kind = 'removal'")
-            .bind(case.0)
-            .fetch_one(&mut *reader)
-            .await?,
-    )
+    let row = sqlx::query_as::<_, PartsRow>(AssertSqlSafe(parts_statement("?1")))
+        .bind(case.0)
+        .fetch_one(&mut *reader)
+        .await?;
+    Ok(row.parts())
 }
 
 pub(super) async fn end(

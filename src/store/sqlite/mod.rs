@@ -50,6 +50,7 @@ use crate::domain::id::{
 };
 use crate::domain::run::Run;
 use crate::domain::settlement::{JournalEntry, OutboxMessage};
+use crate::domain::step::Parts;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 
@@ -168,8 +169,8 @@ impl Store for SqliteStore {
         settle::settle(&self.funnel, now, keep, batch).await
     }
 
-    async fn removals_of(&self, case: CaseId) -> Stored<u32> {
-        cases::removals_of(&self.funnel, case).await
+    async fn parts_of(&self, case: CaseId) -> Stored<Parts> {
+        cases::parts_of(&self.funnel, case).await
     }
 
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()> {
