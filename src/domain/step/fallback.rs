@@ -8,7 +8,7 @@ use super::super::doubt::Ruling;
 use super::super::escalation::Escalation;
 use super::super::id::StateName;
 use super::super::instructions::Known;
-use super::super::outcome::{Failure, FailureClass};
+use super::super::outcome::Failure;
 use super::super::review;
 use super::super::rotation::Trigger;
 use super::super::run::{RunBody, Stage, residual_risk};

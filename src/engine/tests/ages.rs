@@ -264,7 +264,7 @@ async fn b10_what_a_leaver_could_read_is_replaced_although_its_rotation_is_under
             _ => panic!("{run:?}"),
         });
         let mut reasons: Vec<_> = bodies.collect();
-        reasons.sort();
+        reasons.sort_unstable();
         reasons
     };
     // Then it is known, and begins when the person is done, who had no reason to think of the leaver.
