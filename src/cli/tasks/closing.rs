@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{find, show, state};
 use crate::cli::context::{Context, Wishing};
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::output::{Output, table};
+use crate::cli::output::{Output, and_one, table};
 use crate::domain::command::Wish;
 use crate::domain::id::{CommandId, ConnectorName, TaskId};
 use crate::domain::task::{Attestation, Bulk, FallbackTask, TaskState};
@@ -126,10 +126,16 @@ async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>>
     let filter = TaskFilter {
         closed: false,
         connector: Some(ConnectorName(connector.clone())),
-        limit: MOST,
+        limit: and_one(MOST),
         ..TaskFilter::default()
     };
-    let tasks = store.tasks(&filter).await?;
+    let mut tasks = store.tasks(&filter).await?;
+    if tasks.len() > MOST as usize {
+        tasks.truncate(MOST as usize);
+        Output::note(&format!(
+            "these are the first {MOST} tasks: the same command once more takes the next"
+        ));
+    }
     let of_code = |task: &&FallbackTask| close.code.as_ref().is_none_or(|code| task.code == *code);
     let tasks: Vec<_> = tasks.iter().filter(of_code).map(|task| task.id).collect();
     if tasks.is_empty() {
