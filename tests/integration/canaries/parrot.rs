@@ -28,7 +28,9 @@ struct Truth {
     /// Access tokens that were given out.
     access: Vec<String>,
     minted: u32,
-    asked: usize,
+    /// Each counts for itself: callers that take turns would else meet the same answers for ever.
+    babbled: usize,
+    granted: usize,
     /// How often each wrong answer was given.
     wrong: BTreeMap<&'static str, usize>,
     /// Everything that was ever a secret here.
@@ -108,7 +110,6 @@ async fn answer(
         .and_then(|value| value.to_str().ok());
     let signed = signed.unwrap_or_default().to_owned();
     let body = String::from_utf8_lossy(&body).into_owned();
-    truth.asked += 1;
     if uri.path().ends_with("/grant/token") {
         return truth.token(&signed, &body);
     }
@@ -139,7 +140,8 @@ impl Truth {
         let encoded = STANDARD.encode(shown);
         let plain = format!("we do not like {shown} here, nor {encoded}");
         let kinds = ["away", "refused", "slow", "moved", "drifted", "cut"];
-        let kind = kinds[self.asked % kinds.len()];
+        let kind = kinds[self.babbled % kinds.len()];
+        self.babbled += 1;
         *self.wrong.entry(kind).or_default() += 1;
         match kind {
             "away" => told(500, &json!({ "detail": plain })),
@@ -169,7 +171,8 @@ impl Truth {
         let (id, secret) = basic.split_once(':').unwrap_or_default();
         if !self.well {
             let kinds = ["grant refused", "grant away", "grant drifted"];
-            let kind = kinds[self.asked % kinds.len()];
+            let kind = kinds[self.granted % kinds.len()];
+            self.granted += 1;
             *self.wrong.entry(kind).or_default() += 1;
             let words = format!("{id} came with {secret}, in {signed} and {body}");
             let told_of = json!({"error": "invalid_client", "error_description": words});
