@@ -168,6 +168,8 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             connectors: Vec::new(),
             for_person: None,
             claim: None,
+            rounds: 0,
+            anew: false,
             put_off: None,
             on_word: false,
             drill: None,

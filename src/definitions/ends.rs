@@ -263,8 +263,32 @@ pub fn in_order(scope: &mut Scope<'_>) {
             }
         }
     }
+    settled_between(scope);
     probed(scope);
     rotations_are_asked_for_rightly(scope);
+}
+
+/// Between the first absence and the one seen again lies a wait: one that came before both proves nothing.
+fn settled_between(scope: &mut Scope<'_>) {
+    let machine = scope.machine;
+    let is = |need: Need, edge: &Edge<'_>| {
+        let state = machine.states.get(edge.from);
+        edge.outcome == Some(need.achieved()) && state.is_some_and(|state| need.is(&state.action))
+    };
+    let seen = scope.edges.iter();
+    let seen = seen.filter(|edge| is(Need::ObservedAbsent, edge));
+    let reached = edges::reach(&scope.edges, seen.map(|edge| edge.to), |edge| {
+        edge.way != Way::Check && !is(Need::Wait, edge)
+    });
+    for (name, state) in &machine.states {
+        if Need::Reverify.is(&state.action) && reached.contains(name) {
+            scope.report(
+                scope.line(name),
+                format!("`{name}` can be come to from `verify` without a wait"),
+                "put a state with `do = \"wait\"` on every way from `absent` of `verify` to it",
+            );
+        }
+    }
 }
 
 /// No way into a verified end of a removal leaves out the probes, not even a person's claim. Which

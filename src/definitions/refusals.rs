@@ -204,6 +204,34 @@ fn e3_no_file_may_call_a_first_look_a_second_one() {
 }
 
 #[test]
+fn e3_no_file_may_look_again_without_a_wait_in_between() {
+    let removal = leaver().find("[removal]").expect("is there");
+    let (before, after) = (
+        leaver()[..removal].to_owned(),
+        leaver()[removal..].to_owned(),
+    );
+    let pause =
+        "[removal.states.pause]\ndo = \"wait\"\nwait_seconds = 60\non.done = \"inspect\"\n\n";
+    let after = after
+        .replacen("start = \"inspect\"", "start = \"pause\"", 1)
+        .replace("resume = \"inspect\"", "resume = \"pause\"")
+        .replacen(
+            "[removal.states.inspect]",
+            &format!("{pause}[removal.states.inspect]"),
+            1,
+        )
+        .replace("= \"settle\"", "= \"reverify\"");
+    let told = told(&(before + &after));
+    assert!(
+        told.iter()
+            .any(|(_, m)| m == "`reverify` can be come to from `verify` without a wait"),
+        "{told:?}"
+    );
+    let first = "`reverify` can be come to without `done` of `wait`";
+    assert!(!told.iter().any(|(_, m)| m == first), "{told:?}");
+}
+
+#[test]
 fn d2_no_file_may_retire_a_secret_before_the_new_one_has_worked() {
     let text = BUILT_IN[1]
         .1

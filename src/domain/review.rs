@@ -12,7 +12,7 @@ use super::access::Account;
 use super::id::CaseId;
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, Run, RunBody};
-use super::settlement::{AdmissionDecision, CaseRow, ExistingCase, JournalEntry};
+use super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, JournalEntry};
 use super::time::Timestamp;
 use super::workflow::{Action, OutcomeKey, Workflow};
 
@@ -155,14 +155,14 @@ fn before(account: &Account) -> String {
 
 /// The runs of stopped cases whose reviews say something else by this decision: when, and in which
 /// case, the departure goes on. `existing` is what the decision was made with.
-pub fn reviews(decision: &AdmissionDecision, existing: &[ExistingCase]) -> Vec<Run> {
+pub fn reviews(admission: &Admission, existing: &[ExistingCase]) -> Vec<Run> {
     let row = |id: CaseId| {
         existing
             .iter()
             .map(|case| &case.row)
             .find(|row| row.id == id)
     };
-    let (of, stopped, on) = match decision {
+    let (of, stopped, on) = match &admission.decision {
         AdmissionDecision::Open { case, first } if departs(&first.run) => {
             let on = first.case_ended.is_none().then(|| PutOff::to(case));
             (Some(&**case), None, on)
@@ -189,8 +189,9 @@ pub fn reviews(decision: &AdmissionDecision, existing: &[ExistingCase]) -> Vec<R
     };
     let same = |row: &CaseRow| row.subject_key == of.subject_key && row.hr_case == of.hr_case;
     let open = existing.iter().filter(|case| case.ended.is_none());
+    let stops = |case: &CaseId| stopped.as_ref() == Some(case) || admission.halts.contains(case);
     let reviewed = open.filter(|case| {
-        same(&case.row) && departs(&case.run) && (case.halted || stopped == Some(case.row.id))
+        same(&case.row) && departs(&case.run) && (case.halted || stops(&case.row.id))
     });
     let told = reviewed.filter_map(|case| {
         let mut run = case.run.clone();

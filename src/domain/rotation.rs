@@ -90,11 +90,13 @@ impl Trigger {
     /// person does it, and the machine sees the old one refused.
     pub fn wants_a_person(&self) -> bool {
         match self {
-            Self::Age { .. } | Self::Expiry { .. } | Self::Leaver { .. } | Self::Retired { .. } => {
-                true
-            }
+            Self::Age { .. }
+            | Self::Compromised
+            | Self::Expiry { .. }
+            | Self::Leaver { .. }
+            | Self::Retired { .. } => true,
             // What falls silent and cannot be rotated goes to a person by an event of its own.
-            Self::AuthFailure | Self::Demand { .. } | Self::Compromised | Self::Silent => false,
+            Self::AuthFailure | Self::Demand { .. } | Self::Silent => false,
         }
     }
 

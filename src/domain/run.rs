@@ -154,6 +154,9 @@ pub struct Leaving {
     pub unit: Option<String>,
     /// At once, and past the brakes.
     pub for_cause: bool,
+    /// An administrator or the like leaves, or access weighs more where it is: attested by two people.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
 }
 
 /// One case.
@@ -189,6 +192,13 @@ pub struct CaseBody {
     /// A person says it is done; only an attestation can settle that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<CloseClaim>,
+    /// How often its discoveries were begun; from the first time on, access may have been touched.
+    #[serde(default)]
+    pub rounds: u32,
+    /// A newer event changed it: its next step begins where its machine does, or with the person who
+    /// answers the doubt about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
     /// Where the departure goes on, once this case was halted; `None`: nowhere, it was called off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_off: Option<PutOff>,

@@ -137,6 +137,8 @@ pub struct Admission {
     pub decision: AdmissionDecision,
     /// Why, for the record.
     pub reason: String,
+    /// Cases of the same departure that stop with it, as by [`AdmissionDecision::Halt`].
+    pub halts: Vec<CaseId>,
 }
 
 /// What to do with an event.
@@ -150,7 +152,8 @@ pub enum AdmissionDecision {
         /// The case run's first settlement: its position, its first children, its task.
         first: Box<Settlement>,
     },
-    /// Move a case that has not begun to act: the case run as it should stand.
+    /// Change a case: one that has not begun to act is moved; one that has begins anew with what is told
+    /// besides. The case run as it should stand.
     Reschedule {
         /// The case's row as it should stand.
         case: Box<CaseRow>,

@@ -49,6 +49,7 @@ impl Engine {
             event: recorded.event.key(),
             decision: AdmissionDecision::Ignore,
             reason: message,
+            halts: Vec::new(),
         };
         let Some(workflow) = workflow else {
             // The library refuses to load unless each kind of event opens one workflow.

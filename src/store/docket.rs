@@ -87,13 +87,16 @@ impl Docket {
             let about = self.about(&event);
             let admission = decide(&event, &about);
             let decision = name(&admission.decision);
-            let reviews = reviews(&admission.decision, &about);
+            let reviews = reviews(&admission, &about);
             rulings.rulings.push(Ruling {
                 seq,
                 decision,
                 reason: admission.reason,
             });
             self.note(&event, admission.decision, &mut rulings);
+            for case in admission.halts {
+                self.halt(case, event.event.revision, &mut rulings);
+            }
             for run in reviews {
                 self.review(run, &mut rulings);
             }
@@ -131,6 +134,7 @@ impl Docket {
             }
             AdmissionDecision::Reschedule { case, run } => {
                 out.overruled.insert(case.id);
+                self.names.insert(case.id, names_of(&run));
                 if let Some(known) = self.known(case.id) {
                     known.row = (*case).clone();
                     known.run = (*run).clone();

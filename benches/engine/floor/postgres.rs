@@ -190,7 +190,7 @@ impl Rows {
         self.states.push(if stage == "ended" {
             "verified"
         } else {
-            "reverify"
+            "look_again"
         });
         self.own.push(own);
     }

@@ -145,7 +145,7 @@ impl<'a> Rows<'a> {
     fn add(&mut self, write: &Write, owner: Uuid, sizes: &'a Sizes) {
         use Value::{Id, Nothing, Number, Text};
         let moved = |run: Uuid, step: i64, stage: &'static str, body: &'a str| {
-            let (stage, state) = (Text(stage), Text("reverify"));
+            let (stage, state) = (Text(stage), Text("look_again"));
             vec![
                 Id(run),
                 Id(owner),

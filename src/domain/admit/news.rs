@@ -13,17 +13,20 @@ use super::super::settlement::ExistingCase;
 pub(super) struct News<'a> {
     /// The case with the newest revision, whatever became of it.
     pub newest: Option<&'a ExistingCase>,
-    /// The one that goes on: neither ended nor halted, and not with a person for want of sense.
-    pub under_way: Option<&'a ExistingCase>,
+    /// Those that go on, the newest first: neither ended nor halted, and not with a person for want of
+    /// sense. There are several where something doubtful was told of one.
+    pub under_way: Vec<&'a ExistingCase>,
 }
 
 impl<'a> News<'a> {
     /// Of a departure, from when it was told first to when it was called off.
     pub(super) fn of_departure(event: &LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
         let told = || about(event, existing).filter(|case| tells_of_departure(case));
+        let mut under_way: Vec<_> = told().filter(|case| goes_on(case)).collect();
+        under_way.sort_by_key(|case| std::cmp::Reverse(case.row.revision));
         Self {
             newest: newest(told()),
-            under_way: newest(told().filter(|case| goes_on(case))),
+            under_way,
         }
     }
 
@@ -33,7 +36,7 @@ impl<'a> News<'a> {
             .filter(|case| kind(case).is_none_or(|kind| kind == EventKind::NhiSilent));
         Self {
             newest: newest(told),
-            under_way: None,
+            under_way: Vec::new(),
         }
     }
 

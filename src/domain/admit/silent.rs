@@ -19,20 +19,15 @@ use super::{Opening, person};
 impl Opening<'_> {
     /// An identity whose record stopped updating: one of the connectors' own gets a new secret, any
     /// other loses every way in.
-    pub(super) fn silent(
-        &self,
-        news: &News<'_>,
-        admission: impl Fn(AdmissionDecision, &str) -> Admission,
-    ) -> Result<Admission, Inconsistent> {
+    pub(super) fn silent(&self, news: &News<'_>) -> Result<Admission, Inconsistent> {
         let event = &self.recorded.event;
         if news.knows(event) {
-            let known = "an equal or newer revision is known";
-            return Ok(admission(AdmissionDecision::Ignore, known));
+            return Ok(self.ignored());
         }
         let own = own_credentials(&event.subject);
         if own.is_empty() {
             let why = "its record stopped updating: every way in is to be revoked";
-            return Ok(admission(self.open(None)?, why));
+            return Ok(self.admission(self.open(None)?, why));
         }
         let cause = event.key().to_string();
         let runs: Vec<_> = own
@@ -44,10 +39,10 @@ impl Opening<'_> {
         if runs.is_empty() {
             let why = "the record of a connector's own identity stopped updating, and no manifest \
                 declares how the machine can replace its credential";
-            return Ok(admission(self.open(Some(person("CB-ADMIT-4", why)))?, why));
+            return Ok(self.admission(self.open(Some(person("CB-ADMIT-4", why)))?, why));
         }
         let why = "the record of a connector's own identity stopped updating";
-        Ok(admission(AdmissionDecision::Rotate { runs }, why))
+        Ok(self.admission(AdmissionDecision::Rotate { runs }, why))
     }
 
     /// What nobody but the machine noticed is explained in the case's own journal.

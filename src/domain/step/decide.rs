@@ -117,6 +117,10 @@ pub fn decide(
         halt(&mut step, &stage, woken.open_children)?;
         return Ok(Decision::Settle(Box::new(step.finish())));
     }
+    if step.take_anew() {
+        step.begin_anew()?;
+        return step.into_decision();
+    }
     match stage {
         Stage::Due { state, .. } => match step.state(&state)?.action {
             // The wait is over; the instant is computed anew, because zone rules change.
@@ -272,11 +276,40 @@ impl Step<'_> {
             body.on_word = parts.attested > 0;
         }
         let discovers = self.state(state)?.action == Action::Discover;
-        let key = match parts {
-            Some(Parts { removals: 0, .. }) if discovers => OutcomeKey::Absent,
-            _ => OutcomeKey::Done,
+        match parts {
+            Some(Parts { removals: 0, .. }) if discovers => {
+                self.outcome(state, OutcomeKey::Absent, None)
+            }
+            // Nothing was looked at, or nothing found by those who looked: that proves nothing.
+            Some(Parts { removals: 0, .. }) => {
+                let fallback = self.fallback_state()?;
+                self.enter(&fallback)
+            }
+            _ => self.outcome(state, OutcomeKey::Done, None),
+        }
+    }
+
+    /// True, once, for a case that a newer event changed.
+    fn take_anew(&mut self) -> bool {
+        match &mut self.run_mut().body {
+            RunBody::Case(body) => std::mem::take(&mut body.anew),
+            RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => false,
+        }
+    }
+
+    /// By its own definition, whichever is in force by now: with a person while it is doubtful, else from
+    /// the beginning.
+    fn begin_anew(&mut self) -> Result<(), Inconsistent> {
+        let doubtful = matches!(&self.run().body, RunBody::Case(body) if body.for_person.is_some());
+        let state = if doubtful {
+            self.fallback_state()?
+        } else {
+            self.start_state()?
         };
-        self.outcome(state, key, None)
+        self.enter(&state)
     }
 
     /// With a person: a claim is checked; otherwise the machine tries again when its time has come.

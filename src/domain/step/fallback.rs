@@ -137,6 +137,8 @@ impl Step<'_> {
 
     /// Puts on the task what is known by now: the account, its access, and the steps with both.
     fn know(&self, task: &mut FallbackTask) {
+        // What was seen later may weigh more; it never weighs less again.
+        task.privileged |= self.privileged();
         let (_, account, access, as_of) = status::about(&self.run().body);
         task.account = account.or_else(|| task.account.take());
         if as_of.is_some() {
@@ -212,10 +214,15 @@ impl Step<'_> {
         if let RunBody::Case(body) = &mut self.run_mut().body {
             body.for_person = None;
         }
+        let start = self.start_state()?;
+        self.enter(&start)
+    }
+
+    /// Where the run's machine begins.
+    pub(super) fn start_state(&self) -> Result<StateName, Inconsistent> {
         let machine = self.given.workflow.machines.get(&self.run().kind);
         let start = machine.map(|machine| machine.start.clone());
-        let start = start.ok_or_else(|| self.broken("its workflow has no machine".to_owned()))?;
-        self.enter(&start)
+        start.ok_or_else(|| self.broken("its workflow has no machine".to_owned()))
     }
 
     /// Looks whether a person's claim is true. What was seen before it was made does not count.
@@ -336,17 +343,22 @@ impl Step<'_> {
         (failure, words.join("; "))
     }
 
+    /// True where two people have to stand for what one of them says.
+    fn privileged(&self) -> bool {
+        let target = self.facts().is_some_and(|facts| facts.privileged);
+        target
+            || match &self.run().body {
+                RunBody::Case(body) => body.subject.privileged,
+                RunBody::Discovery(body) => body.leaving.privileged || body.subject.privileged,
+                RunBody::Removal(body) => body.leaving.privileged || body.account.privileged,
+                RunBody::Rotation(_) | RunBody::Care(_) => true,
+            }
+    }
+
     fn new_task(&self, failure: Option<&Failure>) -> FallbackTask {
         let run = self.run();
         let facts = self.facts();
         let (subject, account, access, access_as_of) = status::about(&run.body);
-        let privileged = facts.is_some_and(|facts| facts.privileged)
-            || match &run.body {
-                RunBody::Case(body) => body.subject.privileged,
-                RunBody::Discovery(body) => body.subject.privileged,
-                RunBody::Removal(body) => body.account.privileged,
-                RunBody::Rotation(_) | RunBody::Care(_) => true,
-            };
         let people = &self.given.estate.people;
         FallbackTask {
             id: run.id.task(),
@@ -356,7 +368,7 @@ impl Step<'_> {
             connector: run.connector.clone(),
             subject,
             account,
-            privileged,
+            privileged: self.privileged(),
             drill: run.drill().is_some(),
             priority: run.priority,
             access,

@@ -3,7 +3,7 @@
 //! Owns how a run begins. Ids derive from the parent's, so that a repeated step cannot make a
 //! second child. A child begins where its machine's start state leads without an effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
@@ -29,13 +29,8 @@ impl Step<'_> {
         }
         let children = match &self.run().body {
             RunBody::Case(body) => self
-                .given
-                .estate
-                .connectors
-                .keys()
-                .filter(|connector| {
-                    body.connectors.is_empty() || body.connectors.contains(connector)
-                })
+                .reach(body)
+                .into_iter()
                 .map(|connector| self.discovery(connector, body))
                 .collect::<Result<Vec<_>, _>>()?,
             RunBody::Discovery(body) => body
@@ -47,6 +42,9 @@ impl Step<'_> {
                 return Err(self.broken(format!("`{name}` spawns, but this run cannot")));
             }
         };
+        if let RunBody::Case(body) = &mut self.run_mut().body {
+            body.rounds += 1;
+        }
         if children.is_empty() {
             // A case without any connector has looked nowhere: that is for a person.
             let key = match self.run().kind {
@@ -70,6 +68,19 @@ impl Step<'_> {
             state: name.clone(),
         };
         Ok(())
+    }
+
+    /// Where a case looks. One that its event names and that is not there gets a discovery too: only a
+    /// person can say what was meant.
+    fn reach<'b>(&'b self, case: &'b CaseBody) -> BTreeSet<&'b ConnectorName> {
+        let estate = self.given.estate;
+        if case.connectors.is_empty() {
+            return estate.connectors.keys().collect();
+        }
+        let named = case.connectors.iter();
+        named
+            .filter(|name| !estate.retired.contains_key(*name))
+            .collect()
     }
 
     /// Begins the replacement of every secret that the leaver could read, and of all secrets of the
@@ -97,9 +108,10 @@ impl Step<'_> {
     fn discovery(&self, connector: &ConnectorName, case: &CaseBody) -> Result<Run, Inconsistent> {
         let effective = case.effective.instant(case.recorded);
         let removal = self.given.workflow.machines.get(&RunKind::Removal);
+        let facts = self.given.estate.connectors.get(connector);
         let body = RunBody::Discovery(DiscoveryBody {
             subject: case.subject.clone(),
-            leaving: leaving(case),
+            leaving: leaving(case, facts.is_some_and(|facts| facts.privileged)),
             owed_since: effective.unwrap_or(case.recorded),
             expect: removal.and_then(|machine| machine.expect),
             upstream: None,
@@ -112,12 +124,16 @@ impl Step<'_> {
             claim: None,
             drill: case.drill,
         });
-        let facts = self.given.estate.connectors.get(connector);
+        // What is begun anew looks anew.
+        let name = match case.rounds {
+            0 => connector.to_string(),
+            round => format!("{connector}#{round}"),
+        };
         // Privileged targets are contained first.
         let ahead = i16::from(facts.is_some_and(|facts| facts.privileged)) * 3;
         self.child(
             RunKind::Discovery,
-            connector.as_str(),
+            &name,
             Some(connector.clone()),
             self.run().priority - ahead,
             body,
@@ -203,8 +219,9 @@ impl Step<'_> {
     }
 }
 
-fn leaving(case: &CaseBody) -> Leaving {
+fn leaving(case: &CaseBody, privileged: bool) -> Leaving {
     Leaving {
+        privileged: privileged || case.subject.privileged,
         subject: case.subject.key(),
         source: case.source.clone(),
         unit: case

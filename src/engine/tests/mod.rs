@@ -30,6 +30,7 @@ mod secrets;
 mod storm;
 mod target;
 mod tasks;
+mod told_more;
 mod upstream;
 mod waiting;
 mod ward;

@@ -103,6 +103,15 @@ impl Play {
     /// An event comes in.
     pub(super) fn hear(&mut self, event: LifecycleEvent) -> AdmissionDecision {
         let workflow = library().by_event(event.kind).expect("every kind is named");
+        self.hear_by(event, workflow)
+    }
+
+    /// An event comes in while its kind is opened by this file.
+    pub(super) fn hear_by(
+        &mut self,
+        event: LifecycleEvent,
+        workflow: &Workflow,
+    ) -> AdmissionDecision {
         let recorded = given::recorded(event, self.now);
         let existing = self.existing();
         let admission = admit(&recorded, &existing, &self.given(workflow)).expect("consistent");
@@ -139,7 +148,11 @@ impl Play {
             }
             AdmissionDecision::Ignore => {}
         }
-        for run in reviews(&admission.decision, &existing) {
+        for case in &admission.halts {
+            self.case_mut(*case).row.revision = recorded.event.revision;
+            self.halt(*case);
+        }
+        for run in reviews(&admission, &existing) {
             self.awake.insert(run.id);
             self.runs.insert(run.id, run);
         }

@@ -205,7 +205,8 @@ impl World for Target {
         match (effect, &run.body) {
             (Effect::Find { subject }, _) => {
                 let accounts = self.accounts.values();
-                let theirs = accounts.filter(|(of, _)| *of == subject.id);
+                let named = |of: &String| subject.identifiers.iter().any(|one| one.value == *of);
+                let theirs = accounts.filter(|(of, _)| *of == subject.id || named(of));
                 Outcome::Accounts(Search {
                     accounts: theirs.map(|(_, account)| account.clone()).collect(),
                     unclear: self.unclear.clone(),

@@ -449,6 +449,7 @@ impl Ward {
                 event: event.event.key(),
                 decision: AdmissionDecision::Ignore,
                 reason: "shown".to_owned(),
+                halts: Vec::new(),
             }
         };
         let admitted = self.store.admit(10, self.clock.now(), &keep, &look).await;

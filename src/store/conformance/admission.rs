@@ -81,6 +81,7 @@ fn halts(
         event: event.event.key(),
         decision: AdmissionDecision::Halt { case, revision: 2 },
         reason: "called off".to_owned(),
+        halts: Vec::new(),
     }
 }
 
@@ -235,6 +236,7 @@ pub async fn b7_a_rescheduled_case_moves_and_its_lease_ends(home: &Home) {
                     run: Box::new(moved(&existing[0].run, due("begin", 100))),
                 },
                 reason: "moved".to_owned(),
+                halts: Vec::new(),
             }
         })
         .await
@@ -270,6 +272,72 @@ pub async fn b7_a_rescheduled_case_moves_and_its_lease_ends(home: &Home) {
         (cases[0].row.revision, cases[0].row.effective),
         (2, at(100))
     );
+}
+
+pub async fn b7_a_case_begun_anew_waits_for_its_old_children_and_its_new_ones(home: &Home) {
+    let store = &home.store;
+    // Given a case at work whose subject turns out to have one more name.
+    let removal = a_removal(store, "c").await;
+    recorded(store, vec![event("more", "c", 2)]).await;
+    let named = super::domain::subject::Identifier {
+        kind: "username".to_owned(),
+        value: "Other".to_owned(),
+    };
+    let anew = |event: &super::domain::event::RecordedEvent,
+                existing: &[super::domain::settlement::ExistingCase]| {
+        let mut run = moved(&existing[0].run, due("begin", 1));
+        if let super::domain::run::RunBody::Case(body) = &mut run.body {
+            body.subject.identifiers.push(named.clone());
+        }
+        Admission {
+            event: event.event.key(),
+            decision: AdmissionDecision::Reschedule {
+                case: Box::new(existing[0].row.clone()),
+                run: Box::new(run),
+            },
+            reason: "more".to_owned(),
+            halts: Vec::new(),
+        }
+    };
+    let admitted = store.admit(10, at(1), &keep(1, 5), &anew).await;
+    assert_eq!(admitted.expect("admitted").events, 1);
+    // When it begins another child, and the old one ends.
+    let held = store.claim(at(1), &keep(1, 5)).await.expect("claimed");
+    assert_eq!((held.len(), held[0].open_children), (1, 1));
+    let mut gathers = step(&held[0].run, gathering("fan-out"));
+    gathers.children = vec![super::given::removal(&held[0].run, "crm", "a2")];
+    let more = [fenced(&held[0], gathers)];
+    let settled = store
+        .settle(at(1), &keep(1, 5), &more)
+        .await
+        .expect("settled");
+    let new = settled.kept.into_iter().next().expect("the child");
+    let end = |claimed: &crate::store::Claimed| fenced(claimed, super::given::proved(&claimed.run));
+    let settled = store.settle(at(2), &keep(1, 5), &[end(&removal)]).await;
+    assert!(
+        settled.expect("settled").kept.is_empty(),
+        "one is open still"
+    );
+    // Then the last of them wakes it.
+    let settled = store.settle(at(2), &keep(1, 5), &[end(&new)]).await;
+    let kept = settled.expect("settled").kept;
+    assert_eq!((kept.len(), kept[0].open_children), (1, 0));
+    assert_eq!(kept[0].run.stage, gathering("fan-out"));
+    // And another subject of that name is compared with it.
+    let mut other = event("other", "d", 1);
+    other.event.subject.identifiers = vec![named.clone()];
+    recorded(store, vec![other]).await;
+    let seen = std::sync::Mutex::new(0);
+    let looks = |event: &super::domain::event::RecordedEvent,
+                 existing: &[super::domain::settlement::ExistingCase]| {
+        *seen.lock().expect("kept") = existing.len();
+        super::given::ignores(event)
+    };
+    store
+        .admit(10, at(3), &keep(1, 5), &looks)
+        .await
+        .expect("admitted");
+    assert_eq!(*seen.lock().expect("kept"), 1);
 }
 
 pub async fn b7_a_case_put_off_is_halted_and_goes_on_in_another(home: &Home) {
@@ -347,6 +415,7 @@ pub async fn b7_a_case_called_off_in_time_is_over(home: &Home) {
                     revision: 2,
                 },
                 reason: "called off".to_owned(),
+                halts: Vec::new(),
             }
         })
         .await
@@ -364,6 +433,7 @@ pub async fn b7_a_case_called_off_in_time_is_over(home: &Home) {
                     revision: told,
                 },
                 reason: "called off once more".to_owned(),
+                halts: Vec::new(),
             })
             .await
             .expect("admitted");

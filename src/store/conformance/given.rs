@@ -132,6 +132,8 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             traceparent: None,
             for_person: None,
             claim: None,
+            rounds: 0,
+            anew: false,
             put_off: None,
             on_word: false,
             drill: None,
@@ -148,6 +150,7 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             }),
         },
         reason: "access is to be removed".to_owned(),
+        halts: Vec::new(),
     }
 }
 
@@ -174,6 +177,7 @@ pub fn ignores(event: &RecordedEvent) -> Admission {
         event: event.event.key(),
         decision: AdmissionDecision::Ignore,
         reason: "known".to_owned(),
+        halts: Vec::new(),
     }
 }
 

@@ -272,6 +272,7 @@ pub async fn a_parent_and_its_child_settle_in_one_batch(home: &Home) {
                     revision: 2,
                 },
                 reason: "called off".to_owned(),
+                halts: Vec::new(),
             }
         })
         .await

@@ -250,7 +250,7 @@ async fn apply(
 ) -> Stored<()> {
     match change {
         Change::Reschedule(case, run) => {
-            cases::reschedule(tx, case).await?;
+            cases::reschedule(tx, case, run).await?;
             let columns = RunColumns::of(run, &[])?;
             runs::overrule(tx, &columns, columns.due_us).await
         }

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
+use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase};
 use crate::domain::step::Parts;
 use crate::store::docket::{Opened, names_of};
@@ -103,7 +104,16 @@ fn write_names(batch: &mut Batch, opened: &[Opened]) -> Stored<()> {
     Ok(())
 }
 
-pub(super) async fn reschedule(tx: &mut PgConnection, row: &CaseRow) -> Stored<()> {
+/// The row as it should stand; whoever has a name of the case's subject finds it by that.
+pub(super) async fn reschedule(tx: &mut PgConnection, row: &CaseRow, run: &Run) -> Stored<()> {
+    sqlx::query(
+        "INSERT INTO case_identifiers (name, case_id) SELECT n, $2 FROM unnest($1::text[]) n \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(names_of(run).into_iter().collect::<Vec<_>>())
+    .bind(row.id.0)
+    .execute(&mut *tx)
+    .await?;
     sqlx::query(
         "UPDATE cases SET subject_name = $1, revision = $2, workflow = $3, effective_us = $4, \
          priority = $5 WHERE id = $6",

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
+use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase};
 use crate::domain::step::Parts;
 use crate::store::docket::{Opened, names_of};
@@ -63,7 +64,15 @@ pub(super) async fn insert(tx: &mut SqliteConnection, opened: &[Opened]) -> Stor
     Ok(())
 }
 
-pub(super) async fn reschedule(tx: &mut SqliteConnection, row: &CaseRow) -> Stored<()> {
+/// The row as it should stand; whoever has a name of the case's subject finds it by that.
+pub(super) async fn reschedule(tx: &mut SqliteConnection, row: &CaseRow, run: &Run) -> Stored<()> {
+    for name in names_of(run) {
+        sqlx::query("INSERT OR IGNORE INTO case_identifiers (name, case_id) VALUES (?, ?)")
+            .bind(name)
+            .bind(row.id.0)
+            .execute(&mut *tx)
+            .await?;
+    }
     sqlx::query(
         "UPDATE cases SET subject_name = ?, revision = ?, workflow = ?, effective_us = ?, \
          priority = ? WHERE id = ?",

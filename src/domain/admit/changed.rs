@@ -1,0 +1,340 @@
+//! A departure that is known already: moved, told more of, put off or called off.
+//!
+//! Owns what a newer revision does to the cases of its departure. What has not begun is moved. What has
+//! begun goes on, and looks anew where more is told than it knows; it stops when the departure is put
+//! off or called off. What is doubtful stops nothing: it waits for a person beside what is under way.
+
+use super::super::doubt::{Ruling, is_held};
+use super::super::event::{LifecycleEvent, Urgency};
+use super::super::id::ConnectorName;
+use super::super::run::{CaseBody, Run, RunBody, Stage, priority};
+use super::super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
+use super::super::step::{Given, Inconsistent};
+use super::super::time::Timestamp;
+use super::super::workflow::End;
+use super::news::News;
+use super::{Opening, person};
+
+impl Opening<'_> {
+    /// A changed departure. `others` are under way too.
+    pub(super) fn changed(
+        &self,
+        case: &ExistingCase,
+        others: &[&ExistingCase],
+    ) -> Result<Admission, Inconsistent> {
+        if !is_held_with_person(&case.run) && acted(case) {
+            return self.changed_under_way(case, others);
+        }
+        let (decision, reason) = self.moved(case)?;
+        let mut admission = self.admission(decision, reason);
+        let put_off = matches!(&admission.decision,
+            AdmissionDecision::Reschedule { case, .. } if case.effective > self.given.now);
+        if put_off && reason == MOVED {
+            admission.halts = ids(others);
+        }
+        Ok(admission)
+    }
+
+    fn changed_under_way(
+        &self,
+        case: &ExistingCase,
+        others: &[&ExistingCase],
+    ) -> Result<Admission, Inconsistent> {
+        let (row, run) = self.fresh(None)?;
+        let doubtful = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
+        let more = self.more(case);
+        let later = row.effective > self.given.now;
+        if doubtful && (later || more.is_some()) {
+            let why =
+                "what is told of a departure under way is doubtful: it goes on, and this is held";
+            return Ok(self.admission(self.open(None)?, why));
+        }
+        if later {
+            let (again, first) = self.opened(None)?;
+            let decision = AdmissionDecision::PutOff {
+                case: case.row.id,
+                again: Box::new(again),
+                first: Box::new(first),
+            };
+            let mut admission = self.admission(decision, "put off after access had been touched");
+            admission.halts = ids(others);
+            return Ok(admission);
+        }
+        let Some((row, run)) = more else {
+            let decision = AdmissionDecision::Revise {
+                case: case.row.id,
+                revision: row.revision,
+            };
+            return Ok(self.admission(decision, "access is being removed already"));
+        };
+        let decision = AdmissionDecision::Reschedule {
+            case: Box::new(row),
+            run: Box::new(run),
+        };
+        let why = "more is told of a departure under way: it looks anew";
+        Ok(self.admission(decision, why))
+    }
+
+    /// The case under way with what the event says and it did not know: a name, a target, haste. `None`
+    /// where it knew all of it.
+    fn more(&self, case: &ExistingCase) -> Option<(CaseRow, Run)> {
+        let event = &self.recorded.event;
+        let mut run = case.run.clone();
+        let RunBody::Case(body) = &mut run.body else {
+            return None;
+        };
+        if !add(body, event) {
+            return None;
+        }
+        body.rounds = body.rounds.max(1);
+        body.claim = None;
+        let rank = priority(body.urgency, &body.subject).min(case.row.priority);
+        match &mut run.stage {
+            Stage::WithPerson { next_try, .. } => {
+                body.ruling = Some(self.corrected());
+                *next_try = Some(self.given.now);
+            }
+            Stage::Due { .. } | Stage::Gathering { .. } | Stage::Ended { .. } => {
+                Self::begin_anew(&mut run, self.given.now);
+            }
+        }
+        run.priority = rank;
+        run.step += 1;
+        let row = CaseRow {
+            revision: event.revision,
+            subject_name: event.subject.name().to_owned(),
+            priority: rank,
+            ..case.row.clone()
+        };
+        Some((row, run))
+    }
+
+    /// A case that has not begun, as the event tells it.
+    fn moved(
+        &self,
+        case: &ExistingCase,
+    ) -> Result<(AdmissionDecision, &'static str), Inconsistent> {
+        let (row, mut run) = self.fresh(None)?;
+        let held = is_held_with_person(&case.run);
+        let case_row = CaseRow {
+            id: case.row.id,
+            opened: case.row.opened,
+            workflow: case.row.workflow.clone(),
+            ..row
+        };
+        run.id = case.run.id;
+        run.case = case.run.case;
+        run.step = case.run.step + 1;
+        run.definition = case.run.definition.clone();
+        run.task = case.run.task;
+        run.stage = case.run.stage.clone();
+        let doubted = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
+        if let (true, false, RunBody::Case(body), RunBody::Case(before)) =
+            (held, doubted, &mut run.body, &case.run.body)
+        {
+            body.for_person.clone_from(&before.for_person);
+            body.ruling = Some(self.corrected());
+        }
+        match &mut run.stage {
+            Stage::WithPerson { next_try, .. } if !doubted => *next_try = Some(self.given.now),
+            _ if doubted => Self::begin_anew(&mut run, self.given.now),
+            _ => Self::begin_anew(&mut run, self.given.now.max(case_row.effective)),
+        }
+        let decision = AdmissionDecision::Reschedule {
+            case: Box::new(case_row),
+            run: Box::new(run),
+        };
+        let reason = if doubted {
+            "moved, and held for a person"
+        } else {
+            MOVED
+        };
+        Ok((decision, reason))
+    }
+
+    /// Its next step begins where the definition that it began with does: which that is, it knows itself.
+    fn begin_anew(run: &mut Run, due: Timestamp) {
+        let (Stage::Due { state, .. }
+        | Stage::Gathering { state }
+        | Stage::WithPerson { state, .. }) = &run.stage
+        else {
+            return;
+        };
+        run.stage = Stage::Due {
+            state: state.clone(),
+            due,
+        };
+        run.attempts.clear();
+        if let RunBody::Case(body) = &mut run.body {
+            body.anew = true;
+        }
+    }
+
+    fn corrected(&self) -> Ruling {
+        let event = &self.recorded.event;
+        Ruling {
+            release: true,
+            by: event.source.clone(),
+            note: format!("corrected by revision {}", event.revision),
+        }
+    }
+
+    /// A departure that was called off: ended if it had not begun, else stopped and reviewed.
+    pub(super) fn cancelled(&self, news: &News<'_>) -> Result<Admission, Inconsistent> {
+        let revision = self.recorded.event.revision;
+        if news.knows(&self.recorded.event) {
+            return Ok(self.ignored());
+        }
+        let (first, others) = match news.under_way.split_first() {
+            Some((first, others)) => (Some(*first), others),
+            None => (news.newest, &[][..]),
+        };
+        let (decision, reason) = match first {
+            // The departure may still be on its way, or be news again: remember the revision that
+            // called it off.
+            None
+            | Some(ExistingCase {
+                ended: Some(End::Rescinded),
+                ..
+            }) => (self.called_off()?, "called off with nothing to stop"),
+            Some(case) if case.halted => {
+                let case = case.row.id;
+                let decision = AdmissionDecision::Revise { case, revision };
+                (decision, "called off once more")
+            }
+            Some(case) if case.ended.is_some() => {
+                let why = "the departure was called off after its case had ended: review what was \
+                    removed";
+                let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
+                (decision, "called off too late")
+            }
+            Some(case) if is_held_with_person(&case.run) => {
+                let decision = self.dropped(case);
+                (decision, "called off while it was held")
+            }
+            Some(case) if acted(case) || case.run.task.is_some() => {
+                let case = case.row.id;
+                let decision = AdmissionDecision::Halt { case, revision };
+                (decision, "called off after access had been touched")
+            }
+            Some(case) => {
+                let settlement = Box::new(rescinded(case.run.clone(), self.given));
+                let decision = AdmissionDecision::Rescind {
+                    settlement,
+                    revision,
+                };
+                (decision, "called off in time")
+            }
+        };
+        let mut admission = self.admission(decision, reason);
+        admission.halts = ids(others);
+        Ok(admission)
+    }
+
+    /// A held case ends with its next step, which closes its task.
+    fn dropped(&self, case: &ExistingCase) -> AdmissionDecision {
+        let event = &self.recorded.event;
+        let mut run = case.run.clone();
+        if let RunBody::Case(body) = &mut run.body {
+            body.ruling = Some(Ruling {
+                release: false,
+                by: event.source.clone(),
+                note: format!("called off by revision {}", event.revision),
+            });
+        }
+        if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+            *next_try = Some(self.given.now);
+        }
+        run.step += 1;
+        let row = CaseRow {
+            revision: event.revision,
+            ..case.row.clone()
+        };
+        AdmissionDecision::Reschedule {
+            case: Box::new(row),
+            run: Box::new(run),
+        }
+    }
+
+    /// A case that was called off before it was heard of: recorded as ended.
+    fn called_off(&self) -> Result<AdmissionDecision, Inconsistent> {
+        let (row, run) = self.fresh(None)?;
+        Ok(AdmissionDecision::Open {
+            case: Box::new(row),
+            first: Box::new(rescinded(run, self.given)),
+        })
+    }
+}
+
+const MOVED: &str = "moved";
+
+fn ids(cases: &[&ExistingCase]) -> Vec<super::CaseId> {
+    cases.iter().map(|case| case.row.id).collect()
+}
+
+/// True once the case has begun to act. That its workflow file is another one by now changes nothing.
+fn acted(case: &ExistingCase) -> bool {
+    let RunBody::Case(body) = &case.run.body else {
+        return true;
+    };
+    body.rounds > 0 || !matches!(case.run.stage, Stage::Due { .. })
+}
+
+/// It waits for an answer to a doubt, and nothing was done for it.
+fn is_held_with_person(run: &Run) -> bool {
+    matches!((&run.body, &run.stage), (RunBody::Case(body), Stage::WithPerson { .. }) if is_held(body))
+}
+
+/// Adds what the case did not know; false where it knew all of it.
+fn add(case: &mut CaseBody, event: &LifecycleEvent) -> bool {
+    let known = &mut case.subject;
+    let names = event.subject.identifiers.iter();
+    let names = names.filter(|name| !known.identifiers.contains(name));
+    let names: Vec<_> = names.cloned().collect();
+    let wider = is_wider(&event.connectors, &case.connectors);
+    let sooner = event.urgency == Urgency::ForCause && case.urgency == Urgency::Planned;
+    let graver = event.subject.privileged && !known.privileged;
+    if names.is_empty() && !wider && !sooner && !graver {
+        return false;
+    }
+    known.identifiers.extend(names);
+    known.privileged |= graver;
+    if event.subject.display_name.is_some() {
+        known.display_name.clone_from(&event.subject.display_name);
+    }
+    if sooner {
+        case.urgency = Urgency::ForCause;
+    }
+    if event.connectors.is_empty() {
+        case.connectors.clear();
+    } else if wider {
+        let more = event.connectors.iter();
+        let more = more.filter(|name| !case.connectors.contains(name));
+        let more: Vec<_> = more.cloned().collect();
+        case.connectors.extend(more);
+    }
+    true
+}
+
+/// No names mean every connector.
+fn is_wider(told: &[ConnectorName], known: &[ConnectorName]) -> bool {
+    !known.is_empty() && (told.is_empty() || told.iter().any(|name| !known.contains(name)))
+}
+
+fn rescinded(mut run: Run, given: &Given<'_>) -> Settlement {
+    run.step += 1;
+    let case_ended = run.case.map(|case| (case, End::Rescinded, given.now));
+    run.stage = Stage::Ended {
+        end: End::Rescinded,
+        at: given.now,
+    };
+    Settlement {
+        run,
+        journal: Vec::new(),
+        children: Vec::new(),
+        task: None,
+        rotations: Vec::new(),
+        messages: Vec::new(),
+        case_ended,
+    }
+}
