@@ -201,6 +201,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         items: items.collect(),
         last_write: None,
         probed: Vec::new(),
+        inspected: false,
         absent_at: None,
         returned: Vec::new(),
         last_finding: None,

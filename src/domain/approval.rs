@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::correlation::same_name;
 use super::id::{ContentDigest, ProposalId};
 use super::time::Timestamp;
 
@@ -392,7 +393,7 @@ pub fn never() -> Timestamp {
 
 /// Names are claims; case and blanks around them make no second person.
 pub fn same_person(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
+    same_name(one, other)
 }
 
 fn open<'a>(record: &'a Record, matter: &Matter) -> Result<&'a Proposal, Disapproval> {

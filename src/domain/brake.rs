@@ -5,6 +5,8 @@
 //! for cause passes, and counts. Pure: how many have begun is counted by the store, in the transaction
 //! that lets the next one begin.
 
+use std::cmp::Reverse;
+
 use super::approval::{Matter, MatterKind};
 use super::id::ConnectorName;
 use super::outcome::{Failure, FailureClass};
@@ -83,6 +85,8 @@ pub struct Brakes {
 pub struct Ask {
     /// The brake's name, which is also that of the matter that lifts it.
     pub brake: String,
+    /// What it counts under: two brakes of one name may look back over different times.
+    pub counted: String,
     /// What is counted: a case or a removal, once in a window.
     pub holder: String,
     /// How many may begin.
@@ -102,6 +106,8 @@ pub struct Ask {
 pub struct Stop {
     /// Its name.
     pub brake: String,
+    /// What it counts under.
+    pub counted: String,
     /// How many have begun within the window.
     pub begun: u64,
     /// How many may.
@@ -119,6 +125,7 @@ pub fn judge(ask: &Ask, begun: u64, population: Option<u64>) -> Result<(), Stop>
     }
     Err(Stop {
         brake: ask.brake.clone(),
+        counted: ask.counted.clone(),
         begun,
         limit,
     })
@@ -140,6 +147,7 @@ impl Brakes {
             let fits = brake.only.as_ref().is_none_or(|only| only == value);
             fits.then(|| Ask {
                 brake: format!("departures/{kind}/{value}"),
+                counted: String::new(),
                 holder: case.to_string(),
                 limit: brake.limit.clone(),
                 population: brake.population,
@@ -156,6 +164,7 @@ impl Brakes {
                 .is_none_or(|only| only == connector);
             fits.then(|| Ask {
                 brake: format!("writes/{connector}"),
+                counted: String::new(),
                 holder: run.id.to_string(),
                 limit: brake.limit.clone(),
                 population: None,
@@ -165,13 +174,38 @@ impl Brakes {
             })
         });
         let mut asks: Vec<_> = departures.chain(writes).collect();
-        // One order for all workers, so that none waits for another in a circle; two brakes of one
-        // name are one, the stricter.
+        // One order for all workers, so that none waits for another in a circle; of one name the brake
+        // that looks back furthest comes first.
+        let limit = |ask: &Ask| {
+            let Limit {
+                window_seconds,
+                at_most,
+                share_percent,
+                at_least,
+            } = ask.limit;
+            (
+                Reverse(window_seconds),
+                at_most,
+                share_percent,
+                at_least,
+                ask.population,
+            )
+        };
         asks.sort_by(|one, other| {
-            let by = |ask: &Ask| (ask.brake.clone(), ask.limit.at_most);
+            let by = |ask: &Ask| (ask.brake.clone(), limit(ask));
             by(one).cmp(&by(other))
         });
-        asks.dedup_by(|later, first| later.brake == first.brake);
+        asks.dedup_by(|later, first| later.brake == first.brake && limit(later) == limit(first));
+        let mut number = 0;
+        for place in 0..asks.len() {
+            let again = place > 0 && asks[place - 1].brake == asks[place].brake;
+            number = if again { number + 1 } else { 0 };
+            let brake = &asks[place].brake;
+            asks[place].counted = match number {
+                0 => brake.clone(),
+                number => format!("{brake}#{number}"),
+            };
+        }
         asks
     }
 }
@@ -191,6 +225,7 @@ pub fn held(ask: &Ask, stop: &Stop) -> Failure {
         brake,
         begun,
         limit,
+        ..
     } = stop;
     Failure::new(
         FailureClass::Refused,
@@ -229,6 +264,7 @@ mod tests {
     fn ask(limit: Limit) -> Ask {
         Ask {
             brake: "writes/crm".to_owned(),
+            counted: "writes/crm".to_owned(),
             holder: String::new(),
             limit,
             population: None,

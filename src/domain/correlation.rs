@@ -175,12 +175,24 @@ fn compare<'a>(rule: &'a Rule, subject: &Subject, account: &Account) -> Compared
 impl Pair {
     /// Whether an attribute with the value `theirs` is one of somebody identified by `mine`.
     fn holds(&self, mine: &str, theirs: &str) -> bool {
-        mine.eq_ignore_ascii_case(theirs)
+        same_name(mine, theirs)
             || self
                 .also
                 .iter()
-                .any(|form| form.replace("{}", mine).eq_ignore_ascii_case(theirs))
+                .any(|form| same_name(&form.replace("{}", mine), theirs))
     }
+}
+
+/// True for two ways to write one name: case, in any script, and blanks around it make no other.
+pub fn same_name(one: &str, other: &str) -> bool {
+    let (one, other) = (one.trim(), other.trim());
+    one.eq_ignore_ascii_case(other)
+        || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
+}
+
+/// A name as it is compared.
+pub fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 fn yes() -> bool {
@@ -389,5 +401,19 @@ mod tests {
         // Alone, the reused address is all there is to go by.
         let found = correlate(&by_number, &subject(), &accounts[1..2]);
         assert!(found.decided().is_err());
+    }
+
+    #[test]
+    fn a5_a_name_is_one_however_its_letters_are_written() {
+        for (one, other, same) in [
+            ("ada", "ADA", true),
+            ("J\u{fc}rgen", "J\u{dc}RGEN", true),
+            (" ada", "ada", true),
+            ("ada", "adam", false),
+            ("J\u{fc}rgen", "Jurgen", false),
+        ] {
+            assert_eq!(same_name(one, other), same, "{one} {other}");
+            assert_eq!(folded(one) == folded(other), same, "{one} {other}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::correlation::folded;
 use super::event::{EventKind, RecordedEvent};
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, RunBody};
@@ -67,7 +68,7 @@ pub fn names(subject: &Subject) -> BTreeSet<String> {
     let own = subject.identifiers.iter();
     let own = own.filter(|one| !SHARED.contains(&one.kind.as_str()));
     own.map(|one| {
-        let value = one.value.to_ascii_lowercase();
+        let value = folded(&one.value);
         format!("{}/{}/{value}", subject.tenant, one.kind)
     })
     .collect()
@@ -127,7 +128,7 @@ fn contradicted(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
         .find_map(|kind| {
             let values = |of: &Subject| -> BTreeSet<_> {
                 let same = of.identifiers.iter().filter(|one| one.kind == *kind);
-                same.map(|one| one.value.to_ascii_lowercase()).collect()
+                same.map(|one| folded(&one.value)).collect()
             };
             let (now, before) = (values(subject), values(known));
             (!before.is_empty() && now.is_disjoint(&before)).then(|| {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::access::{Account, AccountState, Entitlement};
 use super::approval::{Matter, MatterKind};
+use super::correlation::same_name;
 use super::estate::{ConnectorFacts, Estate};
 use super::id::{AccountId, CaseId, RunId};
 use super::outcome::{Failure, FailureClass};
@@ -46,7 +47,7 @@ pub fn account(run: &Run, body: &RemovalBody, estate: &Estate) -> Option<Hold> {
     let facts = estate.connectors.get(run.connector.as_ref()?)?;
     let login = &body.account.login;
     let words = format!("{login} is a break-glass account");
-    let kept = facts.break_glass.contains(login);
+    let kept = is_break_glass(facts, login);
     kept.then(|| hold(BREAK_GLASS, &words, of_removal(run.id)))
 }
 
@@ -66,7 +67,7 @@ pub fn upstream(
         let words = format!("{login} {words}: cut upstream by hand, or not at all");
         Err(Failure::new(FailureClass::Refused, code, words))
     };
-    if facts.break_glass.contains(login) {
+    if is_break_glass(facts, login) {
         return refuse(BREAK_GLASS, "is a break-glass account there");
     }
     let mut powers = account.entitlements.iter().filter(|one| cut(one));
@@ -84,7 +85,12 @@ pub fn upstream(
     Ok(())
 }
 
-/// True where the account has something that only administrators of its target have.
+/// Names are compared as accounts are matched: whoever is found by a name is kept by it.
+fn is_break_glass(facts: &ConnectorFacts, login: &str) -> bool {
+    facts.break_glass.iter().any(|one| same_name(one, login))
+}
+
+/// True where the account has something that only administrators of its target have, or may have.
 pub fn administers(run: &Run, body: &RemovalBody, estate: &Estate) -> bool {
     !powers(run, body, estate).is_empty()
 }
@@ -119,12 +125,20 @@ pub fn last_administrator(
     Some(hold(LAST_ADMINISTRATOR, &words, of_removal(run.id)))
 }
 
-/// The entitlements of administrators that the account has.
+/// The entitlements of administrators that the account has. Of one that was never read by itself nobody
+/// knows, so it may have all of them.
 fn powers(run: &Run, body: &RemovalBody, estate: &Estate) -> Vec<String> {
     let facts = run.connector.as_ref();
     let Some(facts) = facts.and_then(|name| estate.connectors.get(name)) else {
         return Vec::new();
     };
+    if !body.inspected && body.items.is_empty() {
+        return facts
+            .administrators
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+    }
     let held = body.account.entitlements.iter();
     held.filter(|one| facts.administrators.contains(&one.id))
         .map(|one| one.id.to_string())

@@ -293,6 +293,9 @@ pub struct RemovalBody {
     pub account: Account,
     /// When that was.
     pub account_as_of: Timestamp,
+    /// It was read by itself since, with its entitlements; a listing may show none.
+    #[serde(default)]
+    pub inspected: bool,
     /// What must no longer be seen.
     pub expect: Expectation,
     /// The pass of the drill that it belongs to.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::access::Operation;
 use crate::domain::approval::Matter;
-use crate::domain::brake;
+use crate::domain::brake::{self, Ask};
 use crate::domain::id::AccountId;
 use crate::domain::legal;
 use crate::domain::outcome::Failure;
@@ -165,13 +165,18 @@ impl Engine {
             let Some(stop) = self.store.permit(&asks, self.clock.now()).await? else {
                 return Ok(None);
             };
-            let Some(ask) = asks.iter_mut().find(|ask| ask.brake == stop.brake) else {
+            let holds = |ask: &&mut Ask| ask.brake == stop.brake && !ask.lifted;
+            let mut held: Vec<_> = asks.iter_mut().filter(holds).collect();
+            let Some(ask) = held.iter().find(|ask| ask.counted == stop.counted) else {
                 return Ok(None);
             };
-            if ask.lifted || !self.is_approved(&brake::matter(&ask.brake)).await? {
+            if !self.is_approved(&brake::matter(&ask.brake)).await? {
                 return Ok(Some(brake::held(ask, &stop)));
             }
-            ask.lifted = true;
+            // Who lifts a brake lifts all that have its name.
+            for ask in &mut held {
+                ask.lifted = true;
+            }
         }
         Ok(None)
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::access::Account;
-use super::super::correlation::{ACCOUNT, attribute};
+use super::super::correlation::{ACCOUNT, attribute, same_name};
 use super::super::event::{EventKind, LifecycleEvent, Urgency};
 use super::super::id::{AccountId, ConnectorName};
 use super::super::subject::{Identifier, Subject, SubjectKind};
@@ -165,7 +165,7 @@ impl Identities {
             kind: kind.to_owned(),
             value,
         };
-        let own = self.own.iter().filter(|(_, name)| *name == login);
+        let own = self.own.iter().filter(|(_, name)| same_name(name, login));
         let own =
             own.map(|(role, _)| identifier(CREDENTIAL, format!("{target}/{}", role.as_str())));
         let account = identifier(ACCOUNT, format!("{target}/{id}"));

@@ -173,6 +173,7 @@ impl Step<'_> {
                 body.account = account;
                 body.account_as_of = now;
             }
+            body.inspected = true;
             body.last_failure = None;
         }
         self.go(state, OutcomeKey::Found)

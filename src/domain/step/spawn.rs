@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::correlation::same_name;
 use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
 use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
@@ -88,7 +89,7 @@ impl Step<'_> {
     fn replace_what_is_known_to(&mut self, subject: &Subject) {
         let is = |name: &String| {
             let mut names = subject.identifiers.iter().map(|one| &one.value);
-            names.any(|value| value.eq_ignore_ascii_case(name)) || subject.id == *name
+            names.any(|value| same_name(value, name)) || subject.id == *name
         };
         let trigger = Trigger::Leaver {
             subject: subject.key(),
@@ -153,6 +154,7 @@ impl Step<'_> {
             owed_since: discovery.owed_since,
             account: account.clone(),
             account_as_of: self.given.now,
+            inspected: false,
             expect: discovery
                 .expect
                 .or(self.facts().map(|facts| facts.expect))

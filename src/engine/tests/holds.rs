@@ -9,10 +9,11 @@ use crate::domain::approval::{Content, Matter, Record, Signed, approve, propose}
 use crate::domain::brake::{self, Apart, Brakes, Departures, Limit, Writes};
 use crate::domain::command::{Command, Wish};
 use crate::domain::event::Urgency;
-use crate::domain::id::{CommandId, TaskId};
+use crate::domain::id::{CommandId, ConnectorName, TaskId};
 use crate::domain::protect;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::{Clock, after};
+use crate::domain::workflow::RunKind;
 use crate::engine::Settings;
 
 /// One person proposes that this may go on, another approves.
@@ -134,10 +135,12 @@ async fn g2_a_protected_subject_is_not_touched_without_approval() {
 
 #[tokio::test]
 async fn g2_a_break_glass_account_is_not_touched_without_approval() {
-    let mut manifest = manifest("", false);
-    manifest.break_glass.insert("login-a-1".to_owned());
-    let ward = Ward::of(manifest, Settings::default()).await;
-    is_held_until_approved(&ward, protect::BREAK_GLASS).await;
+    for name in ["login-a-1", "Login-A-1 "] {
+        let mut manifest = manifest("", false);
+        manifest.break_glass.insert(name.to_owned());
+        let ward = Ward::of(manifest, Settings::default()).await;
+        is_held_until_approved(&ward, protect::BREAK_GLASS).await;
+    }
 }
 
 #[tokio::test]
@@ -183,6 +186,20 @@ async fn g2_the_last_administrator_is_not_touched_without_approval() {
         }
     }
     is_held_until_approved(&ward, protect::LAST_ADMINISTRATOR).await;
+}
+
+#[tokio::test]
+async fn g2_who_cannot_be_read_may_be_the_last_administrator() {
+    // Lists of this target show no roles, and the account cannot be read by itself.
+    let ward = administered().await;
+    for account in &mut ward.target.shown().accounts {
+        account.entitlements.clear();
+    }
+    ward.target.shown().unreadable = Some("a-1".into());
+    ward.leaver_leaves().await;
+    ward.work(2 * 3600).await;
+    assert_eq!(held(&ward, protect::LAST_ADMINISTRATOR).await.len(), 1);
+    assert!(shown(&ward).contains(&"a-1".to_owned()));
 }
 
 #[tokio::test]
@@ -289,4 +306,46 @@ async fn g1_the_surplus_of_departures_is_held_by_source_and_the_window_rolls_on(
     ward.work(4 * 3600).await;
     assert!(!shown(&ward).contains(&"a-2".to_owned()));
     assert!(ward.open_tasks().await.is_empty());
+}
+
+#[test]
+fn g1_every_brake_that_fits_is_asked_and_counts_by_itself() {
+    let limit = |window_seconds, at_most| Limit {
+        window_seconds,
+        at_most,
+        share_percent: None,
+        at_least: 0,
+    };
+    let on = |connector: Option<&str>, limit| Writes {
+        connector: connector.map(ConnectorName::from),
+        limit,
+    };
+    let brakes = Brakes {
+        departures: Vec::new(),
+        writes: vec![
+            on(None, limit(600, 50)),
+            on(Some("crm"), limit(86_400, 200)),
+            on(Some("crm"), limit(600, 50)),
+            on(Some("mail"), limit(60, 1)),
+        ],
+    };
+    let mut play = super::play::Play::begun();
+    play.until(
+        RunKind::Removal,
+        "inspect",
+        &mut super::target::Target::new(),
+    );
+    let removal = play.run(RunKind::Removal);
+    let asks = brakes.asks(removal, &play.removal().leaving);
+    let told: Vec<_> = asks
+        .iter()
+        .map(|ask| (&*ask.brake, &*ask.counted, ask.limit.at_most))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("writes/crm", "writes/crm", 200),
+            ("writes/crm", "writes/crm#1", 50)
+        ]
+    );
 }

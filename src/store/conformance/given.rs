@@ -317,6 +317,7 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         upstream: None,
         items: Vec::new(),
         probed: Vec::new(),
+        inspected: false,
         absent_at: None,
         returned: Vec::new(),
         last_write: None,

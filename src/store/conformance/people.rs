@@ -268,6 +268,7 @@ pub(super) fn bare(command: &Command) -> Obedience {
 fn ask(brake: &str, holder: &str, at_most: u64) -> Ask {
     Ask {
         brake: brake.to_owned(),
+        counted: brake.to_owned(),
         holder: holder.to_owned(),
         limit: Limit {
             window_seconds: 60,
@@ -329,6 +330,30 @@ pub async fn g1_a_brake_counts_once_within_its_window_and_all_or_none(home: &Hom
     }];
     assert_eq!(permit(&lifted, 5).await, None);
     assert_eq!(permit(&one("z")[..1], 6).await, Some(("a".to_owned(), 3)));
+    // Another of the same name counts by itself, over its own time.
+    let longer = |holder: &str| {
+        let mut other = ask("long", holder, 3);
+        other.limit.window_seconds = 600;
+        let shorter = Ask {
+            counted: "long#1".to_owned(),
+            ..ask("long", holder, 2)
+        };
+        [other, shorter]
+    };
+    for (holder, second, held) in [
+        ("1", 0, None),
+        ("2", 1, None),
+        ("3", 2, Some(2)),
+        ("3", 90, None),
+        ("4", 91, Some(3)),
+    ] {
+        let stop = permit(&longer(holder), second).await;
+        assert_eq!(
+            stop,
+            held.map(|begun| ("long".to_owned(), begun)),
+            "{holder}"
+        );
+    }
     // The window rolls on.
     assert_eq!(permit(&one("z")[1..], 59).await, Some(("b".to_owned(), 1)));
     assert_eq!(permit(&one("z"), 70).await, None);

@@ -144,14 +144,14 @@ async fn try_permit(
             .await?;
         let since = micros(brake::since(&ask.limit, now));
         sqlx::query("DELETE FROM permits WHERE brake = $1 AND at_us <= $2")
-            .bind(&ask.brake)
+            .bind(&ask.counted)
             .bind(since)
             .execute(&mut *tx)
             .await?;
         let (begun, passed): (i64, bool) = sqlx::query_as(
             "SELECT count(*), coalesce(bool_or(holder = $2), FALSE) FROM permits WHERE brake = $1",
         )
-        .bind(&ask.brake)
+        .bind(&ask.counted)
         .bind(&ask.holder)
         .fetch_one(&mut *tx)
         .await?;
@@ -174,7 +174,7 @@ async fn try_permit(
             return Ok(Some(stop));
         }
         sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES ($1, $2, $3)")
-            .bind(&ask.brake)
+            .bind(&ask.counted)
             .bind(&ask.holder)
             .bind(micros(now))
             .execute(&mut *tx)

@@ -183,14 +183,14 @@ impl People for SqliteStore {
 async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Stored<Option<Stop>> {
     let since = micros(brake::since(&ask.limit, now));
     sqlx::query("DELETE FROM permits WHERE brake = ? AND at_us <= ?")
-        .bind(&ask.brake)
+        .bind(&ask.counted)
         .bind(since)
         .execute(&mut *tx)
         .await?;
     let (begun, passed): (i64, bool) = sqlx::query_as(
         "SELECT count(*), coalesce(max(holder = ?2), 0) FROM permits WHERE brake = ?1",
     )
-    .bind(&ask.brake)
+    .bind(&ask.counted)
     .bind(&ask.holder)
     .fetch_one(&mut *tx)
     .await?;
@@ -212,7 +212,7 @@ async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Sto
         return Ok(Some(stop));
     }
     sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES (?,?,?)")
-        .bind(&ask.brake)
+        .bind(&ask.counted)
         .bind(&ask.holder)
         .bind(micros(now))
         .execute(tx)
