@@ -471,8 +471,6 @@ async fn illness(scene: &mut Scene) {
         let wrong = scene.parrot.wrong();
         let tasks = scene.house.count("tasks").await;
         let quoted = "journal WHERE failure LIKE '%[redacted]%'";
-        // Shown where it waits in vain.
-        eprintln!("{tasks} tasks, went wrong: {wrong:?}");
         wrong.len() == 9
             && tasks >= 2
             && scene.house.count(quoted).await > 0
