@@ -15,7 +15,7 @@ use crate::connectors::{
     MintOrder, Minted, Reading, Registry, SignIn, unsupported,
 };
 use crate::document::Document;
-use crate::domain::access::{Account, AccountState};
+use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind};
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::Failure;
 use crate::domain::probe::{ProbeFinding, Probed};
@@ -28,6 +28,8 @@ use crate::domain::verdict::{
 struct Fake {
     listed: Mutex<Vec<Account>>,
     cut: Mutex<Option<Completeness>>,
+    /// What a read by id shows.
+    readable: Mutex<Vec<Account>>,
     listings: AtomicU64,
     /// What the control's sign-in comes to, and how often accounts were tried.
     turns_all_away: std::sync::atomic::AtomicBool,
@@ -48,9 +50,10 @@ impl Connector for Arc<Fake> {
         })
     }
 
-    async fn read(&self, _: &Call<'_>, _: &AccountId) -> Result<Reading, Failure> {
+    async fn read(&self, _: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {
+        let readable = self.readable.lock().expect("not poisoned");
         Ok(Reading {
-            account: None,
+            account: readable.iter().find(|one| one.id == *id).cloned(),
             completeness: Completeness::WHOLE,
             data_age_seconds: 0,
             method: "read".to_owned(),
@@ -252,6 +255,78 @@ async fn e1_an_incomplete_listing_proves_nothing() {
     let scene = Scene::new(&["a", "b"]);
     *scene.fake.cut.lock().expect("not poisoned") = Some(Completeness {
         pages_closed: false,
+/// An account that cannot sign in, under a login that may not be its own.
+fn disabled(id: &str, login: &str) -> Account {
+    Account {
+        login: login.to_owned(),
+        state: AccountState::Disabled,
+        ..account(id)
+    }
+}
+
+fn powerless(observation: &Observation) -> Finding {
+    let expected = Expectation::AccountPowerless;
+    judge(observation, expected, Timestamp::MIN, 60)
+}
+
+#[tokio::test]
+async fn e1_a_row_of_the_listing_proves_nothing_of_an_account_that_its_own_read_hides() {
+    let scene = Scene::new(&["a", "b"]);
+    let row = disabled("gone", "login-gone");
+    scene.fake.listed.lock().expect("not poisoned").push(row);
+    let looked = scene.look(CredentialRole::Verifier).await;
+    // The listing shows no keys and roles: that it shows none says nothing.
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Inconclusive(_)), "{finding:?}");
+}
+
+#[tokio::test]
+async fn e1_no_disabled_namesake_stands_for_the_account() {
+    let scene = Scene::new(&["a"]);
+    let rows = [disabled("old", "login-gone"), account("gone")];
+    scene.fake.listed.lock().expect("not poisoned").extend(rows);
+    let looked = scene.look(CredentialRole::Verifier).await;
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
+}
+
+#[tokio::test]
+async fn e1_an_account_under_the_old_login_is_judged_by_its_own_read() {
+    let scene = Scene::new(&["a", "b"]);
+    let row = disabled("new", "Login-Gone");
+    let (fake, key) = (&scene.fake, "k1");
+    fake.listed.lock().expect("not poisoned").push(row.clone());
+    let looked = scene.look(CredentialRole::Verifier).await;
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Inconclusive(_)), "{finding:?}");
+    fake.readable
+        .lock()
+        .expect("not poisoned")
+        .push(row.clone());
+    let looked = scene.look(CredentialRole::Verifier).await;
+    assert_eq!(powerless(&looked), Finding::Absent);
+    // A second one, of which only its own read shows the key.
+    let mut second = disabled("newer", "login-gone");
+    fake.listed
+        .lock()
+        .expect("not poisoned")
+        .push(second.clone());
+    second.entitlements.push(Entitlement {
+        id: key.into(),
+        kind: EntitlementKind::Credential,
+        name: key.to_owned(),
+        inherited_from: None,
+    });
+    fake.readable.lock().expect("not poisoned").push(second);
+    let scene = Scene {
+        verification: Verification::new(Arc::new(Frozen)),
+        ..scene
+    };
+    let looked = scene.look(CredentialRole::Verifier).await;
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
+}
+
         ..Completeness::WHOLE
     });
     assert!(matches!(scene.finding().await, Finding::Inconclusive(_)));
