@@ -76,6 +76,44 @@ impl Look {
 /// # Errors
 /// Any part's failure fails the whole.
 pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
+    let (mut look, shown) = account(session, id).await?;
+    let known = shown.as_ref().map(|(account, value)| (account, value));
+    let mut held = Vec::new();
+    for shape in &session.settings.entitlements {
+        held.extend(entitlements(session, shape, id, known, &mut look).await?);
+    }
+    let mut found = Vec::with_capacity(held.len());
+    for one in held {
+        if let Some(secret) = one.secret {
+            look.secrets.insert(one.entitlement.id.clone(), secret);
+        }
+        found.push(one.entitlement);
+    }
+    match shown {
+        Some((mut account, _)) => {
+            account.entitlements = found;
+            look.account = Some(account);
+        }
+        None => look.left = found,
+    }
+    Ok(look)
+}
+
+/// Reads one account without its entitlements: no list of those may hold up what is done to the
+/// account as a whole.
+///
+/// # Errors
+/// When the account could not be read.
+pub async fn look_at_account(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
+    let (mut look, shown) = account(session, id).await?;
+    look.account = shown.map(|(account, _)| account);
+    Ok(look)
+}
+
+async fn account(
+    session: Session<'_>,
+    id: &AccountId,
+) -> Result<(Look, Option<(Account, Value)>), Failure> {
     let settings = session.settings;
     let mut look = Look {
         account: None,
@@ -86,7 +124,6 @@ pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure>
         age_seconds: 0,
         line: String::new(),
     };
-    let mut shown = None;
     for declared in &settings.reads {
         let answer = match declared {
             Declared::Single { request, account } => {
@@ -94,44 +131,23 @@ pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure>
             }
             Declared::Among(listed) => among(session, listed, id, &mut look).await?,
         };
-        if let Some(value) = answer.value {
-            shown = Some((value, answer.etag));
-            break;
-        }
-    }
-    let mut account = None;
-    if let Some((value, etag)) = &shown {
-        look.version = version(settings.account.version.as_ref(), value, etag.as_deref());
-        match shape::account(&settings.account, value)? {
+        let Some(value) = answer.value else {
+            continue;
+        };
+        let declared = settings.account.version.as_ref();
+        look.version = version(declared, &value, answer.etag.as_deref());
+        match shape::account(&settings.account, &value)? {
             Shown::Gone(gone) => same(id, &gone)?,
             Shown::Account(found) => {
                 same(id, &found.id)?;
                 look.completeness.fields_present =
-                    shape::missing(&settings.account.fields, value).is_empty();
-                account = Some((*found, value));
+                    shape::missing(&settings.account.fields, &value).is_empty();
+                return Ok((look, Some((*found, value))));
             }
         }
+        break;
     }
-    let known = account.as_ref().map(|(account, value)| (account, *value));
-    let mut held = Vec::new();
-    for shape in &settings.entitlements {
-        held.extend(entitlements(session, shape, id, known, &mut look).await?);
-    }
-    let mut found = Vec::with_capacity(held.len());
-    for one in held {
-        if let Some(secret) = one.secret {
-            look.secrets.insert(one.entitlement.id.clone(), secret);
-        }
-        found.push(one.entitlement);
-    }
-    match account {
-        Some((mut account, _)) => {
-            account.entitlements = found;
-            look.account = Some(account);
-        }
-        None => look.left = found,
-    }
-    Ok(look)
+    Ok((look, None))
 }
 
 async fn alone(
