@@ -290,11 +290,12 @@ async fn of_member(
     look: &mut Look,
 ) -> Result<Vec<Value>, Failure> {
     let mut mine = Vec::new();
+    let mut any = false;
     if members.request.is_some() && groups.len() > MOST_GROUPS {
         look.completeness.pages_closed = false;
     }
     for (count, group) in groups.into_iter().enumerate() {
-        let is_in = match &members.request {
+        let told = match &members.request {
             None => {
                 let listed = shape::items(&members.items, &group, "members")?;
                 names(members, listed, name)?
@@ -309,9 +310,14 @@ async fn of_member(
                 asked_at_group(session, members, collection, (name, values), look).await?
             }
         };
-        if is_in {
+        any |= told.any;
+        if told.named {
             mine.push(group);
         }
+    }
+    // Who sees no member of any group may not be allowed to see members.
+    if !any && !members.may_be_empty {
+        look.completeness.permission_cut = true;
     }
     Ok(mine)
 }
@@ -322,22 +328,33 @@ async fn asked_at_group(
     collection: &Collection,
     (name, values): (&str, Values<'_>),
     look: &mut Look,
-) -> Result<bool, Failure> {
+) -> Result<Shows, Failure> {
     let key = |item: &Value| shape::text(&members.id, item);
     let items = session.all(collection, &key, values).await?;
     look.take(&items);
     names(members, &items.values, name)
 }
 
+/// What the members of one group show.
+struct Shows {
+    /// The account is one of them.
+    named: bool,
+    /// There is one at all.
+    any: bool,
+}
+
 /// Whether a group names the account. All its members are read: one that cannot be may be it.
-fn names(members: &Members, listed: &[Value], name: &str) -> Result<bool, Failure> {
-    let mut found = false;
+fn names(members: &Members, listed: &[Value], name: &str) -> Result<Shows, Failure> {
+    let mut named = false;
     for one in listed {
         let id = shape::required(&members.id, one, "id of a member")?;
         // Logins are compared without regard to case where people type them.
-        found |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
+        named |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
     }
-    Ok(found)
+    Ok(Shows {
+        named,
+        any: !listed.is_empty(),
+    })
 }
 
 fn same(asked: &AccountId, shown: &AccountId) -> Result<(), Failure> {

@@ -98,6 +98,8 @@ pub struct Members {
     /// Members are named by login.
     pub by_login: bool,
 }
+    /// There may be no group with a member at all.
+    pub may_be_empty: bool,
 
 impl Settings {
     /// Reads what the transport has not; problems go into the document.
@@ -349,6 +351,7 @@ fn read_members(table: &Table<'_>) -> Option<Members> {
         request: match request {
             Some(request) => Some(request?),
             None => None,
+    let may_be_empty = table.boolean("may_be_empty");
         },
         items: items?,
         id: id?,
@@ -358,6 +361,7 @@ fn read_members(table: &Table<'_>) -> Option<Members> {
 
 fn read_writes(
     table: &Table<'_>,
+        may_be_empty: may_be_empty.is_some_and(|item| item.value),
     manifest: &Manifest,
     versioned: bool,
 ) -> Option<BTreeMap<Operation, Request>> {

@@ -118,6 +118,28 @@ async fn groups_that_keep_their_members_to_themselves_are_asked_one_by_one_and_b
 }
 
 #[tokio::test]
+async fn e1_groups_that_show_no_member_at_all_prove_nothing() {
+    let asked = GROUPS.replace(
+        "items = \"$.members\"\nid = \"$.user\"",
+        "path = \"/groups/{entitlement.id}/members\"\nitems = \"$.names\"\nempty = [404]",
+    );
+    for tables in [GROUPS, asked.as_str()] {
+        for (declared, whole) in [("", false), ("may_be_empty = true\n", true)] {
+            let shape = entitled(&format!("{tables}{declared}"));
+            let target = Target::new(&shape, |_, path| match path {
+                "/api/users/7" => (200, json!({"user": user(7, "ada")})),
+                _ => groups(path, |_| json!([])).unwrap_or((404, json!({}))),
+            })
+            .await;
+            let reading = target.read("7").await.expect("read");
+            assert_eq!(reading.account.expect("there").entitlements, []);
+            let gap = reading.completeness.gap();
+            assert_eq!(gap.is_none(), whole, "{shape}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_group_list_without_members_is_drifted_and_one_without_end_proves_nothing() {
     let shape = entitled(GROUPS);
     let bare = Target::new(&shape, |_, path| match path {
