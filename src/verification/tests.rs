@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use super::probing::is_digest;
 use super::{Trial, Verification};
 use crate::connectors::{
-    Answered, Call, Change, Connector, Credential, Knock, KnownSecret, Listing, Manifest,
+    Answered, Call, Change, Connector, Credential, Guarded, Knock, KnownSecret, Listing, Manifest,
     MintOrder, Minted, Reading, Registry, SignIn, unsupported,
 };
 use crate::document::Document;
@@ -27,9 +28,9 @@ use crate::domain::verdict::{
 #[derive(Debug, Default)]
 struct Fake {
     listed: Mutex<Vec<Account>>,
-    cut: Mutex<Option<Completeness>>,
     /// What a read by id shows.
     readable: Mutex<Vec<Account>>,
+    cut: Mutex<Option<Completeness>>,
     listings: AtomicU64,
     /// What the control's sign-in comes to, and how often accounts were tried.
     turns_all_away: std::sync::atomic::AtomicBool,
@@ -133,6 +134,15 @@ kind = "ldap_bind"
 tries = "wrong_password"
 sign_in_name = "uid={login}"
 refused = ["locked"]
+[[probe]]
+name = "key"
+kind = "http"
+tries = "listed"
+url = "https://crm.acme.example"
+path = "/me"
+shown_as = "bearer"
+refused = { status = ["401"] }
+control = { login = "canary", secret = "local:crm/probe/canary" }
 "#;
 
 fn account(id: &str) -> Account {
@@ -145,6 +155,16 @@ fn account(id: &str) -> Account {
         entitlements: Vec::new(),
         sessions: None,
         privileged: false,
+    }
+}
+
+fn verifier() -> Credential {
+    Credential {
+        role: CredentialRole::Verifier,
+        version: 1,
+        remote_ref: None,
+        username: Some("verifier".to_owned()),
+        secret: SecretString::from("s"),
     }
 }
 
@@ -170,11 +190,13 @@ impl Scene {
         }
     }
 
+    fn connector(&self) -> Arc<Guarded> {
+        let name = ConnectorName::from("crm");
+        self.registry.get(&name).expect("there")
+    }
+
     async fn look(&self, role: CredentialRole) -> Observation {
-        let connector = self
-            .registry
-            .get(&ConnectorName::from("crm"))
-            .expect("there");
+        let connector = self.connector();
         let credential = Credential {
             role,
             version: 1,
@@ -191,17 +213,8 @@ impl Scene {
 
     /// The one probe, of an account that is gone.
     async fn probed(&self) -> Probed {
-        let connector = self
-            .registry
-            .get(&ConnectorName::from("crm"))
-            .expect("there");
-        let verifier = Credential {
-            role: CredentialRole::Verifier,
-            version: 1,
-            remote_ref: None,
-            username: Some("verifier".to_owned()),
-            secret: SecretString::from("s"),
-        };
+        let connector = self.connector();
+        let verifier = verifier();
         let trial = Trial {
             probe: &connector.manifest().probes[0],
             account: &account("gone"),
@@ -242,19 +255,6 @@ async fn an_account_made_anew_under_the_old_login_is_still_there() {
     assert!(matches!(observation.sighting, Sighting::There(_)));
 }
 
-#[tokio::test]
-async fn c6_a_count_out_of_its_band_proves_nothing() {
-    for listed in [&["a"] as &[&str], &[]] {
-        let scene = Scene::new(listed);
-        assert!(matches!(scene.finding().await, Finding::Inconclusive(_)));
-    }
-}
-
-#[tokio::test]
-async fn e1_an_incomplete_listing_proves_nothing() {
-    let scene = Scene::new(&["a", "b"]);
-    *scene.fake.cut.lock().expect("not poisoned") = Some(Completeness {
-        pages_closed: false,
 /// An account that cannot sign in, under a login that may not be its own.
 fn disabled(id: &str, login: &str) -> Account {
     Account {
@@ -327,6 +327,19 @@ async fn e1_an_account_under_the_old_login_is_judged_by_its_own_read() {
     assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
 }
 
+#[tokio::test]
+async fn c6_a_count_out_of_its_band_proves_nothing() {
+    for listed in [&["a"] as &[&str], &[]] {
+        let scene = Scene::new(listed);
+        assert!(matches!(scene.finding().await, Finding::Inconclusive(_)));
+    }
+}
+
+#[tokio::test]
+async fn e1_an_incomplete_listing_proves_nothing() {
+    let scene = Scene::new(&["a", "b"]);
+    *scene.fake.cut.lock().expect("not poisoned") = Some(Completeness {
+        pages_closed: false,
         ..Completeness::WHOLE
     });
     assert!(matches!(scene.finding().await, Finding::Inconclusive(_)));
@@ -351,6 +364,28 @@ async fn e2_nothing_is_tried_where_the_control_is_turned_away() {
     let untold = ProbeFinding::CouldNotTell;
     assert_eq!((tried.finding, tried.spent), (untold, false), "{tried:?}");
     assert_eq!(scene.fake.tried.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn e2_a_key_that_is_known_by_a_digest_is_not_tried() {
+    for key in ["sha256:00", "certificate:00", "sshPublicKey:sha256:00"] {
+        assert!(is_digest(key), "{key}");
+    }
+    assert!(!is_digest("AKIAIOSFODNN7EXAMPLE"));
+    let scene = Scene::new(&["a", "b"]);
+    let connector = scene.connector();
+    let verifier = verifier();
+    let trial = Trial {
+        probe: &connector.manifest().probes[1],
+        account: &account("gone"),
+        keys: vec!["sha256:00".to_owned()],
+        kept: None,
+        control: None,
+    };
+    let tries = scene.verification.probe(&connector, &verifier, &trial);
+    let tries = tries.await;
+    let found: Vec<_> = tries.iter().map(|one| (one.finding, one.spent)).collect();
+    assert_eq!(found, [(ProbeFinding::CouldNotTell, false)]);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::request::{
 use super::template::Place;
 use super::words::Words;
 use crate::connectors::Manifest;
+use crate::connectors::probe::check_listed;
 use crate::document::Table;
 use crate::domain::access::{EntitlementKind, Operation};
 
@@ -97,9 +98,9 @@ pub struct Members {
     pub id: JsonPath,
     /// Members are named by login.
     pub by_login: bool,
-}
     /// There may be no group with a member at all.
     pub may_be_empty: bool,
+}
 
 impl Settings {
     /// Reads what the transport has not; problems go into the document.
@@ -124,6 +125,10 @@ impl Settings {
         let reads: Vec<_> = reads.collect();
         let entitlements = table.tables("entitlements");
         let entitlements: Vec<_> = entitlements.iter().map(read_entitlements).collect();
+        let digests = |one: &Option<Entitlements>| one.as_ref().is_some_and(|one| one.secret_id);
+        if entitlements.iter().any(digests) {
+            check_listed(table, &manifest.probes);
+        }
         let versioned = account.as_ref().is_none_or(|shape| shape.version.is_some());
         let writes = read_writes(table, manifest, versioned);
         read.and(list)?;
@@ -346,22 +351,22 @@ fn read_members(table: &Table<'_>) -> Option<Members> {
             }
         },
     };
+    let may_be_empty = table.boolean("may_be_empty");
     table.finish();
     Some(Members {
         request: match request {
             Some(request) => Some(request?),
             None => None,
-    let may_be_empty = table.boolean("may_be_empty");
         },
         items: items?,
         id: id?,
         by_login: by_login?,
+        may_be_empty: may_be_empty.is_some_and(|item| item.value),
     })
 }
 
 fn read_writes(
     table: &Table<'_>,
-        may_be_empty: may_be_empty.is_some_and(|item| item.value),
     manifest: &Manifest,
     versioned: bool,
 ) -> Option<BTreeMap<Operation, Request>> {

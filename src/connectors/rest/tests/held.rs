@@ -211,3 +211,22 @@ async fn answers_that_carry_other_secrets_leave_none_of_them_behind() {
     assert!(failure.message.contains("[redacted]"), "{failure}");
     assert_eq!(target.changes().len(), 1);
 }
+
+#[test]
+fn e2_a_key_that_is_known_by_a_digest_is_no_key_to_try() {
+    let key = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
+        items = \"$.keys\"\nid = \"$.key\"\n";
+    for (secret, sound) in [("", true), ("secret_id = true\n", false)] {
+        let shape = entitled(&format!("{key}{secret}"));
+        let probe = "[[probe]]\nname = \"keys\"\nkind = \"http\"\ntries = \"listed\"\n\
+            url = \"https://crm.acme.example\"\npath = \"/me\"\nshown_as = \"bearer\"\n\
+            refused = { status = [\"401\"] }\ncontrol = { login = \"c\", secret = \"local:c\" }\n";
+        let document = crate::document::Document::parse("p.toml", probe).expect("syntax");
+        let mut manifest = target::approving();
+        manifest.probes = crate::connectors::probe::read(&document.root(), "rest");
+        let clock: Arc<dyn Clock> = Moved::new();
+        let loaded = target::connector(&manifest, "https://crm.acme.example/api", &shape, &clock);
+        let all = loaded.err().map_or(String::new(), |all| all.to_string());
+        assert_eq!(!all.contains("tries `listed`"), sound, "{all}");
+    }
+}
