@@ -321,6 +321,37 @@ async fn garbage_half_a_document_and_nothing_at_all_are_drifted_when_read() {
     }
 }
 
+#[tokio::test]
+async fn e1_a_next_address_that_cannot_be_read_leaves_the_list_open() {
+    let shape = SHAPE.replace(
+        "total = \"$.total\"\npaging = \"page\"\nsize = 100\nsize_parameter = \"per_page\"",
+        "paging = \"link\"",
+    );
+    for (link, (known, closed)) in [
+        ("</api/users?p=z\u{fc}rich>; rel=next", (2, false)),
+        (
+            "</api/users?p=2>; rel=next; title=\"n\u{e4}chste\"",
+            (4, true),
+        ),
+        ("</api/hilfe>; rel=help; title=\"f\u{fc}r alle\"", (2, true)),
+    ] {
+        let target = Target::new(&shape, move |_, path| {
+            let (first, link) = match path {
+                "/api/users" => (1, link),
+                _ => (3, ""),
+            };
+            let users: Vec<_> = (first..first + 2)
+                .map(|id| user(id, &format!("user{id}")))
+                .collect();
+            (200, json!({"users": users, "link": link}))
+        })
+        .await;
+        let listing = target.list().await.expect("listed");
+        let seen = (listing.accounts.len(), listing.completeness.pages_closed);
+        assert_eq!(seen, (known, closed), "{link}");
+    }
+}
+
 #[test]
 fn h3_every_fault_of_lists_and_members_is_told() {
     let faulty = SHAPE
