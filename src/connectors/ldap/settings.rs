@@ -177,6 +177,9 @@ impl Settings {
         let does = |operation| manifest.operations.contains(&operation);
         let members = || self.groups.iter().map(|groups| groups.member.as_str());
         let mut needed = Vec::new();
+        if self.accounts.state.is_none() {
+            manifest.check_powerless(table, "`[ldap.state]`");
+        }
         if does(Operation::Disable) {
             match &self.accounts.state {
                 Some(state) => needed.push((Operation::Disable, state.attribute.as_str())),

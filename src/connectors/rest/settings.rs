@@ -129,6 +129,9 @@ impl Settings {
         if entitlements.iter().any(digests) {
             check_listed(table, &manifest.probes);
         }
+        if account.as_ref().is_some_and(|shape| shape.state.is_none()) {
+            manifest.check_powerless(table, "`account.state`");
+        }
         let versioned = account.as_ref().is_none_or(|shape| shape.version.is_some());
         let writes = read_writes(table, manifest, versioned);
         read.and(list)?;

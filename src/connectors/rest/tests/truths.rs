@@ -7,6 +7,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::domain::verdict::Expectation;
 
 /// The shape with its list read in another way.
 pub(super) fn paged(keys: &str) -> String {
@@ -349,6 +350,27 @@ async fn e1_a_next_address_that_cannot_be_read_leaves_the_list_open() {
         let listing = target.list().await.expect("listed");
         let seen = (listing.accounts.len(), listing.completeness.pages_closed);
         assert_eq!(seen, (known, closed), "{link}");
+    }
+}
+
+#[test]
+fn e1_an_expectation_that_no_read_could_show_is_refused_at_load() {
+    let states = "[rest.account.states]\nenabled = [\"active\"]\ndisabled = [\"suspended\"]\ngone = [\"deleted\"]\n";
+    let silent = SHAPE
+        .replace(states, "")
+        .replace("state = \"$.status\"\n", "");
+    let clock: Arc<dyn Clock> = Moved::new();
+    let mut manifest = target::approving();
+    manifest.operations.remove(&Operation::Disable);
+    let shape = silent.replace("[rest.disable]\nmethod = \"PATCH\"\npath = \"/users/{account.id}\"\nbody = { active = false, profile = { note = \"left: {account.login}\" } }\nsuccess = { \"$.ok\" = true }\n", "");
+    for (expected, sound) in [
+        (Expectation::AccountGone, true),
+        (Expectation::AccountPowerless, false),
+    ] {
+        manifest.after_removal = expected;
+        let loaded = target::connector(&manifest, "https://crm.acme.example/api", &shape, &clock);
+        let all = loaded.err().map_or(String::new(), |all| all.to_string());
+        assert_eq!(!all.contains("`account_powerless` without"), sound, "{all}");
     }
 }
 
