@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A connector of kind `process` for AWS IAM: users, their groups and access keys, and its own keys.
+"""A connector of kind `process` for AWS IAM: users with all that they have, and its own keys.
 
 Speaks the IAM query API (version 2010-05-08) with Signature Version 4, by the standard library alone.
 The credential's secret is `<access key id>:<secret access key>`, its `remote_ref` the access key id. A
@@ -117,6 +117,8 @@ class Iam:
             return Failed("absent", words)
         if code in ("Throttling", "ThrottlingException", "RequestLimitExceeded") or status == 429:
             return Failed("rate_limited", words)
+        if code in ("DeleteConflict", "EntityTemporarilyUnmodifiable", "ConcurrentModification"):
+            return Failed("write_failure", words)
         if status >= 500:
             return Failed("unknown_outcome" if writes else "unreachable", words)
         return Failed("refused", words)
@@ -146,6 +148,16 @@ class Iam:
     def keys(self, name):
         return [key.findtext("AccessKeyId") for key in self.pages("ListAccessKeys", "AccessKeyMetadata", UserName=name)]
 
+    def console(self, name):
+        """Whether the user has a password for the console."""
+        try:
+            self.send("GetLoginProfile", UserName=name)
+        except Failed as failure:
+            if failure.failure_class != "absent":
+                raise
+            return False
+        return True
+
     def own(self, role):
         """The IAM user as whom one of Clawback's credentials signs in."""
         if role not in self.users:
@@ -153,8 +165,51 @@ class Iam:
         return self.users[role]
 
 
-def account(user, name, entitlements):
-    return {"id": user, "login": name, "state": "not_told", "attributes": {"user_name": name},
+# What can be switched off before it is deleted: the list, its items, their id, the part of the actions' names, the
+# prefix of our ids, and the field. Only access keys are credentials: of those alone the id is what is presented.
+SWITCHED = [
+    ("ListAccessKeys", "AccessKeyMetadata", "AccessKeyId", "AccessKey", "", "access_keys"),
+    ("ListSSHPublicKeys", "SSHPublicKeys", "SSHPublicKeyId", "SSHPublicKey", "ssh:", "ssh_keys"),
+    ("ListServiceSpecificCredentials", "ServiceSpecificCredentials", "ServiceSpecificCredentialId",
+     "ServiceSpecificCredential", "service:", "service_credentials"),
+    ("ListSigningCertificates", "Certificates", "CertificateId", "SigningCertificate", "signing:", "certificates"),
+]
+
+
+class Held:
+    """Something that a user has: how it is shown, whether it lets in, and what takes it away."""
+
+    def __init__(self, id, kind, name, field, gone, off=None, active=False):
+        self.shown = {"id": id, "kind": kind, "name": name}
+        self.id, self.field, self.gone, self.off, self.active = id, field, gone, off, active
+
+
+def held(iam, name):
+    """All that IAM keeps for the user besides its MFA devices, which let nobody in."""
+    found = []
+    if iam.console(name):
+        gone = ("DeleteLoginProfile", {})
+        found.append(Held("login:console", "permission", "console password", "login_profile", gone, gone, True))
+    for action, items, key, noun, prefix, field in SWITCHED:
+        for one in iam.pages(action, items, UserName=name):
+            id, kind = one.findtext(key), "permission" if prefix else "credential"
+            found.append(Held(prefix + id, kind, f"{noun} {id}", field, ("Delete" + noun, {key: id}),
+                              ("Update" + noun, {key: id, "Status": "Inactive"}), one.findtext("Status") != "Inactive"))
+    for one in iam.pages("ListGroupsForUser", "Groups", UserName=name):
+        group = one.findtext("GroupName")
+        found.append(Held(group, "group", group, "groups", ("RemoveUserFromGroup", {"GroupName": group})))
+    for one in iam.pages("ListAttachedUserPolicies", "AttachedPolicies", UserName=name):
+        arn = one.findtext("PolicyArn")
+        found.append(Held("policy:" + arn, "permission", one.findtext("PolicyName"), "policies",
+                          ("DetachUserPolicy", {"PolicyArn": arn})))
+    for one in iam.pages("ListUserPolicies", "PolicyNames", UserName=name):
+        found.append(Held("inline:" + one.text, "permission", one.text, "policies",
+                          ("DeleteUserPolicy", {"PolicyName": one.text})))
+    return found
+
+
+def account(user, name, state, entitlements):
+    return {"id": user, "login": name, "state": state, "attributes": {"user_name": name},
             "entitlements": entitlements}
 
 
@@ -164,32 +219,59 @@ def whole(method):
 
 def list_users(iam):
     for user, name in iam.all_users():
-        say("account", account(user, name, []))
+        say("account", account(user, name, "not_told", []))
     return whole("ListUsers, every page")
 
 
 def read_user(iam, call):
     for user, name in iam.all_users():
         if user == call["account"]:
-            groups = [group.findtext("GroupName") for group in iam.pages("ListGroupsForUser", "Groups", UserName=name)]
-            held = [{"id": group, "kind": "group"} for group in groups]
-            held += [{"id": key, "kind": "credential"} for key in iam.keys(name)]
-            say("account", account(user, name, held))
-    return whole("ListUsers, ListGroupsForUser, ListAccessKeys")
+            found = held(iam, name)
+            state = "enabled" if any(one.active for one in found) else "disabled"
+            say("account", account(user, name, state, [one.shown for one in found]))
+    return whole("ListUsers, GetLoginProfile, and the lists of keys, credentials, certificates, groups and policies")
 
 
-def change(iam, call, action, field, **parameters):
-    name = iam.name(call)
-    if name is None:
-        return {"answer": "absent"}
+def send(iam, call, name, action, field, parameters):
+    """One change; false when there was nothing to change."""
     ask(f"{action} of {call['account']}", [field])
     try:
         iam.send(action, writes=True, UserName=name, **parameters)
     except Failed as failure:
         if failure.failure_class != "absent":
             raise
-        return {"answer": "absent"}
-    return {"answer": "accepted"}
+        return False
+    return True
+
+
+def disable(iam, call, name):
+    """No way in stays active; what the user may do is taken away later."""
+    active = [one for one in held(iam, name) if one.active]
+    done = [send(iam, call, name, one.off[0], one.field, one.off[1]) for one in active]
+    return any(done)
+
+
+def revoke(iam, call, name):
+    wanted = call["entitlement"]["id"]
+    for one in held(iam, name):
+        if one.id == wanted:
+            return send(iam, call, name, one.gone[0], one.field, one.gone[1])
+    return False
+
+
+def delete(iam, call, name):
+    """IAM deletes no user who still has something."""
+    for one in held(iam, name):
+        send(iam, call, name, one.gone[0], "*", one.gone[1])
+    for device in list(iam.pages("ListMFADevices", "MFADevices", UserName=name)):
+        send(iam, call, name, "DeactivateMFADevice", "*", {"SerialNumber": device.findtext("SerialNumber")})
+    return send(iam, call, name, "DeleteUser", "*", {})
+
+
+def change(iam, call, how):
+    name = iam.name(call)
+    done = name is not None and how(iam, call, name)
+    return {"answer": "accepted" if done else "absent"}
 
 
 def mint(iam, call):
@@ -222,15 +304,14 @@ def retire(iam, call):
 
 def serve(first):
     iam, call = Iam(first), first["with"]
-    word, wanted = first["do"], first["with"].get("entitlement") or {}
+    word = first["do"]
     if word == "list":
         return list_users(iam)
     if word == "read":
         return read_user(iam, call)
-    if word == "revoke_entitlement":
-        return change(iam, call, "RemoveUserFromGroup", "groups", GroupName=wanted["id"])
-    if word == "revoke_credential":
-        return change(iam, call, "DeleteAccessKey", "access_keys", AccessKeyId=wanted["id"])
+    changes = {"disable": disable, "revoke_entitlement": revoke, "revoke_credential": revoke, "delete": delete}
+    if word in changes:
+        return change(iam, call, changes[word])
     if word == "try_credential":
         # Every role may look at its own user; the answer tells whether the key is taken.
         iam.send("GetUser")

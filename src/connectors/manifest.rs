@@ -118,6 +118,17 @@ impl CredentialDeclaration {
 }
 
 impl Manifest {
+    /// Refuses an expectation that no look could ever fulfil, where the state of accounts is not told.
+    pub fn check_powerless(&self, table: &Table<'_>, lacks: &str) {
+        if self.after_removal == Expectation::AccountPowerless {
+            table.report(
+                table.line(),
+                format!("`account_powerless` without {lacks}: no read could show that an account is disabled"),
+                format!("declare {lacks}, or let removals end with `account_gone`"),
+            );
+        }
+    }
+
     /// What the planner must know.
     pub fn facts(&self) -> ConnectorFacts {
         ConnectorFacts {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::contract::Connector;
 use super::guard::Guarded;
 use super::manifest::{Manifest, upstream};
+use super::probe::check_listed;
 use super::written::{Draft, Written};
 use crate::document::{Document, Problems, Table};
 use crate::domain::access::Operation;
@@ -277,6 +278,9 @@ fn build(
             format!("`lasts_hours` is not for kind {}", kind.name),
             "leave it out; where the target itself ends a secret, its answer tells when",
         );
+    }
+    if ["scim", "ldap", "file"].contains(&kind.name) {
+        check_listed(root, &manifest.probes);
     }
     let table = root.required_table(kind.name)?;
     (kind.build)(manifest, &table, clock)

@@ -16,7 +16,7 @@ use crate::domain::access::Account;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
-use crate::domain::verdict::{Completeness, Observation, Sighting};
+use crate::domain::verdict::{Completeness, Expectation, Observation, Sighting, residue};
 
 use listings::Listings;
 
@@ -40,7 +40,8 @@ impl Verification {
 
     /// Looks at one account. An account that its id does not show is looked for in a complete
     /// listing begun after `not_before`: a "not found" may hide what the caller may not see, and
-    /// another system may have made the account anew under its old login.
+    /// another system may have made the account anew under its old login, which is then read by the
+    /// id that it has now.
     ///
     /// # Errors
     /// When the target could not be read; that proves nothing either way.
@@ -68,21 +69,56 @@ impl Verification {
             .listings
             .fresh(connector, verifier, not_before, &self.clock)
             .await?;
-        let shown = listing
-            .accounts
-            .iter()
-            .find(|other| other.id == *account || other.login.eq_ignore_ascii_case(login));
-        Ok(Observation {
+        let mut look = Observation {
             at: at.min(began),
             credential: verifier.role,
             method: format!("{} and {}", reading.method, listing.method),
             completeness: both(reading.completeness, banded(connector, &listing)),
             data_age_seconds: reading.data_age_seconds.max(listing.data_age_seconds),
-            sighting: shown.map_or(Sighting::NotThere, |account: &Account| {
-                Sighting::There(Box::new(account.clone()))
-            }),
-        })
+            sighting: Sighting::NotThere,
+        };
+        if let Some(row) = listing.accounts.iter().find(|row| row.id == *account) {
+            contradicted(&mut look, row);
+            return Ok(look);
+        }
+        let namesakes = listing.accounts.iter();
+        for row in namesakes.filter(|row| row.login.eq_ignore_ascii_case(login)) {
+            namesake(connector, verifier, row, &mut look).await?;
+        }
+        Ok(look)
     }
+}
+
+/// The listing shows what the account's own read did not: it is there, but a row tells too little to
+/// prove that it has nothing left, and one of the two reads hid something.
+fn contradicted(look: &mut Observation, row: &Account) {
+    look.completeness.permission_cut = true;
+    look.sighting = Sighting::There(Box::new(row.clone()));
+}
+
+/// Reads another account under the same login as the account itself would be. Of several the first
+/// that can still do anything is shown.
+async fn namesake(
+    connector: &Guarded,
+    verifier: &Credential,
+    row: &Account,
+    look: &mut Observation,
+) -> Result<(), Failure> {
+    let reading = connector.read(verifier, &row.id).await?;
+    look.method = format!("{} and {}", look.method, reading.method);
+    let believed = connector.vitals().believed(reading.completeness);
+    look.completeness = both(look.completeness, believed);
+    look.data_age_seconds = look.data_age_seconds.max(reading.data_age_seconds);
+    if let Sighting::There(before) = &look.sighting
+        && !residue(before, Expectation::AccountPowerless).is_empty()
+    {
+        return Ok(());
+    }
+    match reading.account {
+        Some(shown) => look.sighting = Sighting::There(Box::new(shown)),
+        None => contradicted(look, row),
+    }
+    Ok(())
 }
 
 /// The listing's completeness, with its count held against the manifest's band.

@@ -13,6 +13,9 @@ use crate::domain::probe::{ProbeFinding, Probed};
 
 use super::Verification;
 
+/// Why a key that is kept as a digest is not tried.
+const DIGEST: &str = "only a digest of it is kept, which nobody could present";
+
 /// What a probe is made with.
 #[derive(Debug)]
 pub struct Trial<'a> {
@@ -32,6 +35,18 @@ pub struct Trial<'a> {
 struct Artefact {
     words: String,
     secret: Option<SecretString>,
+    /// Nobody could present it.
+    digest: bool,
+}
+
+impl Artefact {
+    fn new(words: String, secret: Option<SecretString>) -> Self {
+        Self {
+            words,
+            secret,
+            digest: false,
+        }
+    }
 }
 
 impl Verification {
@@ -80,6 +95,11 @@ impl Verification {
         };
         let mut lines = Vec::new();
         for one in &artefacts {
+            if one.digest {
+                let (untold, words) = (ProbeFinding::CouldNotTell, DIGEST.to_owned());
+                lines.push(line(&one.words, &control, untold, words, false));
+                continue;
+            }
             let caller = Caller {
                 account: Some(&trial.account.id),
                 login: &trial.account.login,
@@ -109,26 +129,20 @@ fn was_sent<T>(answer: &Result<T, Failure>) -> bool {
 fn artefacts(trial: &Trial<'_>) -> Vec<Artefact> {
     let login = &trial.account.login;
     match &trial.probe.tries {
-        Tries::Name => vec![Artefact {
-            words: format!("the name {login}"),
-            secret: None,
-        }],
-        Tries::WrongPassword => vec![Artefact {
-            words: format!("{login} with a wrong password"),
-            secret: Some(WRONG_PASSWORD.into()),
-        }],
+        Tries::Name => vec![Artefact::new(format!("the name {login}"), None)],
+        Tries::WrongPassword => vec![Artefact::new(
+            format!("{login} with a wrong password"),
+            Some(WRONG_PASSWORD.into()),
+        )],
         // Without one there may still be sessions to look for.
         Tries::Kept(_) if trial.kept.is_none() && trial.probe.looks_without_secret() => {
-            vec![Artefact {
-                words: format!("sessions of {login}"),
-                secret: None,
-            }]
+            vec![Artefact::new(format!("sessions of {login}"), None)]
         }
         Tries::Kept(_) => {
             let kept = trial.kept.iter();
-            let kept = kept.map(|(reference, secret)| Artefact {
-                words: format!("{login} with the secret kept as {reference}"),
-                secret: Some(secret.clone()),
+            let kept = kept.map(|(reference, secret)| {
+                let words = format!("{login} with the secret kept as {reference}");
+                Artefact::new(words, Some(secret.clone()))
             });
             kept.collect()
         }
@@ -137,10 +151,16 @@ fn artefacts(trial: &Trial<'_>) -> Vec<Artefact> {
             let keys = keys.map(|key| Artefact {
                 words: format!("the key {}", short(key)),
                 secret: Some(key.as_str().into()),
+                digest: is_digest(key),
             });
             keys.collect()
         }
     }
+}
+
+/// Whether an id is a digest that we made of a value: every door refuses it, the way in itself open.
+pub(super) fn is_digest(key: &str) -> bool {
+    key.starts_with("sha256:") || key.starts_with("certificate:") || key.contains(":sha256:")
 }
 
 /// Enough of an id to find it again: at some targets the id is the token.

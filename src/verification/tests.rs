@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use super::probing::is_digest;
 use super::{Trial, Verification};
 use crate::connectors::{
-    Answered, Call, Change, Connector, Credential, Knock, KnownSecret, Listing, Manifest,
+    Answered, Call, Change, Connector, Credential, Guarded, Knock, KnownSecret, Listing, Manifest,
     MintOrder, Minted, Reading, Registry, SignIn, unsupported,
 };
 use crate::document::Document;
-use crate::domain::access::{Account, AccountState};
+use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind};
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::Failure;
 use crate::domain::probe::{ProbeFinding, Probed};
@@ -27,6 +28,8 @@ use crate::domain::verdict::{
 #[derive(Debug, Default)]
 struct Fake {
     listed: Mutex<Vec<Account>>,
+    /// What a read by id shows.
+    readable: Mutex<Vec<Account>>,
     cut: Mutex<Option<Completeness>>,
     listings: AtomicU64,
     /// What the control's sign-in comes to, and how often accounts were tried.
@@ -48,9 +51,10 @@ impl Connector for Arc<Fake> {
         })
     }
 
-    async fn read(&self, _: &Call<'_>, _: &AccountId) -> Result<Reading, Failure> {
+    async fn read(&self, _: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {
+        let readable = self.readable.lock().expect("not poisoned");
         Ok(Reading {
-            account: None,
+            account: readable.iter().find(|one| one.id == *id).cloned(),
             completeness: Completeness::WHOLE,
             data_age_seconds: 0,
             method: "read".to_owned(),
@@ -130,6 +134,15 @@ kind = "ldap_bind"
 tries = "wrong_password"
 sign_in_name = "uid={login}"
 refused = ["locked"]
+[[probe]]
+name = "key"
+kind = "http"
+tries = "listed"
+url = "https://crm.acme.example"
+path = "/me"
+shown_as = "bearer"
+refused = { status = ["401"] }
+control = { login = "canary", secret = "local:crm/probe/canary" }
 "#;
 
 fn account(id: &str) -> Account {
@@ -142,6 +155,16 @@ fn account(id: &str) -> Account {
         entitlements: Vec::new(),
         sessions: None,
         privileged: false,
+    }
+}
+
+fn verifier() -> Credential {
+    Credential {
+        role: CredentialRole::Verifier,
+        version: 1,
+        remote_ref: None,
+        username: Some("verifier".to_owned()),
+        secret: SecretString::from("s"),
     }
 }
 
@@ -167,11 +190,13 @@ impl Scene {
         }
     }
 
+    fn connector(&self) -> Arc<Guarded> {
+        let name = ConnectorName::from("crm");
+        self.registry.get(&name).expect("there")
+    }
+
     async fn look(&self, role: CredentialRole) -> Observation {
-        let connector = self
-            .registry
-            .get(&ConnectorName::from("crm"))
-            .expect("there");
+        let connector = self.connector();
         let credential = Credential {
             role,
             version: 1,
@@ -188,17 +213,8 @@ impl Scene {
 
     /// The one probe, of an account that is gone.
     async fn probed(&self) -> Probed {
-        let connector = self
-            .registry
-            .get(&ConnectorName::from("crm"))
-            .expect("there");
-        let verifier = Credential {
-            role: CredentialRole::Verifier,
-            version: 1,
-            remote_ref: None,
-            username: Some("verifier".to_owned()),
-            secret: SecretString::from("s"),
-        };
+        let connector = self.connector();
+        let verifier = verifier();
         let trial = Trial {
             probe: &connector.manifest().probes[0],
             account: &account("gone"),
@@ -239,6 +255,78 @@ async fn an_account_made_anew_under_the_old_login_is_still_there() {
     assert!(matches!(observation.sighting, Sighting::There(_)));
 }
 
+/// An account that cannot sign in, under a login that may not be its own.
+fn disabled(id: &str, login: &str) -> Account {
+    Account {
+        login: login.to_owned(),
+        state: AccountState::Disabled,
+        ..account(id)
+    }
+}
+
+fn powerless(observation: &Observation) -> Finding {
+    let expected = Expectation::AccountPowerless;
+    judge(observation, expected, Timestamp::MIN, 60)
+}
+
+#[tokio::test]
+async fn e1_a_row_of_the_listing_proves_nothing_of_an_account_that_its_own_read_hides() {
+    let scene = Scene::new(&["a", "b"]);
+    let row = disabled("gone", "login-gone");
+    scene.fake.listed.lock().expect("not poisoned").push(row);
+    let looked = scene.look(CredentialRole::Verifier).await;
+    // The listing shows no keys and roles: that it shows none says nothing.
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Inconclusive(_)), "{finding:?}");
+}
+
+#[tokio::test]
+async fn e1_no_disabled_namesake_stands_for_the_account() {
+    let scene = Scene::new(&["a"]);
+    let rows = [disabled("old", "login-gone"), account("gone")];
+    scene.fake.listed.lock().expect("not poisoned").extend(rows);
+    let looked = scene.look(CredentialRole::Verifier).await;
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
+}
+
+#[tokio::test]
+async fn e1_an_account_under_the_old_login_is_judged_by_its_own_read() {
+    let scene = Scene::new(&["a", "b"]);
+    let row = disabled("new", "Login-Gone");
+    let (fake, key) = (&scene.fake, "k1");
+    fake.listed.lock().expect("not poisoned").push(row.clone());
+    let looked = scene.look(CredentialRole::Verifier).await;
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Inconclusive(_)), "{finding:?}");
+    fake.readable
+        .lock()
+        .expect("not poisoned")
+        .push(row.clone());
+    let looked = scene.look(CredentialRole::Verifier).await;
+    assert_eq!(powerless(&looked), Finding::Absent);
+    // A second one, of which only its own read shows the key.
+    let mut second = disabled("newer", "login-gone");
+    fake.listed
+        .lock()
+        .expect("not poisoned")
+        .push(second.clone());
+    second.entitlements.push(Entitlement {
+        id: key.into(),
+        kind: EntitlementKind::Credential,
+        name: key.to_owned(),
+        inherited_from: None,
+    });
+    fake.readable.lock().expect("not poisoned").push(second);
+    let scene = Scene {
+        verification: Verification::new(Arc::new(Frozen)),
+        ..scene
+    };
+    let looked = scene.look(CredentialRole::Verifier).await;
+    let finding = powerless(&looked);
+    assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
+}
+
 #[tokio::test]
 async fn c6_a_count_out_of_its_band_proves_nothing() {
     for listed in [&["a"] as &[&str], &[]] {
@@ -276,6 +364,28 @@ async fn e2_nothing_is_tried_where_the_control_is_turned_away() {
     let untold = ProbeFinding::CouldNotTell;
     assert_eq!((tried.finding, tried.spent), (untold, false), "{tried:?}");
     assert_eq!(scene.fake.tried.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn e2_a_key_that_is_known_by_a_digest_is_not_tried() {
+    for key in ["sha256:00", "certificate:00", "sshPublicKey:sha256:00"] {
+        assert!(is_digest(key), "{key}");
+    }
+    assert!(!is_digest("AKIAIOSFODNN7EXAMPLE"));
+    let scene = Scene::new(&["a", "b"]);
+    let connector = scene.connector();
+    let verifier = verifier();
+    let trial = Trial {
+        probe: &connector.manifest().probes[1],
+        account: &account("gone"),
+        keys: vec!["sha256:00".to_owned()],
+        kept: None,
+        control: None,
+    };
+    let tries = scene.verification.probe(&connector, &verifier, &trial);
+    let tries = tries.await;
+    let found: Vec<_> = tries.iter().map(|one| (one.finding, one.spent)).collect();
+    assert_eq!(found, [(ProbeFinding::CouldNotTell, false)]);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ purpose = "Rotation"
 owner = "it@acme.example"
 deputy = "iam@acme.example"
 review_by = "2027-03-31"
-after_removal = "account_powerless"
+after_removal = "account_gone"
 operations = ["list", "read"]
 [[correlation]]
 identifier = "username"

@@ -188,7 +188,7 @@ impl<'b> ControlList<'b> {
         let mut content = Vec::new();
         for line in &self.lines {
             if concerned(line) {
-                content.extend(drop_member(line.raw, change.login.as_bytes()));
+                content.extend(drop_member(line.raw, &change.login));
             } else {
                 content.extend_from_slice(line.raw);
             }
@@ -241,13 +241,13 @@ fn entry<'b>(settings: &'b Settings, raw: &'b [u8]) -> Result<Option<Entry<'b>>,
     if text.contains(['\0', '\r']) {
         return Err("a control character");
     }
-    let trimmed = text.trim();
-    let comment = |prefix: &String| trimmed.starts_with(prefix.as_str());
-    if trimmed.is_empty() || settings.comments.iter().any(comment) {
+    let bare = text.trim();
+    let comment = |prefix: &String| bare.starts_with(prefix.as_str());
+    if bare.is_empty() || settings.comments.iter().any(comment) {
         return Ok(None);
     }
     match &settings.format {
-        Format::Htpasswd => match text.split_once(':') {
+        Format::Htpasswd => match text.split_once(':').map(|(l, h)| (trimmed(l), h)) {
             Some((login, hash)) if !login.is_empty() && !hash.is_empty() => {
                 Ok(Some(Entry::Account {
                     login,
@@ -256,7 +256,7 @@ fn entry<'b>(settings: &'b Settings, raw: &'b [u8]) -> Result<Option<Entry<'b>>,
             }
             _ => Err("not `login:hash`"),
         },
-        Format::Lines { separator, fields } => line_entry(trimmed, *separator, fields).map(Some),
+        Format::Lines { separator, fields } => line_entry(bare, *separator, fields).map(Some),
         Format::Group => group_entry(text).map(Some),
     }
 }
@@ -295,15 +295,24 @@ fn group_entry(text: &str) -> Result<Entry<'_>, &'static str> {
         [name, _, gid, members] if !name.is_empty() && gid.parse::<u32>().is_ok() => {
             Ok(Entry::Group {
                 name,
-                members: members.split(',').filter(|m| !m.is_empty()).collect(),
+                members: members
+                    .split(',')
+                    .map(trimmed)
+                    .filter(|member| !member.is_empty())
+                    .collect(),
             })
         }
         _ => Err("not `name:password:gid:members`"),
     }
 }
 
+/// A name without the white space around it, which readers of such lists skip (glibc, Apache).
+fn trimmed(name: &str) -> &str {
+    name.trim_matches([' ', '\t', '\x0b', '\x0c'])
+}
+
 /// The line without one member; the others keep their order and spelling.
-fn drop_member(raw: &[u8], login: &[u8]) -> Vec<u8> {
+fn drop_member(raw: &[u8], login: &str) -> Vec<u8> {
     let end = raw
         .iter()
         .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
@@ -316,7 +325,7 @@ fn drop_member(raw: &[u8], login: &[u8]) -> Vec<u8> {
     let (head, members) = text.split_at(start);
     let kept: Vec<&[u8]> = members
         .split(|byte| *byte == b',')
-        .filter(|member| *member != login)
+        .filter(|member| !std::str::from_utf8(member).is_ok_and(|name| trimmed(name) == login))
         .collect();
     [head, &kept.join(&b','), ending].concat()
 }

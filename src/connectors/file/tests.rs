@@ -283,6 +283,26 @@ async fn a_group_loses_one_member_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn e1_white_space_around_a_name_hides_nobody() {
+    let content = "wheel:x:10:ada, bob,\tzoe , adam\n";
+    let place = Place::new(content, Format::Group);
+    let call = place.gate.call(&place.verifier);
+    let listing = place.connector.list(&call).await.expect("listed");
+    let logins: Vec<_> = listing.accounts.iter().map(|a| a.login.as_str()).collect();
+    assert_eq!(logins, ["ada", "bob", "zoe", "adam"]);
+    let call = place.gate.call(&place.writer);
+    for login in ["bob", "zoe"] {
+        let taken = taking(login, login, "wheel");
+        let answer = place.connector.write(&call, &taken).await;
+        assert_eq!(answer, Ok(Answered::Accepted));
+    }
+    assert_eq!(place.text(), "wheel:x:10:ada, adam\n");
+    let place = Place::new("ada:x\n  bob:y\n", Format::Htpasswd);
+    assert_eq!(place.delete("bob").await, Ok(Answered::Accepted));
+    assert_eq!(place.text(), "ada:x\n");
+}
+
+#[tokio::test]
 async fn lines_have_attributes_by_declared_field() {
     let format = lines(Some(';'), &["employee", "login", "team"]);
     let place = Place::new("# list\n E1 ; ada ; crm\nE2;bob\n", format);

@@ -27,6 +27,8 @@ pub struct Entry {
     values: BTreeMap<String, Vec<Vec<u8>>>,
     /// Part of an attribute's values was left out (`member;range=0-1499`).
     pub ranged: bool,
+    /// Attributes that came with options (`userCertificate;binary`, RFC 4512 §2.5.2), in lower case.
+    optioned: Vec<String>,
 }
 
 impl Entry {
@@ -38,16 +40,34 @@ impl Entry {
         });
         let mut values = BTreeMap::new();
         let mut ranged = false;
+        let mut optioned = Vec::new();
         for (name, found) in text.chain(parsed.bin_attrs) {
             let name = name.to_lowercase();
-            ranged |= name.contains(";range=");
+            if name.contains(";range=") {
+                ranged = true;
+            } else if name.contains(';') {
+                optioned.push(name.clone());
+            }
             values.insert(name, found);
         }
         Self {
             dn: parsed.dn,
             values,
             ranged,
+            optioned,
         }
+    }
+
+    /// An attribute with options that nobody reads, of one that was asked for: its values are none of
+    /// those that [`values`](Self::values) gives.
+    pub fn unread<'e>(&'e self, asked: &[String]) -> Option<&'e str> {
+        let base = |name: &str| name.split(';').next().unwrap_or(name).to_lowercase();
+        let missed = |name: &&String| {
+            let mut all = asked.iter();
+            asked.iter().any(|one| base(one) == base(name))
+                && !all.any(|one| one.eq_ignore_ascii_case(name))
+        };
+        self.optioned.iter().find(missed).map(String::as_str)
     }
 
     /// All values of an attribute.

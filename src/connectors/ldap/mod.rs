@@ -76,7 +76,7 @@ impl LdapConnector {
         let whole = |entry: &Entry| fields.iter().all(|field| entry.text(field).is_some());
         Completeness {
             pages_closed: session.cut.is_none(),
-            fields_present: entries.iter().all(whole),
+            fields_present: entries.iter().all(whole) && session.unread.is_none(),
             permission_cut: session.hidden,
             ..Completeness::WHOLE
         }
@@ -193,7 +193,7 @@ impl Connector for LdapConnector {
 /// How it was asked, for an auditor, and what was missing.
 fn told(what: &str, session: &Session<'_>, pages: Option<usize>) -> String {
     let pages = pages.map_or(String::new(), |pages| format!(", {pages} pages"));
-    let cut = session.cut.as_ref();
+    let cut = session.cut.as_ref().or(session.unread.as_ref());
     let cut = cut.map_or(String::new(), |why| format!(", not whole: {why}"));
     format!("{what}{pages}{cut}")
 }

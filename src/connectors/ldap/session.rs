@@ -29,6 +29,8 @@ pub struct Session<'a> {
     pub cut: Option<String>,
     /// Something that must be there was not shown to this credential.
     pub hidden: bool,
+    /// Values that came under another description than the declared one.
+    pub unread: Option<String>,
 }
 
 /// What is sought.
@@ -52,6 +54,7 @@ impl<'a> Session<'a> {
             account: account.cloned(),
             cut: None,
             hidden: false,
+            unread: None,
         }
     }
 
@@ -103,6 +106,11 @@ impl<'a> Session<'a> {
         }
         if entries.iter().any(|entry| entry.ranged) {
             self.note("part of an attribute's values was left out");
+        }
+        let telling = self.settings().telling_attributes();
+        if let Some(name) = entries.iter().find_map(|entry| entry.unread(&telling)) {
+            let why = format!("`{name}` is not among what is declared");
+            self.unread.get_or_insert(why);
         }
         Ok((entries, pages))
     }

@@ -163,11 +163,23 @@ impl Settings {
         names.into_iter().collect()
     }
 
+    /// The same without what is only for people to read.
+    pub fn telling_attributes(&self) -> Vec<String> {
+        let mut names = self.account_attributes();
+        let shown = self.accounts.display_name.as_ref();
+        let declared = &self.accounts.attributes;
+        names.retain(|name| Some(name) != shown || declared.contains(name));
+        names
+    }
+
     /// What the guard would refuse at run time, or nothing could be done for, is told at load.
     fn check_writes(&self, table: &Table<'_>, manifest: &Manifest) {
         let does = |operation| manifest.operations.contains(&operation);
         let members = || self.groups.iter().map(|groups| groups.member.as_str());
         let mut needed = Vec::new();
+        if self.accounts.state.is_none() {
+            manifest.check_powerless(table, "`[ldap.state]`");
+        }
         if does(Operation::Disable) {
             match &self.accounts.state {
                 Some(state) => needed.push((Operation::Disable, state.attribute.as_str())),

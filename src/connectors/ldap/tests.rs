@@ -25,7 +25,7 @@ deputy = "iam@acme.example"
 review_by = "2027-03-31"
 after_removal = "account_gone"
 operations = ["list", "read", "disable", "revoke_entitlement", "revoke_credential", "delete"]
-writes = ["employeeType", "member", "sshPublicKey", "userAccountControl", "primaryGroupID", "*"]
+writes = ["employeeType", "member", "sshPublicKey", "sshPublicKey;lang-en", "userAccountControl", "primaryGroupID", "*"]
 [[correlation]]
 identifier = "employee_number"
 attribute = "employeeNumber"
@@ -202,6 +202,43 @@ async fn c6_a_listing_is_whole_only_when_the_directory_says_so() {
         let listing = stage.list().await.expect("listed");
         assert_eq!(listing.accounts.len(), 2, "{named}");
         assert_eq!(listing.completeness.pages_closed, whole, "{named}");
+    }
+}
+
+#[tokio::test]
+async fn e1_values_under_options_that_nobody_declared_leave_a_look_open() {
+    for (declared, whole) in [
+        ("[\"sshPublicKey\"]", false),
+        ("[\"sshPublicKey\", \"sshPublicKey;lang-en\"]", true),
+    ] {
+        let table = OPEN.replace("[\"sshPublicKey\"]", declared);
+        let stage = Stage::new(&table, |asked, _| match asked {
+            Asked::Search(base, _) if base == "ou=people" => {
+                let Said::Entry(dn, mut values) = person("17", "ada") else {
+                    return None;
+                };
+                values.push(("sshPublicKey;lang-en", b"ssh-ed25519 AAAA".to_vec()));
+                values.push(("description;lang-en", b"of no account".to_vec()));
+                Some(vec![Said::Entry(dn, values), END])
+            }
+            _ => ada(asked),
+        })
+        .await;
+        let reading = stage.read("17").await.expect("read");
+        assert_eq!(reading.completeness.gap().is_none(), whole, "{declared}");
+        let method = &reading.method;
+        assert_eq!(
+            method.contains("`sshpublickey;lang-en`"),
+            !whole,
+            "{method}"
+        );
+        let held = reading.account.expect("there").entitlements;
+        let mut keys = held.iter();
+        let key = keys.any(|one| one.kind == crate::domain::access::EntitlementKind::Credential);
+        assert_eq!(key, whole);
+        // What is done to the account is not held up.
+        let disable = change(Operation::Disable, "17", "ada");
+        assert_eq!(stage.write(&disable).await, Ok(Answered::Accepted));
     }
 }
 

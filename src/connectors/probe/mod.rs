@@ -18,6 +18,7 @@ use secrecy::SecretString;
 
 use super::contract::{Call, Connector, Knock, SignIn};
 use super::manifest::Limits;
+use crate::document::Table;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::{ProbeFacts, ProbeFinding};
@@ -36,6 +37,21 @@ pub struct Probe {
     pub door: Door,
     /// With what.
     pub tries: Tries,
+}
+
+/// Refuses probes that try `listed` where the id of a key is never what is presented: every door
+/// would turn a digest away.
+pub fn check_listed(table: &Table<'_>, probes: &[Probe]) {
+    for probe in probes.iter().filter(|probe| probe.tries == Tries::Listed) {
+        table.report(
+            table.line(),
+            format!(
+                "the probe `{}` tries `listed`, but no key of this target is known by more than a digest",
+                probe.name
+            ),
+            "try `kept`: the secret of a canary that our own vault keeps",
+        );
+    }
 }
 
 /// With what a probe tries to get in.

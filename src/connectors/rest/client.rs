@@ -294,7 +294,8 @@ impl Walk<'_> {
                 Err(()) => Next::Lost,
             },
             Paging::Link { next: None } => match linked(answer) {
-                Some(link) => home(link)?,
+                Some(link) if link.is_ascii() => home(&link)?,
+                Some(_) => Next::Lost,
                 None => Next::End,
             },
             Paging::Link { next: Some(path) } => match mark(path, body) {
@@ -341,11 +342,11 @@ impl Walk<'_> {
     }
 }
 
-/// The address of the next page in the header.
-fn linked(answer: &HttpAnswer) -> Option<&str> {
+/// The address of the next page in the header; what is not ASCII in it is no address.
+fn linked(answer: &HttpAnswer) -> Option<String> {
     let headers = answer.headers.get_all(LINK).into_iter();
-    let mut headers = headers.filter_map(|header| header.to_str().ok());
-    headers.find_map(next_link)
+    let mut texts = headers.map(|header| String::from_utf8_lossy(header.as_bytes()));
+    texts.find_map(|text| next_link(&text).map(ToOwned::to_owned))
 }
 
 fn first(paging: &Paging) -> Next {

@@ -76,6 +76,44 @@ impl Look {
 /// # Errors
 /// Any part's failure fails the whole.
 pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
+    let (mut look, shown) = account(session, id).await?;
+    let known = shown.as_ref().map(|(account, value)| (account, value));
+    let mut held = Vec::new();
+    for shape in &session.settings.entitlements {
+        held.extend(entitlements(session, shape, id, known, &mut look).await?);
+    }
+    let mut found = Vec::with_capacity(held.len());
+    for one in held {
+        if let Some(secret) = one.secret {
+            look.secrets.insert(one.entitlement.id.clone(), secret);
+        }
+        found.push(one.entitlement);
+    }
+    match shown {
+        Some((mut account, _)) => {
+            account.entitlements = found;
+            look.account = Some(account);
+        }
+        None => look.left = found,
+    }
+    Ok(look)
+}
+
+/// Reads one account without its entitlements: no list of those may hold up what is done to the
+/// account as a whole.
+///
+/// # Errors
+/// When the account could not be read.
+pub async fn look_at_account(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
+    let (mut look, shown) = account(session, id).await?;
+    look.account = shown.map(|(account, _)| account);
+    Ok(look)
+}
+
+async fn account(
+    session: Session<'_>,
+    id: &AccountId,
+) -> Result<(Look, Option<(Account, Value)>), Failure> {
     let settings = session.settings;
     let mut look = Look {
         account: None,
@@ -86,7 +124,6 @@ pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure>
         age_seconds: 0,
         line: String::new(),
     };
-    let mut shown = None;
     for declared in &settings.reads {
         let answer = match declared {
             Declared::Single { request, account } => {
@@ -94,44 +131,23 @@ pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure>
             }
             Declared::Among(listed) => among(session, listed, id, &mut look).await?,
         };
-        if let Some(value) = answer.value {
-            shown = Some((value, answer.etag));
-            break;
-        }
-    }
-    let mut account = None;
-    if let Some((value, etag)) = &shown {
-        look.version = version(settings.account.version.as_ref(), value, etag.as_deref());
-        match shape::account(&settings.account, value)? {
+        let Some(value) = answer.value else {
+            continue;
+        };
+        let declared = settings.account.version.as_ref();
+        look.version = version(declared, &value, answer.etag.as_deref());
+        match shape::account(&settings.account, &value)? {
             Shown::Gone(gone) => same(id, &gone)?,
             Shown::Account(found) => {
                 same(id, &found.id)?;
                 look.completeness.fields_present =
-                    shape::missing(&settings.account.fields, value).is_empty();
-                account = Some((*found, value));
+                    shape::missing(&settings.account.fields, &value).is_empty();
+                return Ok((look, Some((*found, value))));
             }
         }
+        break;
     }
-    let known = account.as_ref().map(|(account, value)| (account, *value));
-    let mut held = Vec::new();
-    for shape in &settings.entitlements {
-        held.extend(entitlements(session, shape, id, known, &mut look).await?);
-    }
-    let mut found = Vec::with_capacity(held.len());
-    for one in held {
-        if let Some(secret) = one.secret {
-            look.secrets.insert(one.entitlement.id.clone(), secret);
-        }
-        found.push(one.entitlement);
-    }
-    match account {
-        Some((mut account, _)) => {
-            account.entitlements = found;
-            look.account = Some(account);
-        }
-        None => look.left = found,
-    }
-    Ok(look)
+    Ok((look, None))
 }
 
 async fn alone(
@@ -274,11 +290,12 @@ async fn of_member(
     look: &mut Look,
 ) -> Result<Vec<Value>, Failure> {
     let mut mine = Vec::new();
+    let mut any = false;
     if members.request.is_some() && groups.len() > MOST_GROUPS {
         look.completeness.pages_closed = false;
     }
     for (count, group) in groups.into_iter().enumerate() {
-        let is_in = match &members.request {
+        let told = match &members.request {
             None => {
                 let listed = shape::items(&members.items, &group, "members")?;
                 names(members, listed, name)?
@@ -293,9 +310,14 @@ async fn of_member(
                 asked_at_group(session, members, collection, (name, values), look).await?
             }
         };
-        if is_in {
+        any |= told.any;
+        if told.named {
             mine.push(group);
         }
+    }
+    // Who sees no member of any group may not be allowed to see members.
+    if !any && !members.may_be_empty {
+        look.completeness.permission_cut = true;
     }
     Ok(mine)
 }
@@ -306,22 +328,33 @@ async fn asked_at_group(
     collection: &Collection,
     (name, values): (&str, Values<'_>),
     look: &mut Look,
-) -> Result<bool, Failure> {
+) -> Result<Shows, Failure> {
     let key = |item: &Value| shape::text(&members.id, item);
     let items = session.all(collection, &key, values).await?;
     look.take(&items);
     names(members, &items.values, name)
 }
 
+/// What the members of one group show.
+struct Shows {
+    /// The account is one of them.
+    named: bool,
+    /// There is one at all.
+    any: bool,
+}
+
 /// Whether a group names the account. All its members are read: one that cannot be may be it.
-fn names(members: &Members, listed: &[Value], name: &str) -> Result<bool, Failure> {
-    let mut found = false;
+fn names(members: &Members, listed: &[Value], name: &str) -> Result<Shows, Failure> {
+    let mut named = false;
     for one in listed {
         let id = shape::required(&members.id, one, "id of a member")?;
         // Logins are compared without regard to case where people type them.
-        found |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
+        named |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
     }
-    Ok(found)
+    Ok(Shows {
+        named,
+        any: !listed.is_empty(),
+    })
 }
 
 fn same(asked: &AccountId, shown: &AccountId) -> Result<(), Failure> {

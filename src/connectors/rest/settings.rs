@@ -18,6 +18,7 @@ use super::request::{
 use super::template::Place;
 use super::words::Words;
 use crate::connectors::Manifest;
+use crate::connectors::probe::check_listed;
 use crate::document::Table;
 use crate::domain::access::{EntitlementKind, Operation};
 
@@ -97,6 +98,8 @@ pub struct Members {
     pub id: JsonPath,
     /// Members are named by login.
     pub by_login: bool,
+    /// There may be no group with a member at all.
+    pub may_be_empty: bool,
 }
 
 impl Settings {
@@ -122,6 +125,13 @@ impl Settings {
         let reads: Vec<_> = reads.collect();
         let entitlements = table.tables("entitlements");
         let entitlements: Vec<_> = entitlements.iter().map(read_entitlements).collect();
+        let digests = |one: &Option<Entitlements>| one.as_ref().is_some_and(|one| one.secret_id);
+        if entitlements.iter().any(digests) {
+            check_listed(table, &manifest.probes);
+        }
+        if account.as_ref().is_some_and(|shape| shape.state.is_none()) {
+            manifest.check_powerless(table, "`account.state`");
+        }
         let versioned = account.as_ref().is_none_or(|shape| shape.version.is_some());
         let writes = read_writes(table, manifest, versioned);
         read.and(list)?;
@@ -344,6 +354,7 @@ fn read_members(table: &Table<'_>) -> Option<Members> {
             }
         },
     };
+    let may_be_empty = table.boolean("may_be_empty");
     table.finish();
     Some(Members {
         request: match request {
@@ -353,6 +364,7 @@ fn read_members(table: &Table<'_>) -> Option<Members> {
         items: items?,
         id: id?,
         by_login: by_login?,
+        may_be_empty: may_be_empty.is_some_and(|item| item.value),
     })
 }
 

@@ -1,16 +1,18 @@
 //! One change: the look before it, the request, and what its answer means.
 //!
-//! Owns the order. The account is read first: its login is asserted, its version is taken for the
-//! guard against changes meanwhile, and nothing is sent for what is already so. "Not found" and "it
+//! Owns the order. The account is read first, with its entitlements only for a change to one of
+//! them: its login is asserted, its version is taken for the guard against changes meanwhile, and
+//! nothing is sent for what is already so. "Not found" and "it
 //! was changed meanwhile" are looked at again before they are believed. A change that the target
 //! puts off is followed by `jobs`.
 
 use super::classify::{self, Told};
 use super::client::Session;
-use super::looking::{Look, look};
+use super::looking::{Look, look, look_at_account};
 use super::{jobs, render};
 use crate::connectors::http::HttpAnswer;
 use crate::connectors::{Answered, Change, unsupported};
+use crate::domain::access::Operation;
 use crate::domain::outcome::Failure;
 
 /// Makes the change.
@@ -23,7 +25,7 @@ pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Fa
     let Some(request) = settings.writes.get(&change.operation) else {
         return Err(unsupported(change.operation.as_str()));
     };
-    let before = look(session, &change.account).await?;
+    let before = looked(session, change).await?;
     if is_done(&before, change)? {
         return Ok(Answered::Absent);
     }
@@ -39,6 +41,19 @@ pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Fa
     match classify::told(settings, request, &answer, true)? {
         Told::NotThere => again(session, change, classify::still_there(change.operation)).await,
         Told::Yes(_) => accepted(session, change, &asked, &answer).await,
+    }
+}
+
+/// As much as the change needs to know.
+async fn looked(session: Session<'_>, change: &Change) -> Result<Look, Failure> {
+    match change.operation {
+        Operation::Disable | Operation::EndSessions | Operation::Delete => {
+            look_at_account(session, &change.account).await
+        }
+        Operation::RevokeEntitlement
+        | Operation::RevokeCredential
+        | Operation::List
+        | Operation::Read => look(session, &change.account).await,
     }
 }
 
@@ -81,7 +96,7 @@ async fn again(
     change: &Change,
     otherwise: Failure,
 ) -> Result<Answered, Failure> {
-    let after = look(session, &change.account).await?;
+    let after = looked(session, change).await?;
     if is_done(&after, change)? {
         Ok(Answered::Absent)
     } else {

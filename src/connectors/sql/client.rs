@@ -1,8 +1,8 @@
 //! The database as a protocol: sign in, read in one snapshot, write in one short transaction.
 //!
 //! Owns connections and transactions. A write reads the account first, asserts its login and counts
-//! the rows touched, all before COMMIT; what does not fit is rolled back. Connections are kept for
-//! the credential version that opened them, credentials never are. A connection whose call was
+//! the rows touched, all before COMMIT; what does not fit is rolled back. Connections to
+//! servers are kept for the credential version that opened them, credentials never are. A connection whose call was
 //! given up is closed, and the database forgets what was not committed.
 
 use std::sync::{Mutex, PoisonError};
@@ -124,7 +124,7 @@ impl Client {
         }
         let data_age_seconds = link.lag_seconds().await?;
         link.roll_back().await?;
-        self.give(credential, link);
+        self.give(credential, link).await;
         Ok(Seen {
             rows,
             data_age_seconds,
@@ -153,7 +153,7 @@ impl Client {
                 other
             }
         };
-        self.give(credential, link);
+        self.give(credential, link).await;
         outcome
     }
 
@@ -186,7 +186,7 @@ impl Client {
             }
         };
         if task.database.is_none() {
-            self.give(credential, link);
+            self.give(credential, link).await;
         } else {
             link.close().await;
         }
@@ -238,7 +238,11 @@ impl Client {
         Some(idle.swap_remove(found).link)
     }
 
-    fn give(&self, credential: &Credential, link: Link) {
+    async fn give(&self, credential: &Credential, link: Link) {
+        // An open file is read on after another was put in its place.
+        if let Link::Sqlite(_) = link {
+            return link.close().await;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
             idle.push(Idle {

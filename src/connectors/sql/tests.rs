@@ -320,6 +320,23 @@ async fn the_verifier_cannot_write_and_a_missing_file_is_no_empty_table() {
     assert_eq!(failure.expect_err("gone").class, FailureClass::Unreachable);
 }
 
+#[tokio::test]
+async fn e1_a_file_that_was_put_in_the_place_of_another_is_the_one_that_is_read() {
+    let shop = Shop::new(STATEMENTS).await;
+    let call = shop.gate.call(&shop.verifier);
+    let listing = shop.connector.list(&call).await.expect("listed");
+    assert_eq!(listing.accounts.len(), 3);
+    let path = shop.directory.path().join("shop.db");
+    let other = shop.directory.path().join("backup.db");
+    std::fs::copy(&path, &other).expect("copied");
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::rename(&other, &path).expect("put in its place");
+    shop.run("INSERT INTO staff VALUES (4, 'eve', 1, 'E4')")
+        .await;
+    let listing = shop.connector.list(&call).await.expect("listed");
+    assert_eq!(listing.accounts.len(), 4);
+}
+
 #[test]
 fn h3_every_fault_of_the_table_is_told_at_once() {
     let faults = STATEMENTS

@@ -53,6 +53,21 @@ fn h3_every_fault_of_the_table_is_told_at_once() {
 }
 
 #[test]
+fn e1_an_expectation_that_no_read_could_show_is_refused_at_load() {
+    let state = "[ldap.state]\nattribute = \"employeeType\"\ndisabled = [\"left\"]\n";
+    let head = HEAD.replace("account_gone", "account_powerless");
+    let table = OPEN.replace("{url}", "ldap://127.0.0.1:389");
+    assert!(read_settings(&format!("{head}{table}")).is_ok());
+    let silent = table.replace(state, "");
+    let told = read_settings(&format!("{head}{silent}")).expect_err("refused");
+    let told = told.to_string();
+    assert!(
+        told.contains("`account_powerless` without `[ldap.state]`"),
+        "{told}"
+    );
+}
+
+#[test]
 fn h3_the_manifests_in_the_documentation_can_be_loaded() {
     let page = include_str!("../../../../docs/connectors/ldap.md");
     let (_, second) = page

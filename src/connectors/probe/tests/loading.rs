@@ -105,6 +105,19 @@ fn e2_a_header_that_carries_nothing_or_goes_another_way_is_refused_at_load() {
 }
 
 #[test]
+fn e2_keys_that_are_known_by_a_digest_cannot_be_tried() {
+    let page = include_str!("../../../../docs/connectors/probes.md");
+    let (name, text) = crate::connectors::rehearsal::manifest_in(page);
+    let probe = "\n[[probe]]\nname = \"tokens\"\nkind = \"introspection\"\nurl = \"https://x.example\"\n\
+        path = \"/introspect\"\ncontrol = { token_path = \"/token\", sees_every_token = true }\n";
+    let clock: Arc<dyn Clock> = Moved::new();
+    let file = (name, format!("{text}{probe}"));
+    let problems = crate::connectors::Registry::load(&[file], &clock).expect_err("refused");
+    let all = problems.to_string();
+    assert!(all.contains("the probe `tokens` tries `listed`"), "{all}");
+}
+
+#[test]
 fn h3_the_manifest_in_the_documentation_can_be_loaded() {
     let page = include_str!("../../../../docs/connectors/probes.md");
     let file = crate::connectors::rehearsal::manifest_in(page);

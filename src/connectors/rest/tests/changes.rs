@@ -83,7 +83,8 @@ async fn a_change_meanwhile_is_looked_at_again_and_then_stale() {
         let failure = raced.write(&disable()).await.expect_err("raced");
         assert_eq!(failure.class, FailureClass::StaleData, "{status}");
         assert_eq!(raced.changes().len(), 1);
-        assert_eq!(raced.asked("/api/users/7/keys"), 2);
+        // The look before, and the look after.
+        assert_eq!(raced.asked("/api/users/7"), 3);
     }
     // Somebody else did what was to be done: then there is nothing left to do.
     let looks = AtomicUsize::new(0);
@@ -97,6 +98,23 @@ async fn a_change_meanwhile_is_looked_at_again_and_then_stale() {
     };
     let done = serving(&shape, shown, |_| (412, json!({}))).await;
     assert_eq!(done.write(&disable()).await, Ok(Answered::Absent));
+}
+
+#[tokio::test]
+async fn no_list_of_entitlements_holds_up_what_is_done_to_the_account() {
+    for operation in [Operation::Disable, Operation::Delete] {
+        let target = Target::new(SHAPE, |method, path| match (method, path) {
+            ("GET", "/api/users/7") => (200, ada()),
+            ("GET", "/api/users/7/keys") => (200, json!({"renamed": []})),
+            _ => (200, json!({"ok": true})),
+        })
+        .await;
+        let answer = target.write(&change(operation, "7", "ada")).await;
+        assert_eq!(answer, Ok(Answered::Accepted));
+        assert_eq!(target.changes().len(), 1);
+        let failure = target.read("7").await.expect_err("proves nothing");
+        assert_eq!(failure.class, FailureClass::Drifted);
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,28 @@ async fn groups_that_keep_their_members_to_themselves_are_asked_one_by_one_and_b
 }
 
 #[tokio::test]
+async fn e1_groups_that_show_no_member_at_all_prove_nothing() {
+    let asked = GROUPS.replace(
+        "items = \"$.members\"\nid = \"$.user\"",
+        "path = \"/groups/{entitlement.id}/members\"\nitems = \"$.names\"\nempty = [404]",
+    );
+    for tables in [GROUPS, asked.as_str()] {
+        for (declared, whole) in [("", false), ("may_be_empty = true\n", true)] {
+            let shape = entitled(&format!("{tables}{declared}"));
+            let target = Target::new(&shape, |_, path| match path {
+                "/api/users/7" => (200, json!({"user": user(7, "ada")})),
+                _ => groups(path, |_| json!([])).unwrap_or((404, json!({}))),
+            })
+            .await;
+            let reading = target.read("7").await.expect("read");
+            assert_eq!(reading.account.expect("there").entitlements, []);
+            let gap = reading.completeness.gap();
+            assert_eq!(gap.is_none(), whole, "{shape}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_group_list_without_members_is_drifted_and_one_without_end_proves_nothing() {
     let shape = entitled(GROUPS);
     let bare = Target::new(&shape, |_, path| match path {
@@ -188,4 +210,23 @@ async fn answers_that_carry_other_secrets_leave_none_of_them_behind() {
     }
     assert!(failure.message.contains("[redacted]"), "{failure}");
     assert_eq!(target.changes().len(), 1);
+}
+
+#[test]
+fn e2_a_key_that_is_known_by_a_digest_is_no_key_to_try() {
+    let key = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
+        items = \"$.keys\"\nid = \"$.key\"\n";
+    for (secret, sound) in [("", true), ("secret_id = true\n", false)] {
+        let shape = entitled(&format!("{key}{secret}"));
+        let probe = "[[probe]]\nname = \"keys\"\nkind = \"http\"\ntries = \"listed\"\n\
+            url = \"https://crm.acme.example\"\npath = \"/me\"\nshown_as = \"bearer\"\n\
+            refused = { status = [\"401\"] }\ncontrol = { login = \"c\", secret = \"local:c\" }\n";
+        let document = crate::document::Document::parse("p.toml", probe).expect("syntax");
+        let mut manifest = target::approving();
+        manifest.probes = crate::connectors::probe::read(&document.root(), "rest");
+        let clock: Arc<dyn Clock> = Moved::new();
+        let loaded = target::connector(&manifest, "https://crm.acme.example/api", &shape, &clock);
+        let all = loaded.err().map_or(String::new(), |all| all.to_string());
+        assert_eq!(!all.contains("tries `listed`"), sound, "{all}");
+    }
 }

@@ -7,6 +7,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::domain::verdict::Expectation;
 
 /// The shape with its list read in another way.
 pub(super) fn paged(keys: &str) -> String {
@@ -318,6 +319,58 @@ async fn garbage_half_a_document_and_nothing_at_all_are_drifted_when_read() {
         assert_eq!(failure.class, FailureClass::Drifted, "{raw}");
         let failure = target.read("7").await.expect_err("no account");
         assert_eq!(failure.class, FailureClass::Drifted, "{raw}");
+    }
+}
+
+#[tokio::test]
+async fn e1_a_next_address_that_cannot_be_read_leaves_the_list_open() {
+    let shape = SHAPE.replace(
+        "total = \"$.total\"\npaging = \"page\"\nsize = 100\nsize_parameter = \"per_page\"",
+        "paging = \"link\"",
+    );
+    for (link, (known, closed)) in [
+        ("</api/users?p=z\u{fc}rich>; rel=next", (2, false)),
+        (
+            "</api/users?p=2>; rel=next; title=\"n\u{e4}chste\"",
+            (4, true),
+        ),
+        ("</api/hilfe>; rel=help; title=\"f\u{fc}r alle\"", (2, true)),
+    ] {
+        let target = Target::new(&shape, move |_, path| {
+            let (first, link) = match path {
+                "/api/users" => (1, link),
+                _ => (3, ""),
+            };
+            let users: Vec<_> = (first..first + 2)
+                .map(|id| user(id, &format!("user{id}")))
+                .collect();
+            (200, json!({"users": users, "link": link}))
+        })
+        .await;
+        let listing = target.list().await.expect("listed");
+        let seen = (listing.accounts.len(), listing.completeness.pages_closed);
+        assert_eq!(seen, (known, closed), "{link}");
+    }
+}
+
+#[test]
+fn e1_an_expectation_that_no_read_could_show_is_refused_at_load() {
+    let states = "[rest.account.states]\nenabled = [\"active\"]\ndisabled = [\"suspended\"]\ngone = [\"deleted\"]\n";
+    let silent = SHAPE
+        .replace(states, "")
+        .replace("state = \"$.status\"\n", "");
+    let clock: Arc<dyn Clock> = Moved::new();
+    let mut manifest = target::approving();
+    manifest.operations.remove(&Operation::Disable);
+    let shape = silent.replace("[rest.disable]\nmethod = \"PATCH\"\npath = \"/users/{account.id}\"\nbody = { active = false, profile = { note = \"left: {account.login}\" } }\nsuccess = { \"$.ok\" = true }\n", "");
+    for (expected, sound) in [
+        (Expectation::AccountGone, true),
+        (Expectation::AccountPowerless, false),
+    ] {
+        manifest.after_removal = expected;
+        let loaded = target::connector(&manifest, "https://crm.acme.example/api", &shape, &clock);
+        let all = loaded.err().map_or(String::new(), |all| all.to_string());
+        assert_eq!(!all.contains("`account_powerless` without"), sound, "{all}");
     }
 }
 
