@@ -209,8 +209,11 @@ fn tamper(log: &mut Log, how: Tampering, place: usize) -> (&'static str, String)
             ("notes", "99999".to_owned())
         }
         Tampering::ChangeLink => {
-            let last = log.links[link].entries.len() - 1;
-            log.links[link].entries[last] ^= 1;
+            let entries = &mut log.links[link].entries;
+            match entries.last_mut() {
+                Some(byte) => *byte ^= 1,
+                None => entries.push(1),
+            }
             ("audit_links", strand_and_link(&log.links[link]))
         }
         Tampering::RehashLink => {

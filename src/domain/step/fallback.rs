@@ -254,7 +254,7 @@ impl Step<'_> {
         let claimed = claim(&self.run().body).cloned();
         let how = match (end, &claimed) {
             // Its parts were closed on a person's word, each by its own; nobody has signed this one.
-            (End::Attested, _) if self.on_word() => Closure::Superseded,
+            (End::Attested, None) if self.on_word() => Closure::Superseded,
             (End::Attested, _) => Closure::Attested,
             (End::Halted | End::Rescinded, _) if self.is_case() && !task.drill => Closure::Attested,
             (End::Halted | End::Rescinded, _) => Closure::Superseded,
