@@ -173,41 +173,44 @@ impl Brakes {
                 code: "CB-BRAKE-3",
             })
         });
-        let mut asks: Vec<_> = departures.chain(writes).collect();
-        // One order for all workers, so that none waits for another in a circle; of one name the brake
-        // that looks back furthest comes first.
-        let limit = |ask: &Ask| {
-            let Limit {
-                window_seconds,
-                at_most,
-                share_percent,
-                at_least,
-            } = ask.limit;
-            (
-                Reverse(window_seconds),
-                at_most,
-                share_percent,
-                at_least,
-                ask.population,
-            )
-        };
-        asks.sort_by(|one, other| {
-            let by = |ask: &Ask| (ask.brake.clone(), limit(ask));
-            by(one).cmp(&by(other))
-        });
-        asks.dedup_by(|later, first| later.brake == first.brake && limit(later) == limit(first));
-        let mut number = 0;
-        for place in 0..asks.len() {
-            let again = place > 0 && asks[place - 1].brake == asks[place].brake;
-            number = if again { number + 1 } else { 0 };
-            let brake = &asks[place].brake;
-            asks[place].counted = match number {
-                0 => brake.clone(),
-                number => format!("{brake}#{number}"),
-            };
-        }
-        asks
+        in_order(departures.chain(writes).collect())
     }
+}
+
+/// One order for all workers, so that none waits for another in a circle; of one name the brake that
+/// looks back furthest comes first, and each counts by itself.
+fn in_order(mut asks: Vec<Ask>) -> Vec<Ask> {
+    let limit = |ask: &Ask| {
+        let Limit {
+            window_seconds,
+            at_most,
+            share_percent,
+            at_least,
+        } = ask.limit;
+        (
+            Reverse(window_seconds),
+            at_most,
+            share_percent,
+            at_least,
+            ask.population,
+        )
+    };
+    asks.sort_by(|one, other| {
+        let by = |ask: &Ask| (ask.brake.clone(), limit(ask));
+        by(one).cmp(&by(other))
+    });
+    asks.dedup_by(|later, first| later.brake == first.brake && limit(later) == limit(first));
+    let mut number = 0;
+    for place in 0..asks.len() {
+        let again = place > 0 && asks[place - 1].brake == asks[place].brake;
+        number = if again { number + 1 } else { 0 };
+        let brake = &asks[place].brake;
+        asks[place].counted = match number {
+            0 => brake.clone(),
+            number => format!("{brake}#{number}"),
+        };
+    }
+    asks
 }
 
 /// The matter by which two people lift a brake for a while.
