@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::{Clock, Timestamp, after, after_ms};
-use crate::kafka::{QuietClient, Unresolved};
+use crate::kafka::{QuietClient, Unresolved, without_value};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{SpanHandle, messaging};
 
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
         };
         let consumer: BaseConsumer<ReaderContext> = config
             .create_with_context(context)
-            .map_err(IntakeError::Consumer)?;
+            .map_err(|error| IntakeError::Consumer(without_value(error)))?;
         let topics: Vec<_> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(IntakeError::Consumer)?;
         let now = intake.clock.now();
