@@ -30,6 +30,7 @@ use super::context::{ReaderContext, log_commit};
 use super::decode::{RawMessage, decode};
 use super::flood::Flood;
 use super::health::Health;
+use super::reach::Sign;
 use super::recorder::{Recorder, Taken};
 use super::settings::Settings;
 
@@ -153,6 +154,7 @@ impl<'a> Reader<'a> {
         config.set("statistics.interval.ms", STATISTICS_MS);
         let context = ReaderContext {
             quiet: QuietClient::new(Arc::clone(&intake.clock)),
+            clock: Arc::clone(&intake.clock),
             store: Arc::clone(&intake.store),
             health: Arc::clone(&intake.health),
             runtime: runtime.clone(),
@@ -166,6 +168,9 @@ impl<'a> Reader<'a> {
         let topics: Vec<_> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(IntakeError::Consumer)?;
         let now = intake.clock.now();
+        intake
+            .health
+            .change(|figures| figures.note(&Sign::Anew, now));
         Ok(Self {
             settings,
             clock: &*intake.clock,
@@ -197,7 +202,7 @@ impl<'a> Reader<'a> {
             if idle && self.is_stuck() {
                 tracing::error!(
                     group = self.settings.group,
-                    "messages wait but none arrive; the consumer is made anew"
+                    "messages wait but none arrive, or Kafka refuses them; the consumer is made anew"
                 );
                 return Ok(Ended::Stuck);
             }
@@ -237,8 +242,13 @@ impl<'a> Reader<'a> {
         let now = self.clock.now();
         self.health.change(|figures| {
             figures.last_poll = Some(now);
-            if matches!(polled, Some(Ok(_))) {
-                figures.last_message = Some(now);
+            match &polled {
+                Some(Ok(_)) => {
+                    figures.last_message = Some(now);
+                    figures.note(&Sign::Message, now);
+                }
+                Some(Err(error)) => figures.note(&Sign::Error(error), now),
+                None => {}
             }
         });
         match polled {
@@ -414,7 +424,11 @@ impl<'a> Reader<'a> {
     fn is_stuck(&self) -> bool {
         let figures = self.health.figures();
         let last = figures.last_message.unwrap_or(self.opened).max(self.opened);
-        figures.total_lag() > 0 && after(last, self.settings.stuck_seconds) < self.clock.now()
+        let long_ago = |at| after(at, self.settings.stuck_seconds) < self.clock.now();
+        let waits = figures.total_lag() > 0 && long_ago(last);
+        // What is refused is said once: only a new reader hears whether it still is.
+        let refused = figures.trouble.filter(|trouble| trouble.refused);
+        waits || refused.is_some_and(|trouble| long_ago(trouble.last))
     }
 }
 

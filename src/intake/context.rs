@@ -18,11 +18,13 @@ use rdkafka::{ClientContext, Statistics};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::time::Clock;
 use crate::kafka::QuietClient;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
 
 use super::health::Health;
+use super::reach::Sign;
 use super::resume::{Alarm, Known, resume};
 
 /// How long the broker may take to say what it has.
@@ -31,11 +33,15 @@ const ASK: Duration = Duration::from_secs(5);
 const STORE_TRIES: u32 = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
+/// The states in which a broker answers, in librdkafka's words.
+const UP: [&str; 3] = ["UP", "UPDATE", "REAUTH"];
+
 type Checkpoints = BTreeMap<(String, i32), i64>;
 
 /// The consumer's context.
 pub(super) struct ReaderContext {
     pub(super) quiet: QuietClient,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) health: Arc<Health>,
     pub(super) runtime: Handle,
@@ -55,7 +61,13 @@ impl ClientContext for ReaderContext {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let now = self.clock.now();
+        let reached = statistics
+            .brokers
+            .values()
+            .any(|broker| UP.contains(&broker.state.as_str()));
         self.health.change(|figures| {
+            figures.note(&Sign::Round { reached }, now);
             for (name, topic) in &statistics.topics {
                 for (number, partition) in &topic.partitions {
                     let ours = figures
@@ -117,8 +129,12 @@ impl ReaderContext {
         if self.held.load(Ordering::Acquire) {
             consumer.pause(partitions)?;
         }
+        let now = self.clock.now();
         self.health.change(|figures| {
             figures.rebalances += 1;
+            if partitions.count() > 0 {
+                figures.note(&Sign::Anew, now);
+            }
             for (topic, partition) in partitions.to_topic_map().into_keys() {
                 figures.assigned.entry(topic).or_default().push(partition);
             }

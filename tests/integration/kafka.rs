@@ -12,7 +12,7 @@ use std::time::Duration;
 use bed::{Bed, Dice, Wall};
 use clawback::domain::id::MessageId;
 use clawback::domain::settlement::OutboxMessage;
-use clawback::domain::time::{Chance as _, Clock as _};
+use clawback::domain::time::{Chance as _, Clock as _, after};
 use clawback::intake::Settings;
 use clawback::kafka::{Connection, Mode};
 use clawback::publish::{REPLAY_OF, replay};
@@ -351,6 +351,32 @@ async fn a_message_that_the_brokers_find_too_large_does_not_block_its_key() {
     assert!(copies[0].header("clawback-payload-left-out").is_some());
     assert_eq!(copies[1].payload, b"1");
     relay.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h2_a_worker_whose_brokers_are_gone_is_not_ready_until_they_are_back() {
+    let bed = Bed::embedded("blind", 1).await;
+    let intake = bed.start();
+    bed.send_many(1).await;
+    bed.until_recorded(1).await;
+    assert_eq!(intake.health.ready(Wall.now()), Ok(()));
+    let broker = bed.broker.as_ref().expect("embedded");
+    broker.down();
+    let trouble = || intake.health.figures().trouble;
+    until("intake has noticed", async || trouble().is_some()).await;
+    let since = trouble().expect("trouble").since;
+    until("it polls all the same", async || {
+        intake.health.figures().last_poll > Some(after(since, 2))
+    })
+    .await;
+    assert_eq!(intake.health.ready(after(since, 60)), Ok(()));
+    let why = intake.health.ready(after(since, 61)).expect_err("blind");
+    assert!(why.contains("no broker is reached"), "{why}");
+    broker.up();
+    bed.send_many(1).await;
+    bed.until_recorded(2).await;
+    assert_eq!(trouble(), None);
+    intake.drain().await;
 }
 
 /// A name that no other run has used.
