@@ -12,6 +12,7 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Partition;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics};
@@ -74,12 +75,9 @@ impl ClientContext for ReaderContext {
                         .assigned
                         .get(name)
                         .is_some_and(|p| p.contains(number));
-                    // -1 means that librdkafka does not know yet.
-                    if ours && partition.consumer_lag >= 0 {
-                        metrics::kafka_lag(name, *number, partition.consumer_lag);
-                        figures
-                            .lag
-                            .insert((name.clone(), *number), partition.consumer_lag);
+                    if let Some(unread) = unread(partition).filter(|_| ours) {
+                        metrics::kafka_lag(name, *number, unread);
+                        figures.lag.insert((name.clone(), *number), unread);
                     }
                 }
             }
@@ -308,6 +306,15 @@ impl ReaderContext {
     }
 }
 
+/// Messages of a partition that were not handed over yet; `None` while librdkafka does not know. The
+/// marker that ends a transaction takes an offset and is no message: the distance to the end alone
+/// would never become 0 where producers are transactional.
+fn unread(partition: &Partition) -> Option<i64> {
+    let waits = partition.fetchq_cnt > 0 || partition.next_offset < partition.ls_offset;
+    let unread = if waits { partition.consumer_lag } else { 0 };
+    (partition.consumer_lag >= 0).then_some(unread)
+}
+
 /// A failed commit loses nothing: rows are in the database, and repeats are recognised.
 pub(super) fn log_commit(error: &KafkaError) {
     match error.rdkafka_error_code() {
@@ -320,5 +327,37 @@ pub(super) fn log_commit(error: &KafkaError) {
             | RDKafkaErrorCode::AssignmentLost,
         ) => tracing::debug!(%error, "offsets were not committed"),
         _ => tracing::warn!(%error, "offsets were not committed; they will be again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b3_the_marker_of_a_transaction_is_no_message_that_waits() {
+        // Two messages and a marker; the second was handed over and its offset stored.
+        let idle = Partition {
+            next_offset: 3,
+            ls_offset: 3,
+            consumer_lag: 1,
+            ..Partition::default()
+        };
+        assert_eq!(unread(&idle), Some(0));
+        let unfetched = Partition {
+            next_offset: 2,
+            ..idle.clone()
+        };
+        assert_eq!(unread(&unfetched), Some(1));
+        let queued = Partition {
+            fetchq_cnt: 1,
+            ..idle.clone()
+        };
+        assert_eq!(unread(&queued), Some(1));
+        let unknown = Partition {
+            consumer_lag: -1,
+            ..idle
+        };
+        assert_eq!(unread(&unknown), None);
     }
 }
