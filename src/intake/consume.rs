@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::Message;
@@ -161,6 +161,7 @@ impl<'a> Reader<'a> {
             group: settings.group.clone(),
             stop: stop.clone(),
             held: AtomicBool::new(false),
+            gaps: Mutex::default(),
         };
         let consumer: BaseConsumer<ReaderContext> = config
             .create_with_context(context)
@@ -199,6 +200,7 @@ impl<'a> Reader<'a> {
                 self.settle(batch)?;
             }
             self.commit_when_due(idle);
+            self.consumer.context().look_for_losses(&self.consumer);
             if idle && self.is_stuck() {
                 tracing::error!(
                     group = self.settings.group,
@@ -255,6 +257,9 @@ impl<'a> Reader<'a> {
             None => Ok(None),
             Some(Ok(message)) => {
                 let message = own(&message);
+                let context = self.consumer.context();
+                let (partition, offset) = (message.partition, message.offset);
+                context.with_gaps(|gaps| gaps.came(&message.topic, partition, offset));
                 let decoded = decode(&message, now, self.settings.message_bytes_max);
                 Ok(Some(Taken { message, decoded }))
             }

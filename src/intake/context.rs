@@ -1,12 +1,12 @@
 //! What librdkafka calls back for: assignments, revocations, statistics, log lines.
 //!
 //! Owns the gap check at assignment (where a partition starts is set here, before the first
-//! message) and the commit before a partition is given up. Runs on the reading thread, inside a
+//! message) and while a partition is held, and the commit before it is given up. Runs on the reading thread, inside a
 //! poll. Reads no messages and records nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -24,6 +24,7 @@ use crate::kafka::QuietClient;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
 
+use super::gaps::Gaps;
 use super::health::Health;
 use super::reach::Sign;
 use super::resume::{Alarm, Known, resume};
@@ -50,6 +51,7 @@ pub(super) struct ReaderContext {
     pub(super) stop: CancellationToken,
     /// Reading is held: partitions assigned meanwhile are paused too.
     pub(super) held: AtomicBool,
+    pub(super) gaps: Mutex<Gaps>,
 }
 
 impl ClientContext for ReaderContext {
@@ -171,7 +173,9 @@ impl ReaderContext {
                 if let Some(numbers) = figures.assigned.get_mut(&topic) {
                     numbers.retain(|number| *number != partition);
                 }
-                figures.lag.remove(&(topic, partition));
+                let place = (topic, partition);
+                self.with_gaps(|gaps| gaps.end(&place));
+                figures.lag.remove(&place);
             }
         });
         tracing::info!(
@@ -228,11 +232,34 @@ impl ReaderContext {
             if let Some(alarm) = alarm {
                 self.raise(alarm, &place.0, partition, known);
             }
+            let first = start.or(known.committed).or(kept.map(|(low, _)| low));
+            if let Some(first) = first {
+                self.with_gaps(|gaps| gaps.begin(place.clone(), first));
+            }
             if let Some(start) = start {
                 partitions.set_partition_offset(&place.0, partition, Offset::Offset(start))?;
             }
         }
         Ok(())
+    }
+
+    /// Asks whether holes between messages are losses, where there are any: the broker also deletes
+    /// what a reader that holds the partition has not read.
+    pub(super) fn look_for_losses(&self, consumer: &BaseConsumer<Self>) {
+        let now = self.clock.now();
+        for place in self.with_gaps(|gaps| gaps.due(now)) {
+            let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, ASK) else {
+                // One silence is enough; the holes are kept for the next time.
+                return;
+            };
+            for (from, to) in self.with_gaps(|gaps| gaps.judge(&place, low)) {
+                self.lost(&place.0, place.1, from, to);
+            }
+        }
+    }
+
+    pub(super) fn with_gaps<T>(&self, change: impl FnOnce(&mut Gaps) -> T) -> T {
+        change(&mut self.gaps.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn checkpoints(&self, topics: impl Iterator<Item = String>) -> Option<Checkpoints> {
@@ -265,21 +292,23 @@ impl ReaderContext {
         None
     }
 
+    fn lost(&self, topic: &str, partition: i32, from: i64, to: i64) {
+        self.health
+            .change(|figures| figures.lost += (to - from).unsigned_abs());
+        tracing::error!(
+            code = "CB-INTAKE-16",
+            topic,
+            partition,
+            from,
+            to,
+            "events were deleted from the topic before they were read: leavers may be missing"
+        );
+    }
+
     fn raise(&self, alarm: Alarm, topic: &str, partition: i32, known: Known) {
         let (checkpoint, committed) = (known.checkpoint, known.committed);
         match alarm {
-            Alarm::Lost { from, to } => {
-                self.health
-                    .change(|figures| figures.lost += (to - from).unsigned_abs());
-                tracing::error!(
-                    code = "CB-INTAKE-16",
-                    topic,
-                    partition,
-                    from,
-                    to,
-                    "events were deleted from the topic before they were read: leavers may be missing"
-                );
-            }
+            Alarm::Lost { from, to } => self.lost(topic, partition, from, to),
             Alarm::Rewound => tracing::error!(
                 code = "CB-INTAKE-17",
                 topic,

@@ -11,6 +11,7 @@ mod dead_letter;
 pub mod decode;
 mod fields;
 mod flood;
+mod gaps;
 mod health;
 mod reach;
 mod recorder;

@@ -267,6 +267,39 @@ async fn events_that_the_broker_deleted_unread_are_an_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_that_the_broker_deletes_from_a_reader_that_holds_the_partition_are_an_alarm() {
+    let bed = Bed::embedded("held", 1).await;
+    let intake = bed.start();
+    bed.send_many(1).await;
+    bed.until_recorded(1).await;
+    // Reading holds while somebody keeps the database, and the broker trims meanwhile.
+    let file = bed.dir.path().join("clawback.db");
+    let mut thief = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+        .await
+        .expect("a connection");
+    thief.execute("BEGIN IMMEDIATE").await.expect("the lock");
+    bed.send_many(1).await;
+    let held = || intake.health.figures().held.is_some();
+    until("reading holds", async || held()).await;
+    let padding = "x".repeat(60_000);
+    for _ in 0..110 {
+        bed.send_raw(b"k", padding.as_bytes()).await;
+    }
+    let broker = bed.broker.as_ref().expect("embedded");
+    until("the broker has said so", async || broker.trimmed() > 2).await;
+    let rebalances = intake.health.figures().rebalances;
+    thief.execute("ROLLBACK").await.expect("unlocked");
+    until("every message is recorded, rubbish or lost", async || {
+        let rubbish = bed.store.dead_letters(999).await.expect("letters").len() as u64;
+        let lost = intake.health.figures().lost;
+        lost > 0 && bed.recorded().await + rubbish + lost == 112
+    })
+    .await;
+    assert_eq!(intake.health.figures().rebalances, rebalances);
+    intake.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a4_a_flood_of_rubbish_is_held_at_the_bound_and_nothing_of_it_is_lost() {
     let bed = Bed::make("flood", 1).await;
     // All of it lies there when reading begins: how fast it was sent does not matter.
