@@ -174,6 +174,7 @@ impl ReaderContext {
                     numbers.retain(|number| *number != partition);
                 }
                 let place = (topic, partition);
+                metrics::kafka_given_up(&place.0, place.1);
                 self.with_gaps(|gaps| gaps.end(&place));
                 figures.lag.remove(&place);
             }
