@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use super::output::visible;
 use crate::app::{AppError, scrub};
 use crate::document::Problems;
 use crate::domain::approval::Disapproval;
@@ -80,7 +81,7 @@ pub enum Stop {
 pub fn report(error: &anyhow::Error) -> Exit {
     use std::io::Write as _;
     // If standard error is closed there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "{}", words(error));
+    let _ = writeln!(std::io::stderr(), "{}", visible(&words(error)));
     code(error)
 }
 
