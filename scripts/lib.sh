@@ -25,7 +25,10 @@ fail() {
 # by that package on Debian; `cargo` is not, because the toolchain is the developer's own choice.
 has_part() {
   case $1 in
-    cargo | make | cc | pkg-config | mvn | npm) command -v "$1" >/dev/null ;;
+    cargo) cargo_is_new_enough ;;
+    # librdkafka's configure asks for one, though what is built of it is C.
+    c++) [ -n "$(command -v c++ || command -v g++ || command -v clang++)" ] ;;
+    make | cc | pkg-config | mvn | npm) command -v "$1" >/dev/null ;;
     openssl | zlib) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
     postgresql) [ -n "$(find_postgres)" ] ;;
     mariadb) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd)" ] ;;
@@ -43,6 +46,7 @@ has_part() {
 debian_package() {
   case $1 in
     cc) echo gcc ;;
+    c++) echo g++ ;;
     slapd) echo slapd ldap-utils ;;
     rt) echo request-tracker5 rt5-db-sqlite rt5-standalone ;;
     make | nginx) echo "${1/nginx/nginx-light}" ;;
@@ -57,6 +61,16 @@ debian_package() {
     java) echo default-jre-headless ;;
     mvn) echo maven ;;
   esac
+}
+
+# The oldest Rust that builds Clawback, and the one that is here, if one is.
+rust_wanted() { sed -nE 's/^rust-version = "([0-9.]+)".*/\1/p' "$ROOT/Cargo.toml"; }
+rust_here() { { cargo --version 2>/dev/null || true; } | sed -nE 's/^cargo ([0-9.]+).*/\1/p'; }
+
+cargo_is_new_enough() {
+  local here
+  here=$(rust_here)
+  [ -n "$here" ] && printf '%s\n%s\n' "$(rust_wanted)" "$here" | sort -V -C
 }
 
 find_postgres() {
@@ -107,13 +121,15 @@ install_parts() {
 
 # require_parts PART... — installs what is missing, then fails with the names of what still is.
 require_parts() {
-  local missing part hints=""
+  local missing part here hints=""
   install_parts "$@"
   missing=$(missing_parts "$@")
   [ -n "$missing" ] || return 0
   for part in $missing; do
     if [ "$part" = cargo ]; then
-      hints+=$'\n'"  cargo: install Rust 1.95 or newer, see https://rustup.rs"
+      here=$(rust_here)
+      hints+=$'\n'"  cargo: Rust $(rust_wanted) or newer (here: ${here:-none}); install it from https://rustup.rs,"
+      hints+=$'\n'"    as a distribution's own is often too old, and put ~/.cargo/bin first in PATH"
     else
       hints+=$'\n'"  $part: the package $(debian_package "$part") on Debian; install its like here"
     fi
@@ -121,7 +137,7 @@ require_parts() {
   fail "missing:$hints"
 }
 
-BUILD_PARTS=(cargo cc make pkg-config openssl zlib)
+BUILD_PARTS=(cargo cc c++ make pkg-config openssl zlib)
 
 # fetch_pypi NAME REQUIREMENTS VENV PROGRAM — a server from PyPI, in an environment of its own: they need
 # libraries of different ages. Its programs name their interpreter by its full path, so one that was moved is

@@ -189,7 +189,9 @@ impl Governance {
                 })
                 .await?;
             self.means_something(chosen, &ruling).await?;
-            done.extend(outcome(chosen, name, Some(now.digest), ruling, "approved")?);
+            // Not what the file says: a digest that was named may be of a proposal that it moved on from.
+            let digest = decided(&ruling).unwrap_or(now.digest);
+            done.extend(outcome(chosen, name, Some(digest), ruling, "approved")?);
         }
         Ok(done)
     }
@@ -210,8 +212,7 @@ impl Governance {
             .await?;
         let chosen = Chosen::One(name.clone());
         self.means_something(&chosen, &ruling).await?;
-        let decided = ruling.as_ref().ok().and_then(|one| one.decided.as_ref());
-        let digest = decided.map(|proposal| proposal.content.digest.clone());
+        let digest = decided(&ruling);
         Ok(outcome(&chosen, name.clone(), digest, ruling, "rejected")?
             .into_iter()
             .collect())
@@ -435,6 +436,12 @@ fn meant(record: &Record, text: &str) -> Option<ContentDigest> {
     let open = record.open.as_ref()?;
     let digest = &open.content.digest;
     (text.len() >= 8 && digest.as_str().starts_with(text)).then(|| digest.clone())
+}
+
+/// The digest of the proposal that was decided.
+fn decided(ruling: &Result<Ruling, Disapproval>) -> Option<ContentDigest> {
+    let decided = ruling.as_ref().ok()?.decided.as_ref()?;
+    Some(decided.content.digest.clone())
 }
 
 /// A refusal of the one that was named is an error; of one among all it is told with the others. What

@@ -125,15 +125,16 @@ pub(super) fn checks(
             clock: clock.clone(),
         }));
     }
-    if let Some(delivered) = publish {
-        ready.push(Arc::new(Publishes(delivered)));
-    }
+    // A topic that is missing keeps status events back, and nobody's access: no reason to take the
+    // console and its worker away.
+    let beside = publish.map(|delivered| Arc::new(Publishes(delivered)) as Arc<dyn Check>);
     console::Parts {
         live: vec![Arc::new(Turns {
             pulse: pulse.clone(),
             clock: clock.clone(),
         })],
         ready,
+        beside: beside.into_iter().collect(),
     }
 }
 

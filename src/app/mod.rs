@@ -34,3 +34,5 @@ pub use crate::secrets::forbid_core_dumps;
 pub use parts::{AppError, Parts};
 pub use serve::{Duties, listen, serve};
 pub use telling::Telling;
+// For the words in which a command ends.
+pub use crate::telemetry::scrub;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Parts, audit};
 use crate::config::Settings;
+use crate::domain::approval::Disapproval;
 use crate::domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing, cut};
 use crate::domain::time::{Clock, Timestamp, after};
 use crate::secrets::Vault;
@@ -74,6 +75,11 @@ pub async fn carry_out(
     clock: &dyn Clock,
     said: &Said,
 ) -> Result<Vec<Tombstone>, AppError> {
+    for (what, text) in [("the name", &said.by), ("the reason", &said.reason)] {
+        if text.trim().is_empty() {
+            return Err(Disapproval::Unsigned(what).into());
+        }
+    }
     let mut made = Vec::new();
     while made.len() < TOMBSTONES {
         let now = clock.now();
@@ -270,6 +276,24 @@ mod tests {
         let first = look(store, &said, late.now()).await.expect("looked");
         let first = first.expect("something");
         assert_eq!((first.cases, first.through()), (1, 1));
+        assert!(store.case(id).await.expect("read").is_some());
+        // Nobody lets go what no name and no reason stand for.
+        for (by, reason) in [(" ", "policy"), ("ada", "")] {
+            let (by, reason) = (by.to_owned(), reason.to_owned());
+            let unsigned = Said {
+                by,
+                reason,
+                ..said.clone()
+            };
+            let refused = carry_out(store, &vault, &settings, &late, &unsigned).await;
+            assert!(
+                matches!(
+                    refused,
+                    Err(AppError::Disapproved(Disapproval::Unsigned(_)))
+                ),
+                "{refused:?}"
+            );
+        }
         assert!(store.case(id).await.expect("read").is_some());
         // When it is carried out.
         let made = carry_out(store, &vault, &settings, &late, &said).await;

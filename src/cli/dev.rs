@@ -3,7 +3,8 @@
 //! Owns what the terminal tells and the exit code: `--once` ends well only if the promise held,
 //! judged against the targets' own truth. Needs no server and leaves nothing behind.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -83,19 +84,31 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     }
     let console = console(&dev).await?;
     let by_hand = dev.estate.crm_by_hand("ID");
+    let program = program(std::env::args_os().next(), std::env::current_exe().ok());
     Output::note(&format!(
         "Four simulated targets, an embedded broker and one worker are running.\n\
          In another terminal:\n  \
-         clawback --config {config} tasks list\n  \
-         clawback --config {config} cases list\n\
+         {program} --config {config} tasks list\n  \
+         {program} --config {config} cases list\n\
          Where a task says so, be the CRM's administrator (ID is the account's, mem_…), then close it:\n  \
          curl -X POST {by_hand}\n  \
-         clawback --config {config} tasks close TASK --as you --note done\n\
+         {program} --config {config} tasks close TASK --as you --note done\n\
          {console}Ctrl-C stops everything."
     ));
     dev.stream(&tell, &stop).await?;
     dev.stop().await?;
     Ok(Exit::Done)
+}
+
+/// How this program is called in another terminal: by its name if that is how it was found, which is on
+/// the `PATH`, else by where it lies.
+fn program(called: Option<OsString>, lies: Option<PathBuf>) -> String {
+    let by_name = called.is_none_or(|called| Path::new(&called).components().count() == 1);
+    match lies.filter(|_| !by_name) {
+        Some(path) if path.to_string_lossy().contains(' ') => format!("'{}'", path.display()),
+        Some(path) => path.display().to_string(),
+        None => "clawback".to_owned(),
+    }
 }
 
 /// Tells `stop` when somebody interrupts; listens as long as what is returned.
@@ -160,7 +173,22 @@ fn as_sheet(summary: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::people;
+    use super::*;
+
+    #[test]
+    fn the_commands_to_type_work_where_the_program_is_not_on_the_path() {
+        let lies = || Some(PathBuf::from("/src/target/debug/clawback"));
+        let told = |called: &str| program(Some(called.into()), lies());
+        assert_eq!(told("clawback"), "clawback");
+        assert_eq!(
+            told("/src/target/debug/clawback"),
+            "/src/target/debug/clawback"
+        );
+        assert_eq!(told("target/debug/clawback"), "/src/target/debug/clawback");
+        assert_eq!(program(Some("./clawback".into()), None), "clawback");
+        let spaced = program(Some("./clawback".into()), Some("/my src/clawback".into()));
+        assert_eq!(spaced, "'/my src/clawback'");
+    }
 
     #[test]
     fn nobody_at_all_is_refused_with_the_smallest_number() {

@@ -8,6 +8,9 @@ use clap::Parser;
 use super::context::Context;
 use super::exit::{Exit, code};
 use super::{Cli, obey};
+use crate::app::governance::{Chosen, Governance};
+use crate::domain::approval::Signed;
+use crate::domain::id::ConnectorName;
 use crate::store::ActFilter;
 
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
@@ -133,6 +136,8 @@ const WRONG: &[&str] = &[
     "audit verify --from 9 --to 3",
     "audit verify --noted something",
     "audit drop --as ann",
+    "audit drop --carry-out --retain-days 200 --reason so --as ",
+    "audit drop --carry-out --retain-days 200 --reason  --as ann",
 ];
 
 /// What stands against it is how things are.
@@ -247,4 +252,30 @@ async fn what_is_done_here_stands_among_the_acts() {
             "eve set_secret wiki writer: done",
         ]
     );
+}
+
+#[tokio::test]
+async fn c4_an_approval_tells_the_digest_that_was_approved() {
+    let Office {
+        context,
+        _folder: folder,
+    } = office().await;
+    let settings = context.settings().expect("read");
+    let store = context.store().await.expect("opens");
+    let open = || Governance::open(&settings, store.clone(), &context.clock).expect("opens");
+    let signed = |by: &str| Signed {
+        by: by.to_owned(),
+        at: context.clock.now(),
+        reason: "so".to_owned(),
+    };
+    let wiki = Chosen::One(ConnectorName("wiki".to_owned()));
+    let proposed = open().propose(&wiki, &signed("ann")).await;
+    let proposed = proposed.expect("proposed").remove(0).digest.expect("one");
+    // The file has moved on when the other person approves what was proposed.
+    let file = folder.path().join("connectors/wiki.toml");
+    std::fs::write(file, WIKI.replace("Documentation", "Manuals")).expect("written");
+    let digest = &proposed.as_str()[..10];
+    let approved = open().approve(&wiki, Some(digest), &signed("bob")).await;
+    let approved = approved.expect("approved").remove(0);
+    assert_eq!(approved.digest, Some(proposed));
 }

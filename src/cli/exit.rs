@@ -5,7 +5,8 @@
 
 use std::process::ExitCode;
 
-use crate::app::AppError;
+use super::output::visible;
+use crate::app::{AppError, scrub};
 use crate::document::Problems;
 use crate::domain::approval::Disapproval;
 use crate::domain::outcome::Failure;
@@ -80,7 +81,7 @@ pub enum Stop {
 pub fn report(error: &anyhow::Error) -> Exit {
     use std::io::Write as _;
     // If standard error is closed there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "{}", words(error));
+    let _ = writeln!(std::io::stderr(), "{}", visible(&words(error)));
     code(error)
 }
 
@@ -89,7 +90,8 @@ fn words(error: &anyhow::Error) -> String {
         return problems.to_string();
     }
     let chain: Vec<_> = error.chain().map(ToString::to_string).collect();
-    format!("clawback: {}", chain.join(": "))
+    // Whose words they are is not known here: a library's may repeat what it was given.
+    scrub(&format!("clawback: {}", chain.join(": "))).into_owned()
 }
 
 pub(super) fn code(error: &anyhow::Error) -> Exit {
@@ -173,6 +175,12 @@ mod tests {
         assert_eq!(code(&away.into()), Exit::Unavailable);
         let alone = AppError::Disapproved(Disapproval::SamePerson("ada".to_owned()));
         assert_eq!(code(&alone.into()), Exit::Refused);
+    }
+
+    #[test]
+    fn d1_what_looks_like_a_secret_is_masked_in_an_error_too() {
+        let error = anyhow::anyhow!("sasl.password=hunter2hunter2").context("opening");
+        assert_eq!(words(&error), "clawback: opening: sasl.password=[redacted]");
     }
 
     #[test]

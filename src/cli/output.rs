@@ -1,8 +1,10 @@
 //! Data on standard output.
 //!
-//! Owns tables and JSON. A closed pipe (`| head`) ends the output quietly. Nothing else in the
-//! program writes to standard output.
+//! Owns tables and JSON. What strangers wrote is shown to people without what steers a terminal. A
+//! closed pipe (`| head`) ends the output quietly. Nothing else in the program writes to standard
+//! output.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -23,7 +25,7 @@ impl Output {
         if self.json {
             Self::text(&json.to_string())
         } else {
-            Self::text(people().trim_end())
+            Self::text(visible(people().trim_end()).as_ref())
         }
     }
 
@@ -39,8 +41,27 @@ impl Output {
     /// Tells a person something that is not data.
     pub fn note(text: &str) {
         // If standard error is closed there is nobody left to tell.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", visible(text));
     }
+}
+
+/// The text for a terminal: what would steer it, or turn the order of what is read, stands there as an
+/// escape that can be seen. Line ends and tabs stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| match c {
+        c if !steers(c) => c.to_string(),
+        c if c.is_ascii() => format!("\\x{:02x}", u32::from(c)),
+        c => format!("\\u{{{:x}}}", u32::from(c)),
+    });
+    Cow::Owned(shown.collect())
+}
+
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control() && !matches!(c, '\n' | '\t')
 }
 
 /// What is asked of the store for a list of `limit` rows: one more tells whether there are more.
@@ -77,7 +98,7 @@ pub fn table(headings: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(headings.iter().map(|heading| heading.to_uppercase()));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| visible(cell).into_owned()));
     }
     trimmed(&table.to_string())
 }
@@ -88,7 +109,7 @@ pub fn sheet(rows: &[(&str, String)]) -> String {
     let rows = rows.iter().filter(|(_, value)| !value.is_empty());
     let lines: Vec<_> = rows
         .map(|(name, value)| {
-            let indented = value.replace('\n', &format!("\n{:width$}  ", ""));
+            let indented = visible(value).replace('\n', &format!("\n{:width$}  ", ""));
             format!("{name:width$}  {indented}")
         })
         .collect();
@@ -119,6 +140,19 @@ mod tests {
         assert_eq!(shown.lines().count(), 2);
         assert!(shown.starts_with("ONE"), "{shown}");
         assert_eq!(table(&["one"], Vec::new(), "nothing"), "nothing");
+    }
+
+    #[test]
+    fn d3_what_a_stranger_wrote_cannot_steer_the_terminal() {
+        let written = "a\u{1b}[2J\u{7}b\u{9b}c\u{202e}d\u{2066}e\r\tf ü";
+        let shown = "a\\x1b[2J\\x07b\\u{9b}c\\u{202e}d\\u{2066}e\\x0d\tf ü";
+        assert_eq!(
+            sheet(&[("key", written.to_owned())]),
+            format!("key  {shown}")
+        );
+        let rows = vec![vec!["x\u{1b}]0;owned\u{7}".to_owned()]];
+        assert_eq!(table(&["one"], rows, ""), "ONE\nx\\x1b]0;owned\\x07");
+        assert!(matches!(visible("two\nlines"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -49,11 +49,18 @@ pub struct Parts {
     pub live: Vec<Arc<dyn Check>>,
     /// Without these no work gets done.
     pub ready: Vec<Arc<dyn Check>>,
+    /// Told beside those: removals go on without these, so they decide nothing.
+    pub beside: Vec<Arc<dyn Check>>,
 }
 
-/// Asks all at once; true and the answer if all are well.
-pub(super) async fn ask(checks: &[Arc<dyn Check>], patience: Duration) -> (bool, Value) {
-    let answers = join_all(checks.iter().map(|check| async move {
+/// Asks all at once; true if all of `checks` are well, and the answer, which tells `beside` too.
+pub(super) async fn ask(
+    checks: &[Arc<dyn Check>],
+    beside: &[Arc<dyn Check>],
+    patience: Duration,
+) -> (bool, Value) {
+    let all = checks.iter().chain(beside);
+    let answers = join_all(all.map(|check| async move {
         let answer = match tokio::time::timeout(patience, check.check()).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
@@ -61,7 +68,8 @@ pub(super) async fn ask(checks: &[Arc<dyn Check>], patience: Duration) -> (bool,
         (check.part(), answer)
     }))
     .await;
-    let well = answers.iter().all(|(_, answer)| answer.is_ok());
+    let mut deciding = answers.iter().take(checks.len());
+    let well = deciding.all(|(_, answer)| answer.is_ok());
     let parts: Vec<_> = answers
         .into_iter()
         .map(|(part, answer)| match answer {

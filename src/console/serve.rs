@@ -47,15 +47,15 @@ pub async fn serve(
 }
 
 async fn live(State(parts): State<Arc<Parts>>) -> Response {
-    answer(&parts.live).await
+    answer(&parts.live, &[]).await
 }
 
 async fn ready(State(parts): State<Arc<Parts>>) -> Response {
-    answer(&parts.ready).await
+    answer(&parts.ready, &parts.beside).await
 }
 
-async fn answer(checks: &[Arc<dyn Check>]) -> Response {
-    let (well, body) = ask(checks, PATIENCE).await;
+async fn answer(checks: &[Arc<dyn Check>], beside: &[Arc<dyn Check>]) -> Response {
+    let (well, body) = ask(checks, beside, PATIENCE).await;
     let status = if well {
         StatusCode::OK
     } else {
@@ -94,6 +94,20 @@ mod tests {
     }
 
     #[derive(Debug)]
+    struct Relay;
+
+    #[async_trait]
+    impl Check for Relay {
+        fn part(&self) -> &'static str {
+            "publish"
+        }
+
+        async fn check(&self) -> Result<(), String> {
+            Err("CB-PUBLISH-3: messages for clawback.status do not go out".to_owned())
+        }
+    }
+
+    #[derive(Debug)]
     struct Hangs;
 
     #[async_trait]
@@ -120,6 +134,7 @@ mod tests {
         let parts = Parts {
             live: Vec::new(),
             ready: vec![engine.clone()],
+            beside: vec![Arc::new(Relay)],
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -133,7 +148,16 @@ mod tests {
         assert_eq!(body["parts"][0]["reason"], "it is off");
         assert_eq!(get_json(address, "/livez").await.0, 200, "it need not die");
         engine.0.store(true, Ordering::Relaxed);
-        assert_eq!(get_json(address, "/readyz").await.0, 200);
+        let (status, body) = get_json(address, "/readyz").await;
+        assert_eq!((status, &body["ok"]), (200, &true.into()));
+        // Status events that do not go out are told, and take nothing away.
+        let relay = &body["parts"][1];
+        assert_eq!(
+            (&relay["part"], &relay["ok"]),
+            (&"publish".into(), &false.into())
+        );
+        let reason = relay["reason"].as_str().expect("a reason");
+        assert!(reason.starts_with("CB-PUBLISH-3: "), "{reason}");
 
         metrics::case_opened("leaver");
         let page = reqwest::get(format!("http://{address}/metrics"))
@@ -163,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_check_that_hangs_has_failed() {
         let checks = [Arc::new(Hangs) as Arc<dyn Check>];
-        let (well, body) = ask(&checks, Duration::from_millis(5)).await;
+        let (well, body) = ask(&checks, &[], Duration::from_millis(5)).await;
         assert!(!well);
         assert_eq!(body["parts"][0]["reason"], "no answer within 5 ms");
     }

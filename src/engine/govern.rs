@@ -269,7 +269,7 @@ fn retired(in_force: &[Binding]) -> BTreeSet<ConnectorName> {
 fn told(name: &ConnectorName, placed: Option<&Placed>) {
     let Some(placed) = placed else {
         tracing::info!(connector = %name, "the connector is retired");
-        metrics::manifest(name.as_str(), false, false);
+        metrics::connector_gone(name.as_str());
         return;
     };
     let standing = placed.standing;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::Message;
@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::{Clock, Timestamp, after, after_ms};
-use crate::kafka::{QuietClient, Unresolved};
+use crate::kafka::{QuietClient, Unresolved, without_value};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{SpanHandle, messaging};
 
@@ -30,6 +30,7 @@ use super::context::{ReaderContext, log_commit};
 use super::decode::{RawMessage, decode};
 use super::flood::Flood;
 use super::health::Health;
+use super::reach::Sign;
 use super::recorder::{Recorder, Taken};
 use super::settings::Settings;
 
@@ -153,19 +154,24 @@ impl<'a> Reader<'a> {
         config.set("statistics.interval.ms", STATISTICS_MS);
         let context = ReaderContext {
             quiet: QuietClient::new(Arc::clone(&intake.clock)),
+            clock: Arc::clone(&intake.clock),
             store: Arc::clone(&intake.store),
             health: Arc::clone(&intake.health),
             runtime: runtime.clone(),
             group: settings.group.clone(),
             stop: stop.clone(),
             held: AtomicBool::new(false),
+            gaps: Mutex::default(),
         };
         let consumer: BaseConsumer<ReaderContext> = config
             .create_with_context(context)
-            .map_err(IntakeError::Consumer)?;
+            .map_err(|error| IntakeError::Consumer(without_value(error)))?;
         let topics: Vec<_> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(IntakeError::Consumer)?;
         let now = intake.clock.now();
+        intake
+            .health
+            .change(|figures| figures.note(&Sign::Anew, now));
         Ok(Self {
             settings,
             clock: &*intake.clock,
@@ -194,10 +200,11 @@ impl<'a> Reader<'a> {
                 self.settle(batch)?;
             }
             self.commit_when_due(idle);
+            self.consumer.context().look_for_losses(&self.consumer);
             if idle && self.is_stuck() {
                 tracing::error!(
                     group = self.settings.group,
-                    "messages wait but none arrive; the consumer is made anew"
+                    "messages wait but none arrive, or Kafka refuses them; the consumer is made anew"
                 );
                 return Ok(Ended::Stuck);
             }
@@ -237,14 +244,22 @@ impl<'a> Reader<'a> {
         let now = self.clock.now();
         self.health.change(|figures| {
             figures.last_poll = Some(now);
-            if matches!(polled, Some(Ok(_))) {
-                figures.last_message = Some(now);
+            match &polled {
+                Some(Ok(_)) => {
+                    figures.last_message = Some(now);
+                    figures.note(&Sign::Message, now);
+                }
+                Some(Err(error)) => figures.note(&Sign::Error(error), now),
+                None => {}
             }
         });
         match polled {
             None => Ok(None),
             Some(Ok(message)) => {
                 let message = own(&message);
+                let context = self.consumer.context();
+                let (partition, offset) = (message.partition, message.offset);
+                context.with_gaps(|gaps| gaps.came(&message.topic, partition, offset));
                 let decoded = decode(&message, now, self.settings.message_bytes_max);
                 Ok(Some(Taken { message, decoded }))
             }
@@ -414,7 +429,11 @@ impl<'a> Reader<'a> {
     fn is_stuck(&self) -> bool {
         let figures = self.health.figures();
         let last = figures.last_message.unwrap_or(self.opened).max(self.opened);
-        figures.total_lag() > 0 && after(last, self.settings.stuck_seconds) < self.clock.now()
+        let long_ago = |at| after(at, self.settings.stuck_seconds) < self.clock.now();
+        let waits = figures.total_lag() > 0 && long_ago(last);
+        // What is refused is said once: only a new reader hears whether it still is.
+        let refused = figures.trouble.filter(|trouble| trouble.refused);
+        waits || refused.is_some_and(|trouble| long_ago(trouble.last))
     }
 }
 

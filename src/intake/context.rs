@@ -1,28 +1,32 @@
 //! What librdkafka calls back for: assignments, revocations, statistics, log lines.
 //!
 //! Owns the gap check at assignment (where a partition starts is set here, before the first
-//! message) and the commit before a partition is given up. Runs on the reading thread, inside a
+//! message) and while a partition is held, and the commit before it is given up. Runs on the reading thread, inside a
 //! poll. Reads no messages and records nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Partition;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::time::Clock;
 use crate::kafka::QuietClient;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
 
+use super::gaps::Gaps;
 use super::health::Health;
+use super::reach::Sign;
 use super::resume::{Alarm, Known, resume};
 
 /// How long the broker may take to say what it has.
@@ -31,11 +35,15 @@ const ASK: Duration = Duration::from_secs(5);
 const STORE_TRIES: u32 = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
+/// The states in which a broker answers, in librdkafka's words.
+const UP: [&str; 3] = ["UP", "UPDATE", "REAUTH"];
+
 type Checkpoints = BTreeMap<(String, i32), i64>;
 
 /// The consumer's context.
 pub(super) struct ReaderContext {
     pub(super) quiet: QuietClient,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) health: Arc<Health>,
     pub(super) runtime: Handle,
@@ -43,6 +51,7 @@ pub(super) struct ReaderContext {
     pub(super) stop: CancellationToken,
     /// Reading is held: partitions assigned meanwhile are paused too.
     pub(super) held: AtomicBool,
+    pub(super) gaps: Mutex<Gaps>,
 }
 
 impl ClientContext for ReaderContext {
@@ -55,19 +64,22 @@ impl ClientContext for ReaderContext {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let now = self.clock.now();
+        let reached = statistics
+            .brokers
+            .values()
+            .any(|broker| UP.contains(&broker.state.as_str()));
         self.health.change(|figures| {
+            figures.note(&Sign::Round { reached }, now);
             for (name, topic) in &statistics.topics {
                 for (number, partition) in &topic.partitions {
                     let ours = figures
                         .assigned
                         .get(name)
                         .is_some_and(|p| p.contains(number));
-                    // -1 means that librdkafka does not know yet.
-                    if ours && partition.consumer_lag >= 0 {
-                        metrics::kafka_lag(name, *number, partition.consumer_lag);
-                        figures
-                            .lag
-                            .insert((name.clone(), *number), partition.consumer_lag);
+                    if let Some(unread) = unread(partition).filter(|_| ours) {
+                        metrics::kafka_lag(name, *number, unread);
+                        figures.lag.insert((name.clone(), *number), unread);
                     }
                 }
             }
@@ -117,8 +129,12 @@ impl ReaderContext {
         if self.held.load(Ordering::Acquire) {
             consumer.pause(partitions)?;
         }
+        let now = self.clock.now();
         self.health.change(|figures| {
             figures.rebalances += 1;
+            if partitions.count() > 0 {
+                figures.note(&Sign::Anew, now);
+            }
             for (topic, partition) in partitions.to_topic_map().into_keys() {
                 figures.assigned.entry(topic).or_default().push(partition);
             }
@@ -157,7 +173,10 @@ impl ReaderContext {
                 if let Some(numbers) = figures.assigned.get_mut(&topic) {
                     numbers.retain(|number| *number != partition);
                 }
-                figures.lag.remove(&(topic, partition));
+                let place = (topic, partition);
+                metrics::kafka_given_up(&place.0, place.1);
+                self.with_gaps(|gaps| gaps.end(&place));
+                figures.lag.remove(&place);
             }
         });
         tracing::info!(
@@ -214,11 +233,34 @@ impl ReaderContext {
             if let Some(alarm) = alarm {
                 self.raise(alarm, &place.0, partition, known);
             }
+            let first = start.or(known.committed).or(kept.map(|(low, _)| low));
+            if let Some(first) = first {
+                self.with_gaps(|gaps| gaps.begin(place.clone(), first));
+            }
             if let Some(start) = start {
                 partitions.set_partition_offset(&place.0, partition, Offset::Offset(start))?;
             }
         }
         Ok(())
+    }
+
+    /// Asks whether holes between messages are losses, where there are any: the broker also deletes
+    /// what a reader that holds the partition has not read.
+    pub(super) fn look_for_losses(&self, consumer: &BaseConsumer<Self>) {
+        let now = self.clock.now();
+        for place in self.with_gaps(|gaps| gaps.due(now)) {
+            let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, ASK) else {
+                // One silence is enough; the holes are kept for the next time.
+                return;
+            };
+            for (from, to) in self.with_gaps(|gaps| gaps.judge(&place, low)) {
+                self.lost(&place.0, place.1, from, to);
+            }
+        }
+    }
+
+    pub(super) fn with_gaps<T>(&self, change: impl FnOnce(&mut Gaps) -> T) -> T {
+        change(&mut self.gaps.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn checkpoints(&self, topics: impl Iterator<Item = String>) -> Option<Checkpoints> {
@@ -251,21 +293,23 @@ impl ReaderContext {
         None
     }
 
+    fn lost(&self, topic: &str, partition: i32, from: i64, to: i64) {
+        self.health
+            .change(|figures| figures.lost += (to - from).unsigned_abs());
+        tracing::error!(
+            code = "CB-INTAKE-16",
+            topic,
+            partition,
+            from,
+            to,
+            "events were deleted from the topic before they were read: leavers may be missing"
+        );
+    }
+
     fn raise(&self, alarm: Alarm, topic: &str, partition: i32, known: Known) {
         let (checkpoint, committed) = (known.checkpoint, known.committed);
         match alarm {
-            Alarm::Lost { from, to } => {
-                self.health
-                    .change(|figures| figures.lost += (to - from).unsigned_abs());
-                tracing::error!(
-                    code = "CB-INTAKE-16",
-                    topic,
-                    partition,
-                    from,
-                    to,
-                    "events were deleted from the topic before they were read: leavers may be missing"
-                );
-            }
+            Alarm::Lost { from, to } => self.lost(topic, partition, from, to),
             Alarm::Rewound => tracing::error!(
                 code = "CB-INTAKE-17",
                 topic,
@@ -292,6 +336,15 @@ impl ReaderContext {
     }
 }
 
+/// Messages of a partition that were not handed over yet; `None` while librdkafka does not know. The
+/// marker that ends a transaction takes an offset and is no message: the distance to the end alone
+/// would never become 0 where producers are transactional.
+fn unread(partition: &Partition) -> Option<i64> {
+    let waits = partition.fetchq_cnt > 0 || partition.next_offset < partition.ls_offset;
+    let unread = if waits { partition.consumer_lag } else { 0 };
+    (partition.consumer_lag >= 0).then_some(unread)
+}
+
 /// A failed commit loses nothing: rows are in the database, and repeats are recognised.
 pub(super) fn log_commit(error: &KafkaError) {
     match error.rdkafka_error_code() {
@@ -304,5 +357,37 @@ pub(super) fn log_commit(error: &KafkaError) {
             | RDKafkaErrorCode::AssignmentLost,
         ) => tracing::debug!(%error, "offsets were not committed"),
         _ => tracing::warn!(%error, "offsets were not committed; they will be again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b3_the_marker_of_a_transaction_is_no_message_that_waits() {
+        // Two messages and a marker; the second was handed over and its offset stored.
+        let idle = Partition {
+            next_offset: 3,
+            ls_offset: 3,
+            consumer_lag: 1,
+            ..Partition::default()
+        };
+        assert_eq!(unread(&idle), Some(0));
+        let unfetched = Partition {
+            next_offset: 2,
+            ..idle.clone()
+        };
+        assert_eq!(unread(&unfetched), Some(1));
+        let queued = Partition {
+            fetchq_cnt: 1,
+            ..idle.clone()
+        };
+        assert_eq!(unread(&queued), Some(1));
+        let unknown = Partition {
+            consumer_lag: -1,
+            ..idle
+        };
+        assert_eq!(unread(&unknown), None);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::document::Table;
@@ -58,6 +59,11 @@ const SECRET: &[&str] = &[
     "ssl.key.pem",
     "ssl.keystore.password",
 ];
+
+/// Stands for a secret that has not been looked up, so that its property's name can be judged.
+const PLACEHOLDER: &str = "placeholder";
+/// How librdkafka begins when not the name but the value is wrong.
+const ABOUT_THE_VALUE: &[&str] = &["Invalid value", "Expected bool value"];
 
 /// Keys that Clawback sets itself, and why nobody else may.
 const OWNED: &[(&str, &str)] = &[
@@ -384,25 +390,51 @@ fn read_property(table: &Table<'_>, key: &str) -> Option<Property> {
             );
         }
     };
-    let Property::Plain(text) = &value else {
-        return Some(value);
-    };
-    if SECRET.contains(&key) {
+    if SECRET.contains(&key) && matches!(value, Property::Plain(_)) {
         return refuse(
             format!("`kafka.properties.{key}` holds a secret in clear"),
             "put it into the vault and write { secret = \"local:name\" }",
         );
     }
-    // librdkafka judges the name and the value; its words may not repeat the value.
+    match objection(key, &value) {
+        Some(words) => refuse(
+            format!("`kafka.properties.{key}` is refused by librdkafka"),
+            &words,
+        ),
+        None => Some(value),
+    }
+}
+
+/// What librdkafka has against a property: its name or its value, and of a secret, which is not there
+/// yet, its name alone. The words do not repeat the value.
+fn objection(key: &str, value: &Property) -> Option<String> {
+    let text = match value {
+        Property::Plain(text) => text,
+        Property::Reference(_) | Property::Secret(_) => PLACEHOLDER,
+    };
     let mut probe = ClientConfig::new();
     probe.set(key, text);
-    if let Err(KafkaError::ClientConfig(_, words, _, _)) = probe.create_native_config() {
-        return refuse(
-            format!("`kafka.properties.{key}` is refused by librdkafka"),
-            &words.replace(text.as_str(), "…"),
-        );
+    let Err(KafkaError::ClientConfig(_, words, _, _)) = probe.create_native_config() else {
+        return None;
+    };
+    let about_the_value = ABOUT_THE_VALUE.iter().any(|start| words.starts_with(start));
+    if about_the_value && !matches!(value, Property::Plain(_)) {
+        return None;
     }
-    Some(value)
+    Some(words.replace(text, "…"))
+}
+
+/// The error without the value that was refused, which may be a secret: librdkafka's words and the
+/// client's both repeat it. Whatever makes a client passes its error through here.
+pub fn without_value(error: KafkaError) -> KafkaError {
+    let KafkaError::ClientConfig(result, _, key, _) = error else {
+        return error;
+    };
+    let words = match result {
+        RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => "there is no property",
+        _ => "librdkafka refuses the value of",
+    };
+    KafkaError::ClientConfig(result, words.to_owned(), key, String::new())
 }
 
 #[cfg(test)]

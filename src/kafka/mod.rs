@@ -9,5 +9,5 @@ mod connection;
 mod log;
 
 pub use cloudevent::{CloudEvent, Data, Mode, Record, Unreadable};
-pub use connection::{Connection, Property, Unresolved};
+pub use connection::{Connection, Property, Unresolved, without_value};
 pub use log::{QuietClient, Throttle};

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::id::{MessageId, WorkerId};
 use crate::domain::settlement::OutboxMessage;
 use crate::domain::time::{Chance, Clock, after};
-use crate::kafka::{Connection, QuietClient, Throttle, Unresolved};
+use crate::kafka::{Connection, QuietClient, Throttle, Unresolved, without_value};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{StoryId, enabled, messaging, story};
 
@@ -179,7 +179,7 @@ impl Publisher {
         let config = self.connection.producer(DELIVERY)?;
         config
             .create_with_context(QuietClient::new(Arc::clone(&self.clock)))
-            .map_err(PublishError::Producer)
+            .map_err(|error| PublishError::Producer(without_value(error)))
     }
 
     fn back_off(&self, pause: &mut Duration) -> Duration {
@@ -380,6 +380,30 @@ mod tests {
             headers: Vec::new(),
             payload: Vec::new(),
             created: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn d1_no_error_repeats_the_value_of_a_property() {
+        let mut connection = Connection::to("nowhere:9092");
+        connection.resolve("no.such", "hunter2".into());
+        let store = store::open(&store::Settings::at("sqlite::memory:")).await;
+        let publisher = Publisher::new(
+            connection.clone(),
+            store.expect("opened"),
+            Arc::new(Still),
+            Arc::new(Still),
+            WorkerId(uuid::Uuid::nil()),
+            Arc::default(),
+        );
+        let relay = publisher.producer().err().expect("refused");
+        let mode = crate::kafka::Mode::Structured;
+        let submit = super::super::submit(&connection, "t", &[], mode, Arc::new(Still)).await;
+        let submit = submit.expect_err("refused");
+        for error in [anyhow::Error::from(relay), submit.into()] {
+            let told = format!("{error:#} {error:?}");
+            assert!(!told.contains("hunter2"), "{told}");
+            assert!(told.contains("no.such"), "{told}");
         }
     }
 

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::domain::time::Clock;
-use crate::kafka::{CloudEvent, Connection, Mode, QuietClient, Unresolved};
+use crate::kafka::{CloudEvent, Connection, Mode, QuietClient, Unresolved, without_value};
 
 use super::owned_headers;
 
@@ -64,7 +64,7 @@ pub async fn submit(
     let config = connection.producer(PATIENCE)?;
     let producer: FutureProducer<QuietClient> = config
         .create_with_context(QuietClient::new(clock))
-        .map_err(SubmitError::Producer)?;
+        .map_err(|error| SubmitError::Producer(without_value(error)))?;
     let mut placed = Vec::with_capacity(events.len());
     for wave in events.chunks(WAVE) {
         let sending = wave.iter().map(|(key, event)| {

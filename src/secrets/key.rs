@@ -5,6 +5,7 @@
 //! environment variable itself; the key's bytes are wiped when it is dropped.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -60,7 +61,8 @@ impl VaultKey {
         text.push('\n');
         let written = file.write_all(text.as_bytes());
         text.zeroize();
-        written.and_then(|()| file.sync_all()).map_err(io)?;
+        let durable = written.and_then(|()| file.sync_all());
+        durable.and_then(|()| sync_folder_of(path)).map_err(io)?;
         Ok(key)
     }
 
@@ -85,11 +87,18 @@ impl VaultKey {
     }
 }
 
+/// Makes durable which files the folder of this one has: without it a power cut may take a new name
+/// back, however well the file itself was written.
+pub(super) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Reads a key, token or secret id from a file to which nobody but its owner may have any right;
 /// white space around it does not count.
 pub fn read_private(path: &Path) -> Result<SecretString, VaultError> {
     let io = |error: std::io::Error| VaultError::Key(format!("{}: {error}", path.display()));
-    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut file = File::open(path).map_err(io)?;
     // Asked of the open file, not of the path: what is checked is what is read.
     let mode = file.metadata().map_err(io)?.mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 
 use self::place::{Contents, FilePlace, Place, beside, lock};
 use super::entry::Entry;
+use super::key::sync_folder_of;
 use super::slots::{Change, NewSecret, Owner, Revealed, SecretRecord, Slot, Slots};
 use super::{Vault, VaultError, VaultKey};
 use crate::domain::time::Timestamp;
@@ -185,10 +186,13 @@ impl LocalVault {
         let Some(file) = &self.inner.key_file else {
             return Err(VaultError::Key("it does not come from a file".to_owned()));
         };
+        let io = |error: std::io::Error| VaultError::Key(format!("{}: {error}", file.display()));
         let fresh = beside(file, "new");
         // One that is there already is of a change that broke off, and may be the vault's.
         let new = if fresh.exists() {
-            VaultKey::from_file(&fresh)?
+            let left = VaultKey::from_file(&fresh)?;
+            sync_folder_of(&fresh).map_err(io)?;
+            left
         } else {
             VaultKey::create_file(&fresh)?
         };
@@ -198,7 +202,6 @@ impl LocalVault {
         } else {
             self.rekey(new)?;
         }
-        let io = |error: std::io::Error| VaultError::Key(format!("{}: {error}", file.display()));
         let old = beside(file, "old");
         match std::fs::remove_file(&old) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
@@ -208,7 +211,9 @@ impl LocalVault {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        std::fs::rename(&fresh, file).map_err(io)?;
+        std::fs::rename(&fresh, file)
+            .and_then(|()| sync_folder_of(file))
+            .map_err(io)?;
         Ok(id)
     }
 

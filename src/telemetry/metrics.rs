@@ -7,6 +7,7 @@
 
 mod desks;
 mod drills;
+mod gone;
 mod pauses;
 mod secrets;
 
@@ -16,6 +17,7 @@ use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, Te
 
 pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
+pub use gone::{connector_gone, kafka_given_up};
 pub use pauses::{pause_escalated, paused};
 pub use secrets::{SecretTime, secrets};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bed::{Bed, Dice, Wall};
 use clawback::domain::id::MessageId;
 use clawback::domain::settlement::OutboxMessage;
-use clawback::domain::time::{Chance as _, Clock as _};
+use clawback::domain::time::{Chance as _, Clock as _, after};
 use clawback::intake::Settings;
 use clawback::kafka::{Connection, Mode};
 use clawback::publish::{REPLAY_OF, replay};
@@ -267,6 +267,39 @@ async fn events_that_the_broker_deleted_unread_are_an_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_that_the_broker_deletes_from_a_reader_that_holds_the_partition_are_an_alarm() {
+    let bed = Bed::embedded("held", 1).await;
+    let intake = bed.start();
+    bed.send_many(1).await;
+    bed.until_recorded(1).await;
+    // Reading holds while somebody keeps the database, and the broker trims meanwhile.
+    let file = bed.dir.path().join("clawback.db");
+    let mut thief = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+        .await
+        .expect("a connection");
+    thief.execute("BEGIN IMMEDIATE").await.expect("the lock");
+    bed.send_many(1).await;
+    let held = || intake.health.figures().held.is_some();
+    until("reading holds", async || held()).await;
+    let padding = "x".repeat(60_000);
+    for _ in 0..110 {
+        bed.send_raw(b"k", padding.as_bytes()).await;
+    }
+    let broker = bed.broker.as_ref().expect("embedded");
+    until("the broker has said so", async || broker.trimmed() > 2).await;
+    let rebalances = intake.health.figures().rebalances;
+    thief.execute("ROLLBACK").await.expect("unlocked");
+    until("every message is recorded, rubbish or lost", async || {
+        let rubbish = bed.store.dead_letters(999).await.expect("letters").len() as u64;
+        let lost = intake.health.figures().lost;
+        lost > 0 && bed.recorded().await + rubbish + lost == 112
+    })
+    .await;
+    assert_eq!(intake.health.figures().rebalances, rebalances);
+    intake.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a4_a_flood_of_rubbish_is_held_at_the_bound_and_nothing_of_it_is_lost() {
     let bed = Bed::make("flood", 1).await;
     // All of it lies there when reading begins: how fast it was sent does not matter.
@@ -351,6 +384,32 @@ async fn a_message_that_the_brokers_find_too_large_does_not_block_its_key() {
     assert!(copies[0].header("clawback-payload-left-out").is_some());
     assert_eq!(copies[1].payload, b"1");
     relay.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h2_a_worker_whose_brokers_are_gone_is_not_ready_until_they_are_back() {
+    let bed = Bed::embedded("blind", 1).await;
+    let intake = bed.start();
+    bed.send_many(1).await;
+    bed.until_recorded(1).await;
+    assert_eq!(intake.health.ready(Wall.now()), Ok(()));
+    let broker = bed.broker.as_ref().expect("embedded");
+    broker.down();
+    let trouble = || intake.health.figures().trouble;
+    until("intake has noticed", async || trouble().is_some()).await;
+    let since = trouble().expect("trouble").since;
+    until("it polls all the same", async || {
+        intake.health.figures().last_poll > Some(after(since, 2))
+    })
+    .await;
+    assert_eq!(intake.health.ready(after(since, 60)), Ok(()));
+    let why = intake.health.ready(after(since, 61)).expect_err("blind");
+    assert!(why.contains("no broker is reached"), "{why}");
+    broker.up();
+    bed.send_many(1).await;
+    bed.until_recorded(2).await;
+    assert_eq!(trouble(), None);
+    intake.drain().await;
 }
 
 /// A name that no other run has used.

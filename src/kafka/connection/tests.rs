@@ -98,3 +98,34 @@ fn the_embedded_broker_gets_one_protocol_and_small_records() {
     let producer = patient.producer(PATIENCE).expect("nothing to look up");
     assert_eq!(producer.get("message.timeout.ms"), Some("240000"));
 }
+
+#[test]
+fn d1_a_secret_under_a_name_that_is_none_is_a_problem_and_never_shown() {
+    let (_, problems) = read(
+        r#"
+[kafka]
+bootstrap_servers = "a.example:9093"
+[kafka.properties]
+"no.such" = { secret = "local:kafka/a" }
+"sasl.jaas.config" = { secret = "local:kafka/b" }
+"session.timeout.ms" = { secret = "local:kafka/c" }
+"security.protocol" = { secret = "local:kafka/d" }
+"enable.ssl.certificate.verification" = { secret = "local:kafka/e" }
+"sasl.password" = { secret = "local:kafka/f" }
+"#,
+    );
+    let lines: Vec<_> = problems.0.iter().map(|p| p.line).collect();
+    assert_eq!(lines, [5, 6], "{problems}");
+
+    for (key, value) in [("no.such", "hunter2"), ("security.protocol", " hunter2,x")] {
+        let mut connection = Connection::to("a.example:9093");
+        connection.resolve(key, value.into());
+        let config = connection.consumer("g").expect("resolved");
+        let error = config.create_native_config().err().expect("refused");
+        assert!(error.to_string().contains("hunter2"), "nothing to hide");
+        let error = without_value(error);
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains(key), "{shown}");
+    }
+}

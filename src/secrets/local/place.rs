@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secrets::VaultError;
 use crate::secrets::entry::Entry;
+use crate::secrets::key::sync_folder_of;
 
 /// What the file's first field must say.
 const FORMAT: &str = "clawback-vault-1";
@@ -211,8 +212,7 @@ impl FilePlace {
         file.write_all(&serde_json::to_vec_pretty(contents)?)?;
         file.sync_all()?;
         std::fs::rename(&fresh, &self.path)?;
-        let parent = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        sync_folder_of(&self.path)
     }
 }
 

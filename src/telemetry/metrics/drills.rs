@@ -33,6 +33,10 @@ impl Drills {
     }
 }
 
+pub(super) fn gauges() -> [&'static IntGaugeVec; 2] {
+    [&DRILLS.passed, &DRILLS.age]
+}
+
 /// How the last drill ended, and how old the last one is that passed.
 pub fn drill(connector: &str, passed: bool, age_seconds: Option<u64>) {
     set(&DRILLS.passed, &[connector], u64::from(passed));

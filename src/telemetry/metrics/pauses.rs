@@ -39,6 +39,10 @@ impl Pauses {
     }
 }
 
+pub(super) fn gauges() -> [&'static IntGaugeVec; 2] {
+    [&PAUSES.paused, &PAUSES.runs]
+}
+
 /// Whether a connector is paused, and how many due runs wait for it.
 pub fn paused(connector: &str, is_paused: bool, runs: u64) {
     set(&PAUSES.paused, &[connector], u64::from(is_paused));

@@ -35,6 +35,10 @@ impl Secrets {
     }
 }
 
+pub(super) fn gauges() -> [&'static IntGaugeVec; 2] {
+    [&SECRETS.expires, &SECRETS.overdue]
+}
+
 /// The time of one secret, in seconds; `left` where its end is known.
 #[derive(Debug, Clone, Copy)]
 pub struct SecretTime<'a> {

@@ -56,6 +56,39 @@ fn named<'a>(text: &'a str, line: impl Fn(&'a str) -> Option<&'a str>) -> BTreeS
 }
 
 #[test]
+fn h2_what_has_left_is_told_no_more() {
+    let tell = |connector: &str| {
+        breaker(connector, true);
+        manifest(connector, true, true);
+        drill(connector, true, Some(3));
+        connector_state(connector, "healthy", true);
+        connector_state(connector, "stale", false);
+        connector_ages(connector, Some(4), Some(3), Some(2));
+        connector_accounts(connector, 12);
+        connector_nhis(connector, 4, 1);
+        paused(connector, true, 3);
+    };
+    tell("retired");
+    tell("serving");
+    kafka_lag("moved", 3, 7);
+    kafka_lag("moved", 4, 7);
+    let count = |word: &str| page().matches(word).count();
+    let told = count("connector=\"serving\"");
+    assert_eq!(told, 15);
+    assert_eq!(count("connector=\"retired\""), told);
+
+    connector_gone("retired");
+    kafka_given_up("moved", 3);
+    assert_eq!(count("connector=\"retired\""), 0);
+    assert_eq!(count("connector=\"serving\""), told);
+    assert_eq!(count("partition=\"3\",topic=\"moved\""), 0);
+    assert_eq!(count("partition=\"4\",topic=\"moved\""), 1);
+    // Nobody need have told of it before.
+    connector_gone("unknown");
+    kafka_given_up("unknown", 0);
+}
+
+#[test]
 fn h2_the_page_has_every_metric_that_the_documentation_names() {
     touch();
     let page = page();
