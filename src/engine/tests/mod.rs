@@ -15,6 +15,7 @@ mod given;
 mod health;
 mod holds;
 mod identities;
+mod in_hand;
 mod legal;
 mod never_grants;
 mod order;

@@ -3,7 +3,10 @@
 //! Owns what both stores must answer about such accounts; who uses the answer is the engine's affair.
 
 use super::Home;
-use super::given::{a_removal, an_account, at, fenced, keep, proved};
+use super::domain::workflow::End;
+use super::given::{
+    a_case, a_removal, an_account, at, event, fenced, keep, opens, proved, recorded, subject,
+};
 
 pub async fn e3_accounts_whose_removal_ended_are_known_by_the_last_of_them(home: &Home) {
     // Given two cases that removed the same account, and one that has not ended.
@@ -32,4 +35,34 @@ pub async fn e3_accounts_whose_removal_ended_are_known_by_the_last_of_them(home:
     assert!(read(1).await.is_empty());
     let elsewhere = home.store.departed(&"mail".into(), at(0)).await;
     assert!(elsewhere.expect("read").is_empty());
+}
+
+pub async fn e3_all_cases_of_exactly_one_subject_are_found(home: &Home) {
+    // Given more cases of others whose keys contain the subject's than a list shows, and two of its own.
+    a_case(&home.store, "x").await;
+    let mut others: Vec<_> = (0..120)
+        .map(|number| event(&format!("x{number}"), &format!("x{number}"), 1))
+        .collect();
+    let mut second = event("x again", "x again", 2);
+    second.event.subject = subject("x");
+    others.push(second);
+    recorded(&home.store, others).await;
+    let admitted = home
+        .store
+        .admit(200, at(5), &keep(1, 0), &|event, _| opens(event))
+        .await;
+    admitted.expect("admitted");
+    // Then all of its own are found, and no other.
+    let cases = home.store.cases_of(&subject("x").key()).await;
+    let cases = cases.expect("read");
+    let told: Vec<_> = cases
+        .iter()
+        .map(|case| (case.row.hr_case.as_str(), case.row.revision, case.ended))
+        .collect();
+    let open: Option<End> = None;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.contains(&("x", 1, open)) && told.contains(&("x again", 2, open)));
+    assert!(cases.iter().all(|case| case.run.case == Some(case.row.id)));
+    let none = home.store.cases_of("nobody").await.expect("read");
+    assert!(none.is_empty());
 }

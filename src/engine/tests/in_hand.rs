@@ -1,0 +1,157 @@
+//! E3 and B7: access that is there again while somebody has it in hand, or nobody has.
+//!
+//! Owns the whole engine over one or two scripted targets: what the other cases of a subject say about
+//! a return. That a return is removed at all is in `returned` and `again`.
+
+use super::given::{self, attested, news, stays};
+use super::ward::{Ward, approved, numbered, text};
+use crate::domain::command::{Command, Wish};
+use crate::domain::event::{EventKind, LifecycleEvent};
+use crate::domain::id::CommandId;
+use crate::domain::outcome::FailureClass;
+use crate::domain::time::{Clock, Effective, after};
+use crate::domain::workflow::End;
+use crate::store::{CaseFilter, CaseReport, IntakeBatch};
+
+/// Longer than a case takes.
+const A_LONG_TIME: u64 = 30 * 3600;
+
+async fn cases(ward: &Ward) -> Vec<CaseReport> {
+    let cases = ward.store.cases(&CaseFilter::default()).await;
+    let mut cases = cases.expect("read");
+    cases.sort_by_key(|case| case.row.opened);
+    cases
+}
+
+async fn hear(ward: &Ward, events: Vec<LifecycleEvent>) {
+    let now = ward.clock.now();
+    let events = events.into_iter();
+    let batch = IntakeBatch {
+        events: events.map(|event| given::recorded(event, now)).collect(),
+        ..IntakeBatch::default()
+    };
+    ward.store.record(&batch).await.expect("recorded");
+    ward.admit().await;
+}
+
+/// One survey of the first target; how many came back.
+async fn surveyed(ward: &Ward) -> u64 {
+    ward.clock.advance(60);
+    let leases = ward.leased().await.into_iter();
+    let mut came_back = None;
+    for lease in leases {
+        let kept = ward.engine.survey(&lease).await.expect("committed");
+        if lease.connector.as_str() == "crm" {
+            came_back = kept.map(|kept| kept.sample.came_back);
+        }
+    }
+    came_back.expect("due")
+}
+
+fn bring_back(ward: &Ward) {
+    ward.target.shown().accounts.extend(numbered(&["a-1"]));
+}
+
+fn is_there(ward: &Ward) -> bool {
+    let shown = ward.target.shown();
+    shown.accounts.iter().any(|one| one.id.as_str() == "a-1")
+}
+
+/// Somebody answers every open task so.
+async fn answer(ward: &Ward, wish: impl Fn(crate::domain::id::TaskId) -> Wish) {
+    for task in ward.open_tasks().await {
+        let command = Command {
+            id: CommandId(task.id.0),
+            by: "ann".to_owned(),
+            at: ward.clock.now(),
+            wish: wish(task.id),
+        };
+        ward.store.wish(&command).await.expect("in line");
+    }
+    ward.engine.obey().await.expect("obeyed");
+}
+
+async fn attest(ward: &Ward) {
+    answer(ward, |task| Wish::CloseTask {
+        task,
+        note: "seen to".to_owned(),
+        attestation: Some(attested("ann")),
+    })
+    .await;
+}
+
+/// A departure from two targets that is settled at the first, while the other is away.
+async fn half_way() -> Ward {
+    let idp = text("", false)
+        .replace("name = \"crm\"", "name = \"idp\"")
+        .replace("none:crm", "none:idp");
+    let ward = Ward::behind(approved(&text("", false)), Some(approved(&idp))).await;
+    surveyed(&ward).await;
+    ward.upstream.shown().fails = Some(FailureClass::Unreachable);
+    ward.leaver_leaves().await;
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(ward.ended().await.len(), 1, "verified there");
+    assert_eq!(cases(&ward).await[0].ended, None);
+    ward
+}
+
+#[tokio::test]
+async fn b7_access_restored_after_a_cancelled_departure_stays() {
+    let ward = half_way().await;
+    hear(&ward, vec![stays(2)]).await;
+    ward.work(600).await;
+    attest(&ward).await;
+    ward.work(600).await;
+    assert_eq!(cases(&ward).await[0].ended, Some(End::Halted));
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 0);
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(surveyed(&ward).await, 0);
+    assert_eq!(cases(&ward).await.len(), 1);
+    assert!(is_there(&ward));
+}
+
+#[tokio::test]
+async fn b7_access_restored_while_the_review_is_open_stays_through_an_outage() {
+    let ward = half_way().await;
+    hear(&ward, vec![stays(2)]).await;
+    ward.work(600).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    surveyed(&ward).await;
+    ward.target.shown().fails = None;
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 0);
+    assert!(ward.standing().await.recheck.is_none(), "it was seen again");
+    ward.work(A_LONG_TIME).await;
+    let all = cases(&ward).await;
+    assert_eq!((all.len(), all[0].ended), (1, None));
+    assert!(is_there(&ward));
+}
+
+#[tokio::test]
+async fn b7_access_restored_until_a_later_date_goes_with_the_case_of_that_date() {
+    let ward = half_way().await;
+    let mut event = news(EventKind::TerminationChanged, 2, Effective::Immediately);
+    let later = after(ward.clock.now(), 10 * 86_400);
+    event.effective = Effective::At {
+        local: later.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
+        zone: "UTC".to_owned(),
+    };
+    event.subject.identifiers = vec![crate::domain::subject::Identifier {
+        kind: "employee_number".to_owned(),
+        value: "n-a-1".to_owned(),
+    }];
+    hear(&ward, vec![event]).await;
+    ward.upstream.shown().fails = None;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    surveyed(&ward).await;
+    ward.target.shown().fails = None;
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 0);
+    assert_eq!(surveyed(&ward).await, 0);
+    ward.work(86_400).await;
+    assert!(is_there(&ward), "until then");
+    ward.work(12 * 86_400).await;
+    assert_eq!(cases(&ward).await.len(), 2);
+    assert!(!is_there(&ward));
+}
