@@ -5,9 +5,11 @@
 
 use super::admit::{newest, tells_of_departure};
 use super::doubt::is_held;
-use super::id::RunId;
+use super::event::EventKind;
+use super::id::{ConnectorName, RunId};
 use super::run::{CaseBody, Run, RunBody, Stage};
 use super::settlement::ExistingCase;
+use super::time::Timestamp;
 use super::workflow::End;
 
 /// HR cases of Clawback's own begin so, and go on with the run whose access is there again.
@@ -22,7 +24,8 @@ pub enum Again {
     Told {
         /// The first.
         revision: u64,
-        /// An open case of the subject looks there before it settles.
+        /// An open case of the subject looks there before it settles, or a person decides about one that
+        /// would.
         looked_for: bool,
     },
     /// Nothing, for this reason.
@@ -49,9 +52,10 @@ pub fn again(run: &Run, hr_cases: &[String], cases: &[ExistingCase]) -> Again {
     if is_back(run, cases) {
         return Again::Left("its subject is back");
     }
+    let looks = |case: &ExistingCase| looks_at(case, run.connector.as_ref());
     Again::Told {
         revision: 1,
-        looked_for: cases.iter().any(|case| case.ended.is_none()),
+        looked_for: cases.iter().any(looks),
     }
 }
 
@@ -79,13 +83,51 @@ fn was_wrong(case: &ExistingCase) -> bool {
     case.ended == Some(End::Rescinded) && by_person
 }
 
-/// A later case of the same subject is a person's: a return, for instance.
+/// The last word since then is that the subject is back, or never was to leave.
 fn is_back(run: &Run, cases: &[ExistingCase]) -> bool {
     let Stage::Ended { at, .. } = run.stage else {
         return false;
     };
-    let mut since = cases.iter().filter(|case| case.row.opened >= at);
-    since.any(|case| code(case).is_some())
+    let since = cases.iter().filter(|case| case.row.opened >= at);
+    let back = |case: &&ExistingCase| {
+        let rehired = body(case).is_some_and(|body| body.kind == Some(EventKind::Rehired));
+        rehired || code(case) == Some(TOO_LATE)
+    };
+    let Some(back) = since.filter(back).map(|case| case.row.opened).max() else {
+        return false;
+    };
+    !cases.iter().any(|case| has_left_again(case, back))
+}
+
+/// A whole departure that the world outside told of later, and that has come to its end.
+fn has_left_again(case: &ExistingCase, since: Timestamp) -> bool {
+    let ended = matches!(case.ended, Some(End::Verified | End::Attested));
+    let own = seen_again(&case.row.hr_case).is_some();
+    let whole = body(case).is_some_and(|body| departs(body) && body.connectors.is_empty());
+    ended && !own && !case.halted && whole && case.row.opened > since
+}
+
+/// An open case that looks at this target before it settles, at the latest when a person has answered a
+/// doubt about it.
+fn looks_at(case: &ExistingCase, connector: Option<&ConnectorName>) -> bool {
+    let looks = body(case).is_some_and(|body| {
+        let limits = &body.connectors;
+        let here = limits.is_empty() || connector.is_some_and(|name| limits.contains(name));
+        here && departs(body) && (body.for_person.is_none() || is_held(body))
+    });
+    case.ended.is_none() && !case.halted && looks
+}
+
+fn departs(body: &CaseBody) -> bool {
+    body.kind.is_none_or(|kind| {
+        matches!(
+            kind,
+            EventKind::WorkerTerminated
+                | EventKind::TerminationChanged
+                | EventKind::NhiRetired
+                | EventKind::NhiSilent
+        )
+    })
 }
 
 fn code(case: &ExistingCase) -> Option<&str> {

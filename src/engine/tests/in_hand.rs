@@ -95,6 +95,17 @@ async fn half_way() -> Ward {
     ward
 }
 
+/// A departure that has settled, seen by a survey.
+async fn settled() -> Ward {
+    let ward = Ward::new("", false).await;
+    surveyed(&ward).await;
+    ward.leaver_leaves().await;
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(cases(&ward).await[0].ended, Some(End::Verified));
+    assert_eq!(surveyed(&ward).await, 0);
+    ward
+}
+
 #[tokio::test]
 async fn b7_access_restored_after_a_cancelled_departure_stays() {
     let ward = half_way().await;
@@ -153,5 +164,95 @@ async fn b7_access_restored_until_a_later_date_goes_with_the_case_of_that_date()
     assert!(is_there(&ward), "until then");
     ward.work(12 * 86_400).await;
     assert_eq!(cases(&ward).await.len(), 2);
+    assert!(!is_there(&ward));
+}
+
+/// Settled; this is heard of, the account comes back, and a survey sees so many returns.
+async fn returns_after(event: LifecycleEvent) -> (Ward, u64) {
+    let ward = settled().await;
+    hear(&ward, vec![event]).await;
+    bring_back(&ward);
+    let came_back = surveyed(&ward).await;
+    (ward, came_back)
+}
+
+fn other_news(kind: EventKind) -> LifecycleEvent {
+    let mut event = news(kind, 1, Effective::Immediately);
+    event.hr_case = "other-1".to_owned();
+    event
+}
+
+#[tokio::test]
+async fn e3_no_other_business_of_a_person_silences_a_return() {
+    for kind in [
+        EventKind::LegalHoldPlaced,
+        EventKind::LegalHoldLifted,
+        EventKind::IdentifierRecycled,
+        EventKind::WorkerMoved,
+    ] {
+        // While a person has it.
+        let (_, came_back) = returns_after(other_news(kind)).await;
+        assert_eq!(came_back, 1, "{}", kind.as_str());
+        // And when the person has closed it.
+        let ward = settled().await;
+        hear(&ward, vec![other_news(kind)]).await;
+        attest(&ward).await;
+        ward.work(600).await;
+        bring_back(&ward);
+        assert_eq!(surveyed(&ward).await, 1, "{}", kind.as_str());
+    }
+    // Nor does a departure from other targets.
+    let mut elsewhere = other_news(EventKind::WorkerTerminated);
+    elsewhere.connectors = vec!["idp".into()];
+    let (_, came_back) = returns_after(elsewhere).await;
+    assert_eq!(came_back, 1);
+}
+
+#[tokio::test]
+async fn e3_whoever_is_rehired_or_never_left_is_no_return() {
+    for event in [other_news(EventKind::Rehired), stays(2)] {
+        let (ward, came_back) = returns_after(event).await;
+        assert_eq!(came_back, 0);
+        // Nor when the person has closed the case, and many of others were opened since.
+        attest(&ward).await;
+        ward.work(60).await;
+        let others = (0..120).map(|number| {
+            let mut other = stays(1);
+            other.id = format!("other/{number}");
+            other.subject.id = format!("{}{number}", given::LEAVER);
+            other.hr_case = other.subject.id.clone();
+            other
+        });
+        hear(&ward, others.collect()).await;
+        ward.work(60).await;
+        assert_eq!(surveyed(&ward).await, 0);
+        assert!(is_there(&ward));
+    }
+}
+
+#[tokio::test]
+async fn e3_a_return_waits_for_whoever_decides_about_a_held_departure() {
+    // Given news of the departure that no machine believes.
+    let mut event = news(
+        EventKind::TerminationChanged,
+        2,
+        given::melbourne("2126-01-01T09:00:00"),
+    );
+    event.id = "a slip".to_owned();
+    let (ward, came_back) = returns_after(event).await;
+    assert_eq!(came_back, 0);
+    let tasks = ward.open_tasks().await.into_iter();
+    let codes: Vec<_> = tasks.map(|task| task.code).collect();
+    assert_eq!(codes, ["CB-HOLD-3"]);
+    // When it is dropped, what was known before counts.
+    answer(&ward, |task| Wish::RuleHold {
+        task,
+        release: false,
+        note: "a slip".to_owned(),
+    })
+    .await;
+    ward.work(60).await;
+    assert_eq!(surveyed(&ward).await, 1);
+    ward.work(A_LONG_TIME).await;
     assert!(!is_there(&ward));
 }
