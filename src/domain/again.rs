@@ -22,7 +22,7 @@ const TOO_LATE: &str = "CB-ADMIT-3";
 pub enum Again {
     /// It is told, as this revision of its HR case.
     Told {
-        /// The first.
+        /// One more than what has ended so far.
         revision: u64,
         /// An open case of the subject looks there before it settles, or a person decides about one that
         /// would.
@@ -52,9 +52,12 @@ pub fn again(run: &Run, hr_cases: &[String], cases: &[ExistingCase]) -> Again {
     if is_back(run, cases) {
         return Again::Left("its subject is back");
     }
+    let own = hr_case(run.id);
+    let own = cases.iter().filter(|case| case.row.hr_case == own);
+    let ended = own.filter(|case| case.ended.is_some());
     let looks = |case: &ExistingCase| looks_at(case, run.connector.as_ref());
     Again::Told {
-        revision: 1,
+        revision: 1 + ended.map(|case| case.row.revision).max().unwrap_or(0),
         looked_for: cases.iter().any(looks),
     }
 }

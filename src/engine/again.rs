@@ -240,7 +240,7 @@ impl Engine {
     }
 
     /// Records that the subject's access is back, as an event, unless somebody has it in hand already.
-    /// Told twice, it is recorded once. Answers whether it is told.
+    /// Told twice, it is recorded once, until the case that it opened has ended. Answers whether it is told.
     pub(super) async fn reopen(
         &self,
         run: &Run,
@@ -264,7 +264,7 @@ impl Engine {
         let now = self.clock.now();
         let event = LifecycleEvent {
             source: SOURCE.to_owned(),
-            id: format!("{}/{}", run.id, news.seen),
+            id: format!("{}/{}/{}", run.id, news.seen, revision - 1),
             kind: kind_of(run, &body.subject),
             occurred: None,
             subject: body.subject,

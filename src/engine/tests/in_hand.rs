@@ -256,3 +256,57 @@ async fn e3_a_return_waits_for_whoever_decides_about_a_held_departure() {
     ward.work(A_LONG_TIME).await;
     assert!(!is_there(&ward));
 }
+
+/// The case that was opened for a return finds nothing, and is a person's word; then it is back for good.
+async fn is_told_anew(ward: Ward) {
+    ward.admit().await;
+    let account = |one: &crate::domain::access::Account| one.id.as_str() != "a-1";
+    ward.target.shown().accounts.retain(account);
+    ward.target.shown().unreadable = None;
+    ward.work(A_LONG_TIME).await;
+    attest(&ward).await;
+    ward.work(A_LONG_TIME).await;
+    let all = cases(&ward).await;
+    assert_eq!((all.len(), all[1].ended), (2, Some(End::Attested)));
+    assert_eq!(surveyed(&ward).await, 0);
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 1);
+    ward.admit().await;
+    assert_eq!(surveyed(&ward).await, 0, "the open case looks");
+    ward.work(A_LONG_TIME).await;
+    let all = cases(&ward).await;
+    assert_eq!((all.len(), all[2].ended), (3, Some(End::Verified)));
+    assert_eq!(
+        (&all[2].row.hr_case, all[2].row.revision),
+        (&all[1].row.hr_case, 2)
+    );
+    assert!(!is_there(&ward));
+}
+
+#[tokio::test]
+async fn e3_a_return_is_told_again_when_its_case_removed_nothing() {
+    let ward = settled().await;
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 1);
+    is_told_anew(ward).await;
+}
+
+#[tokio::test]
+async fn c10_a_return_is_told_after_a_recheck_that_could_not_judge_it() {
+    let ward = Ward::new("", false).await;
+    surveyed(&ward).await;
+    ward.leaver_leaves().await;
+    ward.work(A_LONG_TIME).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    surveyed(&ward).await;
+    {
+        let mut shown = ward.target.shown();
+        shown.fails = None;
+        shown.unreadable = Some("a-1".into());
+    }
+    for _ in 0..3 {
+        assert_eq!(surveyed(&ward).await, 0);
+    }
+    assert!(ward.standing().await.recheck.is_none(), "a case has it");
+    is_told_anew(ward).await;
+}
