@@ -21,7 +21,7 @@ use secrecy::SecretString;
 const DAY: u64 = 86_400;
 
 /// A verifier whose secret may become 90 days old, and nobody is declared to replace it.
-fn aging() -> Manifest {
+pub(super) fn aging() -> Manifest {
     let secret = "secret = \"none:crm-verifier\"\n";
     let text = text("", false);
     assert!(text.contains(secret));

@@ -17,6 +17,7 @@ mod holds;
 mod identities;
 mod in_hand;
 mod legal;
+mod living;
 mod never_grants;
 mod order;
 mod pauses;
