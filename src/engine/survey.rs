@@ -191,7 +191,7 @@ impl Engine {
         let now = self.clock.now();
         let manifest = std::iter::once(connector.manifest());
         let ages = self.secrets.ages(manifest, &Rotations::default()).await;
-        let ages = ages.unwrap_or_default().into_iter();
+        let ages = ages.known.into_iter();
         ages.map(|secret| (secret.role, seconds_between(secret.created, now)))
             .collect()
     }
