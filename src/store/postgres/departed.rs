@@ -1,7 +1,7 @@
 //! Accounts whose removal has ended, read out of the runs' documents.
 //!
 //! The index on ended runs of a connector bounds what is read; of each document only two words are
-//! taken, in the database.
+//! taken, in the database. It refuses a whole document for one U+0000 in it, which is replaced.
 
 use async_trait::async_trait;
 
@@ -23,8 +23,8 @@ impl Departures for PostgresStore {
         since: Timestamp,
     ) -> Stored<Vec<DepartedAccount>> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, body::jsonb #>> '{body,removal,account,id}', \
-             body::jsonb #>> '{body,removal,account,login}', ended_us FROM runs \
+            "SELECT id, replace(body, '\\u0000', '\\ufffd')::jsonb #>> '{body,removal,account,id}', \
+             replace(body, '\\u0000', '\\ufffd')::jsonb #>> '{body,removal,account,login}', ended_us FROM runs \
              WHERE connector = $1 AND connector IS NOT NULL AND ended IS NOT NULL \
              AND kind = 'removal' AND ended IN ('verified', 'attested') AND ended_us >= $2 \
              ORDER BY ended_us, id",
