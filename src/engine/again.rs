@@ -81,11 +81,13 @@ impl News {
 }
 
 impl Engine {
-    /// Looks at the next removals of a recheck.
+    /// Looks at the next removals of a recheck: at one at least, and begins no other look after `until`,
+    /// so that what was seen is committed while the survey is still this worker's.
     pub(super) async fn see_again(
         &self,
         connector: &Guarded,
         recheck: &Recheck,
+        until: Timestamp,
     ) -> Result<SeenAgain, EngineError> {
         let which = RunsEnded {
             connector: connector.name().clone(),
@@ -115,6 +117,10 @@ impl Engine {
             let Stage::Ended { at, .. } = &run.stage else {
                 continue;
             };
+            if seen.count > 0 && self.clock.now() > until {
+                seen.finished = false;
+                break;
+            }
             if run.drill().is_some() {
                 // A canary is made anew, and is meant to be there again.
                 seen.done = Some((*at, run.id));

@@ -236,6 +236,14 @@ pub(super) fn surveyed(connector: &ConnectorName, before: &Standing, kept: &Adva
     }
 }
 
+/// A survey came to its end when its lease had moved on.
+pub(super) fn not_kept(connector: &ConnectorName, seconds: u64) {
+    tracing::warn!(
+        %connector, seconds,
+        "what a survey came to is not kept: it took too long, and another worker surveys"
+    );
+}
+
 /// How old the connectors' secrets are, and of which of them the vault does not tell.
 pub(super) fn secrets(ages: &Ages, now: Timestamp) {
     metrics::secrets(ages.known.iter().map(|secret| metrics::SecretTime {
