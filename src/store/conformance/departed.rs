@@ -88,8 +88,8 @@ pub async fn e3_a_text_with_a_null_character_is_kept_and_keeps_nothing_from_bein
     let removal = named("x", "A\u{0}da").await;
     let mut settlement = handed_over(&removal.run);
     let mut task = a_task(&settlement.run);
-    task.why = "A\u{0}da is there".to_owned();
-    task.desk = "servicedesk".to_owned();
+    "A\u{0}da is there".clone_into(&mut task.why);
+    "servicedesk".clone_into(&mut task.desk);
     settlement.task = Some(task.clone());
     settle(fenced(&removal, settlement)).await;
     for (case, name) in [("y", "A\u{0}da"), ("z", "A\\u0000da\\")] {
