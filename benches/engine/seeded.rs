@@ -137,6 +137,10 @@ impl Departures for Seeded {
     ) -> Stored<Vec<DepartedAccount>> {
         self.inner.departed(connector, since).await
     }
+
+    async fn cases_of(&self, subject_key: &str) -> Stored<Vec<ExistingCase>> {
+        self.inner.cases_of(subject_key).await
+    }
 }
 
 macro_rules! store {

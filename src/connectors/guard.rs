@@ -175,6 +175,7 @@ impl Guarded {
         let call = judge.call(credential);
         let within = self.manifest.limits.listing_timeout_seconds;
         let work = self.connector.list(&call);
+        let work = Box::pin(async { texts::of_listing(work.await?) });
         let mut listing = self.run(&judge, within, work).await?;
         let band = self.manifest.expect.accounts_min..=self.manifest.expect.accounts_max;
         let seen: BTreeSet<_> = listing.accounts.iter().map(|account| &account.id).collect();
@@ -195,6 +196,7 @@ impl Guarded {
         let judge = self.judge(Purpose::Read(account));
         let call = judge.call(credential);
         let work = self.connector.read(&call, account);
+        let work = Box::pin(async { texts::of_reading(work.await?) });
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
             .await
     }
@@ -454,6 +456,7 @@ fn rotator_only(credential: &Credential) -> Result<(), Failure> {
 
 mod judge;
 mod purpose;
+mod texts;
 mod vitals;
 
 pub use vitals::Vitals;

@@ -23,6 +23,7 @@ use super::time::Timestamp;
 use super::workflow::{Action, RunKind};
 
 use news::News;
+pub(super) use news::{newest, tells_of_departure};
 
 /// Decides what one recorded event comes to, given the cases of the same subject or HR case, newest first.
 /// `given.workflow` is the one that the event opens.

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admit;
+pub mod again;
 pub mod approval;
 pub mod audit;
 pub mod brake;

@@ -99,13 +99,21 @@ pub struct Failure {
     pub retry_after_seconds: Option<u64>,
 }
 
+/// The text without U+0000, which PostgreSQL keeps in no text, and which a target may answer with.
+pub fn storable(text: String) -> String {
+    if text.contains('\0') {
+        return text.replace('\0', "\u{fffd}");
+    }
+    text
+}
+
 impl Failure {
     /// A failure without a wish to wait.
     pub fn new(class: FailureClass, code: &str, message: impl Into<String>) -> Self {
         Self {
             class,
             code: code.to_owned(),
-            message: message.into(),
+            message: storable(message.into()),
             retry_after_seconds: None,
         }
     }

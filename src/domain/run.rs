@@ -186,7 +186,8 @@ pub struct CaseBody {
     /// Set where no machine can act on the event: the reason for the person who gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_person: Option<Failure>,
-    /// The answer to the doubt for which it was held; taken in by its next step.
+    /// The answer to the doubt for which it was held; taken in by its next step, and kept by a case that
+    /// it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ruling: Option<Ruling>,
     /// A person says it is done; only an attestation can settle that.

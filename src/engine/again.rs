@@ -5,6 +5,7 @@
 //! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
+use crate::domain::again::{self, Again};
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::health::{Recheck, Sample, Standing};
 use crate::domain::id::{ConnectorName, RunId};
@@ -13,8 +14,7 @@ use crate::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Sta
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::time::{Effective, Timestamp};
 use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge, residue};
-use crate::domain::workflow::RunKind;
-use crate::store::{CaseFilter, IntakeBatch, RunsEnded};
+use crate::store::{IntakeBatch, RunsEnded};
 
 use super::{Engine, EngineError};
 
@@ -60,12 +60,34 @@ impl SeenAgain {
     }
 }
 
+/// Access that is there again, or cannot be judged.
+pub(super) struct News {
+    /// By what it was seen: part of the event's id, so that it is told once.
+    pub(super) seen: String,
+    pub(super) reason: String,
+    /// Nothing is told while an open case looks there by itself.
+    pub(super) unless_looked_for: bool,
+}
+
+impl News {
+    /// A recheck looks once, and so tells whatever is open.
+    fn of(recheck: &Recheck, reason: String) -> Self {
+        Self {
+            seen: recheck.until.to_string(),
+            reason,
+            unless_looked_for: false,
+        }
+    }
+}
+
 impl Engine {
-    /// Looks at the next removals of a recheck.
+    /// Looks at the next removals of a recheck: at one at least, and begins no other look after `until`,
+    /// so that what was seen is committed while the survey is still this worker's.
     pub(super) async fn see_again(
         &self,
         connector: &Guarded,
         recheck: &Recheck,
+        until: Timestamp,
     ) -> Result<SeenAgain, EngineError> {
         let which = RunsEnded {
             connector: connector.name().clone(),
@@ -95,6 +117,10 @@ impl Engine {
             let Stage::Ended { at, .. } = &run.stage else {
                 continue;
             };
+            if seen.count > 0 && self.clock.now() > until {
+                seen.finished = false;
+                break;
+            }
             if run.drill().is_some() {
                 // A canary is made anew, and is meant to be there again.
                 seen.done = Some((*at, run.id));
@@ -105,14 +131,15 @@ impl Engine {
             match looked {
                 Ok(Finding::Absent) => {}
                 Ok(Finding::Present(left)) => {
-                    let event = format!("{}/{}", run.id, recheck.until);
                     let reason = format!(
                         "settled while {} was away, and there again: {}",
                         connector.name(),
                         left.join(", ")
                     );
-                    self.reopen(run, connector.name(), event, reason).await?;
-                    seen.came_back += 1;
+                    let news = News::of(recheck, reason);
+                    if self.reopen(run, connector.name(), news).await? {
+                        seen.came_back += 1;
+                    }
                 }
                 Ok(Finding::Inconclusive(why)) | Err(why) => {
                     if !self
@@ -154,8 +181,8 @@ impl Engine {
             "settled while {} was away, and cannot be seen again: {why}",
             connector.name()
         );
-        let event = format!("{}/{}", run.id, recheck.until);
-        self.reopen(run, connector.name(), event, reason).await?;
+        let news = News::of(recheck, reason);
+        self.reopen(run, connector.name(), news).await?;
         Ok(true)
     }
 
@@ -218,35 +245,40 @@ impl Engine {
         })
     }
 
-    /// Records that the subject's access is back, as an event; told twice, it is recorded once.
-    /// Where a person already decides about the subject's return, that person has it in hand.
+    /// Records that the subject's access is back, as an event, unless somebody has it in hand already.
+    /// Told twice, it is recorded once, until the case that it opened has ended. Answers whether it is told.
     pub(super) async fn reopen(
         &self,
         run: &Run,
         connector: &ConnectorName,
-        event: String,
-        reason: String,
-    ) -> Result<(), EngineError> {
+        news: News,
+    ) -> Result<bool, EngineError> {
         let Some(body) = self.case_of(run).await? else {
-            return Ok(());
+            return Ok(false);
         };
-        if self.is_back(run, &body).await? {
-            tracing::info!(run = %run.id, %connector, "access is back, and so is its subject");
-            return Ok(());
-        }
+        let revision = match self.in_hand(run, &body.subject).await? {
+            Again::Left(why) => {
+                tracing::info!(run = %run.id, %connector, why, "access is back, and stays");
+                return Ok(false);
+            }
+            Again::Told { looked_for, .. } if looked_for && news.unless_looked_for => {
+                return Ok(false);
+            }
+            Again::Told { revision, .. } => revision,
+        };
         tracing::warn!(run = %run.id, %connector, "access that was settled is there again");
         let now = self.clock.now();
         let event = LifecycleEvent {
             source: SOURCE.to_owned(),
-            id: event,
+            id: format!("{}/{}/{}", run.id, news.seen, revision - 1),
             kind: kind_of(run, &body.subject),
             occurred: None,
             subject: body.subject,
-            hr_case: format!("seen-again/{}", run.id),
-            revision: 1,
+            hr_case: again::hr_case(run.id),
+            revision,
             effective: Effective::Immediately,
             urgency: body.urgency,
-            reason: Some(reason),
+            reason: Some(news.reason),
             connectors: vec![connector.clone()],
         };
         let recorded = RecordedEvent {
@@ -266,7 +298,30 @@ impl Engine {
             ..IntakeBatch::default()
         };
         self.store.record(&batch).await?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// What the cases of the subject say about it.
+    async fn in_hand(&self, run: &Run, subject: &Subject) -> Result<Again, EngineError> {
+        let cases = self.store.cases_of(&subject.key()).await?;
+        let hr_case = |run: &Run| {
+            let case = cases.iter().find(|case| Some(case.row.id) == run.case);
+            case.map(|case| case.row.hr_case.clone())
+        };
+        let mut hr_cases = Vec::new();
+        let mut next = hr_case(run);
+        while let Some(told) = next.filter(|told| !hr_cases.contains(told)) {
+            let before = again::seen_again(&told);
+            hr_cases.push(told);
+            next = match before {
+                Some(before) => {
+                    let known = self.store.run(before).await?;
+                    known.and_then(|(run, _)| hr_case(&run))
+                }
+                None => None,
+            };
+        }
+        Ok(again::again(run, &hr_cases, &cases))
     }
 
     pub(super) async fn case_of(&self, run: &Run) -> Result<Option<CaseBody>, EngineError> {
@@ -281,32 +336,6 @@ impl Engine {
             | RunBody::Rotation(_)
             | RunBody::Care(_) => None,
         }))
-    }
-
-    /// A later case of the same subject is a person's: a return, for instance.
-    async fn is_back(&self, run: &Run, body: &CaseBody) -> Result<bool, EngineError> {
-        let Stage::Ended { at, .. } = run.stage else {
-            return Ok(false);
-        };
-        let key = body.subject.key();
-        let filter = CaseFilter {
-            subject: Some(key.clone()),
-            ..CaseFilter::default()
-        };
-        for report in self.store.cases(&filter).await? {
-            if report.row.subject_key != key || report.row.opened < at {
-                continue;
-            }
-            let case = self.store.run(report.row.id.run()).await?;
-            let for_person = case.is_some_and(|(run, _)| {
-                run.kind == RunKind::Case
-                    && matches!(&run.body, RunBody::Case(body) if body.for_person.is_some())
-            });
-            if for_person {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

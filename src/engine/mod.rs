@@ -67,9 +67,6 @@ pub enum EngineError {
     /// A fault of the program.
     #[error("CB-ENGINE-11: the program panicked while it drove a run")]
     Panicked,
-    /// The vault cannot be read.
-    #[error(transparent)]
-    Vault(#[from] crate::domain::outcome::Failure),
     /// A run names a definition that neither the program nor the store has.
     #[error("CB-ENGINE-4: definition {0} is unknown")]
     UnknownDefinition(DefinitionDigest),

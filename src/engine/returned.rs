@@ -3,7 +3,7 @@
 //! Owns the holding of a believed listing against the accounts whose removal has ended. One that
 //! gives access again opens a case of its own through the ordinary door, tied to the first by its
 //! name, and told with when it was gone, when it was there again, and who likely brought it back.
-//! While a case of the subject is open, that case looks for itself.
+//! Whether somebody has it in hand already is decided by `domain::again`.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,9 @@ use crate::domain::run::{Returned, Run, RunBody};
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::residue;
-use crate::store::{CaseFilter, DepartedAccount};
+use crate::store::DepartedAccount;
 
+use super::again::News;
 use super::{Engine, EngineError};
 
 /// For how long an account that was removed is watched.
@@ -66,9 +67,7 @@ impl Engine {
                 continue;
             };
             let same = account.id == gone.account;
-            if !(same || is_theirs(connector, &case.subject, account))
-                || self.is_looked_for(&case.subject).await?
-            {
+            if !(same || is_theirs(connector, &case.subject, account)) {
                 continue;
             }
             let returned = Returned {
@@ -80,24 +79,18 @@ impl Engine {
                 "there again after its removal: {}; {returned}",
                 left.join(", ")
             );
-            // Without the time: however many surveys see it, it comes back once for each removal.
-            let event = format!("{}/returned", run.id);
-            self.reopen(&run, connector.name(), event, reason).await?;
-            came_back += 1;
+            let news = News {
+                // Without the time: however many surveys see it, it comes back once.
+                seen: "returned".to_owned(),
+                reason,
+                // A case that is open looks for itself, and the next survey sees whether it did.
+                unless_looked_for: true,
+            };
+            if self.reopen(&run, connector.name(), news).await? {
+                came_back += 1;
+            }
         }
         Ok(came_back)
-    }
-
-    /// True while a case of the subject is open: it looks for all ways in before it settles.
-    async fn is_looked_for(&self, subject: &Subject) -> Result<bool, EngineError> {
-        let key = subject.key();
-        let filter = CaseFilter {
-            subject: Some(key.clone()),
-            ..CaseFilter::default()
-        };
-        let cases = self.store.cases(&filter).await?;
-        let mut theirs = cases.iter().filter(|case| case.row.subject_key == key);
-        Ok(theirs.any(|case| case.ended.is_none()))
     }
 }
 

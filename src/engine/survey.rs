@@ -20,7 +20,7 @@ use crate::domain::id::WorkerId;
 use crate::domain::outcome::Failure;
 use crate::domain::rotation::Rotations;
 use crate::domain::status;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, after};
 use crate::domain::verdict::CredentialRole;
 use crate::store::{Listed, SurveyLease, SurveyWanted};
 
@@ -30,7 +30,7 @@ use super::{Crew, Engine, EngineError, tell};
 
 /// Surveys that a worker does at once.
 const AT_ONCE: u32 = 4;
-/// How long a survey may take beyond the listing itself.
+/// How long a survey may take beyond its calls.
 const SLACK_SECONDS: u64 = 60;
 
 /// One worker's surveyor.
@@ -156,7 +156,8 @@ impl Engine {
             .await?;
         let mut seen = match &expected.recheck {
             Some(recheck) if !expected.state.is_away() => {
-                self.see_again(&connector, recheck).await?
+                let until = after(at, lease_seconds(&connector) / 2);
+                self.see_again(&connector, recheck, until).await?
             }
             Some(_) | None => SeenAgain::default(),
         };
@@ -177,6 +178,8 @@ impl Engine {
                 .vitals()
                 .set_distrust(kept.standing.trouble.clone());
             tell::surveyed(&lease.connector, &lease.standing, kept);
+        } else {
+            tell::not_kept(&lease.connector, seconds_between(at, self.clock.now()));
         }
         Ok(kept)
     }
@@ -191,7 +194,7 @@ impl Engine {
         let now = self.clock.now();
         let manifest = std::iter::once(connector.manifest());
         let ages = self.secrets.ages(manifest, &Rotations::default()).await;
-        let ages = ages.unwrap_or_default().into_iter();
+        let ages = ages.known.into_iter();
         ages.map(|secret| (secret.role, seconds_between(secret.created, now)))
             .collect()
     }
@@ -297,9 +300,18 @@ impl Surveyed<'_> {
 }
 
 fn wanted(connector: &Guarded) -> SurveyWanted {
-    let longest = connector.manifest().limits.listing_timeout_seconds;
     SurveyWanted {
         connector: connector.name().clone(),
-        lease_seconds: longest.saturating_add(SLACK_SECONDS),
+        lease_seconds: lease_seconds(connector),
     }
+}
+
+/// One half for the survey's own listing and looks at what was settled meanwhile, the other for the last of
+/// these looks, which may list once more.
+fn lease_seconds(connector: &Guarded) -> u64 {
+    let limits = &connector.manifest().limits;
+    let look = limits
+        .listing_timeout_seconds
+        .saturating_add(limits.timeout_seconds);
+    look.saturating_add(SLACK_SECONDS).saturating_mul(2)
 }

@@ -1,14 +1,21 @@
 //! Sweep: what becomes due without anyone asking.
 //!
-//! Owns the search for secrets past their age or near their end, tasks past their deadline, and dead workers. What it finds becomes an
-//! ordinary run on the ordinary path. Does not rotate anything itself.
+//! Owns the search for secrets past their age or near their end, tasks past their deadline, and dead
+//! workers, and the round in which a worker does it beside its work: a vault that hangs holds up no
+//! heart-beat and nobody's task. What it finds becomes an ordinary run on the ordinary path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
 
 use crate::domain::id::WorkerId;
 use crate::domain::rotation::{self, Rotations};
 use crate::domain::step::{Given, rotation_run};
 use crate::domain::task::FallbackTask;
 
-use super::{Engine, EngineError, tell};
+use super::worker::warned;
+use super::{Crew, Engine, EngineError, tell};
 
 /// Rotations that one sweep begins. Where many secrets are due at once, as after an upgrade or under a shorter
 /// `max_age_days`, their targets and the people who get the tasks are not flooded.
@@ -16,12 +23,59 @@ const ROTATIONS_AT_ONCE: usize = 16;
 /// Overdue tasks written in one transaction.
 const TASKS_AT_ONCE: u32 = 64;
 
+/// One worker's sweeper.
+pub(super) struct Sweeper {
+    engine: Arc<Engine>,
+    crew: Arc<Crew>,
+}
+
+impl Sweeper {
+    pub(super) fn new(engine: Arc<Engine>, crew: Arc<Crew>) -> Self {
+        Self { engine, crew }
+    }
+
+    /// Sweeps until the worker drains. What is under way then is given up: the next sweep finds it.
+    pub(super) async fn run(self) {
+        tokio::select! {
+            biased;
+            () = self.crew.drained() => {}
+            () = self.secrets() => {}
+            () = self.people() => {}
+        }
+    }
+
+    async fn secrets(&self) {
+        let mut ticks = self.ticks();
+        loop {
+            ticks.tick().await;
+            let _ = warned(self.engine.sweep_secrets().await);
+        }
+    }
+
+    async fn people(&self) {
+        let mut ticks = self.ticks();
+        loop {
+            ticks.tick().await;
+            let _ = warned(self.engine.escalate().await);
+            let _ = warned(self.engine.remind().await);
+            let _ = warned(self.engine.tell_figures().await);
+        }
+    }
+
+    fn ticks(&self) -> tokio::time::Interval {
+        let every = Duration::from_secs(self.engine.settings.sweep_seconds);
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    }
+}
+
 impl Engine {
     /// Starts a rotation for each secret that is past its age or ends soon, the gravest first and not
     /// all at once; returns how many began. Those that waited behind another move up.
     ///
     /// # Errors
-    /// When the store or the vault fails.
+    /// When the store fails.
     pub async fn sweep_secrets(&self) -> Result<u32, EngineError> {
         let now = self.clock.now();
         let serving = self.serving();
@@ -39,10 +93,10 @@ impl Engine {
         let rotations = Rotations::of(&self.store.rotations(None).await?);
         let connectors = serving.registry.iter();
         let manifests = connectors.map(|connector| connector.manifest());
-        let ages = self.secrets.ages(manifests, &rotations).await?;
+        let ages = self.secrets.ages(manifests, &rotations).await;
         tell::secrets(&ages, now);
         let mut begun = 0;
-        let due = rotation::sweep(&ages, now).into_iter();
+        let due = rotation::sweep(&ages.known, now).into_iter();
         for (connector, role, trigger) in due.take(ROTATIONS_AT_ONCE) {
             let why = trigger.as_str();
             let cause = format!("{why}/{now}");

@@ -12,7 +12,6 @@ use crate::domain::expiry;
 use crate::domain::health::{Advance, Standing, State, seconds_between};
 use crate::domain::id::{CaseId, ConnectorName};
 use crate::domain::pause::Pause;
-use crate::domain::rotation::SecretAge;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::{Admission, AdmissionDecision, Outcome};
 use crate::domain::step::Effect;
@@ -20,6 +19,7 @@ use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 use crate::domain::workflow::{End, RunKind};
+use crate::secrets::Ages;
 use crate::store::Counts;
 use crate::telemetry::{SpanHandle, Stopwatch, StoryId, metrics, story};
 
@@ -236,15 +236,31 @@ pub(super) fn surveyed(connector: &ConnectorName, before: &Standing, kept: &Adva
     }
 }
 
-/// How old the connectors' secrets are.
-pub(super) fn secrets(ages: &[SecretAge], now: Timestamp) {
-    metrics::secrets(ages.iter().map(|secret| metrics::SecretTime {
+/// A survey came to its end when its lease had moved on.
+pub(super) fn not_kept(connector: &ConnectorName, seconds: u64) {
+    tracing::warn!(
+        %connector, seconds,
+        "what a survey came to is not kept: it took too long, and another worker surveys"
+    );
+}
+
+/// How old the connectors' secrets are, and of which of them the vault does not tell.
+pub(super) fn secrets(ages: &Ages, now: Timestamp) {
+    metrics::secrets(ages.known.iter().map(|secret| metrics::SecretTime {
         connector: secret.connector.as_str(),
         role: secret.role.as_str(),
         age: u64::try_from(now.duration_since(secret.created).as_secs()).unwrap_or(0),
         left: expiry::seconds_left(secret, now),
         overdue: expiry::seconds_overdue(secret, now),
     }));
+    let unreadable = ages.unreadable.iter();
+    metrics::unreadable_secrets(unreadable.map(|one| (one.connector.as_str(), one.role.as_str())));
+    for one in &ages.unreadable {
+        tracing::warn!(
+            connector = %one.connector, role = one.role.as_str(), code = one.failure.code,
+            why = one.failure.message, "the age of a secret is not known"
+        );
+    }
 }
 
 /// A task is overdue and somebody was told.

@@ -23,6 +23,7 @@ use super::drill::Driller;
 use super::scout::Scout;
 use super::settle::Scribe;
 use super::survey::Surveyor;
+use super::sweep::Sweeper;
 use super::{Crew, Engine, EngineError, Writer};
 
 /// How often a worker looks what may be served.
@@ -160,6 +161,7 @@ struct Life {
     surveyor: JoinSet<()>,
     courier: JoinSet<()>,
     driller: JoinSet<()>,
+    sweeper: JoinSet<()>,
 }
 
 impl Life {
@@ -181,6 +183,8 @@ impl Life {
         courier.spawn(Courier::new(engine.clone(), crew.clone()).run());
         let mut driller = JoinSet::new();
         driller.spawn(Driller::new(engine.clone(), crew.clone()).run());
+        let mut sweeper = JoinSet::new();
+        sweeper.spawn(Sweeper::new(engine.clone(), crew.clone()).run());
         let (writer, scribes) = Writer::new(&engine, &hands);
         let scribes = scribes.into_iter().map(Scribe::run).collect();
         Self {
@@ -194,6 +198,7 @@ impl Life {
             surveyor,
             courier,
             driller,
+            sweeper,
         }
     }
 
@@ -206,7 +211,6 @@ impl Life {
         };
         let mut beat = every(settings.lease_seconds * 1000 / 4);
         let mut bury = every(settings.bury_milliseconds);
-        let mut sweep = every(settings.sweep_seconds * 1000);
         let mut follow = every(FOLLOW_MILLISECONDS);
         let mut pauses = every(PAUSES_MILLISECONDS);
         loop {
@@ -230,12 +234,6 @@ impl Life {
                 _ = follow.tick() => {
                     let _ = warned(engine.follow_manifests().await);
                 }
-                _ = sweep.tick() => {
-                    let _ = warned(engine.sweep_secrets().await);
-                    let _ = warned(engine.escalate().await);
-                    let _ = warned(engine.remind().await);
-                    let _ = warned(engine.tell_figures().await);
-                }
                 Some(kept) = self.kept.recv() => self.take_on(kept),
                 Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
                 // Health is beside the work: it never ends a life.
@@ -254,6 +252,11 @@ impl Life {
                     tracing::error!("the driller panicked; it begins anew");
                     let driller = Driller::new(engine, self.crew.clone());
                     self.driller.spawn(driller.run());
+                }
+                Some(_) = self.sweeper.join_next(), if !self.sweeper.is_empty() => {
+                    tracing::error!("the sweeper panicked; it begins anew");
+                    let sweeper = Sweeper::new(engine, self.crew.clone());
+                    self.sweeper.spawn(sweeper.run());
                 }
                 // Both go on until the drain, unless they panic.
                 Some(_) = self.scout.join_next() => {
@@ -303,6 +306,7 @@ impl Life {
             while self.surveyor.join_next().await.is_some() {}
             while self.courier.join_next().await.is_some() {}
             while self.driller.join_next().await.is_some() {}
+            while self.sweeper.join_next().await.is_some() {}
             while self.runs.join_next().await.is_some() {
                 // Children and parents that were kept meanwhile go back unused.
                 while self.kept.try_recv().is_ok() {}
@@ -316,6 +320,7 @@ impl Life {
             self.surveyor.shutdown().await;
             self.courier.shutdown().await;
             self.driller.shutdown().await;
+            self.sweeper.shutdown().await;
             self.runs.shutdown().await;
         }
         drop(self.writer);
@@ -328,6 +333,7 @@ impl Life {
         self.surveyor.shutdown().await;
         self.courier.shutdown().await;
         self.driller.shutdown().await;
+        self.sweeper.shutdown().await;
         self.runs.shutdown().await;
         self.scribes.shutdown().await;
     }

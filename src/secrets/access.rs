@@ -4,6 +4,7 @@
 //! that is dropped, and wiped, after the call. Lists never carry values.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Serialize;
@@ -19,10 +20,33 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
 
+/// How long a vault may take to tell of one secret, when many are looked at.
+const ANSWER_SECONDS: u64 = 10;
+
 /// The connectors' secrets.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     vault: Arc<dyn Vault>,
+}
+
+/// How old the secrets are, as far as the vault tells.
+#[derive(Debug, Clone, Default)]
+pub struct Ages {
+    /// Those that are there.
+    pub known: Vec<SecretAge>,
+    /// Those of which the vault does not tell.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A secret whose record cannot be read, and so is not known to be in time.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// Whose.
+    pub connector: ConnectorName,
+    /// Which of its credentials.
+    pub role: CredentialRole,
+    /// Why.
+    pub failure: Failure,
 }
 
 /// One line of the list of secrets: what is declared and what is kept. No value.
@@ -157,28 +181,51 @@ impl Secrets {
             .await?)
     }
 
-    /// What the sweep looks at.
+    /// What the sweep looks at. One that cannot be read keeps no other from being known.
     pub async fn ages<'m>(
         &self,
         manifests: impl Iterator<Item = &'m Manifest>,
         rotations: &Rotations,
-    ) -> Result<Vec<SecretAge>, Failure> {
-        let mut ages = Vec::new();
+    ) -> Ages {
+        let mut ages = Ages::default();
         for manifest in manifests {
             let kept = manifest.credentials.iter();
             for (role, declared) in kept.filter(|(_, declared)| declared.needs_secret()) {
-                let record = self.vault.record(&owner(manifest, *role, declared)).await?;
+                let record = match self.record(&owner(manifest, *role, declared)).await {
+                    Ok(record) => record,
+                    Err(error) => {
+                        ages.unreadable.push(Unreadable {
+                            connector: manifest.name.clone(),
+                            role: *role,
+                            failure: error.into(),
+                        });
+                        continue;
+                    }
+                };
                 let Some(current) = record.and_then(|record| record.current) else {
                     continue;
                 };
-                ages.push(SecretAge {
+                ages.known.push(SecretAge {
                     rotating: rotations.open.contains(&(manifest.name.clone(), *role)),
                     attested: rotations.attested(&manifest.name, *role, current.version),
                     ..age(manifest, *role, declared, &current)
                 });
             }
         }
-        Ok(ages)
+        ages
+    }
+
+    /// What is kept of one secret, by a vault that answers in time.
+    async fn record(&self, owner: &Owner) -> Result<Option<SecretRecord>, VaultError> {
+        let within = Duration::from_secs(ANSWER_SECONDS);
+        let read = tokio::time::timeout(within, self.vault.record(owner)).await;
+        read.unwrap_or_else(|_elapsed| {
+            Err(VaultError::Away {
+                request: format!("the read of {}", owner.reference),
+                message: format!("no end within {ANSWER_SECONDS} s"),
+                sent: false,
+            })
+        })
     }
 
     /// Every declared secret with what is kept of it.

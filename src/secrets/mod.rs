@@ -19,7 +19,7 @@ pub mod signing;
 mod slots;
 mod vault;
 
-pub use access::{SecretListing, Secrets};
+pub use access::{Ages, SecretListing, Secrets, Unreadable};
 pub use error::VaultError;
 pub use key::{VaultKey, read_private};
 pub use kv2::{Kv2Vault, ServerSettings, SignIn};

@@ -1,11 +1,12 @@
 //! Accounts whose removal has ended: what a survey holds a listing against.
 //!
-//! Owns the shape, and the one read of them. What an account that is listed again means is decided
-//! by `engine`; nothing is written here.
+//! Owns the shape, and the reads of them and of all that is known of a subject. What an account that
+//! is listed again means is decided by `domain`; nothing is written here.
 
 use async_trait::async_trait;
 
 use crate::domain::id::{AccountId, ConnectorName, RunId};
+use crate::domain::settlement::ExistingCase;
 use crate::domain::time::Timestamp;
 
 use super::Stored;
@@ -33,6 +34,8 @@ pub trait Departures {
         connector: &ConnectorName,
         since: Timestamp,
     ) -> Stored<Vec<DepartedAccount>>;
+    /// All cases of exactly this subject, oldest first, however many.
+    async fn cases_of(&self, subject_key: &str) -> Stored<Vec<ExistingCase>>;
 }
 
 /// A row as either database tells it: run, account, login, microseconds since 1970.

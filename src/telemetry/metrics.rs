@@ -19,7 +19,7 @@ pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
 pub use gone::{connector_gone, kafka_given_up};
 pub use pauses::{pause_escalated, paused};
-pub use secrets::{SecretTime, secrets};
+pub use secrets::{SecretTime, secrets, unreadable_secrets};
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [

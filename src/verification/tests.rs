@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::probing::is_digest;
 use super::{Trial, Verification};
+use crate::connectors::fixture::Moved;
 use crate::connectors::{
     Answered, Call, Change, Connector, Credential, Guarded, Knock, KnownSecret, Listing, Manifest,
     MintOrder, Minted, Reading, Registry, SignIn, unsupported,
@@ -20,7 +21,7 @@ use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind}
 use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::Failure;
 use crate::domain::probe::{ProbeFinding, Probed};
-use crate::domain::time::{Clock, Timestamp};
+use crate::domain::time::{Clock, Timestamp, after};
 use crate::domain::verdict::{
     Completeness, CredentialRole, Expectation, Finding, Observation, Sighting, judge,
 };
@@ -32,6 +33,8 @@ struct Fake {
     readable: Mutex<Vec<Account>>,
     cut: Mutex<Option<Completeness>>,
     listings: AtomicU64,
+    /// How long a listing takes, by this clock.
+    slow: Mutex<Option<(Arc<Moved>, u64)>>,
     /// What the control's sign-in comes to, and how often accounts were tried.
     turns_all_away: std::sync::atomic::AtomicBool,
     tried: AtomicU64,
@@ -42,6 +45,9 @@ impl Connector for Arc<Fake> {
     async fn list(&self, _: &Call<'_>) -> Result<Listing, Failure> {
         self.listings.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
+        if let Some((clock, seconds)) = &*self.slow.lock().expect("not poisoned") {
+            clock.advance(*seconds);
+        }
         let cut = *self.cut.lock().expect("not poisoned");
         Ok(Listing {
             accounts: self.listed.lock().expect("not poisoned").clone(),
@@ -91,15 +97,6 @@ impl Connector for Arc<Fake> {
 
     async fn retire(&self, _: &Call<'_>, _: CredentialRole, _: &str) -> Result<(), Failure> {
         Err(unsupported("retire"))
-    }
-}
-
-#[derive(Debug)]
-struct Frozen;
-
-impl Clock for Frozen {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(1_800_000_000).expect("in range")
     }
 }
 
@@ -172,6 +169,7 @@ struct Scene {
     fake: Arc<Fake>,
     registry: Registry,
     verification: Verification,
+    clock: Arc<Moved>,
 }
 
 impl Scene {
@@ -181,12 +179,14 @@ impl Scene {
         let document = Document::parse("crm.toml", MANIFEST).expect("syntax");
         let manifest = Manifest::read(&document.root());
         assert!(document.take_problems().is_empty());
-        let clock: Arc<dyn Clock> = Arc::new(Frozen);
+        let moved = Moved::new();
+        let clock: Arc<dyn Clock> = moved.clone();
         let part: Arc<dyn Connector> = Arc::new(fake.clone());
         Self {
             fake,
             registry: Registry::assemble(vec![(manifest, part)], &clock),
             verification: Verification::new(clock),
+            clock: moved,
         }
     }
 
@@ -196,6 +196,10 @@ impl Scene {
     }
 
     async fn look(&self, role: CredentialRole) -> Observation {
+        self.look_after(role, Timestamp::MIN).await
+    }
+
+    async fn look_after(&self, role: CredentialRole, not_before: Timestamp) -> Observation {
         let connector = self.connector();
         let credential = Credential {
             role,
@@ -207,7 +211,7 @@ impl Scene {
         let id = AccountId::from("gone");
         let looked =
             self.verification
-                .observe(&connector, &credential, &id, "login-gone", Timestamp::MIN);
+                .observe(&connector, &credential, &id, "login-gone", not_before);
         looked.await.expect("readable")
     }
 
@@ -394,4 +398,23 @@ async fn observers_of_one_target_share_a_listing() {
     let looks = (0..8).map(|_| scene.look(CredentialRole::Verifier));
     futures_util::future::join_all(looks).await;
     assert_eq!(scene.fake.listings.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn e1_a_long_listing_is_shared_by_all_who_waited_for_it_and_by_none_who_wrote_meanwhile() {
+    let scene = Scene::new(&["a", "b"]);
+    *scene.fake.slow.lock().expect("not poisoned") = Some((scene.clock.clone(), 20));
+    let began = scene.clock.now();
+    let looks = (0..8).map(|_| scene.look_after(CredentialRole::Verifier, began));
+    futures_util::future::join_all(looks).await;
+    assert_eq!(scene.fake.listings.load(Ordering::SeqCst), 1);
+    let meanwhile = after(began, 10);
+    let looks = (0..8).map(|_| scene.look_after(CredentialRole::Verifier, meanwhile));
+    for seen in futures_util::future::join_all(looks).await {
+        assert!(seen.at >= meanwhile, "{seen:?}");
+    }
+    assert_eq!(scene.fake.listings.load(Ordering::SeqCst), 2);
+    scene.clock.advance(6);
+    scene.look(CredentialRole::Verifier).await;
+    assert_eq!(scene.fake.listings.load(Ordering::SeqCst), 3, "too old");
 }

@@ -66,7 +66,7 @@ impl Connector for Scripted {
     async fn read(&self, call: &Call<'_>, _: &AccountId) -> Result<Reading, Failure> {
         self.act(call).await?;
         Ok(Reading {
-            account: None,
+            account: self.shown.first().cloned(),
             completeness: Completeness::WHOLE,
             data_age_seconds: 0,
             method: "scripted".into(),
@@ -135,11 +135,15 @@ fn account(id: &str) -> Account {
 }
 
 fn guarded(script: Script, shown: &[&str]) -> (Guarded, Arc<Scripted>, Arc<Moved>) {
+    guarding(script, shown.iter().map(|id| account(id)).collect())
+}
+
+fn guarding(script: Script, shown: Vec<Account>) -> (Guarded, Arc<Scripted>, Arc<Moved>) {
     let clock = Moved::new();
     let connector = Arc::new(Scripted {
         script: Mutex::new(script),
         sent: Mutex::default(),
-        shown: shown.iter().map(|id| account(id)).collect(),
+        shown,
     });
     let mut manifest = crm();
     // Whatever is not ready at once has hung.
@@ -362,4 +366,64 @@ async fn c5_calls_of_runs_are_tallied_and_surveys_told_apart() {
         (tally.deleted, failed),
         (0, Some(FailureClass::AuthFailure))
     );
+}
+
+#[tokio::test]
+async fn c6_a_null_character_is_replaced_in_names_and_is_no_part_of_an_id() {
+    let verifier = credential(CredentialRole::Verifier, "s");
+    let shown = async |spoil: fn(&mut Account)| {
+        let mut shown = account("1");
+        spoil(&mut shown);
+        let mut listed = Vec::new();
+        for operation in [Operation::List, Operation::Read] {
+            let script = Script::Send(request(operation, None, &[]));
+            let (guard, _, _) = guarding(script, vec![shown.clone()]);
+            listed.push(if operation == Operation::List {
+                let listing = guard.list(&verifier).await;
+                listing.map(|mut listing| listing.accounts.remove(0))
+            } else {
+                let reading = guard.read(&verifier, &"1".into()).await;
+                reading.map(|reading| reading.account.expect("shown"))
+            });
+        }
+        assert_eq!(listed[0], listed[1]);
+        listed.remove(0)
+    };
+    let named = shown(|one| {
+        one.display_name = Some("A\0da".to_owned());
+        let attributes = &mut one.attributes;
+        attributes.insert("na\0me".to_owned(), "va\0lue".to_owned());
+        one.entitlements.push(Entitlement {
+            id: "g".into(),
+            kind: EntitlementKind::Group,
+            name: "sta\0ff".to_owned(),
+            inherited_from: Some("a\0ll".to_owned()),
+        });
+    });
+    let named = named.await.expect("a name is for people");
+    assert_eq!(named.display_name.as_deref(), Some("A\u{fffd}da"));
+    assert_eq!(named.attributes["na\u{fffd}me"], "va\u{fffd}lue");
+    let group = named.entitlements.last().expect("shown");
+    assert_eq!(group.name, "sta\u{fffd}ff");
+    assert_eq!(group.inherited_from.as_deref(), Some("a\u{fffd}ll"));
+    let spoils: [fn(&mut Account); 3] = [
+        |one| one.id = "\0".into(),
+        |one| one.login = "a\0b".to_owned(),
+        |one| {
+            one.entitlements.push(Entitlement {
+                id: "\0".into(),
+                kind: EntitlementKind::Group,
+                name: "staff".to_owned(),
+                inherited_from: None,
+            });
+        },
+    ];
+    for spoil in spoils {
+        let failure = shown(spoil).await.expect_err("not to be addressed");
+        assert_eq!(
+            (failure.class, failure.code.as_str()),
+            (FailureClass::Drifted, "CB-GUARD-17")
+        );
+        assert!(!failure.message.contains('\0'), "{}", failure.message);
+    }
 }

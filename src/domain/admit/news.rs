@@ -57,12 +57,14 @@ fn about<'a>(
         .filter(move |case| case.row.subject_key == subject && case.row.hr_case == hr_case)
 }
 
-fn newest<'a>(cases: impl Iterator<Item = &'a ExistingCase>) -> Option<&'a ExistingCase> {
+pub(in super::super) fn newest<'a>(
+    cases: impl Iterator<Item = &'a ExistingCase>,
+) -> Option<&'a ExistingCase> {
     // The case that a departure goes on in knows the same revision as the one that was stopped for it.
     cases.max_by_key(|case| (case.row.revision, !case.halted, case.ended.is_none()))
 }
 
-fn tells_of_departure(case: &ExistingCase) -> bool {
+pub(in super::super) fn tells_of_departure(case: &ExistingCase) -> bool {
     match kind(case) {
         Some(kind) => matches!(
             kind,

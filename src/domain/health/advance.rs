@@ -106,11 +106,15 @@ fn come_and_go(before: &Standing, after: &mut Standing, survey: &Survey, bounds:
             after.away_since = None;
             if let Some(since) = away {
                 let open = after.recheck.take();
+                let first = open.as_ref().map_or(since, |open| open.since.min(since));
+                // What was seen again before is not owed anew: else a recheck of a target whose surveys take
+                // longer than it may go unseen would never come to its end.
+                let seen = open.filter(|open| open.until <= since);
                 after.recheck = Some(Recheck {
-                    since: open.map_or(since, |open| open.since.min(since)),
+                    since: first,
                     until: survey.at,
-                    done: None,
-                    tries: 0,
+                    done: seen.as_ref().and_then(|open| open.done),
+                    tries: seen.map_or(0, |open| open.tries),
                 });
             }
         }

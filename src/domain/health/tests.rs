@@ -218,6 +218,18 @@ fn c10_a_connector_that_nobody_watched_is_seen_again_too() {
     assert_eq!(standing.recheck.expect("owed").since, dawn());
 }
 
+#[test]
+fn c10_what_was_seen_again_is_not_owed_anew_when_the_surveys_take_too_long() {
+    let mut standing = played(&[survey(0, Ok(answer(10))), survey(5000, Ok(answer(10)))]);
+    let seen = Some((after(dawn(), 100), super::RunId(uuid::Uuid::nil())));
+    standing.recheck.as_mut().expect("owed").done = seen;
+    let late = survey(10_000, Ok(answer(10)));
+    let (standing, _) = advance(&standing, &late, &bounds());
+    let recheck = standing.recheck.expect("the rest is owed");
+    assert_eq!((recheck.since, recheck.done), (dawn(), seen));
+    assert_eq!(recheck.until, after(dawn(), 10_000));
+}
+
 fn any_answer() -> impl Strategy<Value = Result<Answer, FailureClass>> {
     let whole = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let good = (0_u64..30, whole, 0_u64..100, 0_u64..=100).prop_map(

@@ -208,6 +208,10 @@ impl Step<'_> {
         }
         self.run_mut().task = None;
         if !ruling.release {
+            // Kept: by whom it was dropped tells a departure that was called off from news that was wrong.
+            if let RunBody::Case(body) = &mut self.run_mut().body {
+                body.ruling = Some(ruling.clone());
+            }
             self.end(End::Rescinded);
             return Ok(());
         }

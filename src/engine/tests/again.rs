@@ -16,6 +16,8 @@ use crate::store::{CaseFilter, IntakeBatch};
 
 /// A departure has come to its end by then, settle times included.
 const A_LONG_TIME: u64 = 30 * 3600;
+/// How long a survey is leased under the manifest's defaults: two listings, two reads, two minutes.
+const LEASED: i64 = 2 * (300 + 10 + 60);
 
 #[tokio::test]
 async fn c10_what_was_settled_while_it_was_away_is_seen_again() {
@@ -171,4 +173,43 @@ async fn c10_what_a_person_has_ruled_on_is_not_asked_again_and_what_is_new_is() 
     let tasks = ward.open_tasks().await.into_iter();
     let unclear = tasks.filter(|task| task.code == "CB-MATCH-1");
     assert_eq!(unclear.count(), 1, "a person looks");
+}
+
+#[tokio::test]
+async fn c10_a_recheck_of_a_slow_target_moves_on_within_each_lease() {
+    // Given 30 removals that were settled after the last good survey, at a target of which each look takes
+    // 20 seconds.
+    let ward = Ward::new("", false).await;
+    let ids: Vec<_> = (10..40).map(|number| format!("a-{number}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    ward.target.shown().accounts.extend(numbered(&ids));
+    ward.survey_after(0).await.expect("due");
+    for id in ids {
+        ward.leaves(id, Urgency::Planned).await;
+    }
+    ward.work(A_LONG_TIME).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.survey_after(60).await.expect("due");
+    {
+        let mut shown = ward.target.shown();
+        shown.fails = None;
+        shown.slow = Some((ward.clock.clone(), 20));
+    }
+    // Then each survey is kept while it is leased, and sees some more of them.
+    let mut seen = 0;
+    let mut surveys = 0;
+    ward.clock.advance(60);
+    while surveys == 0 || ward.standing().await.recheck.is_some() {
+        let lease = ward.leased().await.remove(0);
+        let began = ward.clock.now();
+        let kept = ward.engine.survey(&lease).await.expect("committed");
+        let kept = kept.expect("its own");
+        assert!(kept.sample.seen_again > 0);
+        seen += kept.sample.seen_again;
+        surveys += 1;
+        let took = ward.clock.now().duration_since(began).as_secs();
+        assert!(took < LEASED, "{took}");
+    }
+    assert_eq!(seen, 30);
+    assert!(surveys > 1);
 }

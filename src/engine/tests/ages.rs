@@ -21,7 +21,7 @@ use secrecy::SecretString;
 const DAY: u64 = 86_400;
 
 /// A verifier whose secret may become 90 days old, and nobody is declared to replace it.
-fn aging() -> Manifest {
+pub(super) fn aging() -> Manifest {
     let secret = "secret = \"none:crm-verifier\"\n";
     let text = text("", false);
     assert!(text.contains(secret));
@@ -127,6 +127,25 @@ async fn d3_a_secret_that_no_machine_can_replace_is_one_task_until_the_old_one_i
     assert!(ward.open_tasks().await.is_empty());
     assert_eq!(rotations(&ward).await, [Some(End::Rotated)]);
     assert_eq!(swept(&ward).await, 0, "the new one is young");
+}
+
+#[tokio::test]
+async fn d3_a_secret_that_cannot_be_read_keeps_no_other_from_being_replaced() {
+    // Given another connector before it, whose reference is to a secret that is not its own.
+    let text = text("", false).replace("name = \"crm\"", "name = \"ahead\"");
+    let foreign = "secret = \"local:crm/verifier\"\nmax_age_days = 90\n";
+    let ahead = text.replace("secret = \"none:crm-verifier\"\n", foreign);
+    let ward = Ward::behind(aging(), Some(approved(&ahead))).await;
+    put(&ward, "first").await;
+    ward.clock.advance(90 * DAY);
+    assert_eq!(swept(&ward).await, 1);
+    // And it is told of which one nothing is known.
+    let serving = ward.engine.serving();
+    let manifests = serving.registry.iter().map(|one| one.manifest());
+    let none = Rotations::default();
+    let unreadable = ward.engine.secrets.ages(manifests, &none).await.unreadable;
+    assert_eq!(unreadable.len(), 1);
+    assert_eq!(unreadable[0].connector, "ahead".into());
 }
 
 #[tokio::test]

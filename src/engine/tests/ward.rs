@@ -28,7 +28,7 @@ use crate::domain::time::{Chance, Clock, Effective};
 use crate::domain::verdict::{Completeness, CredentialRole};
 use crate::engine::{Desks, Engine, Ports, Settings};
 use crate::secrets::{LocalVault, Secrets};
-use crate::store::{Fenced, IntakeBatch, Keep, Store, SurveyLease, TaskFilter};
+use crate::store::{IntakeBatch, Keep, Store, SurveyLease, TaskFilter};
 use crate::verification::Verification;
 
 /// The leaver's number, which decides whose an account is.
@@ -50,6 +50,8 @@ pub(super) struct Shown {
     pub(super) unreadable: Option<AccountId>,
     /// Secrets that it does not take.
     pub(super) refused: Vec<String>,
+    /// How long each look takes, by this clock.
+    pub(super) slow: Option<(Arc<Moved>, u64)>,
 }
 
 impl Shown {
@@ -69,7 +71,11 @@ impl Scripted {
     }
 
     fn answer(&self) -> Result<(), Failure> {
-        match self.shown().fails {
+        let shown = self.shown();
+        if let Some((clock, seconds)) = &shown.slow {
+            clock.advance(*seconds);
+        }
+        match shown.fails {
             Some(class) => Err(planted(class)),
             None => Ok(()),
         }
@@ -306,6 +312,7 @@ impl Ward {
                 unlisted: None,
                 unreadable: None,
                 refused: Vec::new(),
+                slow: None,
             })))
         };
         let (target, gate) = (scripted(), scripted());
@@ -409,21 +416,16 @@ impl Ward {
                     break;
                 }
                 for one in claimed {
-                    let mut held = vec![self.engine.step(&one).await.expect("consistent")];
-                    self.settle(&keep, &mut held).await;
+                    let held = [self.engine.step(&one).await.expect("consistent")];
+                    let now = self.clock.now();
+                    let settled = self.store.settle(now, &keep, &held).await.expect("settled");
+                    assert_eq!(settled.accepted, [true]);
                     let given = [(one.run.id, one.token)];
                     self.store.release(self.worker, &given).await.expect("free");
                 }
             }
             self.clock.advance(60);
         }
-    }
-
-    async fn settle(&self, keep: &Keep, held: &mut Vec<Fenced>) {
-        let now = self.clock.now();
-        let settled = self.store.settle(now, keep, held).await.expect("settled");
-        assert_eq!(settled.accepted, [true]);
-        held.clear();
     }
 
     /// The removals at the target that have ended.

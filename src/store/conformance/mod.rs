@@ -165,6 +165,8 @@ macro_rules! suite {
             ]
             departed: [
                 e3_accounts_whose_removal_ended_are_known_by_the_last_of_them,
+                e3_all_cases_of_exactly_one_subject_are_found,
+                e3_a_text_with_a_null_character_is_kept_and_keeps_nothing_from_being_read,
             ]
             audit: [
                 e6_every_transaction_leaves_a_link,

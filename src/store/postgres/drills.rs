@@ -233,7 +233,7 @@ async fn try_wake(
     let mut tx = connection.begin().await?;
     let listed: Vec<Uuid> = sqlx::query_scalar(
         "SELECT run_id FROM tasks WHERE state <> 'closed' AND connector = $1 \
-         AND (body::json ->> 'code') = ANY ($2)",
+         AND (replace(body, '\\u0000', '\\ufffd')::json ->> 'code') = ANY ($2)",
     )
     .bind(connector.as_str())
     .bind(codes)
@@ -261,7 +261,7 @@ async fn try_wake(
     // Its owner is not asked any longer for what has come.
     sqlx::query(
         "UPDATE connector_health SET due_us = 0 WHERE connector = $1 \
-         AND body::json ->> 'undrilled' IS NOT NULL",
+         AND replace(body, '\\u0000', '\\ufffd')::json ->> 'undrilled' IS NOT NULL",
     )
     .bind(connector.as_str())
     .execute(&mut *tx)

@@ -6,9 +6,11 @@
 use async_trait::async_trait;
 
 use crate::domain::id::ConnectorName;
+use crate::domain::settlement::ExistingCase;
 use crate::domain::time::Timestamp;
 use crate::store::Stored;
 use crate::store::departed::{DepartedAccount, Departures, Row, last_of_each};
+use crate::store::row::ExistingRow;
 use crate::store::shape::micros;
 
 use super::SqliteStore;
@@ -33,5 +35,18 @@ impl Departures for SqliteStore {
         .fetch_all(&mut *reader)
         .await?;
         last_of_each(rows)
+    }
+
+    async fn cases_of(&self, subject_key: &str) -> Stored<Vec<ExistingCase>> {
+        let mut reader = self.funnel.reader().await?;
+        let rows = sqlx::query_as::<_, ExistingRow>(
+            "SELECT c.*, r.body FROM cases c JOIN runs r ON r.id = c.run_id \
+             WHERE c.subject_key = ?1 ORDER BY c.opened_us, c.id",
+        )
+        .bind(subject_key)
+        .fetch_all(&mut *reader)
+        .await?;
+        let cases = rows.into_iter().map(ExistingRow::existing);
+        cases.map(|case| case.map(|(_, case)| case)).collect()
     }
 }

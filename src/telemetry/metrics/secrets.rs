@@ -14,6 +14,7 @@ static SECRETS: LazyLock<Secrets> = LazyLock::new(Secrets::new);
 struct Secrets {
     expires: IntGaugeVec,
     overdue: IntGaugeVec,
+    unreadable: IntGaugeVec,
 }
 
 impl Secrets {
@@ -29,6 +30,11 @@ impl Secrets {
             overdue: r.gauge(
                 "clawback_secret_overdue_seconds",
                 "How long ago the current secret should have been replaced",
+                labels,
+            ),
+            unreadable: r.gauge(
+                "clawback_secret_unreadable",
+                "1 while the vault does not tell of the secret, whose age is then not known",
                 labels,
             ),
         }
@@ -67,5 +73,13 @@ pub fn secrets<'a>(all: impl Iterator<Item = SecretTime<'a>>) {
         if let Some(left) = one.left {
             set(&SECRETS.expires, labels, left);
         }
+    }
+}
+
+/// The secrets of which the vault does not tell, by connector and role.
+pub fn unreadable_secrets<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) {
+    SECRETS.unreadable.reset();
+    for (connector, role) in all {
+        set(&SECRETS.unreadable, &[connector, role], 1);
     }
 }
