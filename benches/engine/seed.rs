@@ -110,6 +110,7 @@ pub fn open(
             first: Box::new(settlement),
         },
         reason: "a new case".to_owned(),
+        halts: Vec::new(),
     }
 }
 

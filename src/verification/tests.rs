@@ -322,8 +322,9 @@ async fn e1_an_account_under_the_old_login_is_judged_by_its_own_read() {
         inherited_from: None,
     });
     fake.readable.lock().expect("not poisoned").push(second);
+    let clock = scene.clock.clone();
     let scene = Scene {
-        verification: Verification::new(Arc::new(Frozen)),
+        verification: Verification::new(clock),
         ..scene
     };
     let looked = scene.look(CredentialRole::Verifier).await;
