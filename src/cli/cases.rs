@@ -120,6 +120,7 @@ async fn rule(
         task,
         release,
         note,
+        meant: None,
     };
     let answer = context.wish(store, wishing, wish).await?;
     let data = serde_json::to_value(&answer)?;

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::view;
 use crate::domain::approval::Signed;
 use crate::domain::command::{Answer, Wish};
-use crate::domain::id::{ConnectorName, DeadLetterId, TaskId};
+use crate::domain::id::{ConnectorName, ContentDigest, DeadLetterId, TaskId};
 use crate::domain::task::{Attestation, FallbackTask, TaskState};
 use crate::domain::verdict::CredentialRole;
 
@@ -51,6 +51,9 @@ pub(super) struct Rule {
     /// Why, in one's own words.
     #[schemars(length(min = 1, max = 500), regex(pattern = r"\S"))]
     pub note: String,
+    /// What the task asked when it was read (`meant` of the task); answered to nothing else.
+    #[serde(default)]
+    pub meant: Option<String>,
 }
 
 /// A claim that a task is done.
@@ -210,6 +213,7 @@ impl Office {
             task: id,
             release,
             note,
+            meant: given.meant.clone().map(ContentDigest),
         };
         self.wished(who, (what, &id.to_string(), None), wish).await
     }

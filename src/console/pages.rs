@@ -196,6 +196,7 @@ pub(super) async fn rule(
     let rule = Rule {
         release: fields.get("ruling") == "release",
         note: fields.get("reason").to_owned(),
+        meant: Some(fields.get("meant").to_owned()),
     };
     came_to(&format!("/tasks/{id}"), office.rule(&who, id, &rule).await)
 }

@@ -17,7 +17,7 @@ use super::page;
 use super::pages::{Answer, came_to};
 use super::problem::Problem;
 use crate::domain::command::{Command, Wish};
-use crate::domain::id::{CommandId, ConnectorName, TaskId};
+use crate::domain::id::{CommandId, ConnectorName, ContentDigest, TaskId};
 use crate::domain::task::{Attestation, Bulk};
 use crate::store::TaskFilter;
 
@@ -42,19 +42,32 @@ pub(super) struct CloseAll {
     pub attest: Option<String>,
 }
 
+/// What a second person states.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Confirm {
+    /// In one's own words.
+    #[schemars(length(min = 1, max = 500), regex(pattern = r"\S"))]
+    pub reason: String,
+    /// What the task asked when it was read (`meant` of the task); confirmed is nothing else.
+    #[serde(default)]
+    pub meant: Option<String>,
+}
+
 impl Office {
     /// Stands, as a second person, for what another attested; the machine looks once more.
     pub(super) async fn confirm(
         &self,
         who: &Who,
         id: TaskId,
-        given: &Reason,
+        given: &Confirm,
     ) -> Result<Outcome, Problem> {
         let known = self.task(id).await?.history.len();
         let statement = typed("the statement", &given.reason)?;
         let wish = Wish::ConfirmTask {
             task: id,
             statement,
+            meant: given.meant.clone().map(ContentDigest),
         };
         let about = id.to_string();
         let wished = self
@@ -184,7 +197,11 @@ pub(super) async fn confirm_form(
     (who, fields): Sent,
     Path(id): Path<TaskId>,
 ) -> Answer {
-    let confirmed = office.confirm(&who, id, &reason(&fields)).await;
+    let given = Confirm {
+        reason: fields.get("reason").to_owned(),
+        meant: Some(fields.get("meant").to_owned()),
+    };
+    let confirmed = office.confirm(&who, id, &given).await;
     came_to(&format!("/tasks/{id}"), confirmed)
 }
 
@@ -241,7 +258,7 @@ pub(super) async fn confirm(
     State(office): State<Shared>,
     Extension(who): Extension<Who>,
     Path(id): Path<TaskId>,
-    body: Body<Reason>,
+    body: Body<Confirm>,
 ) -> Answer {
     api::done(office.confirm(&who, id, &api::read(body)?).await)
 }

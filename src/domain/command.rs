@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{CommandId, ConnectorName, TaskId};
+use super::id::{CommandId, ConnectorName, ContentDigest, TaskId};
 use super::task::{Attestation, Bulk};
 use super::time::Timestamp;
 use super::verdict::CredentialRole;
@@ -58,6 +58,9 @@ pub enum Wish {
         task: TaskId,
         /// What the second person states.
         statement: String,
+        /// What the task asked when the person read it, by its digest; `None` where nobody kept it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meant: Option<ContentDigest>,
     },
     /// Give a task back: it goes to the queue again, with the reason.
     RejectTask {
@@ -79,6 +82,9 @@ pub enum Wish {
         release: bool,
         /// Why.
         note: String,
+        /// What the task asked when the person read it, by its digest; `None` where nobody kept it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meant: Option<ContentDigest>,
     },
     /// Replace a connector's secret.
     RotateSecret {
@@ -131,6 +137,14 @@ impl Wish {
             | Self::Pause { .. }
             | Self::Resume { .. }
             | Self::Drill { .. } => None,
+        }
+    }
+
+    /// What the person had before them, where that is told.
+    pub fn meant(&self) -> Option<&ContentDigest> {
+        match self {
+            Self::ConfirmTask { meant, .. } | Self::RuleHold { meant, .. } => meant.as_ref(),
+            _ => None,
         }
     }
 }

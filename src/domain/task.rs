@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Entitlement;
 use super::approval::same_person;
 use super::escalation::Escalation;
-use super::id::{CaseId, CommandId, ConnectorName, RunId, TaskId};
+use super::id::{CaseId, CommandId, ConnectorName, ContentDigest, RunId, TaskId};
 use super::outcome::FailureClass;
 use super::time::Timestamp;
 use super::workflow::RunKind;
@@ -83,6 +83,22 @@ impl FallbackTask {
     /// True once it is done.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, TaskState::Closed { .. })
+    }
+
+    /// A digest of what it asks a person right now: the doubt, or what somebody else has signed. An answer
+    /// that bears another one was given to something else.
+    pub fn meant(&self) -> ContentDigest {
+        let text = match &self.state {
+            TaskState::AwaitingSecondPerson(claim) => {
+                serde_json::to_string(claim).unwrap_or_default()
+            }
+            TaskState::Open
+            | TaskState::Claimed { .. }
+            | TaskState::Checking(_)
+            | TaskState::SentBack { .. }
+            | TaskState::Closed { .. } => format!("{}\n{}", self.code, self.why),
+        };
+        ContentDigest::of(&text)
     }
 
     /// Adds a line to its history. A target that stays down for weeks must not grow the task without

@@ -232,7 +232,9 @@ impl Engine {
         connector: &Guarded,
         body: &DiscoveryBody,
     ) -> Result<Finding, Failure> {
-        let search = self.search(connector, &body.subject, body.expect).await?;
+        let search = self
+            .search_closely(connector, &body.subject, body.expect)
+            .await?;
         let expect = body.expect.unwrap_or(connector.manifest().after_removal);
         let shown = search.accounts.iter();
         let mut left: Vec<_> = shown.flat_map(|one| residue(one, expect)).collect();

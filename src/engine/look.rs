@@ -35,7 +35,13 @@ impl Engine {
                 (None, Vec::new())
             }
         };
-        match self.search(connector, subject, expect).await {
+        // What was removed already is held against what is to be left of it.
+        let searched = if removed.is_empty() {
+            self.search(connector, subject, expect).await
+        } else {
+            self.search_closely(connector, subject, expect).await
+        };
+        match searched {
             Ok(mut search) => {
                 search.again = self.try_again(connector, removed).await?;
                 Ok(Outcome::Accounts(search))
@@ -93,6 +99,41 @@ impl Engine {
         if connector.vitals().is_worth_keeping() {
             self.remember(connector.name(), at, believed.is_none(), listing.accounts)
                 .await;
+        }
+        Ok(search)
+    }
+
+    /// The same, and reads by itself each account of which the list shows nothing left: most lists tell
+    /// no entitlements, and so no row of them proves that there are none.
+    pub(super) async fn search_closely(
+        &self,
+        connector: &Guarded,
+        subject: &Subject,
+        expect: Option<Expectation>,
+    ) -> Result<Search, Failure> {
+        let mut search = self.search(connector, subject, expect).await?;
+        let manifest = connector.manifest();
+        let expect = expect.unwrap_or(manifest.after_removal);
+        let credential = self.credential(connector, CredentialRole::Verifier).await?;
+        let oldest = manifest.expect.max_data_age_seconds;
+        let bare = |one: &&mut Account| residue(one, expect).is_empty();
+        for account in search.accounts.iter_mut().filter(bare) {
+            let reading = connector.read(&credential, &account.id).await?;
+            let believed = connector.vitals().believed(reading.completeness);
+            let (gap, age) = (believed.gap(), reading.data_age_seconds);
+            let Some(there) = reading.account else {
+                let words = format!("{} is listed, and not there when it is read", account.login);
+                return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", words));
+            };
+            *account = there;
+            if residue(account, expect).is_empty() {
+                if let Some(gap) = gap {
+                    return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
+                }
+                if age > oldest {
+                    return Err(too_old(age, oldest));
+                }
+            }
         }
         Ok(search)
     }

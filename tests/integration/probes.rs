@@ -607,8 +607,9 @@ async fn e2_aws_iam_refuses_a_key_that_is_gone_before_it_looks_at_the_signature(
          control = {{ login = \"canary\", secret = \"local:target/canary-key\" }}",
         service.value("URL")
     );
-    let ldap = LDAP.replace("{url}", "ldap://127.0.0.1:1");
-    let bench = Bench::new(&ldap, &probe, "v", "v");
+    // The target itself is not asked; its kind is one whose ids of keys may be what is presented.
+    let (kind, _) = sql("postgres://127.0.0.1:1/postgres", "ada");
+    let bench = Bench::new(&kind, &probe, "v", "v");
     let tried = bench.keyed("ada", &leaver, &canary).await;
     assert_eq!(tried.finding, ProbeFinding::LetIn, "{tried:?}");
     // The key goes, past Clawback.

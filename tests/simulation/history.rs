@@ -695,6 +695,7 @@ impl History {
                     Wish::ConfirmTask {
                         task: task.id,
                         statement: "seen with mine too".into(),
+                        meant: None,
                     }
                 } else {
                     Wish::CloseTask {

@@ -196,6 +196,7 @@ pub async fn confirm(
     let wish = Wish::ConfirmTask {
         task: confirm.id,
         statement: confirm.attest,
+        meant: None,
     };
     one(context, store, confirm.id, wish, &confirm.wishing).await
 }

@@ -265,7 +265,7 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
             }
             @let held = view.held.as_deref() == Some(EXCEPTION);
             @let doubted = view.held.as_deref() == Some(DOUBT);
-            @if doubted { (ruling(who, &at("rule"))) }
+            @if doubted { (ruling(who, &at("rule"), &view.meant)) }
             @if held { (exception(who, &at("propose"))) }
             @if !doubted && ["claimed", "open", "sent_back"].contains(&line.state.as_str()) {
                 h2 { "It is done" }
@@ -298,12 +298,13 @@ fn deeds(who: &Who, view: &TaskView) -> Markup {
 }
 
 /// An event that is held for a doubt: only a person can say which way it goes.
-fn ruling(who: &Who, action: &str) -> Markup {
+fn ruling(who: &Who, action: &str, meant: &str) -> Markup {
     html! {
         h2 { "Is it as the event says?" }
         p class="quiet" { "The event is held for this doubt. Nothing is removed before somebody has answered it." }
         form method="post" action=(action) class="stack" {
             (form_token(who))
+            input type="hidden" name="meant" value=(meant);
             label for="ruling-reason" { "Why" }
             input id="ruling-reason" name="reason" required maxlength="500" autocomplete="off";
             button type="submit" name="ruling" value="release" { "It is: let it go on" }
@@ -343,7 +344,14 @@ fn second(who: &Who, view: &TaskView, path: &str) -> Markup {
             p { "You signed it; somebody else has to stand for it too." }
         } @else {
             p class="quiet" { "The machine looks at the target once more before that counts." }
-            (parts::say(who, path, ("What you state", "Stand for it")))
+            form method="post" action=(path) class="stack" {
+                (form_token(who))
+                // What is signed by then may be something else than what is shown here.
+                input type="hidden" name="meant" value=(view.meant);
+                label for="second" { "What you state" }
+                input id="second" name="reason" required maxlength="500" autocomplete="off";
+                button type="submit" { "Stand for it" }
+            }
         }
     }
 }

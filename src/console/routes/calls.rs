@@ -118,7 +118,7 @@ pub(super) static API: &[Route] = &[
         OPERATOR,
         (
             "Stand, as a second person, for what another attested",
-            Some(shape::<Reason>),
+            Some(shape::<stops::Confirm>),
         ),
         || post(stops::confirm),
     ),

@@ -62,6 +62,8 @@ pub(in super::super) struct TaskLine {
 pub(in super::super) struct TaskView {
     #[serde(flatten)]
     pub line: TaskLine,
+    /// A digest of what it asks right now, which an answer or a confirmation may bear.
+    pub meant: String,
     /// What to do, from the connector's manifest.
     pub steps: Vec<String>,
     /// Access as last known.
@@ -246,6 +248,7 @@ pub(in super::super) async fn one_task(office: &Office, id: TaskId) -> Result<Ta
     });
     Ok(TaskView {
         line: TaskLine::of(&task, office.now()),
+        meant: task.meant().to_string(),
         steps: task.steps.clone(),
         access: access.collect(),
         access_as_of: task.access_as_of,

@@ -31,6 +31,11 @@ pub(super) fn obey(
     run: &Run,
     given: &Given<'_>,
 ) -> Obedience {
+    let meant = command.wish.meant();
+    if meant.is_some_and(|meant| *meant != task.meant()) && !task.is_closed() {
+        let words = "the task asks something else by now: read it again";
+        return answered(command, no("CB-COMMAND-12", words));
+    }
     if let (Wish::RetryTask { .. }, false) = (&command.wish, task.is_closed()) {
         return tried(command, task, run.clone(), given.now);
     }

@@ -166,7 +166,17 @@ async fn d3_a_word_that_it_stays_is_two_peoples_and_not_asked_for_again_at_once(
     ward.work(12 * 3600).await;
     assert_eq!(rotations(&ward).await, [None], "one is not enough");
     let statement = statement.to_owned();
-    wish(&ward, "eve", 2 << 64, Wish::ConfirmTask { task, statement }).await;
+    wish(
+        &ward,
+        "eve",
+        2 << 64,
+        Wish::ConfirmTask {
+            task,
+            statement,
+            meant: None,
+        },
+    )
+    .await;
     ward.work(12 * 3600).await;
     assert_eq!(rotations(&ward).await, [Some(End::Attested)]);
     // The secret is as old as before, and nobody is asked again for a month.

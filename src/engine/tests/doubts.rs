@@ -47,6 +47,7 @@ fn rule(play: &mut Play, release: bool) -> bool {
         task: play.task(RunKind::Case).id,
         release,
         note: "asked".to_owned(),
+        meant: None,
     };
     play.wish("ann", wish).accepted
 }
@@ -76,6 +77,41 @@ fn a5_news_that_is_too_old_is_held() {
         let code = play.tasks_open().first().map(|task| task.code.clone());
         assert_eq!(code.as_deref(), held.then_some("CB-HOLD-4"), "{limit:?}");
     }
+}
+
+#[test]
+fn a5_an_answer_holds_for_the_doubt_that_was_read_and_for_no_other() {
+    let (mut play, mut target) = heard(news(EventKind::WorkerTerminated, 1, in_days(-400)));
+    let task = play.task(RunKind::Case);
+    let (task, read) = (task.id, task.meant());
+    let answer = |play: &mut Play, meant| {
+        let note = "asked".to_owned();
+        let release = true;
+        let wish = Wish::RuleHold {
+            task,
+            release,
+            note,
+            meant: Some(meant),
+        };
+        play.wish("ann", wish).code
+    };
+    // Meanwhile the year is put right, and something else is wrong.
+    let other = known_as(leaves_of("e-9", 9), "employee_number", "x-1");
+    play.hear(other);
+    let again = known_as(
+        news(EventKind::TerminationChanged, 2, Effective::Immediately),
+        "employee_number",
+        "x-1",
+    );
+    play.hear(again);
+    play.rest(&mut target);
+    let now = play.tasks[&task].clone();
+    assert_eq!(now.code, "CB-HOLD-2");
+    assert_eq!(answer(&mut play, read).as_deref(), Some("CB-COMMAND-12"));
+    assert!(!play.tasks[&task].is_closed());
+    assert_eq!(answer(&mut play, now.meant()), None);
+    play.rest(&mut target);
+    assert!(play.tasks[&task].is_closed());
 }
 
 #[test]

@@ -249,6 +249,7 @@ async fn e3_a_return_waits_for_whoever_decides_about_a_held_departure() {
         task,
         release: false,
         note: "a slip".to_owned(),
+        meant: None,
     })
     .await;
     ward.work(60).await;

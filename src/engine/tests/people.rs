@@ -39,7 +39,14 @@ fn id(play: &Play) -> TaskId {
 fn confirm(play: &mut Play, by: &str) -> Answer {
     let statement = "I saw it gone too".to_owned();
     let task = id(play);
-    play.wish(by, Wish::ConfirmTask { task, statement })
+    play.wish(
+        by,
+        Wish::ConfirmTask {
+            task,
+            statement,
+            meant: None,
+        },
+    )
 }
 
 fn code(answer: &Answer) -> Option<&str> {
@@ -147,6 +154,47 @@ fn f4_the_machine_may_prove_it_while_the_second_person_is_awaited() {
         }
     ));
     assert!(proved.attestations.is_empty(), "it is not told as attested");
+}
+
+#[test]
+fn f3_nobody_stands_for_another_text_than_the_one_they_read() {
+    let (mut play, mut target) = privileged();
+    play.close(id(&play), "ann", Some(attested("ann")));
+    play.rest(&mut target);
+    let read = task(&play).meant();
+    // Meanwhile ann takes it back and signs something else.
+    let reason = "not yet".to_owned();
+    let task_id = id(&play);
+    play.wish(
+        "ann",
+        Wish::RejectTask {
+            task: task_id,
+            reason,
+        },
+    );
+    play.rest(&mut target);
+    let mut other = attested("ann");
+    other.statement = "I was told so".to_owned();
+    play.close(task_id, "ann", Some(other));
+    play.rest(&mut target);
+    let mut stand = |meant| {
+        let statement = "I saw it gone too".to_owned();
+        let wish = Wish::ConfirmTask {
+            task: task_id,
+            statement,
+            meant: Some(meant),
+        };
+        play.wish("bob", wish).code
+    };
+    assert_eq!(stand(read).as_deref(), Some("CB-COMMAND-12"));
+    let now = play.tasks[&task_id].meant();
+    let statement = "I saw it gone too".to_owned();
+    let wish = Wish::ConfirmTask {
+        task: task_id,
+        statement,
+        meant: Some(now),
+    };
+    assert!(play.wish("bob", wish).accepted);
 }
 
 #[test]

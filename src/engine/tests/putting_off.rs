@@ -270,7 +270,7 @@ proptest! {
                 play.close(*task, "ann", Some(attested("ann")));
                 let statement = "I saw it too".to_owned();
                 play.pass(60, &mut targets);
-                play.wish("bob", Wish::ConfirmTask { task: *task, statement });
+                play.wish("bob", Wish::ConfirmTask { task: *task, statement, meant: None });
             }
         }
         // Then nothing is performed before that date.

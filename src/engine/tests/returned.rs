@@ -3,7 +3,7 @@
 //!
 //! Owns the whole engine over one scripted target. What a return within a case means is in `ways_in`.
 
-use super::ward::{Ward, numbered};
+use super::ward::{Ward, approved, numbered, text};
 use crate::domain::id::RunId;
 use crate::domain::run::RunBody;
 use crate::domain::settlement::JournalEntry;
@@ -130,4 +130,39 @@ async fn e4_an_account_that_a_listing_leaves_out_and_a_read_shows_is_found() {
     let there = |one: &crate::domain::access::Account| one.id.as_str() == "a-1";
     assert!(!ward.target.shown().accounts.iter().any(there));
     assert_eq!(ward.ended().await.len(), 1);
+}
+
+#[tokio::test]
+async fn e5_the_last_look_reads_what_a_list_without_entitlements_does_not_show() {
+    let manifest = text("", false)
+        .replace("account_gone", "account_powerless")
+        .replace(
+            "\"delete\"]",
+            "\"disable\", \"revoke_entitlement\", \"revoke_credential\"]",
+        )
+        .replace(
+            "disable = \"deletion does it\"\n",
+            "delete = \"accounts stay\"\n",
+        )
+        .replace("revoke_entitlement = \"deletion does it\"\n", "")
+        .replace("revoke_credential = \"deletion does it\"\n", "")
+        .replace("there are none", "they end with the account");
+    let ward = Ward::under(approved(&manifest)).await;
+    ward.target.shown().bare = true;
+    let has = |ward: &Ward| {
+        let shown = ward.target.shown();
+        let account = shown.accounts.iter().find(|one| one.id.as_str() == "a-1");
+        account.expect("stays").entitlements.len()
+    };
+    ward.leaver_leaves().await;
+    ward.target.shown().accounts[0].sessions = Some(0);
+    ward.work(3 * 3600).await;
+    assert_eq!((has(&ward), cases(&ward).await[0].ended), (0, None));
+    // When somebody gives it a role again before the day is over.
+    let given = numbered(&["a-1"]).remove(0).entitlements;
+    ward.target.shown().accounts[0].entitlements = given;
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(has(&ward), 0);
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(cases(&ward).await[0].ended, Some(End::Verified));
 }

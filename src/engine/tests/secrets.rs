@@ -485,7 +485,14 @@ fn d5_nobody_attests_what_the_target_still_accepts() {
         assert!(play.close(task, "bob", Some(attestation)).accepted);
         play.pass(60, &mut target);
         let statement = "I saw it gone too".to_owned();
-        let second = play.wish("eve", Wish::ConfirmTask { task, statement });
+        let second = play.wish(
+            "eve",
+            Wish::ConfirmTask {
+                task,
+                statement,
+                meant: None,
+            },
+        );
         assert_eq!(second.accepted, closes, "{code}: nothing waits for her");
         play.pass(60, &mut target);
         let end = play.end(RunKind::Rotation);

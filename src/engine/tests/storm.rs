@@ -266,7 +266,14 @@ fn somebody_moves(play: &mut Play, dice: &mut Dice) {
         4 if !open.is_empty() => {
             let task = dice.one_of(&open);
             let statement = "I saw it gone too".to_owned();
-            play.wish(by, Wish::ConfirmTask { task, statement });
+            play.wish(
+                by,
+                Wish::ConfirmTask {
+                    task,
+                    statement,
+                    meant: None,
+                },
+            );
         }
         3 if !open.is_empty() => {
             let task = dice.one_of(&open);

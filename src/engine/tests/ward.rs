@@ -44,6 +44,8 @@ pub(super) struct Shown {
     pub(super) hangs: bool,
     /// How many have begun so.
     pub(super) hanging: u64,
+    /// Listings show no entitlements.
+    pub(super) bare: bool,
     /// Left out of listings.
     pub(super) unlisted: Option<AccountId>,
     /// Reads of it alone fail.
@@ -58,7 +60,11 @@ impl Shown {
     fn listed(&self) -> Vec<Account> {
         let listed = self.accounts.iter();
         let listed = listed.filter(|one| Some(&one.id) != self.unlisted.as_ref());
-        listed.cloned().collect()
+        let mut listed: Vec<_> = listed.cloned().collect();
+        if self.bare {
+            listed.iter_mut().for_each(|one| one.entitlements.clear());
+        }
+        listed
     }
 }
 
@@ -309,6 +315,7 @@ impl Ward {
                 fails: None,
                 hangs: false,
                 hanging: 0,
+                bare: false,
                 unlisted: None,
                 unreadable: None,
                 refused: Vec::new(),
