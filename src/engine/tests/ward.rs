@@ -62,7 +62,9 @@ impl Shown {
         let listed = listed.filter(|one| Some(&one.id) != self.unlisted.as_ref());
         let mut listed: Vec<_> = listed.cloned().collect();
         if self.bare {
-            listed.iter_mut().for_each(|one| one.entitlements.clear());
+            for one in &mut listed {
+                one.entitlements.clear();
+            }
         }
         listed
     }
