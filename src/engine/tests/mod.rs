@@ -18,6 +18,7 @@ mod identities;
 mod in_hand;
 mod legal;
 mod living;
+mod manifests;
 mod never_grants;
 mod order;
 mod pauses;

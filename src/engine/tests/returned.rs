@@ -136,6 +136,7 @@ async fn e4_an_account_that_a_listing_leaves_out_and_a_read_shows_is_found() {
 async fn e5_the_last_look_reads_what_a_list_without_entitlements_does_not_show() {
     let manifest = text("", false)
         .replace("account_gone", "account_powerless")
+        .replace("writes = [\"*\"]", "writes = [\"active\"]")
         .replace(
             "\"delete\"]",
             "\"disable\", \"revoke_entitlement\", \"revoke_credential\"]",

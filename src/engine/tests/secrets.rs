@@ -3,8 +3,6 @@
 //! Owns the triggers as the core decides them: a refused credential, an operator's wish, a
 //! compromise, age. How a secret is replaced is tested in `secrets`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::given::{self, CRM, facts, news};
 use super::play::Play;
 use super::target::Target;
@@ -191,45 +189,6 @@ fn d3_a_compromise_that_no_machine_can_cure_is_a_persons_business() {
         assert_eq!(play.task(RunKind::Case).code, "CB-ADMIT-4");
         assert!(play.wished.is_empty());
     }
-}
-
-#[test]
-fn d3_a_compromised_secret_that_no_machine_replaces_is_replaced_by_a_person_and_that_is_proved() {
-    let mut half = facts();
-    half.rotation.remove(&CredentialRole::Verifier);
-    let secrets = [
-        CredentialRole::Writer,
-        CredentialRole::Verifier,
-        CredentialRole::Rotator,
-    ];
-    half.known_by = secrets.map(|role| (role, BTreeSet::new())).into();
-    let mut play = Play::new(&[(CRM, half)]);
-    let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
-    event.connectors = vec![CRM.into()];
-    play.hear(event.clone());
-    let by = |play: &Play| -> BTreeMap<_, _> {
-        let wished = play.wished.iter().map(body);
-        wished.map(|body| (body.role, body.strategy)).collect()
-    };
-    let expected = BTreeMap::from([
-        (CredentialRole::Writer, Strategy::Add),
-        (CredentialRole::Verifier, Strategy::Delegated),
-        (CredentialRole::Rotator, Strategy::Delegated),
-    ]);
-    assert_eq!(by(&play), expected);
-    assert!(play.cases.is_empty());
-    // What is named beside it and not known is asked of a person, and holds nothing up.
-    let mut play = Play::new(&[(CRM, facts())]);
-    event.connectors.push("payrol".into());
-    play.hear(event);
-    let task = play.task(RunKind::Case);
-    assert_eq!(task.code, "CB-ADMIT-4");
-    assert!(
-        task.why.contains("payrol") && !task.why.contains(CRM),
-        "{}",
-        task.why
-    );
-    assert_eq!(by(&play).len(), 2);
 }
 
 #[test]

@@ -4,18 +4,22 @@
 //! doubtful about it waits for a person beside what goes on, and that the file in force today judges no
 //! case that began with another.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::given::{self, CRM, account, facts, leaver, leaves, melbourne, news, stays};
 use super::play::Play;
 use super::target::Target;
 use crate::domain::admit::admit;
 use crate::domain::event::{EventKind, LifecycleEvent, Urgency};
 use crate::domain::id::StateName;
+use crate::domain::rotation::Strategy;
 use crate::domain::run::{RunBody, Stage};
 use crate::domain::settlement::AdmissionDecision;
 use crate::domain::step::{Decision, Parts, Woken, decide};
 use crate::domain::subject::Identifier;
 use crate::domain::task::{Closure, TaskState};
 use crate::domain::time::{Effective, Timestamp};
+use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{End, RunKind, Workflow};
 
 /// Revision 2, at once, with this name besides.
@@ -300,4 +304,46 @@ fn g1_whoever_is_privileged_takes_two_people_at_every_target() {
     play.hear(event);
     play.pass(4 * 3600, &mut target);
     assert!(play.task(RunKind::Removal).privileged);
+}
+
+#[test]
+fn d3_a_compromised_secret_that_no_machine_replaces_is_replaced_by_a_person_and_that_is_proved() {
+    let mut half = facts();
+    half.rotation.remove(&CredentialRole::Verifier);
+    let secrets = [
+        CredentialRole::Writer,
+        CredentialRole::Verifier,
+        CredentialRole::Rotator,
+    ];
+    half.known_by = secrets.map(|role| (role, BTreeSet::new())).into();
+    let mut play = Play::new(&[(CRM, half)]);
+    let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
+    event.connectors = vec![CRM.into()];
+    play.hear(event.clone());
+    let by = |play: &Play| -> BTreeMap<_, _> {
+        let wished = play.wished.iter().filter_map(|run| match &run.body {
+            RunBody::Rotation(body) => Some((body.role, body.strategy)),
+            _ => None,
+        });
+        wished.collect()
+    };
+    let expected = BTreeMap::from([
+        (CredentialRole::Writer, Strategy::Add),
+        (CredentialRole::Verifier, Strategy::Delegated),
+        (CredentialRole::Rotator, Strategy::Delegated),
+    ]);
+    assert_eq!(by(&play), expected);
+    assert!(play.cases.is_empty());
+    // What is named beside it and not known is asked of a person, and holds nothing up.
+    let mut play = Play::new(&[(CRM, facts())]);
+    event.connectors.push("payrol".into());
+    play.hear(event);
+    let task = play.task(RunKind::Case);
+    assert_eq!(task.code, "CB-ADMIT-4");
+    assert!(
+        task.why.contains("payrol") && !task.why.contains(CRM),
+        "{}",
+        task.why
+    );
+    assert_eq!(by(&play).len(), 2);
 }
