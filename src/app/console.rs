@@ -222,11 +222,6 @@ impl Backing for Backstage {
         let manifests = parts.registry.iter().map(|connector| connector.manifest());
         let secrets = parts.secrets();
         let listed = secrets.list(manifests, parts.clock.now()).await;
-        let listed = listed.map_err(|failure| Trouble {
-            kind: TroubleKind::Failed,
-            code: Some(failure.code.clone()),
-            words: failure.message,
-        })?;
         let facts = listed.into_iter().map(|secret| {
             let record = secret.record.as_ref();
             let pending = record.is_some_and(|record| record.pending.is_some());
@@ -239,6 +234,9 @@ impl Backing for Backstage {
                 reference: secret.reference,
                 age_seconds: secret.age_seconds,
                 max_age_seconds: secret.max_age_seconds,
+                expires: secret.expires,
+                alarm: secret.alarm,
+                unreadable: secret.unreadable.as_ref().map(ToString::to_string),
                 can_rotate: secret.rotation.is_some(),
                 under_way: match (pending, previous) {
                     (true, _) => "a new one is pending",

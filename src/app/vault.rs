@@ -96,10 +96,10 @@ pub fn create_key(settings: &Settings) -> Result<String, VaultError> {
     Err(VaultError::Key(format!("it {elsewhere}")))
 }
 
-/// Every declared secret with its age; no values.
+/// Every declared secret with its age, or why the vault does not tell it; no values.
 ///
 /// # Errors
-/// When the vault cannot be read.
+/// When the vault cannot be opened.
 pub async fn list(
     settings: &Settings,
     registry: &Registry,
@@ -108,7 +108,7 @@ pub async fn list(
     let secrets = Secrets::new(open(settings, clock)?);
     let manifests: Vec<_> = registry.iter().collect();
     let manifests = manifests.iter().map(|connector| connector.manifest());
-    secrets.list(manifests, clock.now()).await
+    Ok(secrets.list(manifests, clock.now()).await)
 }
 
 /// An operator's own value for a connector's secret; returns the secret's version.

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::approvals::short;
-use super::context::{Context, Wishing};
+use super::context::{Context, Reading, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{and_one, cut, instant, sheet, table};
 use super::pause;
@@ -43,6 +43,8 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         note: String,
         #[command(flatten)]
+        reading: Reading,
+        #[command(flatten)]
         wishing: Wishing,
     },
     /// Drop an event that is held for a doubt: nothing is done for it.
@@ -52,6 +54,8 @@ pub enum Command {
         /// Why.
         #[arg(long, value_name = "TEXT")]
         note: String,
+        #[command(flatten)]
+        reading: Reading,
         #[command(flatten)]
         wishing: Wishing,
     },
@@ -83,12 +87,18 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
                 .output
                 .data(&serde_json::to_value(&cases)?, || list(&cases))?;
         }
-        Command::Release { id, note, wishing } => {
-            return rule(context, &*store, id, (true, note), &wishing).await;
-        }
-        Command::Drop { id, note, wishing } => {
-            return rule(context, &*store, id, (false, note), &wishing).await;
-        }
+        Command::Release {
+            id,
+            note,
+            reading,
+            wishing,
+        } => return rule(context, &*store, id, (true, note, reading), &wishing).await,
+        Command::Drop {
+            id,
+            note,
+            reading,
+            wishing,
+        } => return rule(context, &*store, id, (false, note, reading), &wishing).await,
         Command::Show { id } => {
             let story = find(&*store, id).await?;
             let pauses = store.pauses().await?;
@@ -111,7 +121,7 @@ async fn rule(
     context: &Context,
     store: &dyn Store,
     id: CaseId,
-    (release, note): (bool, String),
+    (release, note, reading): (bool, String, Reading),
     wishing: &Wishing,
 ) -> anyhow::Result<Exit> {
     find(store, id).await?;
@@ -120,7 +130,7 @@ async fn rule(
         task,
         release,
         note,
-        meant: None,
+        meant: reading.digest(),
     };
     let answer = context.wish(store, wishing, wish).await?;
     let data = serde_json::to_value(&answer)?;

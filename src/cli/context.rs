@@ -16,7 +16,7 @@ use super::output::Output;
 use crate::app::wall;
 use crate::config::{Config, Settings};
 use crate::domain::command::{Answer, Command, Wish};
-use crate::domain::id::CommandId;
+use crate::domain::id::{CommandId, ContentDigest};
 use crate::domain::time::{Chance, Clock};
 use crate::store::{self, Store};
 
@@ -44,6 +44,22 @@ pub struct Wishing {
     /// How many seconds to wait for a worker.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub wait_seconds: u64,
+}
+
+/// What was read, for an answer that holds for that alone.
+#[derive(Debug, Args)]
+pub struct Reading {
+    /// What the task asked when you read it: `meant` of `tasks show`. If it asks something else by then,
+    /// the answer is refused.
+    #[arg(long, value_name = "DIGEST")]
+    meant: Option<String>,
+}
+
+impl Reading {
+    /// Its digest, where one was given.
+    pub fn digest(self) -> Option<ContentDigest> {
+        self.meant.map(ContentDigest)
+    }
 }
 
 /// Who does what no worker has to carry out.

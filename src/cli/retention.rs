@@ -5,7 +5,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Acting, Context};
 use super::exit::{Exit, Stop};
 use super::output::{Output, instant, sheet};
 use crate::app::retention::{self, Said};
@@ -21,9 +21,8 @@ pub struct Dropping {
     /// Keep records for so many days, rather than `[audit] retain_days`.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(i64::from(LEAST_RETAINED_DAYS)..))]
     retain_days: Option<u32>,
-    /// Who you are; it stands in the tombstone.
-    #[arg(long = "as", env = "USER", value_name = "NAME")]
-    by: String,
+    #[command(flatten)]
+    acting: Acting,
     /// Why; it stands in the tombstone.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -41,7 +40,7 @@ pub async fn run(context: &Context, wanted: Dropping) -> anyhow::Result<Exit> {
         .into());
     };
     let said = Said {
-        by: wanted.by,
+        by: wanted.acting.by()?.to_owned(),
         reason: wanted.reason.unwrap_or_default(),
         retain_days,
     };

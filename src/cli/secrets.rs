@@ -150,10 +150,18 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
                 secret.connector.to_string(),
                 secret.role.as_str().to_owned(),
                 secret.reference.clone(),
-                age(secret.age_seconds, secret.alarm),
+                age(
+                    secret.age_seconds,
+                    secret.alarm,
+                    secret.unreadable.is_none(),
+                ),
                 secret.max_age_seconds.map_or(String::new(), days),
                 secret.expires.map_or(String::new(), day),
-                secret.alarm.map_or("", Alarm::as_str).to_owned(),
+                match secret.unreadable {
+                    Some(_) => "cannot be read",
+                    None => secret.alarm.map_or("", Alarm::as_str),
+                }
+                .to_owned(),
                 secret.known_by.join(", "),
                 secret.rotated.map_or(String::new(), day),
                 secret.proved.map_or(String::new(), day),
@@ -180,7 +188,19 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
         ];
         table(&headings, rows.collect(), "no secrets are declared")
     })?;
-    Ok(Exit::Done)
+    let unreadable = secrets.iter().filter_map(|secret| {
+        let failure = secret.unreadable.as_ref()?;
+        Some(format!("{}: {failure}", secret.reference))
+    });
+    let unreadable: Vec<_> = unreadable.collect();
+    for line in &unreadable {
+        Output::note(line);
+    }
+    Ok(if unreadable.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
@@ -232,9 +252,10 @@ fn days(seconds: u64) -> String {
 }
 
 /// What has no age is missed only where a secret is needed: not behind a reference of the kind `none:`.
-fn age(seconds: Option<u64>, alarm: Option<Alarm>) -> String {
+fn age(seconds: Option<u64>, alarm: Option<Alarm>, readable: bool) -> String {
     match (seconds, alarm) {
         (Some(seconds), _) => days(seconds),
+        (None, _) if !readable => "not known".to_owned(),
         (None, Some(_)) => "missing".to_owned(),
         (None, None) => "needs none".to_owned(),
     }
@@ -310,9 +331,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_missing_where_no_secret_is_needed() {
-        assert_eq!(age(Some(3 * 86_400), None), "3 d");
-        assert_eq!(age(None, Some(Alarm::Missing)), "missing");
-        assert_eq!(age(None, None), "needs none");
+    fn nothing_is_missing_where_no_secret_is_needed_and_nothing_needless_that_cannot_be_read() {
+        assert_eq!(age(Some(3 * 86_400), None, true), "3 d");
+        assert_eq!(age(None, Some(Alarm::Missing), true), "missing");
+        assert_eq!(age(None, None, false), "not known");
+        assert_eq!(age(None, None, true), "needs none");
     }
 }

@@ -172,6 +172,7 @@ fn list(tasks: &[FallbackTask]) -> String {
 
 fn show(context: &Context, task: &FallbackTask, copies: &[DeskCopy]) -> anyhow::Result<()> {
     let mut data = serde_json::to_value(task)?;
+    data["meant"] = task.meant().to_string().into();
     if !copies.is_empty() {
         data["copies"] = serde_json::to_value(copies)?;
     }
@@ -274,6 +275,7 @@ fn tell(task: &FallbackTask) -> String {
             task.case.map_or(String::new(), |case| case.to_string()),
         ),
         ("history", history.join("\n")),
+        ("meant", task.meant().to_string()),
     ])
 }
 

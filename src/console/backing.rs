@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::approval::{Matter, Past, Signed};
+use crate::domain::expiry::Alarm;
 use crate::domain::health::Bounds;
 use crate::domain::id::{CaseId, DeadLetterId, MessageId, TaskId};
 use crate::domain::time::Timestamp;
@@ -104,6 +105,13 @@ pub struct SecretFact {
     pub age_seconds: Option<u64>,
     /// The oldest that it may become.
     pub max_age_seconds: Option<u64>,
+    /// When the target stops taking it, where that is known.
+    pub expires: Option<Timestamp>,
+    /// What is wrong with its time; told by the line's state.
+    #[serde(skip)]
+    pub alarm: Option<Alarm>,
+    /// Why the vault does not tell of it, if it does not.
+    pub unreadable: Option<String>,
     /// False where the access is a right of the process, and no vault is asked.
     pub is_needed: bool,
     /// True when the machine can replace it.

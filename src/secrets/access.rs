@@ -76,6 +76,8 @@ pub struct SecretListing {
     pub proved: Option<Timestamp>,
     /// What the vault keeps under the reference.
     pub record: Option<SecretRecord>,
+    /// Why the vault does not tell, if it does not.
+    pub unreadable: Option<Failure>,
 }
 
 impl Secrets {
@@ -228,23 +230,29 @@ impl Secrets {
         })
     }
 
-    /// Every declared secret with what is kept of it.
+    /// Every declared secret with what is kept of it. One that cannot be read is told as such, and
+    /// keeps no other from being told.
     pub async fn list<'m>(
         &self,
         manifests: impl Iterator<Item = &'m Manifest>,
         now: Timestamp,
-    ) -> Result<Vec<SecretListing>, Failure> {
+    ) -> Vec<SecretListing> {
         let mut lines = Vec::new();
         for manifest in manifests {
             for (role, declared) in &manifest.credentials {
-                let record = if declared.needs_secret() {
-                    self.vault.record(&owner(manifest, *role, declared)).await?
+                let read = if declared.needs_secret() {
+                    self.record(&owner(manifest, *role, declared)).await
                 } else {
-                    None
+                    Ok(None)
+                };
+                let (record, unreadable) = match read {
+                    Ok(record) => (record, None),
+                    Err(error) => (None, Some(Failure::from(error))),
                 };
                 let current = record.as_ref().and_then(|record| record.current.as_ref());
                 let alarm = match current {
                     Some(current) => expiry::alarm(&age(manifest, *role, declared, current), now),
+                    None if unreadable.is_some() => None,
                     None => declared.needs_secret().then_some(Alarm::Missing),
                 };
                 lines.push(SecretListing {
@@ -262,10 +270,11 @@ impl Secrets {
                     rotated: current.and_then(|one| one.label.is_some().then_some(one.created)),
                     proved: record.as_ref().and_then(|record| record.proved_at),
                     record,
+                    unreadable,
                 });
             }
         }
-        Ok(lines)
+        lines
     }
 
     pub(super) fn vault(&self) -> &dyn Vault {

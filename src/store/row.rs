@@ -3,12 +3,14 @@
 //! Owns the reading side of every table: the structs are private to the store, and a row that does
 //! not fit is an error that names table, column and row. Column names are the same in both schemas.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use crate::domain::approval::Signed;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{
-    CaseId, ConnectorName, EntitlementId, EventKey, MessageId, RunId, StateName,
+    CaseId, ConnectorName, EntitlementId, EventKey, FencingToken, MessageId, RunId, StateName,
 };
 use crate::domain::pause::{Pause, Pauses};
 use crate::domain::run::Run;
@@ -19,8 +21,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{End, OutcomeKey};
 
-use super::shape::{corrupt, instant, micros, parsed, run_of};
-use super::{CaseReport, Counts, DeadLetter, Inventory, KnownAccount, Stored};
+use super::shape::{corrupt, instant, micros, parsed, readable, run_of};
+use super::{CaseReport, Claimed, Counts, DeadLetter, Inventory, KnownAccount, Stored};
 
 /// A run as it is handed to a worker.
 #[derive(sqlx::FromRow)]
@@ -30,6 +32,26 @@ pub(super) struct LeasedRow {
     pub open_children: i32,
     pub task_id: Option<Uuid>,
     pub body: String,
+}
+
+/// Tasks that are not closed, by their ids; `None` for one that can't be read.
+pub(super) type OpenTasks = HashMap<Uuid, Option<FallbackTask>>;
+
+impl LeasedRow {
+    /// With its task, if that is open. `None` for a run of which either can't be read: it stays
+    /// leased, owed and visible, and keeps none of the others from their work.
+    pub(super) fn claimed(self, open: &mut OpenTasks) -> Option<Claimed> {
+        let task = match self.task_id.and_then(|id| open.remove(&id)) {
+            Some(read) => Some(read?),
+            None => None,
+        };
+        Some(Claimed {
+            run: readable(self.id, &self.body)?,
+            token: FencingToken(self.token),
+            open_children: self.open_children.cast_unsigned(),
+            task,
+        })
+    }
 }
 
 /// A run as it stands.
@@ -182,6 +204,14 @@ pub(super) struct TaskRow {
 impl TaskRow {
     pub(super) fn task(&self) -> Stored<FallbackTask> {
         parsed(&self.body, "tasks", "body", self.id)
+    }
+
+    /// One of many, beside its id.
+    pub(super) fn open(&self) -> (Uuid, Option<FallbackTask>) {
+        let task = self.task().inspect_err(|error| {
+            tracing::error!(task = %self.id, error = %error, "a task can't be read; its run waits");
+        });
+        (self.id, task.ok())
     }
 }
 

@@ -2,10 +2,18 @@
 //!
 //! Owns how a store for a check is made. PostgreSQL has the same in `tests/integration/store.rs`.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conformance::given::{a_case, at, keep, worker};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::domain::id::StateName;
+use crate::domain::run::Stage;
+use crate::domain::workflow::RunKind;
+
+use super::conformance::given::{a_case, a_removal, at, fenced, handed_over, keep, worker};
 use super::conformance::{self, Home};
 use super::{Settings, Store, StoreError, open};
 
@@ -86,6 +94,37 @@ async fn a_change_by_another_process_wakes_a_worker() {
     let both = async { tokio::join!(waits, home) };
     let done = tokio::time::timeout(Duration::from_secs(30), both).await;
     assert!(done.is_ok(), "nobody was woken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_cannot_be_read_keeps_no_other_run_from_its_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("clawback.db").display());
+    let store = migrated(&url).await;
+    let removal = a_removal(&store, "unreadable").await;
+    let mut settlement = handed_over(&removal.run);
+    settlement.run.stage = Stage::WithPerson {
+        state: StateName::from("fallback"),
+        next_try: Some(at(1)),
+        tries: 0,
+    };
+    let batch = [fenced(&removal, settlement)];
+    let settled = store.settle(at(0), &keep(1, 1), &batch).await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    a_case(&store, "sound").await;
+    let options = SqliteConnectOptions::from_str(&url).expect("an address");
+    let mut beside = options.connect().await.expect("connected");
+    let broken = sqlx::query("UPDATE tasks SET body = '{}'").execute(&mut beside);
+    assert_eq!(broken.await.expect("broken").rows_affected(), 1);
+
+    store.discharge(worker(1)).await.expect("discharged");
+    let claimed = store.claim(at(2), &keep(2, 5)).await.expect("claimed");
+    let claimed: Vec<_> = claimed.iter().map(|one| one.run.kind).collect();
+    assert_eq!(
+        claimed,
+        [RunKind::Case],
+        "only what can be read is handed out"
+    );
 }
 
 #[tokio::test]

@@ -202,10 +202,10 @@ async fn f3_a_privileged_attestation_takes_a_second_person_and_many_tasks_a_reas
     let told = close(&house, &[first]);
     done(&told);
     assert_eq!(told.data["state"]["state"], "awaiting_second_person");
-    let told = confirm(&house, "Ann", first);
+    let told = confirm(&house, "Ann", first, &[]);
     assert_eq!(told.code, 5);
     assert!(told.words.contains("CB-COMMAND-5"), "{}", told.words);
-    done(&confirm(&house, "bob", first));
+    done(&confirm(&house, "bob", first, &[]));
     assert_eq!(house.count(ATTESTED).await, 1);
     let signed = "tasks WHERE attested_by = 'ann' AND confirmed_by = 'bob' AND how = 'attested'";
     assert_eq!(house.count(signed).await, 1);
@@ -241,7 +241,11 @@ async fn the_rest_at_once(house: &House) {
     assert_eq!(waiting.len(), 2);
     for task in &waiting {
         assert_eq!(task["bulk"]["reason"], why);
-        done(&confirm(house, "bob", id(task)));
+        let shown = house.cli(&["tasks", "show", id(task)], "");
+        let read = shown.data["meant"].as_str().expect("a digest");
+        let other = confirm(house, "bob", id(task), &["--meant", &"0".repeat(64)]);
+        assert_eq!(other.code, 5, "{}", other.words);
+        done(&confirm(house, "bob", id(task), &["--meant", read]));
     }
     until("all are attested", async || {
         house.count(ATTESTED).await == 3
@@ -279,9 +283,12 @@ fn close(house: &House, arguments: &[&str]) -> Told {
     )
 }
 
-fn confirm(house: &House, who: &str, task: &str) -> Told {
+fn confirm(house: &House, who: &str, task: &str, more: &[&str]) -> Told {
     let words = ["--attest", "so did I", "--as", who, "--wait-seconds", "60"];
-    house.cli(&[&["tasks", "confirm", task], &words[..]].concat(), "")
+    house.cli(
+        &[&["tasks", "confirm", task], &words[..], more].concat(),
+        "",
+    )
 }
 
 fn approvals(house: &House, who: &str, arguments: &[&str]) -> Told {

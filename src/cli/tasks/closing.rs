@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{find, show, state};
-use crate::cli::context::{Context, Wishing};
+use crate::cli::context::{Context, Reading, Wishing};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::output::{Output, and_one, table};
 use crate::domain::command::Wish;
@@ -60,6 +60,8 @@ pub struct Confirm {
     /// Your own statement.
     #[arg(long, value_name = "STATEMENT")]
     attest: String,
+    #[command(flatten)]
+    reading: Reading,
     #[command(flatten)]
     wishing: Wishing,
 }
@@ -196,7 +198,7 @@ pub async fn confirm(
     let wish = Wish::ConfirmTask {
         task: confirm.id,
         statement: confirm.attest,
-        meant: None,
+        meant: confirm.reading.digest(),
     };
     one(context, store, confirm.id, wish, &confirm.wishing).await
 }

@@ -29,7 +29,8 @@ fn tone(state: &str) -> &'static str {
         | "narrowing"
         | "narrower file binds" => "good",
         "failing" | "failed" | "not whole" | "let in" | "drifted" | "overdue" | "too old"
-        | "missing" | "refused" | "widening" | "not approved" | "approval expired" => "bad",
+        | "ended" | "unreadable" | "missing" | "refused" | "widening" | "not approved"
+        | "approval expired" => "bad",
         "stale"
         | "open"
         | "claimed"
@@ -39,6 +40,7 @@ fn tone(state: &str) -> &'static str {
         | "paused"
         | "attested"
         | "due soon"
+        | "ends soon"
         | "under way"
         | "never read"
         | "with a person"

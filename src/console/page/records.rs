@@ -48,10 +48,11 @@ fn secret(who: &Who, one: &SecretLine) -> Markup {
     html! {
         tr {
             th scope="row" { (fact.connector) " " span class="quiet" { (fact.role) } }
-            td data-label="State" { (parts::state(&one.state)) @if !fact.under_way.is_empty() { " " (fact.under_way) } }
+            td data-label="State" { (parts::state(&one.state)) @if let Some(why) = &fact.unreadable { " " (why) } @if !fact.under_way.is_empty() { " " (fact.under_way) } }
             td data-label="Age" {
-                (fact.age_seconds.map_or_else(|| "none".to_owned(), words::age))
+                (fact.age_seconds.map_or_else(|| if fact.unreadable.is_some() { "not known" } else { "none" }.to_owned(), words::age))
                 @if let Some(most) = fact.max_age_seconds { span class="quiet" { " of " (words::age(most)) } }
+                @if let Some(end) = fact.expires { span class="quiet" { ", ends " (words::instant(end)) } }
             }
             td data-label="Reference" { code { (fact.reference) } }
             td data-label="Replace" {

@@ -122,3 +122,32 @@ async fn h1_what_is_held_is_proposed_from_its_task() {
     assert_eq!(acts[0].1.came_to, "done: proposed by nadia");
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_a_secret_that_cannot_be_read_is_told_beside_the_others() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let token = house.token("ada", &Role::ALL).await;
+    let told = async |path: &str| {
+        let told = house.api(Verb::Get, path, Some(&token), &Value::Null).await;
+        told.json::<Value>().await.expect("JSON")
+    };
+    let secrets = told("/api/v1/secrets").await;
+    let states = secrets["items"].as_array().expect("a list").iter();
+    let states: Vec<_> = states.map(|one| &one["state"]).collect();
+    assert_eq!(states, ["ended", "in order", "unreadable"]);
+    let overview = told("/api/v1/overview").await;
+    let urgent = overview["urgent"].as_array().expect("a list").iter();
+    let urgent: Vec<_> = urgent
+        .filter(|one| one["kind"] == "secret")
+        .map(|one| one["why"].as_str().expect("words"))
+        .collect();
+    assert_eq!(urgent.len(), 2, "{urgent:?}");
+    assert!(urgent[0].starts_with("ended") && urgent[1].starts_with("unreadable"));
+    let page = house.signed_in("ada").await.page("/secrets").await;
+    assert!(
+        page.contains("not known") && !page.contains(SCRIPT),
+        "{page}"
+    );
+    house.close().await;
+}

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::approval::{Matter, Past, Signed};
+use crate::domain::expiry::Alarm;
 use crate::domain::health::Bounds;
 use crate::domain::id::{CaseId, DeadLetterId, MessageId, TaskId, TokenId};
 use crate::domain::time::{Chance, Clock, Timestamp, after};
@@ -131,7 +132,24 @@ impl Backing for Still {
     }
 
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble> {
-        Ok(Vec::new())
+        let of = |role: &str, alarm, age_seconds, unreadable: Option<&str>| SecretFact {
+            connector: "crm".to_owned(),
+            role: role.to_owned(),
+            reference: format!("local:crm/{role}"),
+            age_seconds,
+            max_age_seconds: Some(100),
+            expires: None,
+            alarm,
+            unreadable: unreadable.map(ToOwned::to_owned),
+            is_needed: true,
+            can_rotate: true,
+            under_way: String::new(),
+        };
+        Ok(vec![
+            of("writer", Some(Alarm::Ended), Some(10), None),
+            of("verifier", None, Some(10), None),
+            of("rotator", None, None, Some(SCRIPT)),
+        ])
     }
 
     async fn propose_hold(

@@ -216,14 +216,16 @@ async fn of_connectors(office: &Office) -> Result<Vec<Urgent>, Problem> {
 
 async fn of_secrets(office: &Office) -> Result<Vec<Urgent>, Problem> {
     let secrets = secrets(office).await?.items.into_iter();
-    let old = secrets.filter(|one| one.state == "missing" || one.state == "too old");
-    Ok(old
+    let told = ["unreadable", "missing", "ended", "ends soon", "too old"];
+    let told = secrets.filter(|one| told.contains(&one.state.as_str()));
+    Ok(told
         .map(|one| Urgent {
             kind: "secret".to_owned(),
             what: format!("{} secret of {}", one.fact.role, one.fact.connector),
-            why: match one.fact.age_seconds {
-                Some(seconds) => format!("{}, {} old", one.state, words::age(seconds)),
-                None => "the vault has none".to_owned(),
+            why: match (one.fact.unreadable, one.fact.age_seconds) {
+                (Some(why), _) => format!("{}: {why}", one.state),
+                (None, Some(seconds)) => format!("{}, {} old", one.state, words::age(seconds)),
+                (None, None) => "the vault has none".to_owned(),
             },
             path: "/secrets".to_owned(),
             at: None,

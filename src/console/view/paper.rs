@@ -11,6 +11,7 @@ use super::super::office::Office;
 use super::super::problem::Problem;
 use super::List;
 use crate::domain::approval::{Past, Signed};
+use crate::domain::expiry::Alarm;
 use crate::domain::id::DeadLetterId;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Act;
@@ -163,8 +164,8 @@ pub(in super::super) async fn letter(
 pub(in super::super) struct SecretLine {
     #[serde(flatten)]
     pub fact: SecretFact,
-    /// `missing`, `too old`, `due soon` (past nine tenths of its age), `needs none`
-    /// or `in order`.
+    /// `unreadable`, `missing`, `ended`, `ends soon` (its replacement is overdue), `too old`, `due soon`
+    /// (past nine tenths of its age), `needs none` or `in order`.
     pub state: String,
 }
 
@@ -172,12 +173,16 @@ pub(in super::super) struct SecretLine {
 pub(in super::super) async fn secrets(office: &Office) -> Result<List<SecretLine>, Problem> {
     let facts = office.backing.secrets().await?.into_iter();
     let items = facts.map(|fact| {
-        let state = match (fact.age_seconds, fact.max_age_seconds) {
-            _ if !fact.is_needed => "needs none",
-            (None, _) => "missing",
-            (Some(age), Some(most)) if age > most => "too old",
-            (Some(age), Some(most)) if age > most / 10 * 9 => "due soon",
-            (Some(_), _) => "in order",
+        let share = fact.age_seconds.zip(fact.max_age_seconds);
+        let state = match fact.alarm {
+            _ if fact.unreadable.is_some() => "unreadable",
+            Some(Alarm::Missing) => "missing",
+            Some(Alarm::Ended) => "ended",
+            Some(Alarm::EndsSoon) => "ends soon",
+            Some(Alarm::TooOld) => "too old",
+            None if !fact.is_needed => "needs none",
+            None if share.is_some_and(|(age, most)| age > most / 10 * 9) => "due soon",
+            None => "in order",
         };
         SecretLine {
             state: state.to_owned(),

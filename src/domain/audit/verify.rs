@@ -440,6 +440,12 @@ impl Verifier {
     /// As [`Verifier::finish`], with the rows that no link after `until` covers.
     pub fn standing(mut self, until: i64) -> (Vec<Finding>, Tally, Standing) {
         self.stones_over();
+        // Nothing wrong in what is not there says nothing: the end may have been taken away.
+        let last = self.begins_after().max(self.seen).max(self.dropped_until);
+        if let Some(span) = self.span.filter(|span| span.names > last) {
+            let detail = format!("the log was asked for from here on, and ends at {last}");
+            self.find(Fault::CutOff, LINKS, span.names.to_string(), detail);
+        }
         let recorded = std::mem::take(&mut self.recorded);
         let mut entries = Vec::new();
         for ((code, key), one) in recorded {

@@ -8,6 +8,7 @@ use super::play::Play;
 use super::ward::{Ward, approved, text};
 use crate::connectors::Manifest;
 use crate::domain::command::{Command, Wish};
+use crate::domain::expiry::Alarm;
 use crate::domain::id::{CommandId, TaskId};
 use crate::domain::rotation::{Rotations, SecretAge, Trigger, sweep};
 use crate::domain::run::{Run, RunBody, Stage};
@@ -146,6 +147,18 @@ async fn d3_a_secret_that_cannot_be_read_keeps_no_other_from_being_replaced() {
     let unreadable = ward.engine.secrets.ages(manifests, &none).await.unreadable;
     assert_eq!(unreadable.len(), 1);
     assert_eq!(unreadable[0].connector, "ahead".into());
+    let manifests = serving.registry.iter().map(|one| one.manifest());
+    let listed = ward.engine.secrets.list(manifests, ward.clock.now()).await;
+    let told = listed
+        .iter()
+        .filter(|one| one.reference.starts_with("local:"));
+    let told: Vec<_> = told
+        .map(|one| (one.connector.as_str(), one.unreadable.is_some(), one.alarm))
+        .collect();
+    assert_eq!(
+        told,
+        [("ahead", true, None), ("crm", false, Some(Alarm::TooOld))]
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::audit::{Notes, Strands};
 use crate::store::plan::Birth;
 use crate::store::row::{LeasedRow, RunRow};
-use crate::store::shape::{BEHIND, BEHIND_US, RunColumns, micros, micros_up, readable};
+use crate::store::shape::{BEHIND, BEHIND_US, RunColumns, micros, micros_up};
 use crate::store::{Claimed, Keep, Stored};
 
 use super::batch::{Batch, Columns};
@@ -188,16 +188,8 @@ pub(super) async fn overrule(
 pub(super) async fn handed(tx: &mut PgConnection, rows: Vec<LeasedRow>) -> Stored<Vec<Claimed>> {
     let wanted: Vec<Uuid> = rows.iter().filter_map(|row| row.task_id).collect();
     let mut open = tasks::open_by_id(tx, &wanted).await?;
-    let claimed = rows.into_iter().filter_map(|row| {
-        let run = readable(row.id, &row.body)?;
-        Some(Claimed {
-            run,
-            token: FencingToken(row.token),
-            open_children: row.open_children.cast_unsigned(),
-            task: row.task_id.and_then(|id| open.remove(&id)),
-        })
-    });
-    Ok(claimed.collect())
+    let rows = rows.into_iter();
+    Ok(rows.filter_map(|row| row.claimed(&mut open)).collect())
 }
 
 /// Priorities are visited one by one (`rung`), so that runs which are due far ahead are never looked

@@ -2,15 +2,13 @@
 //!
 //! That a run has one task at most is a constraint; that an attested removal has a closed one, too.
 
-use std::collections::HashMap;
-
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::domain::id::{CaseId, ConnectorName, TaskId};
 use crate::domain::task::FallbackTask;
 use crate::store::people::Beside;
-use crate::store::row::TaskRow;
+use crate::store::row::{OpenTasks, TaskRow};
 use crate::store::shape::{json, micros};
 use crate::store::{Stored, TaskFilter};
 
@@ -124,22 +122,17 @@ fn add_beside(columns: &mut Columns<'_>, beside: &[Beside]) -> Stored<()> {
 }
 
 /// The tasks among these that are not closed.
-pub(super) async fn open_by_id(
-    tx: &mut PgConnection,
-    ids: &[Uuid],
-) -> Stored<HashMap<Uuid, FallbackTask>> {
+pub(super) async fn open_by_id(tx: &mut PgConnection, ids: &[Uuid]) -> Stored<OpenTasks> {
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(OpenTasks::new());
     }
-    sqlx::query_as::<_, TaskRow>(
+    let rows = sqlx::query_as::<_, TaskRow>(
         "SELECT id, body FROM tasks WHERE state <> 'closed' AND id = ANY($1)",
     )
     .bind(ids)
     .fetch_all(tx)
-    .await?
-    .iter()
-    .map(|row| Ok((row.id, row.task()?)))
-    .collect()
+    .await?;
+    Ok(rows.iter().map(TaskRow::open).collect())
 }
 
 pub(super) async fn list(pool: &PgPool, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {

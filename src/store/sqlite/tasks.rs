@@ -2,15 +2,13 @@
 //!
 //! That a run has one task at most is a constraint; that an attested removal has a closed one, too.
 
-use std::collections::HashMap;
-
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use crate::domain::id::{CaseId, ConnectorName, TaskId};
 use crate::domain::task::FallbackTask;
 use crate::store::people::Beside;
-use crate::store::row::TaskRow;
+use crate::store::row::{OpenTasks, TaskRow};
 use crate::store::shape::{json, micros};
 use crate::store::{Stored, TaskFilter};
 
@@ -54,11 +52,8 @@ pub(super) async fn save(tx: &mut SqliteConnection, tasks: &[&FallbackTask]) -> 
 }
 
 /// The tasks among these that are not closed.
-pub(super) async fn open_by_id(
-    tx: &mut SqliteConnection,
-    ids: &[Uuid],
-) -> Stored<HashMap<Uuid, FallbackTask>> {
-    let mut open = HashMap::new();
+pub(super) async fn open_by_id(tx: &mut SqliteConnection, ids: &[Uuid]) -> Stored<OpenTasks> {
+    let mut open = OpenTasks::new();
     for chunk in chunks(ids) {
         let sql = format!(
             "SELECT id, body FROM tasks WHERE state <> 'closed' AND id IN (VALUES {})",
@@ -68,9 +63,8 @@ pub(super) async fn open_by_id(
         for id in chunk {
             query = query.bind(id);
         }
-        for row in query.fetch_all(&mut *tx).await? {
-            open.insert(row.id, row.task()?);
-        }
+        let rows = query.fetch_all(&mut *tx).await?;
+        open.extend(rows.iter().map(TaskRow::open));
     }
     Ok(open)
 }

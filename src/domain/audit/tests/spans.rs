@@ -76,6 +76,22 @@ fn e6_what_is_wrong_is_found_in_its_part_and_in_no_other() {
 }
 
 #[test]
+fn e6_a_part_behind_the_end_of_the_log_is_not_whole() {
+    let mut log = history();
+    let (found, tally) = part(&log, Some(Mark::Link(25)), None);
+    assert_eq!(tally.links, 0, "there is nothing to be wrong");
+    let located: Vec<_> = found.iter().map(|one| (one.fault, &*one.row)).collect();
+    assert_eq!(located, [(Fault::CutOff, "25")]);
+    // The last link is there.
+    assert_eq!(part(&log, Some(Mark::Link(24)), None).0, []);
+    // And is missed where somebody took the end away, links and checkpoint.
+    log.links.truncate(20);
+    log.checkpoints.truncate(5);
+    let (found, _) = part(&log, Some(Mark::Link(21)), None);
+    assert!(found.iter().any(|one| one.row == "21"), "{found:?}");
+}
+
+#[test]
 fn a_part_by_time_is_that_of_the_checkpoints_that_closed_it() {
     let log = history();
     let first = Timestamp::UNIX_EPOCH;

@@ -28,6 +28,8 @@ pub struct Span {
     pub after: i64,
     /// Its last link; the largest number where it has no end.
     pub until: i64,
+    /// The link that it was asked to begin with, which must be there; none where it is the least number.
+    pub names: i64,
 }
 
 impl Span {
@@ -54,6 +56,10 @@ impl Span {
         Self {
             after: from.map_or(i64::MIN, |mark| window(mark).map_or(open, begin)),
             until: to.and_then(window).map_or(i64::MAX, |one| one.until),
+            names: match from {
+                Some(Mark::Link(number)) => number,
+                Some(Mark::At(_)) | None => i64::MIN,
+            },
         }
     }
 }
