@@ -1,8 +1,9 @@
 //! The dry run: what would be sent for one event, without sending it.
 //!
-//! Owns `plan`: the subject's accounts in every target, found with the verifier's credential and the
-//! connector's correlation rule, and for each account the operations of the workflow in their order.
-//! Reads targets and writes nowhere: it holds no writer's credential.
+//! Owns `plan`: what admission decides, as if nothing were known of the subject yet; the subject's accounts
+//! in every target, found with the verifier's credential and the connector's correlation rule; and for
+//! each account the operations of the workflow in their order, unless a protection holds it. Reads targets
+//! and writes nowhere: it holds no writer's credential. What brakes hold depends on the hours before.
 
 use std::sync::Arc;
 
@@ -12,12 +13,19 @@ use serde::Serialize;
 use crate::connectors::{Guarded, Registry};
 use crate::definitions::Library;
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
+use crate::domain::admit::admit;
 use crate::domain::correlation::{correlate_at, nobody_knows};
-use crate::domain::event::{EventKind, LifecycleEvent};
+use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::protect;
+use crate::domain::run::{RunBody, Stage};
+use crate::domain::settlement::AdmissionDecision;
+use crate::domain::step::Given;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::{Action, Machine, Next, OutcomeKey, RunKind, Workflow};
+use crate::engine;
 use crate::secrets::{Secrets, Vault};
 
 /// The plan for one event.
@@ -35,8 +43,13 @@ pub struct Plan {
     pub targets: Vec<TargetPlan>,
     /// Connectors that the event names and no manifest has; nothing would be done there.
     pub unknown: Vec<ConnectorName>,
-    /// Why a person would get the whole case: no target knows the subject.
+    /// Why a person would get the whole case: the news is doubtful, no workflow acts on its kind, or no
+    /// target knows the subject.
     pub task: Option<Failure>,
+    /// What admission says of it.
+    pub admitted: String,
+    /// Connectors whose secret would be replaced.
+    pub rotations: Vec<ConnectorName>,
     /// Operations that would be sent.
     pub operations: usize,
     /// Things that a person would get.
@@ -88,39 +101,50 @@ pub enum Fate {
     NotNeeded(String),
     /// The machine cannot; a person gets what is left, and why.
     ForPerson(String),
+    /// It would wait for the approval of two people, and why.
+    Held(String),
+}
+
+/// What a plan is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct With<'a> {
+    /// The workflow files.
+    pub library: &'a Library,
+    /// The connectors.
+    pub registry: &'a Registry,
+    /// Who is protected, and what is doubtful.
+    pub engine: &'a engine::Settings,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// Plans one event.
-pub async fn plan(
-    event: &LifecycleEvent,
-    library: &Library,
-    registry: &Registry,
-    vault: Arc<dyn Vault>,
-) -> Plan {
-    let secrets = Secrets::new(vault);
-    let workflow = library.by_event(event.kind);
-    let operations = workflow.map(|w| order(w)).unwrap_or_default();
-    let meant =
-        |name: &ConnectorName| event.connectors.is_empty() || event.connectors.contains(name);
-    let targets = registry.iter().filter(|connector| meant(connector.name()));
-    let targets = join_all(targets.map(|one| target(event, one, &secrets, &operations))).await;
-    let steps = || {
-        targets
-            .iter()
-            .flat_map(|t| &t.accounts)
-            .flat_map(|a| &a.steps)
-    };
-    let failed = targets.iter().filter(|target| target.failure.is_some());
-    // A target that cannot be asked gets a task of its own, and may know them.
-    let departs = matches!(
-        event.kind,
-        EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged
-    );
-    let nobody = |target: &TargetPlan| target.failure.is_none() && target.accounts.is_empty();
-    let task = (departs && workflow.is_some() && targets.iter().all(nobody)).then(nobody_knows);
+pub async fn plan(event: &LifecycleEvent, with: &With<'_>, vault: Arc<dyn Vault>) -> Plan {
+    let registry = with.registry;
+    let admission = admitted(event, with);
+    let workflow = with.library.by_event(event.kind);
+    let mut task = admission.task;
+    let mut targets = Vec::new();
+    if admission.acts {
+        let secrets = Secrets::new(vault);
+        let operations = workflow.map(|w| order(w)).unwrap_or_default();
+        let meant =
+            |name: &ConnectorName| event.connectors.is_empty() || event.connectors.contains(name);
+        let asked = registry.iter().filter(|connector| meant(connector.name()));
+        let is_protected = with.engine.protected.contains(&event.subject.key());
+        let planned = asked.map(|one| target(event, one, &secrets, &operations, is_protected));
+        targets = join_all(planned).await;
+        // A target that cannot be asked gets a task of its own, and may know them.
+        let nobody = |target: &TargetPlan| target.failure.is_none() && target.accounts.is_empty();
+        let departs = matches!(
+            event.kind,
+            EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged
+        );
+        task = (departs && targets.iter().all(nobody)).then(nobody_knows);
+    }
     let named = event.connectors.iter();
     let unknown = named.filter(|name| registry.get(name).is_none()).cloned();
-    Plan {
+    let mut plan = Plan {
         source: event.source.clone(),
         id: event.id.clone(),
         subject: event
@@ -129,16 +153,112 @@ pub async fn plan(
             .clone()
             .unwrap_or_else(|| event.subject.key()),
         workflow: workflow.map_or(String::new(), |w| format!("{} {}", w.name, w.version)),
-        operations: steps().filter(|step| step.fate == Fate::Sent).count(),
-        for_person: failed.count()
-            + usize::from(task.is_some())
-            + steps()
-                .filter(|step| matches!(step.fate, Fate::ForPerson(_)))
-                .count(),
+        operations: 0,
+        for_person: 0,
         unknown: unknown.collect(),
         task,
+        admitted: admission.words,
+        rotations: admission.rotations,
         targets,
+    };
+    plan.count();
+    plan
+}
+
+impl Plan {
+    /// What would be sent, and what people would get: of what is held one thing for each account.
+    fn count(&mut self) {
+        let failed = self
+            .targets
+            .iter()
+            .filter(|target| target.failure.is_some());
+        let accounts = || self.targets.iter().flat_map(|target| &target.accounts);
+        let steps = || accounts().flat_map(|account| &account.steps);
+        let held = |account: &&AccountPlan| {
+            let mut steps = account.steps.iter();
+            steps.any(|step| matches!(step.fate, Fate::Held(_)))
+        };
+        let by_hand = steps().filter(|step| matches!(step.fate, Fate::ForPerson(_)));
+        let for_person = failed.count()
+            + usize::from(self.task.is_some())
+            + accounts().filter(held).count()
+            + by_hand.count();
+        self.operations = steps().filter(|step| step.fate == Fate::Sent).count();
+        self.for_person = for_person;
     }
+}
+
+/// What admission decides.
+struct Admitted {
+    words: String,
+    task: Option<Failure>,
+    /// Removals follow.
+    acts: bool,
+    rotations: Vec<ConnectorName>,
+}
+
+/// Decides the event as the engine does where nothing is known of its subject yet.
+fn admitted(event: &LifecycleEvent, with: &With<'_>) -> Admitted {
+    let mut came_to = Admitted {
+        words: "no workflow can open a case".to_owned(),
+        task: None,
+        acts: false,
+        rotations: Vec::new(),
+    };
+    let Some(workflow) = with.library.by_event(event.kind) else {
+        return came_to;
+    };
+    let estate = engine::estate(with.registry, with.library, with.engine);
+    let given = Given {
+        workflow,
+        estate: &estate,
+        now: with.now,
+        fraction: 0.0,
+        status_topic: None,
+        under: None,
+    };
+    let recorded = RecordedEvent {
+        event: event.clone(),
+        recorded: with.now,
+        origin: Origin {
+            topic: String::new(),
+            partition: 0,
+            offset: -1,
+            traceparent: None,
+            tracestate: None,
+        },
+        payload_digest: String::new(),
+    };
+    match admit(&recorded, &[], &given) {
+        Ok(admission) => {
+            came_to.words = admission.reason;
+            match admission.decision {
+                AdmissionDecision::Open { first, .. } => {
+                    let ended = matches!(first.run.stage, Stage::Ended { .. });
+                    if let RunBody::Case(body) = first.run.body {
+                        came_to.acts = body.for_person.is_none() && !ended;
+                        came_to.task = body.for_person;
+                    }
+                    let rotations = first.rotations.iter();
+                    let rotations = rotations.filter_map(|run| run.connector.clone());
+                    came_to.rotations.extend(rotations);
+                }
+                AdmissionDecision::Rotate { runs } => {
+                    let connectors = runs.into_iter().filter_map(|run| run.connector);
+                    came_to.rotations.extend(connectors);
+                }
+                // Nothing that it could change is known.
+                AdmissionDecision::Reschedule { .. }
+                | AdmissionDecision::Rescind { .. }
+                | AdmissionDecision::Halt { .. }
+                | AdmissionDecision::PutOff { .. }
+                | AdmissionDecision::Revise { .. }
+                | AdmissionDecision::Ignore => {}
+            }
+        }
+        Err(error) => came_to.words = error.to_string(),
+    }
+    came_to
 }
 
 async fn target(
@@ -146,6 +266,7 @@ async fn target(
     connector: &Guarded,
     secrets: &Secrets,
     operations: &[Operation],
+    is_protected: bool,
 ) -> TargetPlan {
     let planned = accounts(event, connector, secrets).await;
     let (accounts, failure) = match planned {
@@ -159,11 +280,43 @@ async fn target(
             .map(|account| AccountPlan {
                 account: account.id.clone(),
                 login: account.login.clone(),
-                steps: steps(connector, account, operations),
+                steps: unless_held(
+                    steps(connector, account, operations),
+                    held(event, connector, account, is_protected),
+                ),
             })
             .collect(),
         failure,
     }
+}
+
+/// Why this account's removal would wait for two people.
+fn held(
+    event: &LifecycleEvent,
+    connector: &Guarded,
+    account: &Account,
+    is_protected: bool,
+) -> Option<String> {
+    if is_protected {
+        let subject = event.subject.key();
+        return Some(format!(
+            "{}: {subject} is a protected subject",
+            protect::SUBJECT
+        ));
+    }
+    let facts = connector.manifest().facts();
+    protect::is_break_glass(&facts, &account.login)
+        .then(|| format!("{}: it is a break-glass account", protect::BREAK_GLASS))
+}
+
+/// What would be sent waits instead, where something holds it.
+fn unless_held(mut steps: Vec<PlannedStep>, held: Option<String>) -> Vec<PlannedStep> {
+    if let Some(why) = held {
+        for step in steps.iter_mut().filter(|step| step.fate == Fate::Sent) {
+            step.fate = Fate::Held(why.clone());
+        }
+    }
+    steps
 }
 
 /// The subject's accounts, each read with everything it has.
@@ -280,95 +433,4 @@ fn fate(connector: &Guarded, operation: Operation) -> Fate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::{post, wall};
-    use crate::definitions;
-    use crate::secrets::{LocalVault, VaultKey};
-
-    /// A target with one account, and a vault that it does not need.
-    struct House {
-        folder: tempfile::TempDir,
-        registry: Registry,
-        vault: Arc<dyn Vault>,
-    }
-
-    fn house() -> House {
-        let folder = tempfile::tempdir().expect("a folder");
-        let list = folder.path().join("htpasswd");
-        std::fs::write(&list, "ada:{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=\n").expect("written");
-        let wiki = include_str!("../demo/manifests/wiki.toml");
-        let wiki = wiki.replace("{path}", &list.display().to_string());
-        let wiki = wiki.replace("accounts_min = 3", "accounts_min = 1");
-        let registry = Registry::load(&[("wiki.toml".to_owned(), wiki)], &wall::clock());
-        let key = VaultKey::random().expect("a key");
-        let vault = LocalVault::open(&folder.path().join("vault"), key).expect("opens");
-        House {
-            registry: registry.unwrap_or_else(|problems| panic!("{problems}")),
-            vault: Arc::new(vault),
-            folder,
-        }
-    }
-
-    async fn planned(house: &House, login: &str, named: &[&str]) -> Plan {
-        let connectors = if named.is_empty() {
-            "null".to_owned()
-        } else {
-            format!("{named:?}")
-        };
-        let event = format!(
-            r#"{{"specversion": "1.0", "id": "1", "source": "urn:acme:hr",
-                "type": "clawback.worker.terminated.v1", "time": "2026-11-20T12:00:00Z",
-                "datacontenttype": "application/json",
-                "data": {{"case_id": "HR-1", "revision": 1, "urgency": "planned",
-                  "effective": "immediately", "connectors": {connectors},
-                  "subject": {{"kind": "person", "tenant": "acme", "id": "E-1",
-                    "identifiers": [{{"type": "username", "value": "{login}"}}]}}}}}}"#
-        );
-        let file = house.folder.path().join("event.json");
-        std::fs::write(&file, event).expect("written");
-        let events = post::read(&file, 65_536, wall::clock().as_ref());
-        let event = &events.unwrap_or_else(|error| panic!("{error:?}"))[0].event;
-        let library = definitions::built_in().expect("is proved");
-        plan(event, &library, &house.registry, Arc::clone(&house.vault)).await
-    }
-
-    #[tokio::test]
-    async fn a_subject_whom_nobody_knows_is_told_as_a_person_s_task() {
-        let house = house();
-        let known = planned(&house, "ada", &[]).await;
-        assert_eq!((known.operations, &known.task), (1, &None));
-        let nobody = planned(&house, "bob", &[]).await;
-        let task = nobody.task.expect("a person gets the case");
-        assert_eq!((task.code.as_str(), nobody.for_person), ("CB-CASE-1", 1));
-    }
-
-    #[tokio::test]
-    async fn a_connector_that_the_event_names_and_nobody_has_is_told() {
-        let house = house();
-        let both = planned(&house, "ada", &["wiki", "wikki"]).await;
-        assert_eq!(both.unknown, ["wikki".into()]);
-        assert_eq!((both.operations, &both.task), (1, &None));
-        // Nowhere is looked, and so a person gets it.
-        let none = planned(&house, "ada", &["wikki"]).await;
-        assert_eq!((none.operations, none.for_person), (0, 1));
-    }
-
-    #[test]
-    fn b5_the_plan_contains_before_it_strips_and_strips_before_it_deletes() {
-        let library = definitions::built_in().expect("is proved");
-        let leaver = library
-            .by_event(EventKind::WorkerTerminated)
-            .expect("is there");
-        assert_eq!(
-            order(leaver),
-            [
-                Operation::Disable,
-                Operation::EndSessions,
-                Operation::RevokeCredential,
-                Operation::RevokeEntitlement,
-                Operation::Delete,
-            ]
-        );
-    }
-}
+mod tests;

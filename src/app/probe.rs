@@ -125,10 +125,56 @@ pub fn overdue(connectors: &Registry, now: Timestamp) -> Vec<String> {
     told.collect()
 }
 
+/// What manifests leave without a bound: lists that are believed whatever their length, secrets that may
+/// become of any age.
+pub fn unbounded(connectors: &Registry) -> Vec<String> {
+    let mut told = Vec::new();
+    for connector in connectors.iter() {
+        let manifest = connector.manifest();
+        let (name, expect) = (&manifest.name, &manifest.expect);
+        if expect.accounts_min <= 1 && expect.change_at_most_percent.is_none() {
+            told.push(format!(
+                "{name} believes a list of any length: set `expect.accounts_min` near what there is, or \
+                 `change_at_most_percent`"
+            ));
+        }
+        let secrets = manifest.credentials.iter();
+        let ageless = secrets.filter(|(_, declared)| {
+            declared.needs_secret()
+                && declared.max_age_seconds.is_none()
+                && declared.lasts_seconds.is_none()
+        });
+        told.extend(ageless.map(|(role, _)| {
+            let role = role.as_str();
+            format!("the {role} secret of {name} may become of any age: set `max_age_days`")
+        }));
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::wall;
+
+    #[test]
+    fn c3_what_a_manifest_leaves_without_a_bound_is_told() {
+        let bounds = "accounts_min = 3";
+        let text = include_str!("../demo/manifests/wiki.toml").replace("{path}", "/nowhere");
+        assert!(text.contains(bounds));
+        let told = |text: &str| {
+            let files = [("wiki.toml".to_owned(), text.to_owned())];
+            unbounded(&Registry::load(&files, &wall::clock()).expect("is read"))
+        };
+        assert_eq!(
+            told(&text),
+            [""; 0],
+            "its secrets are rights of the process"
+        );
+        let told = told(&text.replace(bounds, "accounts_min = 1"));
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("any length"), "{told:?}");
+    }
 
     #[test]
     fn a_review_date_that_is_over_is_told() {

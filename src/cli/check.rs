@@ -59,6 +59,7 @@ pub async fn run(context: &Context) -> anyhow::Result<Exit> {
 async fn warnings(context: &Context, config: &Config) -> Vec<String> {
     let (settings, connectors) = (&config.settings, &config.connectors);
     let mut warnings = probe::overdue(connectors, context.clock.now());
+    warnings.extend(probe::unbounded(connectors));
     let secrets = match vault::list(settings, connectors, &context.clock).await {
         Ok(secrets) => secrets,
         Err(failure) => {
@@ -66,6 +67,11 @@ async fn warnings(context: &Context, config: &Config) -> Vec<String> {
             return warnings;
         }
     };
+    let unreadable = secrets.iter().filter_map(|secret| {
+        let failure = secret.unreadable.as_ref()?;
+        Some(format!("{} cannot be read: {failure}", secret.reference))
+    });
+    warnings.extend(unreadable);
     let alarms = secrets.iter().filter_map(|secret| {
         let alarm = secret.alarm?.as_str();
         let (connector, role) = (&secret.connector, secret.role.as_str());

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::{Output, table};
-use crate::app::plan::{self, Fate, Plan};
+use crate::app::plan::{self, Fate, Plan, With};
 use crate::app::post::{self, PostError};
 use crate::app::vault;
 
@@ -43,8 +43,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let mut plans = Vec::new();
     for one in &events {
         let vault = std::sync::Arc::clone(&vault);
-        let (workflows, connectors) = (&config.workflows, &config.connectors);
-        plans.push(plan::plan(&one.event, workflows, connectors, vault).await);
+        let with = With {
+            library: &config.workflows,
+            registry: &config.connectors,
+            engine: &config.settings.engine,
+            now: context.clock.now(),
+        };
+        plans.push(plan::plan(&one.event, &with, vault).await);
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -104,17 +109,23 @@ fn tell(plan: &Plan) -> String {
                         Fate::Sent => "would be sent".to_owned(),
                         Fate::NotNeeded(why) => format!("not needed: {why}"),
                         Fate::ForPerson(why) => format!("a person: {why}"),
+                        Fate::Held(why) => format!("two people approve it first: {why}"),
                     },
                 ]);
             }
         }
     }
     let headings = ["target", "account", "operation", "what", "fate"];
+    rows.extend(plan.rotations.iter().map(|name| {
+        let fate = "its secret would be replaced";
+        told(name.to_string(), fate.to_owned())
+    }));
     format!(
-        "{} (event {}, workflow {})\n{}",
+        "{} (event {}, workflow {}): {}\n{}",
         plan.subject,
         plan.id,
         plan.workflow,
+        plan.admitted,
         table(&headings, rows, "no connector is concerned")
     )
 }

@@ -107,6 +107,12 @@ struct Bound {
     until: Timestamp,
 }
 
+/// What is in force, and of which connectors it cannot be read.
+type Read = (
+    BTreeMap<ConnectorName, Bound>,
+    BTreeMap<ConnectorName, Problems>,
+);
+
 /// All connectors as they stand; placed again and again as files and approvals change.
 #[derive(Debug, Default)]
 pub struct Roll {
@@ -115,6 +121,8 @@ pub struct Roll {
     drilled: Option<BTreeSet<ConnectorName>>,
     placed: BTreeMap<ConnectorName, Placed>,
     read: BTreeMap<ContentDigest, Draft>,
+    /// Connectors of which this version cannot read what is in force.
+    unreadable: BTreeMap<ConnectorName, Problems>,
 }
 
 /// How a file stands to what is in force until then; `None` where there is neither.
@@ -146,8 +154,11 @@ impl Roll {
 
     /// Places every connector that has a file or is in force. Says which ones stand differently now.
     ///
+    /// One of which this version cannot read what is in force stays as it is, or serves nothing until its
+    /// file is approved: it keeps no other from being served.
+    ///
     /// # Errors
-    /// When this version cannot read a text that is in force; nothing is changed then, because a
+    /// When there is not even a file of one that cannot be read; nothing is changed then, because a
     /// connector that silently is not there would leave its target out of every case.
     pub fn place(
         &mut self,
@@ -156,16 +167,28 @@ impl Roll {
         clock: &Arc<dyn Clock>,
     ) -> Result<Vec<ConnectorName>, Problems> {
         let now = clock.now();
-        let bound = self.read(in_force, clock)?;
         let files: BTreeMap<_, _> = files
             .iter()
             .map(|draft| (&draft.written.manifest.name, draft))
             .collect();
-        let names: BTreeSet<_> = files.keys().copied().chain(bound.keys()).collect();
+        let (bound, unreadable) = self.read(in_force, clock);
+        let mut lost = Problems::default();
+        for (name, problems) in &unreadable {
+            if !files.contains_key(name) && !self.placed.contains_key(name) {
+                lost.extend(problems.clone());
+            }
+        }
+        lost.or(Some(()))?;
+        let names = files.keys().copied().chain(bound.keys());
+        let names: BTreeSet<_> = names.chain(unreadable.keys()).collect();
         let mut placed = BTreeMap::new();
         let mut changed = Vec::new();
         for name in names {
             let (file, bound) = (files.get(name).copied(), bound.get(name));
+            if let (Some(before), true) = (self.placed.get(name), unreadable.contains_key(name)) {
+                placed.insert(name.clone(), before.clone());
+                continue;
+            }
             let pair = bound.map(|bound| (bound.draft.written.as_ref(), bound.until));
             let Some(standing) = standing(file.map(|file| file.written.as_ref()), pair, now) else {
                 continue;
@@ -180,6 +203,9 @@ impl Roll {
                 continue;
             }
             let mut guarded = guarded(standing, file, bound, clock);
+            if let Some(problems) = unreadable.get(name) {
+                guarded = guarded.map(|guarded| guarded.under(Mandate::unreadable(problems)));
+            }
             if let Some(guarded) = &mut guarded {
                 guarded.bar_undrilled(undrilled);
                 if let Some(before) = before {
@@ -201,6 +227,16 @@ impl Roll {
         let gone = self.placed.keys().filter(|name| !placed.contains_key(name));
         changed.extend(gone.cloned());
         self.placed = placed;
+        for (name, problems) in &unreadable {
+            if !self.unreadable.contains_key(name) {
+                tracing::error!(
+                    code = "CB-GUARD-18",
+                    connector = %name,
+                    "what is in force cannot be read by this version: {problems}"
+                );
+            }
+        }
+        self.unreadable = unreadable;
         Ok(changed)
     }
 
@@ -266,15 +302,12 @@ impl Roll {
         Some(undrilled(canary))
     }
 
-    /// Reads the texts in force; those that were read before are the same connectors as before.
-    fn read(
-        &mut self,
-        in_force: &[Binding],
-        clock: &Arc<dyn Clock>,
-    ) -> Result<BTreeMap<ConnectorName, Bound>, Problems> {
+    /// Reads the texts in force, and tells what it cannot read; those that were read before are the same
+    /// connectors as before.
+    fn read(&mut self, in_force: &[Binding], clock: &Arc<dyn Clock>) -> Read {
         let mut read = BTreeMap::new();
         let mut bound = BTreeMap::new();
-        let mut problems = Problems::default();
+        let mut unreadable = BTreeMap::new();
         // An empty text says that there is no such connector any more.
         for binding in in_force.iter().filter(|one| !one.content.text.is_empty()) {
             let digest = &binding.content.digest;
@@ -285,7 +318,7 @@ impl Roll {
                     match registry::read(&file, &binding.content.text, clock) {
                         Ok(draft) => draft,
                         Err(found) => {
-                            problems.extend(found);
+                            unreadable.insert(binding.matter.name.as_str().into(), found);
                             continue;
                         }
                     }
@@ -295,9 +328,8 @@ impl Roll {
             let until = binding.until;
             bound.insert(binding.matter.name.as_str().into(), Bound { draft, until });
         }
-        problems.or(Some(()))?;
         self.read = read;
-        Ok(bound)
+        (bound, unreadable)
     }
 }
 

@@ -4,6 +4,7 @@
 //! over? The time is looked at with every call, so an approval ends on time even while no worker can
 //! reach the store. Knows no manifest and no store.
 
+use crate::document::Problems;
 use crate::domain::approval::Under;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Timestamp;
@@ -29,6 +30,21 @@ impl Mandate {
                 FailureClass::Refused,
                 "CB-GUARD-12",
                 "nobody has approved what this connector may do: propose and approve its manifest",
+            )),
+            ..Self::default()
+        }
+    }
+
+    /// This version cannot read what was approved: as good as not approved, until the file is.
+    pub(super) fn unreadable(problems: &Problems) -> Self {
+        Self {
+            barred: Some(Failure::new(
+                FailureClass::Refused,
+                "CB-GUARD-18",
+                format!(
+                    "this version cannot read the manifest in force: propose and approve its file as it \
+                     should be; {problems}"
+                ),
             )),
             ..Self::default()
         }
@@ -65,7 +81,7 @@ impl Mandate {
 
 /// Codes of calls that were refused for want of an approval or a drill: what was refused so is taken up
 /// again as soon as there is one.
-pub const BARRED: [&str; 3] = ["CB-GUARD-12", "CB-GUARD-13", "CB-GUARD-15"];
+pub const BARRED: [&str; 4] = ["CB-GUARD-12", "CB-GUARD-13", "CB-GUARD-15", "CB-GUARD-18"];
 
 /// What is in force passed no drill, and nobody does without.
 pub(super) fn undrilled(canary: bool) -> Failure {

@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 
 use super::event::{EventKind, LifecycleEvent};
 use super::outcome::{Failure, FailureClass};
+use super::task::FallbackTask;
 use super::verdict::Finding;
 
 /// The account may not be deleted. Not among the codes of `protect`: nobody can approve it.
 pub const HELD: &str = "CB-PROTECT-4";
+
+/// An account that may not be deleted is not there any more.
+pub const GONE: &str = "CB-PROTECT-6";
 
 /// One matter about one subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +80,33 @@ pub fn forbidden(matters: &[String], access: &Finding) -> Failure {
         matters.join(", ")
     );
     Failure::new(FailureClass::Refused, HELD, message)
+}
+
+/// Begins the step of a task that tells of a hold.
+const BEWARE: &str = "LEGAL HOLD ";
+
+/// Puts the holds in force before what a task asks a person to do, and takes away what is in force no
+/// more. The steps of a manifest delete, and while data are held nobody may.
+pub fn warn(task: &mut FallbackTask, matters: &[String]) {
+    task.steps.retain(|step| !step.starts_with(BEWARE));
+    if matters.is_empty() {
+        return;
+    }
+    let step = format!(
+        "{BEWARE}{}: delete nothing, neither an account nor its data. Cut the access instead: disable the \
+         account, end its sessions, take its rights and keys away. Leave out whatever the steps below delete",
+        matters.join(", ")
+    );
+    task.steps.insert(0, step);
+}
+
+/// What the history of a task says that ends as proved while data are held.
+pub fn gone(matters: &[String]) -> String {
+    format!(
+        "{GONE}: it ends as proved although legal hold {} is in force; if somebody deleted the account or its \
+         data, tell who placed the hold",
+        matters.join(", ")
+    )
 }
 
 /// True for the failure of a removal that a hold stopped.

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admit;
+pub mod advice;
 pub mod again;
 pub mod approval;
 pub mod audit;

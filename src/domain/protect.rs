@@ -86,7 +86,7 @@ pub fn upstream(
 }
 
 /// Names are compared as accounts are matched: whoever is found by a name is kept by it.
-fn is_break_glass(facts: &ConnectorFacts, login: &str) -> bool {
+pub fn is_break_glass(facts: &ConnectorFacts, login: &str) -> bool {
     facts.break_glass.iter().any(|one| same_name(one, login))
 }
 

@@ -116,7 +116,9 @@ impl Engine {
             let (run, token) = (ride.run.id, ride.token);
             let next = match decide(ride.run, ride.task.clone(), ride.woken.clone(), &given)? {
                 Decision::Settle(settlement) => {
-                    let held = commit(settlement, known, ride.task, ride.token, writer).await?;
+                    let held = self
+                        .commit(settlement, known, ride.task, ride.token, writer)
+                        .await?;
                     held.into()
                 }
                 Decision::Perform { run, .. } if self.is_held_back(&run) => Next::Back,
@@ -170,7 +172,9 @@ impl Engine {
             let serving = self.serving();
             let given = self.given(workflow, &serving, None);
             let settlement = settle(ride.run, ride.task.clone(), held, &given)?;
-            let held = commit(settlement.into(), known, ride.task, ride.token, writer).await?;
+            let held = self
+                .commit(settlement.into(), known, ride.task, ride.token, writer)
+                .await?;
             return Ok(held.into());
         }
         let (outcome, under) = match effect {
@@ -194,7 +198,9 @@ impl Engine {
         let serving = self.serving();
         let given = self.given(workflow, &serving, under.as_ref());
         let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-        let held = commit(settlement.into(), known, ride.task, ride.token, writer).await?;
+        let held = self
+            .commit(settlement.into(), known, ride.task, ride.token, writer)
+            .await?;
         Ok(held.into())
     }
 
@@ -241,7 +247,10 @@ impl Engine {
                 let outcome = Outcome::Items(answers);
                 let known = ride.run.verdict;
                 let settlement = settle(ride.run, ride.task.clone(), outcome, &given)?;
-                match commit(settlement.into(), known, ride.task, ride.token, writer).await? {
+                match self
+                    .commit(settlement.into(), known, ride.task, ride.token, writer)
+                    .await?
+                {
                     Some(next) => ride = *next,
                     None => return Ok(Next::Rests),
                 }
@@ -257,6 +266,36 @@ impl Engine {
         }
     }
 
+    /// Commits; the ride goes on if the run is still held, that is, if its next step was due when the
+    /// store committed.
+    async fn commit(
+        &self,
+        mut settlement: Box<Settlement>,
+        known: Option<Verdict>,
+        task: Option<FallbackTask>,
+        token: crate::domain::id::FencingToken,
+        writer: &Writer,
+    ) -> Result<Option<Box<Ride>>, EngineError> {
+        self.warn(&mut settlement).await?;
+        let Some((committed, settlement)) = writer.settle(Fenced { token, settlement }).await?
+        else {
+            return Ok(None);
+        };
+        let Settlement {
+            run, task: told, ..
+        } = *settlement;
+        tell::committed(&run, known, committed);
+        if !is_held(&run, committed) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Ride {
+            run,
+            task: told.or(task),
+            woken: Woken::default(),
+            token,
+        })))
+    }
+
     /// One step for a caller who commits it: the simulation, which breaks in between the verbs.
     ///
     /// # Errors
@@ -267,7 +306,7 @@ impl Engine {
         let serving = self.serving();
         let given = self.given(&workflow, &serving, None);
         let task = claimed.task.clone();
-        let settlement = match decide(claimed.run.clone(), task.clone(), woken, &given)? {
+        let mut settlement = match decide(claimed.run.clone(), task.clone(), woken, &given)? {
             Decision::Settle(settlement) => settlement,
             Decision::Perform { run, effect } => {
                 let mut run = *run;
@@ -295,6 +334,7 @@ impl Engine {
                 settle(run, task, outcome, &given)?.into()
             }
         };
+        self.warn(&mut settlement).await?;
         Ok(Fenced {
             token: claimed.token,
             settlement,
@@ -318,33 +358,6 @@ fn by_manifest(answers: Vec<Answer>) -> Vec<(Option<Under>, Vec<Item>)> {
         }
     }
     groups
-}
-
-/// Commits; the ride goes on if the run is still held, that is, if its next step was due when the
-/// store committed.
-async fn commit(
-    settlement: Box<Settlement>,
-    known: Option<Verdict>,
-    task: Option<FallbackTask>,
-    token: crate::domain::id::FencingToken,
-    writer: &Writer,
-) -> Result<Option<Box<Ride>>, EngineError> {
-    let Some((committed, settlement)) = writer.settle(Fenced { token, settlement }).await? else {
-        return Ok(None);
-    };
-    let Settlement {
-        run, task: told, ..
-    } = *settlement;
-    tell::committed(&run, known, committed);
-    if !is_held(&run, committed) {
-        return Ok(None);
-    }
-    Ok(Some(Box::new(Ride {
-        run,
-        task: told.or(task),
-        woken: Woken::default(),
-        token,
-    })))
 }
 
 /// The store's rule, said once more on this side: a run whose next step is due stays leased.

@@ -15,10 +15,11 @@ use crate::domain::legal;
 use crate::domain::outcome::Failure;
 use crate::domain::protect::{self, Hold};
 use crate::domain::run::{Leaving, RemovalBody, Run, RunBody};
-use crate::domain::settlement::Outcome;
+use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::Effect;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge};
+use crate::domain::workflow::RunKind;
 
 use super::{Engine, EngineError, Serving};
 
@@ -44,17 +45,42 @@ impl Engine {
 
     /// The legal hold under which the run's subject stands, and what access there is meanwhile.
     async fn forbidden(&self, run: &Run) -> Result<Option<Outcome>, EngineError> {
-        let Some(case) = run.case else {
-            return Ok(None);
-        };
-        let holds = self.store.legal_holds(case).await?;
-        let matters: Vec<_> = holds.in_force().map(|one| one.name.clone()).collect();
+        let matters = self.matters(run).await?;
         if matters.is_empty() {
             return Ok(None);
         }
         let access = self.access_left(run).await;
         let failure = legal::forbidden(&matters, &access);
         Ok(Some(Outcome::Forbidden { failure, access }))
+    }
+
+    /// The legal holds in force under which the run's subject stands, by name.
+    async fn matters(&self, run: &Run) -> Result<Vec<String>, EngineError> {
+        let Some(case) = run.case else {
+            return Ok(Vec::new());
+        };
+        let holds = self.store.legal_holds(case).await?;
+        Ok(holds.in_force().map(|one| one.name.clone()).collect())
+    }
+
+    /// What a person is asked must not destroy either, whatever the manifest's steps say; and a removal
+    /// that ends as proved under a hold is told to whoever reads its task.
+    pub(super) async fn warn(&self, settlement: &mut Settlement) -> Result<(), EngineError> {
+        let Some(task) = &mut settlement.task else {
+            return Ok(());
+        };
+        let matters = self.matters(&settlement.run).await?;
+        if !task.is_closed() {
+            legal::warn(task, &matters);
+        } else if task.kind == RunKind::Removal
+            && !matters.is_empty()
+            && task.attestations.is_empty()
+        {
+            let words = legal::gone(&matters);
+            tracing::error!(code = legal::GONE, run = %task.run, task = %task.id, "{words}");
+            task.remember(self.clock.now(), "clawback", words);
+        }
+        Ok(())
     }
 
     /// Looks what an account that stays can still do. A target that cannot be read proves nothing.

@@ -148,6 +148,21 @@ pub struct Ports {
     pub chance: Arc<dyn Chance>,
 }
 
+/// What is decided with, where these connectors serve under these settings.
+pub fn estate(registry: &Registry, workflows: &Library, settings: &Settings) -> Estate {
+    let mut estate = registry.estate();
+    estate.people = settings.people.clone();
+    estate.protected.clone_from(&settings.protected);
+    estate.brakes = settings.brakes.clone();
+    let rotation = workflows.rotation();
+    estate.rotation = rotation
+        .machines
+        .get(&RunKind::Rotation)
+        .map(|machine| (rotation.digest.clone(), machine.start.clone()));
+    estate.trust = settings.trust;
+    estate
+}
+
 impl Serving {
     fn of(
         registry: Arc<Registry>,
@@ -155,17 +170,8 @@ impl Serving {
         workflows: &Library,
         settings: &Settings,
     ) -> Self {
-        let mut estate = registry.estate();
+        let mut estate = estate(&registry, workflows, settings);
         estate.retired = retired.estate().connectors;
-        estate.people = settings.people.clone();
-        estate.protected.clone_from(&settings.protected);
-        estate.brakes = settings.brakes.clone();
-        let rotation = workflows.rotation();
-        estate.rotation = rotation
-            .machines
-            .get(&RunKind::Rotation)
-            .map(|machine| (rotation.digest.clone(), machine.start.clone()));
-        estate.trust = settings.trust;
         Self {
             registry,
             estate,

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::time::{Clock, Timestamp, after, after_ms};
 use crate::kafka::{QuietClient, Unresolved, without_value};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{SpanHandle, messaging};
+use crate::telemetry::{SpanHandle, messaging, metrics};
 
 use super::context::{ReaderContext, log_commit};
 use super::decode::{RawMessage, decode};
@@ -363,6 +363,7 @@ impl<'a> Reader<'a> {
     fn hold(&self, why: &str) -> Result<(), IntakeError> {
         self.health
             .change(|figures| figures.held = Some(why.to_owned()));
+        metrics::intake_held(true);
         if !self.consumer.context().held.swap(true, Ordering::AcqRel) {
             let assigned = self.consumer.assignment().map_err(IntakeError::Consumer)?;
             if let Err(error) = self.consumer.pause(&assigned) {
@@ -375,6 +376,7 @@ impl<'a> Reader<'a> {
     fn go_on(&self) {
         if self.consumer.context().held.swap(false, Ordering::AcqRel) {
             self.health.change(|figures| figures.held = None);
+            metrics::intake_held(false);
             let resumed = self
                 .consumer
                 .assignment()

@@ -24,13 +24,15 @@ use crate::kafka::QuietClient;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
 
-use super::gaps::Gaps;
+use super::gaps::{Gaps, Place};
 use super::health::Health;
 use super::reach::Sign;
 use super::resume::{Alarm, Known, resume};
 
 /// How long the broker may take to say what it has.
 const ASK: Duration = Duration::from_secs(5);
+/// How long it may take to say whether a hole is a loss: meanwhile nothing is read.
+const ASK_OF_LOSSES: Duration = Duration::from_secs(1);
 /// How long the store may be away before an assignment goes ahead by Kafka's commits alone.
 const STORE_TRIES: u32 = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
@@ -159,6 +161,18 @@ impl ReaderContext {
         {
             log_commit(&error);
         }
+        // Who reads on begins behind the holes, and would never know of them.
+        for place in partitions.to_topic_map().into_keys() {
+            if self.with_gaps(|gaps| gaps.has_holes(&place))
+                && !self.look_for_losses_of(consumer, &place)
+            {
+                tracing::warn!(
+                    topic = place.0,
+                    partition = place.1,
+                    "given up before the broker said whether events were deleted unread"
+                );
+            }
+        }
         let result = if matches!(
             consumer.rebalance_protocol(),
             RebalanceProtocol::Cooperative
@@ -247,16 +261,27 @@ impl ReaderContext {
     /// Asks whether holes between messages are losses, where there are any: the broker also deletes
     /// what a reader that holds the partition has not read.
     pub(super) fn look_for_losses(&self, consumer: &BaseConsumer<Self>) {
-        let now = self.clock.now();
-        for place in self.with_gaps(|gaps| gaps.due(now)) {
-            let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, ASK) else {
-                // One silence is enough; the holes are kept for the next time.
-                return;
-            };
-            for (from, to) in self.with_gaps(|gaps| gaps.judge(&place, low)) {
-                self.lost(&place.0, place.1, from, to);
-            }
+        let due = self.with_gaps(|gaps| gaps.due(self.clock.now()));
+        if due.is_empty() {
+            return;
         }
+        // A silent leader keeps no other partition from being asked about; its holes are kept.
+        let silent = due
+            .iter()
+            .filter(|place| !self.look_for_losses_of(consumer, place));
+        let silent = silent.count();
+        self.with_gaps(|gaps| gaps.asked(self.clock.now(), silent));
+    }
+
+    /// False where the broker says nothing.
+    fn look_for_losses_of(&self, consumer: &BaseConsumer<Self>, place: &Place) -> bool {
+        let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, ASK_OF_LOSSES) else {
+            return false;
+        };
+        for (from, to) in self.with_gaps(|gaps| gaps.judge(place, low)) {
+            self.lost(&place.0, place.1, from, to);
+        }
+        true
     }
 
     pub(super) fn with_gaps<T>(&self, change: impl FnOnce(&mut Gaps) -> T) -> T {
@@ -294,8 +319,9 @@ impl ReaderContext {
     }
 
     fn lost(&self, topic: &str, partition: i32, from: i64, to: i64) {
-        self.health
-            .change(|figures| figures.lost += (to - from).unsigned_abs());
+        let count = (to - from).unsigned_abs();
+        self.health.change(|figures| figures.lost += count);
+        metrics::events_lost(topic, count);
         tracing::error!(
             code = "CB-INTAKE-16",
             topic,

@@ -10,6 +10,8 @@ use crate::domain::time::{Timestamp, after};
 
 /// The broker is asked at most this often: where producers are transactional, holes are everywhere.
 const ASK_AGAIN_SECONDS: u64 = 5;
+/// And for each partition whose leader says nothing this much later: asking it holds the reading up.
+const SILENT_SECONDS: u64 = 30;
 
 pub(super) type Place = (String, i32);
 
@@ -17,7 +19,7 @@ pub(super) type Place = (String, i32);
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
     places: BTreeMap<Place, Run>,
-    asked: Option<Timestamp>,
+    ask_from: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -53,17 +55,24 @@ impl Gaps {
     }
 
     /// The partitions with holes, if it is time to ask the broker for their first offsets.
-    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Place> {
-        let early = self
-            .asked
-            .is_some_and(|at| after(at, ASK_AGAIN_SECONDS) > now);
-        let holes = self.places.iter().filter(|(_, run)| !run.holes.is_empty());
-        let places: Vec<_> = holes.map(|(place, _)| place.clone()).collect();
-        if early || places.is_empty() {
+    pub(super) fn due(&self, now: Timestamp) -> Vec<Place> {
+        if self.ask_from.is_some_and(|at| at > now) {
             return Vec::new();
         }
-        self.asked = Some(now);
-        places
+        let holes = self.places.iter().filter(|(_, run)| !run.holes.is_empty());
+        holes.map(|(place, _)| place.clone()).collect()
+    }
+
+    /// They were asked for, and of so many the broker said nothing.
+    pub(super) fn asked(&mut self, now: Timestamp, silent: usize) {
+        let pause = ASK_AGAIN_SECONDS + SILENT_SECONDS * silent as u64;
+        self.ask_from = Some(after(now, pause));
+    }
+
+    /// True where something did not come, and nobody knows yet whether it was lost.
+    pub(super) fn has_holes(&self, place: &Place) -> bool {
+        let run = self.places.get(place);
+        run.is_some_and(|run| !run.holes.is_empty())
     }
 
     /// What was deleted before it came, now that the broker has said what it keeps from.
@@ -127,11 +136,18 @@ mod tests {
     #[test]
     fn the_broker_is_asked_once_in_a_while_and_for_partitions_that_are_held() {
         let mut gaps = came(0, &[1]);
+        assert!(gaps.has_holes(&place()));
         assert_eq!(gaps.due(at(0)), [place()]);
+        gaps.asked(at(0), 0);
         gaps.came("t", 0, 9);
         assert!(gaps.due(at(4)).is_empty());
         assert_eq!(gaps.due(at(5)), [place()]);
+        // A leader that says nothing is asked less often, and its holes are kept.
+        gaps.asked(at(6), 1);
+        assert!(gaps.due(at(11)).is_empty());
+        assert_eq!(gaps.due(at(41)), [place()]);
         gaps.end(&place());
+        assert!(!gaps.has_holes(&place()));
         assert!(gaps.due(at(10)).is_empty());
         assert!(gaps.judge(&place(), 99).is_empty());
     }

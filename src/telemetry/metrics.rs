@@ -8,6 +8,7 @@
 mod desks;
 mod drills;
 mod gone;
+mod intake;
 mod pauses;
 mod secrets;
 
@@ -18,6 +19,7 @@ use prometheus::{Encoder, HistogramVec, IntCounterVec, IntGaugeVec, Registry, Te
 pub use desks::{desk_call, desk_copies};
 pub use drills::drill;
 pub use gone::{connector_gone, kafka_given_up};
+pub use intake::{events_lost, intake_held};
 pub use pauses::{pause_escalated, paused};
 pub use secrets::{SecretTime, secrets, unreadable_secrets};
 

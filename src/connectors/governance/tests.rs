@@ -203,19 +203,42 @@ fn a_guard_is_made_anew_only_where_something_changed() {
     assert!(!Arc::ptr_eq(&first.guarded, &other.guarded));
 }
 
-#[test]
-fn a_text_in_force_that_cannot_be_read_changes_nothing() {
-    let mut bench = bench();
-    let approved = bound(GATE, &bench.clock, 1000);
-    bench.place(Some(GATE), std::slice::from_ref(&approved));
-    let newer = Binding {
+/// In force, and written for a version that is not this one.
+fn foreign(clock: &Arc<dyn Clock>) -> Binding {
+    Binding {
         content: Content {
             digest: "other".into(),
             text: format!("{GATE}[later]\nx = 1\n"),
         },
-        ..approved
-    };
-    let problems = bench.roll.place(&[], &[newer], &bench.clock);
-    assert!(problems.is_err());
-    assert!(bench.roll.get(&"gate".into()).is_some());
+        ..bound(GATE, clock, 1000)
+    }
+}
+
+#[test]
+fn a_text_in_force_that_cannot_be_read_changes_nothing_of_what_serves() {
+    let mut bench = bench();
+    let approved = bound(GATE, &bench.clock, 1000);
+    let before = bench.place(Some(GATE), std::slice::from_ref(&approved));
+    let newer = foreign(&bench.clock);
+    let after = bench.place(None, std::slice::from_ref(&newer));
+    assert!(Arc::ptr_eq(&before.guarded, &after.guarded));
+    // Where nothing is known of it, not even a file, it must not silently be left out.
+    let mut anew = Roll::default();
+    assert!(anew.place(&[], &[newer], &bench.clock).is_err());
+    assert!(anew.get(&"gate".into()).is_none());
+}
+
+#[tokio::test]
+async fn c4_a_text_in_force_that_cannot_be_read_bars_its_connector_alone() {
+    let mut bench = bench();
+    let newer = foreign(&bench.clock);
+    let placed = bench.place(Some(GATE), std::slice::from_ref(&newer));
+    assert_eq!(placed.standing, Standing::Unapproved);
+    assert_eq!(delete(&placed).await, "CB-GUARD-18");
+    let estate = bench.roll.registry().estate();
+    assert!(estate.connectors.contains_key(&"gate".into()), "still owed");
+    // Once the file is approved, it serves.
+    let approved = bound(GATE, &bench.clock, 1000);
+    let placed = bench.place(Some(GATE), std::slice::from_ref(&approved));
+    assert_eq!(placed.standing, Standing::InForce);
 }

@@ -3,6 +3,7 @@
 //! Owns how a run opens its one task, what the task says, how a person's claim is sent back or
 //! accepted, and how the task closes when the run ends. The machine goes on trying meanwhile.
 
+use super::super::advice;
 use super::super::correlation::nobody_knows;
 use super::super::doubt::Ruling;
 use super::super::escalation::Escalation;
@@ -48,7 +49,10 @@ impl Step<'_> {
         let present =
             fallback.check.is_some() && matches!(self.finding(), Some(Finding::Present(_)));
         let seen = present || is_accepted(&self.run().body);
-        self.know(&mut task);
+        let code = failure
+            .as_ref()
+            .map_or("CB-TASK-1", |failure| failure.code.as_str());
+        self.know(&mut task, code);
         if let Some(claimed) = claimed {
             set_claim(&mut self.run_mut().body, None);
             task.bulk.clone_from(&claimed.bulk);
@@ -72,9 +76,7 @@ impl Step<'_> {
             task.remember(self.given.now, "clawback", text);
         }
         task.class = failure.as_ref().map(|failure| failure.class);
-        task.code = failure
-            .as_ref()
-            .map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone());
+        task.code = code.to_owned();
         task.why = words;
         let tries = self.run().attempts.get(name).copied().unwrap_or(0);
         let again = after(self.given.now, pause(fallback, tries));
@@ -136,7 +138,7 @@ impl Step<'_> {
     }
 
     /// Puts on the task what is known by now: the account, its access, and the steps with both.
-    fn know(&self, task: &mut FallbackTask) {
+    fn know(&self, task: &mut FallbackTask, code: &str) {
         // What was seen later may weigh more; it never weighs less again.
         task.privileged |= self.privileged();
         let (_, account, access, as_of) = status::about(&self.run().body);
@@ -151,7 +153,12 @@ impl Step<'_> {
             (None, Some(facts)) => {
                 task.steps = Known::of(task, self.given.now).fill(&facts.fallback.steps);
             }
-            (None, None) => {}
+            (None, None) => {
+                let advised = advice::steps(self.run(), code);
+                if !advised.is_empty() {
+                    task.steps = advised;
+                }
+            }
         }
     }
 
@@ -378,7 +385,7 @@ impl Step<'_> {
             access,
             access_as_of,
             class: failure.map(|failure| failure.class),
-            code: failure.map_or_else(|| "CB-TASK-1".to_owned(), |failure| failure.code.clone()),
+            code: String::new(),
             why: String::new(),
             steps: by_hand(&run.body).unwrap_or_else(|| {
                 facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone())

@@ -13,11 +13,12 @@ use crate::domain::command::{Command, Wish};
 use crate::domain::event::EventKind;
 use crate::domain::id::CommandId;
 use crate::domain::legal;
+use crate::domain::outcome::FailureClass;
 use crate::domain::protect;
 use crate::domain::run::Stage;
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::{Clock, Effective};
-use crate::domain::workflow::End;
+use crate::domain::workflow::{End, RunKind};
 use crate::engine::Settings;
 use crate::store::{IntakeBatch, Keep};
 
@@ -214,4 +215,66 @@ async fn b9_where_only_deletion_would_cut_access_it_is_cut_upstream() {
     ] {
         assert!(task.why.contains(part), "{}", task.why);
     }
+}
+
+#[tokio::test]
+async fn b9_what_a_person_is_asked_deletes_nothing_while_data_are_held() {
+    // Given a target that does not answer, so that a person has the removal.
+    let ward = able().await;
+    ward.leaver_leaves().await;
+    until_deletion(&ward).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.work(12 * HOUR).await;
+    let asked = async || {
+        let mut tasks = ward.open_tasks().await;
+        tasks.retain(|task| task.kind == RunKind::Removal);
+        assert_eq!(tasks.len(), 1, "{tasks:?}");
+        tasks.remove(0)
+    };
+    let before = asked().await;
+    assert!(
+        !before.steps[0].contains("LEGAL HOLD"),
+        "{:?}",
+        before.steps
+    );
+    // When holds come, then its first step forbids to delete, and names each once.
+    for matter in ["LH-77", "LH-90"] {
+        told(&ward, PLACED, matter, 1).await;
+        ward.work(26 * HOUR).await;
+    }
+    let held = asked().await;
+    let first = &held.steps[0];
+    assert!(
+        first.starts_with("LEGAL HOLD LH-77, LH-90: delete nothing"),
+        "{first}"
+    );
+    assert_eq!(held.steps[1..], before.steps);
+    // When they are lifted, it is as before.
+    for matter in ["LH-77", "LH-90"] {
+        told(&ward, LIFTED, matter, 2).await;
+    }
+    ward.work(26 * HOUR).await;
+    assert_eq!(asked().await.steps, before.steps);
+}
+
+#[tokio::test]
+async fn b9_an_account_that_is_gone_under_a_hold_is_told() {
+    let ward = able().await;
+    told(&ward, PLACED, "LH-77", 1).await;
+    ward.leaver_leaves().await;
+    ward.work(HOUR).await;
+    let task = is_cut_off_and_kept(&ward, "LH-77").await;
+    // Somebody deletes it all the same.
+    ward.target
+        .shown()
+        .accounts
+        .retain(|one| one.id.as_str() != "a-1");
+    ward.work(30 * HOUR).await;
+    let task = ward.store.task(task.id).await.expect("read").expect("kept");
+    assert!(task.is_closed());
+    let told = task
+        .history
+        .iter()
+        .any(|line| line.text.contains(legal::GONE));
+    assert!(told, "{:?}", task.history);
 }

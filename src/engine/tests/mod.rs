@@ -4,6 +4,7 @@
 //! carries, which only `definitions` can read. Each test is named after its requirement. What the
 //! engine itself does with store and connectors is tested in `tests/simulation` and `tests/integration`.
 
+mod advice;
 mod again;
 mod ages;
 mod calling_off;

@@ -10,6 +10,8 @@ use super::*;
 fn touch() {
     events("new", 1);
     dead_letter("CB-X");
+    events_lost("identity.lifecycle.v1", 2);
+    intake_held(true);
     case_opened("leaver");
     case_ended("verified");
     removal_ended("crm", "verified");
@@ -104,14 +106,15 @@ fn h2_the_page_has_every_metric_that_the_documentation_names() {
     let rules = [
         include_str!("../../../deploy/alerts/secrets.rules.yml"),
         include_str!("../../../deploy/alerts/pauses.rules.yml"),
+        include_str!("../../../deploy/alerts/work.rules.yml"),
     ];
     let expressions = rules
         .iter()
         .flat_map(|rules| rules.lines())
         .filter(|line| line.trim_start().starts_with("expr:"));
-    let words = expressions.flat_map(|line| line.split([' ', '(', ')', '{']));
+    let words = expressions.flat_map(|line| line.split([' ', '(', ')', '{', '[']));
     let alarms: BTreeSet<_> = words.filter(|word| word.starts_with("clawback_")).collect();
-    assert_eq!(alarms.len(), 5, "{alarms:?}");
+    assert_eq!(alarms.len(), 14, "{alarms:?}");
     assert!(alarms.is_subset(&on_page), "{alarms:?}");
     assert_eq!(on_page, documented);
     assert!(
@@ -124,4 +127,45 @@ fn h2_the_page_has_every_metric_that_the_documentation_names() {
     assert!(page.contains("clawback_tasks{state=\"overdue\"} 1"));
     let steps = "clawback_steps_total{action=\"disable\",connector=\"crm\",outcome=\"done\"}";
     assert!(page.contains(steps), "{page}");
+}
+
+/// What a word of an expression names: a family, or a series of a histogram.
+fn family<'a>(word: &'a str, on_page: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let series = ["_bucket", "_sum", "_count"];
+    let family = series.iter().find_map(|end| word.strip_suffix(end));
+    family
+        .filter(|family| on_page.contains(family))
+        .or(Some(word))
+}
+
+#[test]
+fn h2_the_dashboard_shows_only_what_the_page_has() {
+    touch();
+    let page = page();
+    let on_page = named(&page, |line| {
+        line.strip_prefix("# TYPE ")?.split_whitespace().next()
+    });
+    let board = include_str!("../../../deploy/dashboards/clawback.json");
+    let board: serde_json::Value = serde_json::from_str(board).expect("JSON");
+    let panels = board["panels"].as_array().expect("panels").iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array());
+    let expressions: Vec<_> = targets
+        .flatten()
+        .map(|target| target["expr"].as_str().expect("an expression"))
+        .collect();
+    assert!(expressions.len() > 30, "{expressions:?}");
+    for expression in expressions {
+        let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let mut words = expression
+            .split(word)
+            .filter(|word| word.starts_with("clawback_"));
+        let shown: Vec<_> = words
+            .by_ref()
+            .filter_map(|word| family(word, &on_page))
+            .collect();
+        assert!(!shown.is_empty(), "{expression}");
+        for one in shown {
+            assert!(on_page.contains(one), "{expression}: {one}");
+        }
+    }
 }
