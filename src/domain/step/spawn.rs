@@ -164,6 +164,7 @@ impl Step<'_> {
             upstream: discovery.upstream.clone(),
             probed: Vec::new(),
             absent_at: None,
+            stripped: false,
             returned: Vec::new(),
             last_finding: None,
             last_failure: None,
