@@ -47,7 +47,7 @@ impl Rotation<'_> {
 fn denies(failure: &Failure) -> bool {
     match failure.class {
         FailureClass::AuthFailure => true,
-        FailureClass::Refused => !failure.code.starts_with("CB-GUARD-"),
+        FailureClass::Refused => failure.code.split('-').nth(1) != Some("GUARD"),
         _ => false,
     }
 }
