@@ -204,6 +204,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         probed: Vec::new(),
         inspected: false,
         absent_at: None,
+        stripped: false,
         returned: Vec::new(),
         last_finding: None,
         last_failure: None,

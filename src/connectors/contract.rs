@@ -76,6 +76,10 @@ pub struct Call<'a> {
     pub gate: &'a dyn Gate,
 }
 
+/// The code of an answer that denies the request: the target may know the credential (RFC 9110 §15.5.4), or
+/// something before it refuses everybody. It is no word on the secret itself.
+pub const FORBIDDEN: &str = "CB-HTTP-403";
+
 /// Judges rendered requests; implemented by the guard, and by it alone outside tests.
 #[async_trait]
 pub trait Gate: Send + Sync + fmt::Debug {
@@ -103,8 +107,9 @@ impl Call<'_> {
         rendered: RenderedRequest,
         request: T,
     ) -> Result<Permit<T>, Failure> {
-        self.gate.judge(&rendered)?;
         self.gate.turn().await?;
+        // The last word: nothing is waited for between it and the sending.
+        self.gate.judge(&rendered)?;
         Ok(Permit(request, rendered))
     }
 }

@@ -7,8 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,8 +15,8 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::contract::{
-    Answered, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted, Powers,
-    Reading,
+    Answered, Change, Connector, Credential, FORBIDDEN, KnownSecret, Listing, MintOrder, Minted,
+    Powers, Reading,
 };
 use super::drill::Failing;
 use super::limits::Brakes;
@@ -42,14 +41,11 @@ pub struct Guarded {
     vitals: Arc<Vitals>,
     brakes: Arc<Brakes>,
     mandate: Mandate,
-    paused: Arc<RwLock<Option<Signed>>>,
+    pausing: Arc<Pausing>,
     clock: Arc<dyn Clock>,
     /// What is made up is told to nobody.
     quiet: bool,
 }
-
-/// The code of a change that was refused because an operator has paused.
-pub const PAUSED: &str = "CB-GUARD-16";
 
 impl Guarded {
     /// Puts `connector` behind the guard of `manifest`.
@@ -61,7 +57,7 @@ impl Guarded {
             manifest,
             connector,
             mandate: Mandate::default(),
-            paused: Arc::default(),
+            pausing: Arc::default(),
             clock,
             quiet: false,
         }
@@ -89,7 +85,7 @@ impl Guarded {
                 vitals: self.vitals.clone(),
                 brakes: self.brakes.clone(),
                 mandate,
-                paused: self.paused.clone(),
+                pausing: self.pausing.clone(),
                 clock,
                 quiet: false,
             },
@@ -113,27 +109,21 @@ impl Guarded {
     pub(super) fn inherit(&mut self, before: &Self) {
         self.vitals = before.vitals.clone();
         // Who holds the old one is stopped by the same pause.
-        self.paused = before.paused.clone();
+        self.pausing = before.pausing.clone();
         if self.manifest.limits == before.manifest.limits {
             self.brakes = before.brakes.clone();
         }
     }
 
-    /// From here on no change is begun, until it is ended with `None`. What was begun ends.
+    /// From here on no change is let through, until it is ended with `None`; also not the next one of a
+    /// call that has begun. See [`Self::is_changing`] for what was let through before.
     pub fn pause(&self, by: Option<Signed>) {
-        *self.paused.write().unwrap_or_else(PoisonError::into_inner) = by;
+        self.pausing.set(by);
     }
 
-    /// Refuses what would change anything at the target while it is paused.
-    fn not_paused(&self) -> Result<(), Failure> {
-        let paused = self.paused.read().unwrap_or_else(PoisonError::into_inner);
-        match &*paused {
-            None => Ok(()),
-            Some(signed) => Err(refused(
-                PAUSED,
-                format!("{} has paused it: {}", signed.by, signed.reason),
-            )),
-        }
+    /// True while a call is under way that was let change something: its bytes may still go out.
+    pub fn is_changing(&self) -> bool {
+        self.pausing.is_busy()
     }
 
     /// Under which approval it serves, or why it does not.
@@ -208,10 +198,24 @@ impl Guarded {
         change: &Change,
     ) -> Result<Answered, Failure> {
         self.accept(credential, change)?;
-        self.not_paused()?;
+        self.pausing.check()?;
         let judge = self.judge(Purpose::Change(change));
         let call = judge.call(credential);
-        let work = self.connector.write(&call, change);
+        let work = Box::pin(async {
+            match self.connector.write(&call, change).await {
+                // The request was denied. A credential that still opens the target needs no other.
+                Err(denied)
+                    if denied.code == FORBIDDEN
+                        && self.connector.try_credential(&call).await.is_ok() =>
+                {
+                    Err(Failure {
+                        class: FailureClass::WriteFailure,
+                        ..denied
+                    })
+                }
+                other => other,
+            }
+        });
         let answer = self
             .run(&judge, self.manifest.limits.timeout_seconds, work)
             .await;
@@ -236,6 +240,22 @@ impl Guarded {
         let judge = self.judge(Purpose::Try);
         let call = judge.call(credential);
         let work = self.connector.try_credential(&call);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// Makes a change of an account that nobody has: the target's answer tells whether the credential may
+    /// make such changes, and nothing is changed.
+    pub async fn try_write(
+        &self,
+        credential: &Credential,
+        change: &Change,
+    ) -> Result<Answered, Failure> {
+        self.accept(credential, change)?;
+        self.pausing.check()?;
+        let judge = self.judge(Purpose::TryChange(change));
+        let call = judge.call(credential);
+        let work = self.connector.write(&call, change);
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
             .await
     }
@@ -284,7 +304,7 @@ impl Guarded {
         order: &MintOrder,
     ) -> Result<Minted, Failure> {
         rotator_only(credential)?;
-        self.not_paused()?;
+        self.pausing.check()?;
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.mint(&call, order);
@@ -314,7 +334,7 @@ impl Guarded {
         remote_ref: &str,
     ) -> Result<(), Failure> {
         rotator_only(credential)?;
-        self.not_paused()?;
+        self.pausing.check()?;
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.retire(&call, role, remote_ref);
@@ -329,6 +349,7 @@ impl Guarded {
             Purpose::Change(_) => self.vitals.note(true, failed),
             Purpose::Survey
             | Purpose::Try
+            | Purpose::TryChange(_)
             | Purpose::Probe(_)
             | Purpose::ListSecrets
             | Purpose::ChangeSecret => {}
@@ -340,7 +361,8 @@ impl Guarded {
             manifest: &self.manifest,
             limiter: &self.brakes.limiter,
             purpose,
-            wrote: AtomicBool::new(false),
+            pausing: &self.pausing,
+            wrote: OnceLock::new(),
         }
     }
 
@@ -428,7 +450,11 @@ impl Guarded {
         if !matches!(judge.purpose, Purpose::Probe(_)) {
             self.brakes.note(class);
         }
-        self.note(judge.purpose, class);
+        let paused = |failure: &Failure| failure.code == PAUSED;
+        // An operator's pause says nothing of the target's health.
+        if !result.as_ref().is_err_and(paused) {
+            self.note(judge.purpose, class);
+        }
         self.tell(operation, class, watch.seconds());
         if !self.quiet {
             metrics::breaker(self.name().as_str(), self.brakes.is_open());
@@ -455,13 +481,16 @@ fn rotator_only(credential: &Credential) -> Result<(), Failure> {
 }
 
 mod judge;
+mod pausing;
 mod purpose;
 mod texts;
 mod vitals;
 
+pub use pausing::PAUSED;
 pub use vitals::Vitals;
 
 use judge::{Judge, refused};
+use pausing::Pausing;
 use purpose::Purpose;
 
 #[cfg(test)]

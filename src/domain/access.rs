@@ -145,6 +145,15 @@ impl Operation {
         !matches!(self, Self::List | Self::Read)
     }
 
+    /// True for what stops access at once and takes nothing that the account is made of: what is for cause
+    /// is not kept waiting for it. A key works past a disabled login, so keys are among it.
+    pub fn contains(self) -> bool {
+        match self {
+            Self::Disable | Self::EndSessions | Self::RevokeCredential => true,
+            Self::List | Self::Read | Self::RevokeEntitlement | Self::Delete => false,
+        }
+    }
+
     /// True for what cannot be had back and takes more than access: a legal hold forbids it.
     pub fn destroys(self) -> bool {
         match self {

@@ -1,9 +1,9 @@
 //! Brakes: how many departures and how many removals may begin within a time.
 //!
 //! Owns the rolling windows and their limits, in absolute number and as a share of the known
-//! population, with a rule for small targets. The surplus is held until two people approve it; what is
-//! for cause passes, and counts. Pure: how many have begun is counted by the store, in the transaction
-//! that lets the next one begin.
+//! population, with a rule for small targets. The surplus is held until two people approve it. What
+//! contains passes where it is for cause; to strip and to delete, it asks and counts like any other.
+//! Pure: how many have begun is counted by the store, in the transaction that lets the next one begin.
 
 use std::cmp::Reverse;
 
@@ -85,8 +85,6 @@ pub struct Brakes {
 pub struct Ask {
     /// The brake's name, which is also that of the matter that lifts it.
     pub brake: String,
-    /// What it counts under: two brakes of one name may look back over different times.
-    pub counted: String,
     /// What is counted: a case or a removal, once in a window.
     pub holder: String,
     /// How many may begin.
@@ -95,7 +93,7 @@ pub struct Ask {
     pub population: Option<u64>,
     /// Count the accounts that are known of this target instead.
     pub known_at: Option<ConnectorName>,
-    /// It passes whatever the count is: for cause, or approved.
+    /// It passes whatever the count is: two people have approved it.
     pub lifted: bool,
     /// What it is told as where it is held.
     pub code: &'static str,
@@ -106,8 +104,8 @@ pub struct Ask {
 pub struct Stop {
     /// Its name.
     pub brake: String,
-    /// What it counts under.
-    pub counted: String,
+    /// How far it looks back.
+    pub window_seconds: u64,
     /// How many have begun within the window.
     pub begun: u64,
     /// How many may.
@@ -125,16 +123,18 @@ pub fn judge(ask: &Ask, begun: u64, population: Option<u64>) -> Result<(), Stop>
     }
     Err(Stop {
         brake: ask.brake.clone(),
-        counted: ask.counted.clone(),
+        window_seconds: ask.limit.window_seconds,
         begun,
         limit,
     })
 }
 
 impl Brakes {
-    /// What this removal asks. A drill takes away nothing that anybody needs, and asks nothing.
-    pub fn asks(&self, run: &Run, leaving: &Leaving) -> Vec<Ask> {
-        if run.drill().is_some() {
+    /// What this removal asks before a write; `contains` is true of a write that only stops access. A
+    /// drill takes away nothing that anybody needs, and asks nothing; nor does what is for cause before
+    /// it contains. It counts once it is to take more, so that a wrong batch costs nobody more than that.
+    pub fn asks(&self, run: &Run, leaving: &Leaving, contains: bool) -> Vec<Ask> {
+        if run.drill().is_some() || (leaving.for_cause && contains) {
             return Vec::new();
         }
         let case = run.case.map_or(run.id.0, |case| case.0);
@@ -147,12 +147,11 @@ impl Brakes {
             let fits = brake.only.as_ref().is_none_or(|only| only == value);
             fits.then(|| Ask {
                 brake: format!("departures/{kind}/{value}"),
-                counted: String::new(),
                 holder: case.to_string(),
                 limit: brake.limit.clone(),
                 population: brake.population,
                 known_at: None,
-                lifted: leaving.for_cause,
+                lifted: false,
                 code,
             })
         });
@@ -164,12 +163,11 @@ impl Brakes {
                 .is_none_or(|only| only == connector);
             fits.then(|| Ask {
                 brake: format!("writes/{connector}"),
-                counted: String::new(),
                 holder: run.id.to_string(),
                 limit: brake.limit.clone(),
                 population: None,
                 known_at: Some(connector.clone()),
-                lifted: leaving.for_cause,
+                lifted: false,
                 code: "CB-BRAKE-3",
             })
         });
@@ -178,7 +176,8 @@ impl Brakes {
 }
 
 /// One order for all workers, so that none waits for another in a circle; of one name the brake that
-/// looks back furthest comes first, and each counts by itself.
+/// looks back furthest comes first. All of one name count the same, each within its own window, so that
+/// another window beside one empties no count.
 fn in_order(mut asks: Vec<Ask>) -> Vec<Ask> {
     let limit = |ask: &Ask| {
         let Limit {
@@ -200,17 +199,12 @@ fn in_order(mut asks: Vec<Ask>) -> Vec<Ask> {
         by(one).cmp(&by(other))
     });
     asks.dedup_by(|later, first| later.brake == first.brake && limit(later) == limit(first));
-    let mut number = 0;
-    for place in 0..asks.len() {
-        let again = place > 0 && asks[place - 1].brake == asks[place].brake;
-        number = if again { number + 1 } else { 0 };
-        let brake = &asks[place].brake;
-        asks[place].counted = match number {
-            0 => brake.clone(),
-            number => format!("{brake}#{number}"),
-        };
-    }
     asks
+}
+
+/// True of the first ask of each name: what it no longer looks back upon, none of that name does.
+pub fn is_first(asks: &[Ask], place: usize) -> bool {
+    place == 0 || asks[place - 1].brake != asks[place].brake
 }
 
 /// The matter by which two people lift a brake for a while.
@@ -267,7 +261,6 @@ mod tests {
     fn ask(limit: Limit) -> Ask {
         Ask {
             brake: "writes/crm".to_owned(),
-            counted: "writes/crm".to_owned(),
             holder: String::new(),
             limit,
             population: None,
@@ -334,7 +327,7 @@ mod tests {
         }
 
         #[test]
-        fn g1_what_is_for_cause_or_approved_passes(limit in limits(), begun in 0..1000_u64) {
+        fn g1_what_is_approved_passes(limit in limits(), begun in 0..1000_u64) {
             let lifted = Ask { lifted: true, ..ask(limit) };
             prop_assert_eq!(judge(&lifted, begun, None), Ok(()));
         }

@@ -10,7 +10,7 @@ use super::access::{Account, AccountState, Entitlement};
 use super::approval::{Matter, MatterKind};
 use super::correlation::same_name;
 use super::estate::{ConnectorFacts, Estate};
-use super::id::{AccountId, CaseId, RunId};
+use super::id::{AccountId, CaseId, EntitlementId, RunId};
 use super::outcome::{Failure, FailureClass};
 use super::run::{Leaving, RemovalBody, Run};
 
@@ -90,7 +90,17 @@ pub fn is_break_glass(facts: &ConnectorFacts, login: &str) -> bool {
     facts.break_glass.iter().any(|one| same_name(one, login))
 }
 
-/// True where the account has something that only administrators of its target have, or may have.
+/// What makes an account an administrator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Power {
+    /// It has this, which the manifest says only administrators have.
+    Entitlement(EntitlementId),
+    /// The target itself shows it as privileged.
+    Shown,
+}
+
+/// True where the account has something that only administrators of its target have, or may have, or is
+/// shown as privileged there.
 pub fn administers(run: &Run, body: &RemovalBody, estate: &Estate) -> bool {
     !powers(run, body, estate).is_empty()
 }
@@ -111,38 +121,52 @@ pub fn last_administrator(
             && !leaving.contains(&account.id)
     };
     let remaining: Vec<_> = listed.unwrap_or_default().iter().filter(remains).collect();
-    let has = |account: &Account, power: &str| {
+    let administrators = declared(run, estate);
+    let has = |account: &Account, power: &Power| {
         let mut entitlements = account.entitlements.iter();
-        entitlements.any(|one| one.id.as_str() == power)
+        match power {
+            Power::Entitlement(id) => entitlements.any(|one| one.id == *id),
+            // Lists of some targets tell one of both.
+            Power::Shown => {
+                account.privileged || entitlements.any(|one| administrators.contains(&one.id))
+            }
+        }
     };
     let alone = powers(run, body, estate)
         .into_iter()
         .find(|power| !remaining.iter().any(|account| has(account, power)))?;
+    let seen = match alone {
+        Power::Entitlement(id) => format!("with {id}"),
+        Power::Shown => "as privileged".to_owned(),
+    };
     let words = format!(
-        "{} may be the last administrator: nobody else who remains is seen with {alone}",
+        "{} may be the last administrator: nobody else who remains is seen {seen}",
         body.account.login
     );
     Some(hold(LAST_ADMINISTRATOR, &words, of_removal(run.id)))
 }
 
-/// The entitlements of administrators that the account has. Of one that was never read by itself nobody
-/// knows, so it may have all of them.
-fn powers(run: &Run, body: &RemovalBody, estate: &Estate) -> Vec<String> {
-    let facts = run.connector.as_ref();
-    let Some(facts) = facts.and_then(|name| estate.connectors.get(name)) else {
-        return Vec::new();
+/// The powers of administrators that the account has. Of one that was never read by itself nobody knows
+/// its entitlements, so it may have all of them.
+fn powers(run: &Run, body: &RemovalBody, estate: &Estate) -> Vec<Power> {
+    let administrators = declared(run, estate);
+    let unread = !body.inspected && body.items.is_empty();
+    let has = |id: &EntitlementId| {
+        let mut entitlements = body.account.entitlements.iter();
+        unread || entitlements.any(|one| one.id == *id)
     };
-    if !body.inspected && body.items.is_empty() {
-        return facts
-            .administrators
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-    }
-    let held = body.account.entitlements.iter();
-    held.filter(|one| facts.administrators.contains(&one.id))
-        .map(|one| one.id.to_string())
-        .collect()
+    let held = administrators.into_iter().filter(has);
+    let shown = body.account.privileged.then_some(Power::Shown);
+    held.map(Power::Entitlement).chain(shown).collect()
+}
+
+/// The entitlements that only administrators of the run's target have, as its manifest says.
+fn declared(run: &Run, estate: &Estate) -> BTreeSet<EntitlementId> {
+    let facts = run.connector.as_ref();
+    let facts = facts.and_then(|name| estate.connectors.get(name));
+    facts
+        .map(|facts| facts.administrators.clone())
+        .unwrap_or_default()
 }
 
 /// What is decided about a whole departure.

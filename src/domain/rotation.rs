@@ -34,6 +34,11 @@ pub enum Strategy {
     Delegated,
 }
 
+/// How the labels begin of all that is made for this credential, and for no other at the same target.
+pub fn own_labels(connector: &ConnectorName, role: CredentialRole) -> String {
+    format!("clawback:{connector}:{}:", role.as_str())
+}
+
 /// Why a secret is replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,7 +167,8 @@ pub struct RotationBody {
 pub struct RotationFacts {
     /// Ids of secrets that the target knew before ours was created (strategy `Add`).
     pub known: Vec<String>,
-    /// The label under which we create: names this rotation, so that an orphan is recognised.
+    /// The label under which we create: names this rotation, so that an orphan is recognised. It begins
+    /// with [`own_labels`]; those that began before that only with `clawback:`.
     pub label: String,
     /// Vault version of the current secret when the rotation began; `None` if there was none.
     #[serde(default)]

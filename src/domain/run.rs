@@ -152,7 +152,7 @@ pub struct Leaving {
     /// The organisation unit, where the event names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// At once, and past the brakes.
+    /// At once, and contained past the brakes.
     pub for_cause: bool,
     /// An administrator or the like leaves, or access weighs more where it is: attested by two people.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -260,6 +260,9 @@ pub struct DiscoveryBody {
 pub struct RemovalBody {
     /// When the last write was sent; only later reads count.
     pub last_write: Option<Timestamp>,
+    /// More was sent than what contains: an entitlement was taken away, or the account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stripped: bool,
     /// The latest try of each probe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probed: Vec<Probed>,

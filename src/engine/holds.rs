@@ -1,7 +1,8 @@
 //! Holds: what a removal must not begin without approval by two people, and what it must not do at all.
 //!
 //! Owns the look before the first write, at the target or upstream of it: protected subjects and
-//! accounts, last administrators, brakes; and the look before every deletion: legal holds.
+//! accounts, last administrators, brakes; the brakes once more before what is for cause takes more than
+//! contains it; and the look before every deletion: legal holds.
 //! What is approved is read only where something would be held, so the usual step reads nothing. The
 //! judgements are the domain's. Approves nothing.
 
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::access::Operation;
 use crate::domain::approval::Matter;
-use crate::domain::brake::{self, Ask};
+use crate::domain::brake::{self, Ask, Stop};
 use crate::domain::id::AccountId;
 use crate::domain::legal;
 use crate::domain::outcome::Failure;
@@ -39,7 +40,7 @@ impl Engine {
         let Some(leaving) = run.leaving().filter(|_| writes(effect)) else {
             return Ok(None);
         };
-        let held = self.unapproved(run, leaving).await?;
+        let held = self.unapproved(run, leaving, contains(effect)).await?;
         Ok(held.map(Outcome::Held))
     }
 
@@ -104,10 +105,12 @@ impl Engine {
     }
 
     /// Why a removal must wait for two people. One that has begun to write goes on: it was let through.
+    /// For cause it was let through to contain, so the brakes are asked before it takes more.
     async fn unapproved(
         &self,
         run: &Run,
         leaving: &Leaving,
+        contains: bool,
     ) -> Result<Option<Failure>, EngineError> {
         let serving = self.serving();
         let mut holds: Vec<_> = protect::subject(run, leaving, &serving.estate)
@@ -115,7 +118,12 @@ impl Engine {
             .collect();
         if let RunBody::Removal(body) = &run.body {
             if body.last_write.is_some() {
-                return Ok(None);
+                let was_asked = !leaving.for_cause || body.stripped;
+                return if was_asked {
+                    Ok(None)
+                } else {
+                    self.braked(run, leaving, contains, &serving).await
+                };
             }
             holds.extend(protect::account(run, body, &serving.estate));
         }
@@ -130,7 +138,7 @@ impl Engine {
         {
             return Ok(Some(hold.failure));
         }
-        self.braked(run, leaving, &serving).await
+        self.braked(run, leaving, contains, &serving).await
     }
 
     /// Two people have approved it, and that is not over.
@@ -183,9 +191,10 @@ impl Engine {
         &self,
         run: &Run,
         leaving: &Leaving,
+        contains: bool,
         serving: &Serving,
     ) -> Result<Option<Failure>, EngineError> {
-        let mut asks = serving.estate.brakes.asks(run, leaving);
+        let mut asks = serving.estate.brakes.asks(run, leaving, contains);
         // Each refusal names one brake, which is lifted or not; so this ends.
         while !asks.is_empty() {
             let Some(stop) = self.store.permit(&asks, self.clock.now()).await? else {
@@ -193,7 +202,7 @@ impl Engine {
             };
             let holds = |ask: &&mut Ask| ask.brake == stop.brake && !ask.lifted;
             let mut held: Vec<_> = asks.iter_mut().filter(holds).collect();
-            let Some(ask) = held.iter().find(|ask| ask.counted == stop.counted) else {
+            let Some(ask) = held.iter().find(|ask| stopped_by(ask, &stop)) else {
                 return Ok(None);
             };
             if !self.is_approved(&brake::matter(&ask.brake)).await? {
@@ -208,12 +217,30 @@ impl Engine {
     }
 }
 
+/// Of one name that which looks back as far: it is the one that was told.
+fn stopped_by(ask: &Ask, stop: &Stop) -> bool {
+    ask.limit.window_seconds == stop.window_seconds
+}
+
 fn destroys(effect: &Effect) -> bool {
     match effect {
         Effect::Act { operation } | Effect::Each { operation, .. } => operation.destroys(),
         // Upstream one entitlement is taken away, and no account.
         Effect::CutUpstream
         | Effect::Find { .. }
+        | Effect::Inspect
+        | Effect::Observe
+        | Effect::Probe { .. }
+        | Effect::Rotate { .. } => false,
+    }
+}
+
+/// It stops access and takes no more: also a cut upstream, which is made where the target does not obey.
+fn contains(effect: &Effect) -> bool {
+    match effect {
+        Effect::Act { operation } | Effect::Each { operation, .. } => operation.contains(),
+        Effect::CutUpstream => true,
+        Effect::Find { .. }
         | Effect::Inspect
         | Effect::Observe
         | Effect::Probe { .. }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::connectors::Registry;
+use crate::connectors::{Guarded, Registry};
 use crate::domain::id::{ConnectorName, WorkerId};
 use crate::domain::pause::{Pause, Pauses};
 use crate::domain::time::{Timestamp, after};
@@ -43,7 +43,8 @@ impl Known {
 
 impl Engine {
     /// Reads which pauses are in force and keeps to them from here on; then says so, so that whoever
-    /// paused can be told that it binds everywhere.
+    /// paused can be told that it binds everywhere. While a change is under way that was let through
+    /// before, it does not say so yet: its bytes may still go out. Such a call is bounded in time.
     ///
     /// # Errors
     /// When the store fails; what was known goes on until it is too old.
@@ -58,10 +59,22 @@ impl Engine {
             read.pauses = pauses.clone();
             read.at = Some(at);
         });
-        hold(&self.serving().registry, &pauses);
-        let known = (worker, pauses.newest());
-        let heard = |told: (WorkerId, u64)| told.0 == worker && told.1 >= known.1;
-        if !before.told.is_some_and(heard) {
+        let serving = self.serving();
+        hold(&serving.registry, &pauses);
+        let paused = |one: &&Arc<Guarded>| pauses.at(one.name()).is_some();
+        let told = before.told.filter(|told| told.0 == worker);
+        let known = if serving
+            .registry
+            .iter()
+            .filter(paused)
+            .any(|one| one.is_changing())
+        {
+            // The store asks for no worker that has never said anything.
+            (worker, told.map_or(0, |told| told.1))
+        } else {
+            (worker, pauses.newest())
+        };
+        if told.is_none_or(|told| told.1 < known.1) {
             self.store.know_pauses(worker, known.1).await?;
             self.pauses.note(|read| read.told = Some(known));
         }

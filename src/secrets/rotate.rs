@@ -11,12 +11,13 @@ mod leftovers;
 mod minted;
 mod proof;
 mod slot;
+mod trial;
 
 use chosen::draw;
 use secrecy::SecretString;
 
 use super::{Change, Owner, SecretRecord, Secrets, Slot, SlotRecord};
-use crate::connectors::{Credential, CredentialDeclaration, Guarded, MintOrder};
+use crate::connectors::{Credential, CredentialDeclaration, FORBIDDEN, Guarded, MintOrder};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
 use crate::domain::time::Timestamp;
@@ -41,6 +42,8 @@ pub(super) struct Rotation<'a> {
 enum Answer {
     Accepted,
     Refused,
+    /// The request was denied: to this secret, or to everybody by something before the target.
+    Denied,
 }
 
 impl Rotation<'_> {
@@ -144,14 +147,14 @@ impl Rotation<'_> {
         if begun || self.body.strategy == Strategy::Delegated {
             return Ok(false);
         }
-        match self.ask(&self.required(Slot::Current).await?).await? {
-            Answer::Accepted => Ok(true),
-            Answer::Refused => Err(Failure::new(
-                FailureClass::Refused,
-                "CB-SECRETS-22",
-                "a secret that was replaced within the last hour is refused again",
-            )),
+        if self.opens(&self.required(Slot::Current).await?).await? {
+            return Ok(true);
         }
+        Err(Failure::new(
+            FailureClass::Refused,
+            "CB-SECRETS-22",
+            "a secret that was replaced within the last hour is refused again",
+        ))
     }
 
     /// Does real work with the new secret.
@@ -176,6 +179,9 @@ impl Rotation<'_> {
                         "CB-SECRETS-14",
                         "the new secret signs in but is not allowed to see everything",
                     ));
+                }
+                if self.body.role == CredentialRole::Writer {
+                    self.try_writes(&credential).await?;
                 }
             }
             CredentialRole::Rotator => {
@@ -240,8 +246,24 @@ impl Rotation<'_> {
     async fn ask(&self, credential: &Credential) -> Result<Answer, Failure> {
         match self.connector.try_credential(credential).await {
             Ok(()) => Ok(Answer::Accepted),
+            Err(failure) if failure.code == FORBIDDEN => Ok(Answer::Denied),
             Err(failure) if failure.class == FailureClass::AuthFailure => Ok(Answer::Refused),
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether the target accepts it, where something is taken away or forgotten if it does not: then a
+    /// denied request counts for neither.
+    async fn opens(&self, credential: &Credential) -> Result<bool, Failure> {
+        match self.ask(credential).await? {
+            Answer::Accepted => Ok(true),
+            Answer::Refused => Ok(false),
+            Answer::Denied => Err(Failure::new(
+                FailureClass::StaleData,
+                "CB-SECRETS-31",
+                "the target denies the request (403), which tells neither that it accepts the secret nor \
+                 that it refuses it",
+            )),
         }
     }
 

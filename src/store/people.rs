@@ -57,7 +57,8 @@ pub trait People: Send + Sync {
     async fn due_at(&self, connectors: &[ConnectorName], now: Timestamp) -> Stored<Vec<Paused>>;
     /// Lets a removal pass all these brakes, or none: counts what began within each window, judges
     /// (`domain::brake::judge`) and counts this one too, in one transaction that no other can enter for the
-    /// same brake. Who has passed within the window passes again. Returns the first brake that holds.
+    /// same brake. Asks of one name stand together, the one that looks back furthest first, and count the
+    /// same, each within its window. Who has passed within it passes again. Returns the first that holds.
     async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>>;
     /// The accounts of removals at this target that have not ended.
     async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>>;

@@ -4,10 +4,11 @@
 //! writes, and whose credential it goes with. Deny by default: what it does not know, it refuses.
 //! Sends nothing, and knows no target.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 
+use super::pausing::{Pausing, UnderWay};
 use super::purpose::Purpose;
 use crate::connectors::contract::{Call, Credential, Gate, RenderedRequest};
 use crate::connectors::limits::Limiter;
@@ -21,9 +22,10 @@ pub(super) struct Judge<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) limiter: &'a Limiter,
     pub(super) purpose: Purpose<'a>,
-    /// Whether a request that changes something was let through: from then on a lost end means
-    /// that it may have happened.
-    pub(super) wrote: AtomicBool,
+    pub(super) pausing: &'a Arc<Pausing>,
+    /// Set when a request that changes something was let through: from then on a lost end means that
+    /// it may have happened.
+    pub(super) wrote: OnceLock<UnderWay>,
 }
 
 impl<'a> Judge<'a> {
@@ -36,7 +38,7 @@ impl<'a> Judge<'a> {
 
     /// A call whose end is not known.
     pub(super) fn lost(&self, unsent: FailureClass, code: &str, message: String) -> Failure {
-        let class = if self.wrote.load(Ordering::Relaxed) {
+        let class = if self.wrote.get().is_some() {
             FailureClass::UnknownOutcome
         } else {
             unsent
@@ -53,7 +55,9 @@ impl<'a> Judge<'a> {
         }
         let other = match (self.purpose, &request.account) {
             (Purpose::Read(account), Some(named)) => account != named,
-            (Purpose::Change(change), Some(named)) => change.account != *named,
+            (Purpose::Change(change) | Purpose::TryChange(change), Some(named)) => {
+                change.account != *named
+            }
             (Purpose::Probe(tried), named) => tried != named.as_ref(),
             (Purpose::ListSecrets | Purpose::ChangeSecret, _) => true,
             (
@@ -61,7 +65,8 @@ impl<'a> Judge<'a> {
                 | Purpose::Survey
                 | Purpose::Try
                 | Purpose::Read(_)
-                | Purpose::Change(_),
+                | Purpose::Change(_)
+                | Purpose::TryChange(_),
                 Some(_) | None,
             ) => false,
         };
@@ -80,8 +85,13 @@ impl<'a> Judge<'a> {
         request: &RenderedRequest,
     ) -> Result<(), Failure> {
         let asked = match self.purpose {
-            Purpose::Change(change) if change.operation == operation => change,
+            Purpose::Change(change) | Purpose::TryChange(change)
+                if change.operation == operation =>
+            {
+                change
+            }
             Purpose::Change(_)
+            | Purpose::TryChange(_)
             | Purpose::List
             | Purpose::Survey
             | Purpose::Read(_)
@@ -127,7 +137,13 @@ impl<'a> Judge<'a> {
                 ),
             ));
         }
-        self.wrote.store(true, Ordering::Relaxed);
+        self.let_change()
+    }
+
+    /// One call may send several changes, and a pause binds before the next of them.
+    fn let_change(&self) -> Result<(), Failure> {
+        let under_way = self.pausing.begin()?;
+        self.wrote.get_or_init(|| under_way);
         Ok(())
     }
 
@@ -140,6 +156,7 @@ impl<'a> Judge<'a> {
             | Purpose::Survey
             | Purpose::Read(_)
             | Purpose::Change(_)
+            | Purpose::TryChange(_)
             | Purpose::Try
             | Purpose::Probe(_) => {
                 return Err(refused(
@@ -154,8 +171,7 @@ impl<'a> Judge<'a> {
                 format!("a request for a secret names an account: {}", request.line),
             ));
         }
-        self.wrote.fetch_or(changes, Ordering::Relaxed);
-        Ok(())
+        if changes { self.let_change() } else { Ok(()) }
     }
 }
 

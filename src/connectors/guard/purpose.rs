@@ -12,6 +12,8 @@ pub(super) enum Purpose<'a> {
     Survey,
     Read(&'a AccountId),
     Change(&'a Change),
+    /// A change of an account that nobody has, to see whether the credential may make one.
+    TryChange(&'a Change),
     Try,
     /// A try to get in as this account; `None` is its control, which names no account.
     Probe(Option<&'a AccountId>),
@@ -24,7 +26,11 @@ impl Purpose<'_> {
     pub(super) fn is_of_event(self) -> bool {
         match self {
             Self::List | Self::Read(_) | Self::Change(_) | Self::Probe(_) => true,
-            Self::Survey | Self::Try | Self::ListSecrets | Self::ChangeSecret => false,
+            Self::Survey
+            | Self::Try
+            | Self::TryChange(_)
+            | Self::ListSecrets
+            | Self::ChangeSecret => false,
         }
     }
 
@@ -36,6 +42,7 @@ impl Purpose<'_> {
             Self::Read(_) => "read",
             Self::Change(change) => change.operation.as_str(),
             Self::Try => "try_credential",
+            Self::TryChange(_) => "try_write",
             Self::Probe(_) => "probe",
             Self::ListSecrets => "list_secrets",
             Self::ChangeSecret => "change_secret",

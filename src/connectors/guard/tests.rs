@@ -22,6 +22,10 @@ enum Script {
     PanicAfter(RenderedRequest),
     Hang,
     Fail(FailureClass),
+    /// Denies changes; lets the credential in, or not.
+    Deny {
+        lets_in: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -40,13 +44,17 @@ impl Scripted {
                 let line = permit.rendered().line.clone();
                 self.sent.lock().expect("not poisoned").push(line);
             }
-            Script::Hang | Script::Fail(_) => {}
+            Script::Hang | Script::Fail(_) | Script::Deny { .. } => {}
         }
         match script {
             Script::Send(_) => Ok(()),
             Script::HangAfter(_) | Script::Hang => std::future::pending().await,
             Script::PanicAfter(_) => panic!("planted"),
             Script::Fail(class) => Err(Failure::new(class, "CB-TEST", "planted")),
+            Script::Deny { .. } => {
+                let class = FailureClass::AuthFailure;
+                Err(Failure::new(class, FORBIDDEN, "planted"))
+            }
         }
     }
 }
@@ -78,7 +86,11 @@ impl Connector for Scripted {
     }
 
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
-        self.act(call).await
+        let script = self.script.lock().expect("not poisoned").clone();
+        match script {
+            Script::Deny { lets_in: true } => Ok(()),
+            _ => self.act(call).await,
+        }
     }
 
     async fn mint(&self, call: &Call<'_>, _: &MintOrder) -> Result<Minted, Failure> {
@@ -263,6 +275,18 @@ async fn b4_a_hanging_connector_becomes_a_failure_that_knows_whether_a_write_wen
     let reading = Script::HangAfter(request(Operation::Read, Some("7"), &[]));
     let (answer, _) = write(reading, &disabling).await;
     assert_eq!(answer.expect_err("lost").class, FailureClass::Unreachable);
+}
+
+#[tokio::test]
+async fn d3_a_denied_change_calls_for_no_other_credential_while_this_one_opens_the_target() {
+    for (lets_in, class) in [
+        (true, FailureClass::WriteFailure),
+        (false, FailureClass::AuthFailure),
+    ] {
+        let (answer, _) = write(Script::Deny { lets_in }, &change(Operation::Disable)).await;
+        let denied = answer.expect_err("denied");
+        assert_eq!((denied.class, denied.code.as_str()), (class, FORBIDDEN));
+    }
 }
 
 #[tokio::test]

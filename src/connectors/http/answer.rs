@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::connectors::FORBIDDEN;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Timestamp;
 use crate::telemetry;
@@ -127,7 +128,7 @@ impl HttpAnswer {
         match self.status {
             300..400 => (FailureClass::Drifted, "CB-HTTP-300"),
             401 => (FailureClass::AuthFailure, "CB-HTTP-401"),
-            403 => (FailureClass::AuthFailure, "CB-HTTP-403"),
+            403 => (FailureClass::AuthFailure, FORBIDDEN),
             405 | 501 => (FailureClass::Unsupported, "CB-HTTP-501"),
             408 | 503 => (FailureClass::Unreachable, "CB-HTTP-503"),
             // Somebody else changed it meanwhile (RFC 9110 §15.5.13).

@@ -33,18 +33,18 @@ pub fn settle(
     match (action, outcome) {
         (Action::FindAccounts, Outcome::Accounts(search)) => step.searched(&state, search)?,
         (Action::Inspect, Outcome::Account(account)) => step.inspected(&state, account)?,
-        (Action::Act(_), Outcome::Done) => {
-            step.sent();
+        (Action::Act(operation), Outcome::Done) => {
+            step.sent(Some(*operation));
             step.accepted();
             step.go(&state, OutcomeKey::Done)?;
         }
-        (Action::Act(_), Outcome::Absent) => {
-            step.sent();
+        (Action::Act(operation), Outcome::Absent) => {
+            step.sent(Some(*operation));
             step.go(&state, OutcomeKey::Absent)?;
         }
-        (Action::Act(_), Outcome::Failed(failure)) => {
+        (Action::Act(operation), Outcome::Failed(failure)) => {
             if failure.class == FailureClass::UnknownOutcome {
-                step.sent();
+                step.sent(Some(*operation));
             }
             step.failed(&state, failure)?;
         }
@@ -133,15 +133,17 @@ impl Step<'_> {
             }
             self.note(state, item, key, Some(failure.clone()), None);
         }
-        self.sent();
+        self.sent(None);
         super::set_failure(&mut self.run_mut().body, Some(failure));
     }
 
-    /// Something was sent: only later looks count, and no hold stands at the end any more.
-    fn sent(&mut self) {
+    /// Something was sent: only later looks count, and no hold stands at the end any more. `None` where a
+    /// halted run is not known to have sent this; it sends nothing more.
+    fn sent(&mut self, operation: Option<Operation>) {
         let now = self.given.now;
         if let RunBody::Removal(body) = &mut self.run_mut().body {
             body.last_write = Some(now);
+            body.stripped |= operation.is_some_and(|operation| !operation.contains());
             if body.last_failure.as_ref().is_some_and(forbade) {
                 body.last_failure = None;
             }
@@ -185,7 +187,7 @@ impl Step<'_> {
         operation: Operation,
         answers: Vec<(EntitlementId, Result<bool, Failure>)>,
     ) -> Result<(), Inconsistent> {
-        self.sent();
+        self.sent(Some(operation));
         let yes = answers.iter().any(|(_, answer)| matches!(answer, Ok(true)));
         for (id, answer) in answers {
             let (status, key, failure) = match answer {

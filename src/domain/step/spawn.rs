@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::correlation::same_name;
 use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
-use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger};
+use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger, own_labels};
 use super::super::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
 use super::super::subject::Subject;
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
@@ -164,6 +164,7 @@ impl Step<'_> {
             upstream: discovery.upstream.clone(),
             probed: Vec::new(),
             absent_at: None,
+            stripped: false,
             returned: Vec::new(),
             last_finding: None,
             last_failure: None,
@@ -280,7 +281,7 @@ pub fn rotation_run(
             strategy,
             trigger,
             facts: RotationFacts {
-                label: format!("clawback:{id}"),
+                label: format!("{}{id}", own_labels(connector, role)),
                 ..RotationFacts::default()
             },
             promoted_at: None,

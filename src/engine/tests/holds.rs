@@ -3,8 +3,8 @@
 //! Owns whole histories over one scripted target. The arithmetic of brakes is tested with the domain,
 //! that many workers cannot overrun one in the store's conformance suite.
 
-use super::ward::{Ward, manifest};
-use crate::domain::access::AccountState;
+use super::ward::{Ward, approved as approved_text, manifest, text};
+use crate::domain::access::{AccountState, EntitlementKind};
 use crate::domain::approval::{Content, Matter, Record, Signed, approve, propose};
 use crate::domain::brake::{self, Apart, Brakes, Departures, Limit, Writes};
 use crate::domain::command::{Command, Wish};
@@ -189,6 +189,43 @@ async fn g2_the_last_administrator_is_not_touched_without_approval() {
 }
 
 #[tokio::test]
+async fn g2_the_last_who_is_shown_as_privileged_is_not_touched_without_approval() {
+    // Nothing is declared: the target itself tells. Another one is privileged, and locked out.
+    let ward = Ward::new("", false).await;
+    for account in &mut ward.target.shown().accounts {
+        account.privileged = ["a-1", "a-2"].contains(&account.id.as_str());
+        if account.id.as_str() == "a-2" {
+            account.state = AccountState::Disabled;
+        }
+    }
+    is_held_until_approved(&ward, protect::LAST_ADMINISTRATOR).await;
+}
+
+#[tokio::test]
+async fn g2_one_who_is_shown_as_privileged_among_others_goes_without_approval() {
+    // Another is shown as privileged, or has what is declared.
+    for declared in [false, true] {
+        let mut manifest = manifest("", false);
+        if declared {
+            manifest.administrators.insert("r-boss".into());
+        }
+        let ward = Ward::of(manifest, Settings::default()).await;
+        for account in &mut ward.target.shown().accounts {
+            match account.id.as_str() {
+                "a-1" => account.privileged = true,
+                "a-2" if declared => account.entitlements[2].id = "r-boss".into(),
+                "a-2" => account.privileged = true,
+                _ => {}
+            }
+        }
+        ward.leaver_leaves().await;
+        ward.work(2 * 3600).await;
+        assert!(!shown(&ward).contains(&"a-1".to_owned()), "{declared}");
+        assert!(ward.open_tasks().await.is_empty(), "{declared}");
+    }
+}
+
+#[tokio::test]
 async fn g2_who_cannot_be_read_may_be_the_last_administrator() {
     // Lists of this target show no roles, and the account cannot be read by itself.
     let ward = administered().await;
@@ -242,11 +279,22 @@ async fn braked(brakes: Brakes) -> Ward {
         brakes,
         ..Settings::default()
     };
-    Ward::of(manifest("", false), settings).await
+    // Not only deletion: what contains, strips and removes are steps of their own.
+    let text = text("", false).replace("\"delete\"]", EVERYTHING);
+    let text = text.replace("[\"*\"]", "[\"active\", \"*\"]");
+    let without: Vec<_> = text.lines().filter(|line| !is_without(line)).collect();
+    Ward::of(approved_text(&without.join("\n")), settings).await
+}
+
+const EVERYTHING: &str =
+    r#""disable", "end_sessions", "revoke_credential", "revoke_entitlement", "delete"]"#;
+
+fn is_without(line: &str) -> bool {
+    line == "[without]" || line.ends_with("does it\"") || line.ends_with("there are none\"")
 }
 
 #[tokio::test]
-async fn g1_the_surplus_of_writes_is_held_and_what_is_for_cause_passes() {
+async fn g1_the_surplus_of_writes_is_held_and_containment_for_cause_passes() {
     let ward = braked(Brakes {
         writes: vec![Writes {
             connector: None,
@@ -267,11 +315,12 @@ async fn g1_the_surplus_of_writes_is_held_and_what_is_for_cause_passes() {
         "{}",
         tasks[0].why
     );
-    // Somebody who leaves for cause is cut off all the same.
+    // Somebody who leaves for cause is cut off all the same, and loses no more than that.
     ward.leaves("a-5", Urgency::ForCause).await;
     ward.work(5 * 60).await;
-    assert!(!shown(&ward).contains(&"a-5".to_owned()));
-    assert_eq!(held(&ward, "CB-BRAKE-3").await.len(), 2);
+    is_contained_only(&ward, "a-5");
+    let tasks = held(&ward, "CB-BRAKE-3").await;
+    assert_eq!(tasks.len(), 3);
     // Two people lift it, and what was held goes on.
     approved(&ward, &brake::matter("writes/crm")).await;
     for task in tasks {
@@ -279,6 +328,60 @@ async fn g1_the_surplus_of_writes_is_held_and_what_is_for_cause_passes() {
     }
     ward.work(5 * 60).await;
     assert!(shown(&ward).is_empty(), "{:?}", shown(&ward));
+}
+
+/// It cannot sign in, and all that it had besides sessions and keys is there.
+fn is_contained_only(ward: &Ward, id: &str) {
+    let shown = ward.target.shown();
+    let account = shown.accounts.iter().find(|one| one.id.as_str() == id);
+    let account = account.expect("it is not deleted");
+    assert_eq!(account.state, AccountState::Disabled, "{id}");
+    assert_eq!(account.sessions, Some(0), "{id}");
+    let kinds = account.entitlements.iter().map(|one| one.kind);
+    let mut kinds: Vec<_> = kinds.collect();
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        [EntitlementKind::Group, EntitlementKind::Role],
+        "{id}"
+    );
+}
+
+#[tokio::test]
+async fn g1_a_wrong_batch_for_cause_is_contained_and_its_surplus_keeps_accounts_and_roles() {
+    let by_source = Brakes {
+        departures: vec![Departures {
+            by: Apart::Source,
+            only: None,
+            population: None,
+            limit: at_most(2),
+        }],
+        ..Brakes::default()
+    };
+    let by_target = Brakes {
+        writes: vec![Writes {
+            connector: None,
+            limit: at_most(2),
+        }],
+        ..Brakes::default()
+    };
+    for (code, brakes) in [("CB-BRAKE-1", by_source), ("CB-BRAKE-3", by_target)] {
+        let ward = braked(brakes).await;
+        for account in ["a-1", "a-2", "a-3", "a-4", "a-5"] {
+            ward.leaves(account, Urgency::ForCause).await;
+        }
+        ward.work(40 * 60).await;
+        let left = shown(&ward);
+        assert_eq!(left.len(), 3, "{code}: two have passed: {left:?}");
+        for id in &left {
+            is_contained_only(&ward, id);
+        }
+        assert_eq!(held(&ward, code).await.len(), 3);
+        // They count like any other: as the window rolls on, the machine goes on with them.
+        ward.work(8 * 3600).await;
+        assert!(shown(&ward).is_empty(), "{code}");
+        assert!(held(&ward, code).await.is_empty(), "{code}");
+    }
 }
 
 #[tokio::test]
@@ -336,16 +439,12 @@ fn g1_every_brake_that_fits_is_asked_and_counts_by_itself() {
         &mut super::target::Target::new(),
     );
     let removal = play.run(RunKind::Removal);
-    let asks = brakes.asks(removal, &play.removal().leaving);
+    let leaving = &play.removal().leaving;
+    let asks = brakes.asks(removal, leaving, false);
+    assert_eq!(asks, brakes.asks(removal, leaving, true));
     let told: Vec<_> = asks
         .iter()
-        .map(|ask| (&*ask.brake, &*ask.counted, ask.limit.at_most))
+        .map(|ask| (&*ask.brake, ask.limit.window_seconds, ask.limit.at_most))
         .collect();
-    assert_eq!(
-        told,
-        [
-            ("writes/crm", "writes/crm", 200),
-            ("writes/crm", "writes/crm#1", 50)
-        ]
-    );
+    assert_eq!(told, [("writes/crm", 86_400, 200), ("writes/crm", 600, 50)]);
 }

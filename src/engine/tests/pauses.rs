@@ -1,14 +1,23 @@
 //! G4: a pause that nobody ends is told to people, again and again, and never ends by itself.
 //!
-//! Owns whom it is told and when. That a pause binds is tested where workers are.
+//! Owns whom it is told and when, and when a worker says that it keeps to one. That a pause binds is
+//! tested with the guard, and where workers are.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::Notify;
 
 use super::ward::{Ward, manifest};
+use crate::connectors::Change;
+use crate::domain::access::Operation;
 use crate::domain::command::{Command, Wish};
 use crate::domain::escalation::{Escalation, People, Role};
 use crate::domain::id::CommandId;
 use crate::domain::pause::Pause;
 use crate::domain::settlement::OutboxMessage;
 use crate::domain::time::Clock;
+use crate::domain::verdict::CredentialRole::Writer;
 use crate::engine::Settings;
 
 const HOUR: u64 = 3600;
@@ -64,6 +73,40 @@ async fn messages(ward: &Ward) -> Vec<String> {
 fn to(escalation: &Escalation) -> (Role, &str) {
     let to = escalation.to.as_ref().expect("somebody");
     (to.role, &to.name)
+}
+
+#[tokio::test]
+async fn g4_a_worker_says_that_a_pause_binds_when_no_write_is_on_its_way_any_more() {
+    let ward = Ward::new("", false).await;
+    let begins = ward.engine.follow_pauses(ward.worker).await;
+    begins.expect("the store answers");
+    let gate = Arc::new(Notify::new());
+    ward.target.shown().writes_wait = Some(gate.clone());
+    let crm = ward.engine.serving().registry.get(&"crm".into());
+    let crm = crm.expect("served");
+    let credential = ward.engine.secrets.credential(crm.manifest(), Writer).await;
+    let credential = credential.expect("has none");
+    let delete = Change {
+        operation: Operation::Delete,
+        account: "a-1".into(),
+        login: "login-a-1".to_owned(),
+        entitlement: None,
+    };
+    let mut write = Box::pin(crm.write(&credential, &delete));
+    assert!(write.as_mut().now_or_never().is_none(), "under way");
+    ward.paused(Some("crm"), true).await;
+    let number = ward.store.pauses().await.expect("read").newest();
+    let unaware = async || {
+        let unaware = ward.store.unaware_of(number, ward.clock.now()).await;
+        unaware.expect("counted")
+    };
+    assert_eq!(unaware().await, 1, "it may still go out");
+    gate.notify_one();
+    write.await.expect("it was let through before");
+    assert_eq!(unaware().await, 1, "nobody has looked again");
+    let heard = ward.engine.follow_pauses(ward.worker).await;
+    heard.expect("the store answers");
+    assert_eq!(unaware().await, 0);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub(super) use super::manifests::{NUMBER, approved, manifest, text};
 use crate::connectors::fixture::Moved;
 use crate::connectors::{
     Answered, Call, Change, Connector, KnownSecret, Listing, Manifest, MintOrder, Minted, Reading,
-    Registry, unsupported,
+    Registry, RenderedRequest, unsupported,
 };
 use crate::domain::access::{Account, AccountState, Operation};
 use crate::domain::event::{RecordedEvent, Urgency};
@@ -49,6 +49,8 @@ pub(super) struct Shown {
     pub(super) unreadable: Option<AccountId>,
     /// Secrets that it does not take.
     pub(super) refused: Vec<String>,
+    /// Writes are let through and then wait for this.
+    pub(super) writes_wait: Option<Arc<tokio::sync::Notify>>,
     /// How long each look takes, by this clock.
     pub(super) slow: Option<(Arc<Moved>, u64)>,
 }
@@ -118,8 +120,13 @@ impl Connector for Arc<Scripted> {
         })
     }
 
-    async fn write(&self, _: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+    async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
         self.answer()?;
+        let waits = self.shown().writes_wait.clone();
+        if let Some(waits) = waits {
+            call.permit(deletion(change), ()).await?;
+            waits.notified().await;
+        }
         let mut shown = self.shown();
         if change.operation == Operation::Delete {
             shown.accounts.retain(|one| one.id != change.account);
@@ -149,6 +156,15 @@ impl Connector for Arc<Scripted> {
 
     async fn retire(&self, _: &Call<'_>, _: CredentialRole, _: &str) -> Result<(), Failure> {
         Err(unsupported("retire secrets"))
+    }
+}
+
+fn deletion(change: &Change) -> RenderedRequest {
+    RenderedRequest {
+        operation: Some(change.operation),
+        account: Some(change.account.clone()),
+        writes: ["*".to_owned()].into(),
+        line: format!("DELETE /Users/{}", change.account),
     }
 }
 
@@ -266,6 +282,7 @@ impl Ward {
                 unlisted: None,
                 unreadable: None,
                 refused: Vec::new(),
+                writes_wait: None,
                 slow: None,
             })))
         };

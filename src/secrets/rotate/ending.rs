@@ -11,13 +11,10 @@ use super::proof::still_accepted;
 use super::{Answer, Rotation, draw};
 use crate::connectors::Credential;
 use crate::domain::outcome::{Failure, FailureClass};
-use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
+use crate::domain::rotation::{RotationFacts, Strategy, Trigger, own_labels};
 use crate::domain::verdict::CredentialRole;
 use crate::domain::workflow::RotationStep;
 use crate::secrets::{Change, Owner, SecretRecord, Slot};
-
-/// Labels of secrets that rotations made begin like this.
-const OWN_LABEL: &str = "clawback:";
 
 /// The credentials of a connector.
 const ROLES: [CredentialRole; 3] = [
@@ -122,7 +119,7 @@ impl Rotation<'_> {
 
     async fn all_refused(&self, held: &[Credential]) -> Result<bool, Failure> {
         for credential in held {
-            if self.ask(credential).await? == Answer::Accepted {
+            if self.opens(credential).await? {
                 return Ok(false);
             }
         }
@@ -192,14 +189,17 @@ impl Rotation<'_> {
         self.secrets.in_slot(&owner, declared, Slot::Current).await
     }
 
-    /// What rotations made, and what the vault knows by its id; where it knows none, the only one.
+    /// What rotations of this credential made, and what the vault knows by its id; where it knows none, the
+    /// only one.
     async fn retire_ours(&self, held: &[Credential]) -> Result<(), Failure> {
         let rotator = self.rotator().await?;
         let listed = self.listed(&rotator).await?;
+        // Other connectors may have theirs under the same account of the target.
+        let own = own_labels(&self.body.connector, self.body.role);
         let mut ours: Vec<_> = listed
             .iter()
             .filter(|known| {
-                known.label.starts_with(OWN_LABEL) || held.iter().any(|one| known.is_of(one))
+                known.label.starts_with(&own) || held.iter().any(|one| known.is_of(one))
             })
             .collect();
         if let ([], [only]) = (ours.as_slice(), listed.as_slice()) {

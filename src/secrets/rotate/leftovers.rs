@@ -66,7 +66,7 @@ impl Rotation<'_> {
     async fn clear_pending(&self, pending: &Credential, label: &str) -> Result<(), Failure> {
         let label = label.to_owned();
         let fixed = self.is_fixed(pending).await?;
-        if self.ask(pending).await? == Answer::Accepted
+        if self.opens(pending).await?
             && (self.body.strategy == Strategy::Choose
                 || fixed
                 || !self.works(Slot::Current).await?)
@@ -96,7 +96,7 @@ impl Rotation<'_> {
 
     async fn clear_previous(&self, previous: &Credential) -> Result<(), Failure> {
         let version = previous.version;
-        if self.ask(previous).await? == Answer::Accepted {
+        if self.opens(previous).await? {
             if !self.works(Slot::Current).await? {
                 // The old one works and the new one does not: back to the last one that works.
                 self.change(Change::RestorePrevious { version }).await?;
@@ -115,9 +115,12 @@ impl Rotation<'_> {
             {
                 self.retire_listed(&remote_ref).await?;
             }
-            if self.ask(previous).await? == Answer::Accepted {
+            if self.opens(previous).await? {
                 return Err(super::proof::still_accepted());
             }
+        } else if !self.works(Slot::Current).await? {
+            // A target that refuses everybody says nothing of this one: it stays until it is known.
+            return Ok(());
         }
         self.change(Change::ForgetLeftover { version }).await?;
         Ok(())
@@ -125,7 +128,7 @@ impl Rotation<'_> {
 
     async fn works(&self, slot: Slot) -> Result<bool, Failure> {
         match self.in_slot(slot).await? {
-            Some(credential) => Ok(self.ask(&credential).await? == Answer::Accepted),
+            Some(credential) => self.opens(&credential).await,
             None => Ok(false),
         }
     }

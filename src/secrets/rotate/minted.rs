@@ -19,9 +19,17 @@ impl Rotation<'_> {
     /// Notes the ids that the target knows, and which of them is the one to be replaced.
     pub(super) async fn note_known(&self, facts: &mut RotationFacts) -> Result<(), Failure> {
         let listed = self.listed(&self.rotator().await?).await?;
+        // Taken up again from the start: what this rotation has saved by now was not there before it.
+        let record = self.record().await?;
+        let saved = if self.is_ours(record.as_ref(), Slot::Pending) {
+            self.in_slot(Slot::Pending).await?
+        } else {
+            None
+        };
+        let is_saved = |known: &KnownSecret| saved.as_ref().is_some_and(|one| known.is_of(one));
         facts.known = listed
             .iter()
-            .filter(|known| known.label != facts.label)
+            .filter(|known| known.label != facts.label && !is_saved(known))
             .map(|known| known.remote_ref.clone())
             .collect();
         let Some(current) = self.in_slot(Slot::Current).await? else {
@@ -70,7 +78,7 @@ impl Rotation<'_> {
             let mut kept = current.iter().chain(&previous);
             kept.any(|credential| known.is_of(credential))
         };
-        let orphans = listed.iter().filter(|known| self.is_orphan(known));
+        let orphans = listed.iter().filter(|known| self.is_orphan(known, &listed));
         for orphan in orphans.filter(|known| !kept(known)) {
             if let (true, Some(value)) = (orphan.fixed, &orphan.shown) {
                 return self.take_up(base, orphan, value).await;
@@ -200,12 +208,13 @@ impl Rotation<'_> {
         }
         let rotator = self.rotator().await?;
         let mut doomed = BTreeSet::new();
-        for known in self.listed(&rotator).await? {
+        let listed = self.listed(&rotator).await?;
+        for known in &listed {
             let replaced = facts.previous_ref.as_ref() == Some(&known.remote_ref);
             // Without the current one's id an own label does not tell an orphan from it.
-            let orphan = self.is_orphan(&known) && current.remote_ref.is_some();
+            let orphan = self.is_orphan(known, &listed) && current.remote_ref.is_some();
             if (replaced || orphan) && current.remote_ref.as_ref() != Some(&known.remote_ref) {
-                doomed.insert(known.remote_ref);
+                doomed.insert(known.remote_ref.clone());
             }
         }
         for remote_ref in doomed {
@@ -215,11 +224,13 @@ impl Rotation<'_> {
     }
 
     /// Whether an attempt of this rotation made it: it bears our label, or, where the target keeps no
-    /// labels, it was not there when the rotation began.
-    fn is_orphan(&self, listed: &KnownSecret) -> bool {
+    /// labels, it was not there when the rotation began. Where others bear one, ours would too: what bears
+    /// none is somebody else's.
+    fn is_orphan(&self, one: &KnownSecret, listed: &[KnownSecret]) -> bool {
         let facts = &self.body.facts;
-        let known = facts.known.contains(&listed.remote_ref);
-        listed.label == facts.label || (listed.label.is_empty() && !known)
+        let known = facts.known.contains(&one.remote_ref);
+        let labels = listed.iter().any(|other| !other.label.is_empty());
+        one.label == facts.label || (!labels && !known)
     }
 
     pub(super) async fn listed(&self, rotator: &Credential) -> Result<Vec<KnownSecret>, Failure> {

@@ -1,12 +1,12 @@
 //! The last step: the target refuses what was replaced.
 //!
 //! Owns what counts as that proof: the old value is tried and refused while the new one is accepted,
-//! for a target that refuses everybody proves nothing. Also checks the word of a person who says that
+//! for a target that refuses everybody proves nothing, and neither does a denied request. Also checks the word of a person who says that
 //! they replaced the secret by hand. Takes nothing away; that is `retire`.
 
 use secrecy::ExposeSecret;
 
-use super::{Answer, Rotation};
+use super::Rotation;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
 use crate::secrets::{Change, SecretRecord, Slot};
@@ -28,10 +28,14 @@ impl Rotation<'_> {
         let current = self.required(Slot::Current).await?;
         self.connector.try_credential(&current).await?;
         let previous = self.in_slot(Slot::Previous).await?;
-        match &previous {
-            Some(previous) if self.ask(previous).await? == Answer::Accepted => {
+        if let Some(previous) = &previous {
+            if self.opens(previous).await? {
                 return Err(still_accepted());
             }
+            // Once more: what began to refuse everybody in between proves nothing of the old one.
+            self.connector.try_credential(&current).await?;
+        }
+        match &previous {
             // What ours replaced, if anything, is what promotion put aside.
             _ if ours => {}
             Some(previous) if self.replaced(record.as_ref()) == Some(previous.version) => {}
@@ -75,7 +79,7 @@ impl Rotation<'_> {
         let by = self.required(Slot::Current).await?;
         let same = pushed.username == by.username
             && pushed.secret.expose_secret() == by.secret.expose_secret();
-        if same || self.ask(&pushed).await? == Answer::Refused {
+        if same || !self.opens(&pushed).await? {
             return Ok(());
         }
         Err(still_accepted())

@@ -4,6 +4,7 @@
 //! or whose worker died, and goes back from the proof to `retire` as `rotate_secret.toml` does. The
 //! oracle looks after each step: something known to the vault always works; at the end exactly one.
 
+mod denied;
 mod ends;
 mod persons;
 mod places;

@@ -319,6 +319,7 @@ pub fn removal(parent: &Run, target: &str, account: &str) -> Run {
         probed: Vec::new(),
         inspected: false,
         absent_at: None,
+        stripped: false,
         returned: Vec::new(),
         last_write: None,
         last_finding: None,

@@ -268,7 +268,6 @@ pub(super) fn bare(command: &Command) -> Obedience {
 fn ask(brake: &str, holder: &str, at_most: u64) -> Ask {
     Ask {
         brake: brake.to_owned(),
-        counted: brake.to_owned(),
         holder: holder.to_owned(),
         limit: Limit {
             window_seconds: 60,
@@ -330,15 +329,11 @@ pub async fn g1_a_brake_counts_once_within_its_window_and_all_or_none(home: &Hom
     }];
     assert_eq!(permit(&lifted, 5).await, None);
     assert_eq!(permit(&one("z")[..1], 6).await, Some(("a".to_owned(), 3)));
-    // Another of the same name counts by itself, over its own time.
+    // Another of the same name counts the same, over its own time.
     let longer = |holder: &str| {
         let mut other = ask("long", holder, 3);
         other.limit.window_seconds = 600;
-        let shorter = Ask {
-            counted: "long#1".to_owned(),
-            ..ask("long", holder, 2)
-        };
-        [other, shorter]
+        [other, ask("long", holder, 2)]
     };
     for (holder, second, held) in [
         ("1", 0, None),
@@ -354,6 +349,12 @@ pub async fn g1_a_brake_counts_once_within_its_window_and_all_or_none(home: &Hom
             "{holder}"
         );
     }
+    // What has begun counts on when another window is set beside it.
+    let mut daily = ask("long", "5", 100);
+    daily.limit.window_seconds = 86_400;
+    let [longer, shorter] = longer("5");
+    let beside = [daily, longer, shorter];
+    assert_eq!(permit(&beside, 100).await, Some(("long".to_owned(), 3)));
     // The window rolls on.
     assert_eq!(permit(&one("z")[1..], 59).await, Some(("b".to_owned(), 1)));
     assert_eq!(permit(&one("z"), 70).await, None);

@@ -137,22 +137,27 @@ async fn try_permit(
     now: Timestamp,
 ) -> Stored<Option<Stop>> {
     let mut tx = connection.begin().await?;
-    for ask in asks {
+    let mut begins = Vec::new();
+    for (place, ask) in asks.iter().enumerate() {
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('brake/' || $1, 0))")
             .bind(&ask.brake)
             .execute(&mut *tx)
             .await?;
         let since = micros(brake::since(&ask.limit, now));
-        sqlx::query("DELETE FROM permits WHERE brake = $1 AND at_us <= $2")
-            .bind(&ask.counted)
-            .bind(since)
-            .execute(&mut *tx)
-            .await?;
+        if brake::is_first(asks, place) {
+            sqlx::query("DELETE FROM permits WHERE brake = $1 AND at_us <= $2")
+                .bind(&ask.brake)
+                .bind(since)
+                .execute(&mut *tx)
+                .await?;
+        }
         let (begun, passed): (i64, bool) = sqlx::query_as(
-            "SELECT count(*), coalesce(bool_or(holder = $2), FALSE) FROM permits WHERE brake = $1",
+            "SELECT count(*), coalesce(bool_or(holder = $2), FALSE) FROM permits \
+             WHERE brake = $1 AND at_us > $3",
         )
-        .bind(&ask.counted)
+        .bind(&ask.brake)
         .bind(&ask.holder)
+        .bind(since)
         .fetch_one(&mut *tx)
         .await?;
         if passed {
@@ -173,12 +178,19 @@ async fn try_permit(
             tx.rollback().await?;
             return Ok(Some(stop));
         }
-        sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES ($1, $2, $3)")
-            .bind(&ask.counted)
-            .bind(&ask.holder)
-            .bind(micros(now))
-            .execute(&mut *tx)
-            .await?;
+        begins.push(ask);
+    }
+    // Not before all of one name are judged: the first would let the next pass.
+    for ask in begins {
+        sqlx::query(
+            "INSERT INTO permits (brake, holder, at_us) VALUES ($1, $2, $3) \
+             ON CONFLICT (brake, holder) DO UPDATE SET at_us = excluded.at_us",
+        )
+        .bind(&ask.brake)
+        .bind(&ask.holder)
+        .bind(micros(now))
+        .execute(&mut *tx)
+        .await?;
     }
     tx.commit().await?;
     Ok(None)

@@ -153,12 +153,31 @@ impl People for SqliteStore {
     async fn permit(&self, asks: &[Ask], now: Timestamp) -> Stored<Option<Stop>> {
         let mut writer = self.funnel.writer().await;
         let mut tx = writer.begin("permit").await?;
-        for ask in asks {
-            let stopped = one_permit(&mut tx, ask, now).await?;
-            if stopped.is_some() {
-                tx.rollback().await?;
-                return Ok(stopped);
+        let mut begins = Vec::new();
+        for (place, ask) in asks.iter().enumerate() {
+            if brake::is_first(asks, place) {
+                clear_permits(&mut tx, ask, now).await?;
             }
+            match one_permit(&mut tx, ask, now).await? {
+                Permit::Passed => {}
+                Permit::Begins => begins.push(ask),
+                Permit::Stopped(stop) => {
+                    tx.rollback().await?;
+                    return Ok(Some(stop));
+                }
+            }
+        }
+        // Not before all of one name are judged: the first would let the next pass.
+        for ask in begins {
+            sqlx::query(
+                "INSERT INTO permits (brake, holder, at_us) VALUES (?,?,?) \
+                 ON CONFLICT (brake, holder) DO UPDATE SET at_us = excluded.at_us",
+            )
+            .bind(&ask.brake)
+            .bind(&ask.holder)
+            .bind(micros(now))
+            .execute(&mut *tx)
+            .await?;
         }
         tx.commit().await?;
         Ok(None)
@@ -180,22 +199,35 @@ impl People for SqliteStore {
     }
 }
 
-async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Stored<Option<Stop>> {
-    let since = micros(brake::since(&ask.limit, now));
+/// What one brake says.
+enum Permit {
+    /// It counts already.
+    Passed,
+    /// It may, and is to be counted.
+    Begins,
+    Stopped(Stop),
+}
+
+async fn clear_permits(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Stored<()> {
     sqlx::query("DELETE FROM permits WHERE brake = ? AND at_us <= ?")
-        .bind(&ask.counted)
-        .bind(since)
-        .execute(&mut *tx)
+        .bind(&ask.brake)
+        .bind(micros(brake::since(&ask.limit, now)))
+        .execute(tx)
         .await?;
+    Ok(())
+}
+
+async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Stored<Permit> {
     let (begun, passed): (i64, bool) = sqlx::query_as(
-        "SELECT count(*), coalesce(max(holder = ?2), 0) FROM permits WHERE brake = ?1",
+        "SELECT count(*), coalesce(max(holder = ?2), 0) FROM permits WHERE brake = ?1 AND at_us > ?3",
     )
-    .bind(&ask.counted)
+    .bind(&ask.brake)
     .bind(&ask.holder)
+    .bind(micros(brake::since(&ask.limit, now)))
     .fetch_one(&mut *tx)
     .await?;
     if passed {
-        return Ok(None);
+        return Ok(Permit::Passed);
     }
     let population = match &ask.known_at {
         Some(connector) => {
@@ -209,15 +241,9 @@ async fn one_permit(tx: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Sto
         None => ask.population,
     };
     if let Err(stop) = brake::judge(ask, begun.cast_unsigned(), population) {
-        return Ok(Some(stop));
+        return Ok(Permit::Stopped(stop));
     }
-    sqlx::query("INSERT INTO permits (brake, holder, at_us) VALUES (?,?,?)")
-        .bind(&ask.counted)
-        .bind(&ask.holder)
-        .bind(micros(now))
-        .execute(tx)
-        .await?;
-    Ok(None)
+    Ok(Permit::Begins)
 }
 
 /// A look before the transaction: a quiet worker costs one small read.

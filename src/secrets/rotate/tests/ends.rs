@@ -113,6 +113,30 @@ async fn d5_a_retired_connectors_own_access_is_revoked_and_seen_refused() {
 }
 
 #[tokio::test]
+async fn d5_a_retirement_takes_nothing_of_other_connectors_or_roles() {
+    let mut world = World::new(Strategy::Add).await;
+    world.guarded = rotating(&world, CredentialRole::Writer, Some(Strategy::Add));
+    world.rotate().expect("undisturbed");
+    let others = [
+        ("another connector's", "clawback:wiki:writer:r7"),
+        ("another role's", "clawback:crm:verifier:r7"),
+        ("of whom nobody can tell", "clawback:r7"),
+    ];
+    for (value, label) in others {
+        let made = (value.to_owned(), label.to_owned());
+        world.target.truth().live.insert(value.to_owned(), made);
+    }
+    let orphan = ("orphan".to_owned(), "clawback:crm:writer:r0".to_owned());
+    world.target.truth().live.insert("k9".to_owned(), orphan);
+    let current = world.value(Slot::Current).expect("there");
+    assert_eq!(end(&mut world, CredentialRole::Writer), Ok(()));
+    for (value, _) in others {
+        assert!(world.target.opens(value), "{value}");
+    }
+    assert!(!world.target.opens("orphan") && !world.target.opens(&current));
+}
+
+#[tokio::test]
 async fn d5_what_cannot_be_tried_is_never_called_revoked() {
     // Given a vault that holds no value any more.
     let mut world = World::new(Strategy::Choose).await;

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::connectors::{
-    Answered, Call, Change, Connector, Credential, KnownSecret, Listing, MintOrder, Minted,
-    Reading, unsupported,
+    Answered, Call, Change, Connector, Credential, FORBIDDEN, KnownSecret, Listing, MintOrder,
+    Minted, Reading, unsupported,
 };
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -79,6 +79,14 @@ pub(super) struct Truth {
     pub(super) most: usize,
     /// Goes on accepting what was retired.
     pub(super) forgetful: bool,
+    /// What was minted may only read.
+    pub(super) reads_only: bool,
+    /// Changes that were tried, and which of them found nobody.
+    pub(super) tried: Vec<Change>,
+    /// Answers whom it does not let in like one who may not do this.
+    pub(super) denies: bool,
+    /// From this call on it is locked.
+    pub(super) locks_at: Option<u32>,
 }
 
 pub(super) struct Target {
@@ -139,6 +147,7 @@ impl Target {
             truth.calls += 1;
             let fault = truth.faults.get(&number).copied();
             truth.struck += u32::from(fault.is_some());
+            truth.locked |= truth.locks_at.is_some_and(|at| number >= at);
             fault
         };
         match fault {
@@ -172,7 +181,12 @@ fn sign_in(truth: &Truth, credential: &Credential) -> Result<(), Failure> {
     if known && !truth.locked {
         Ok(())
     } else {
-        Err(Failure::new(FailureClass::AuthFailure, "T", "who is that?"))
+        let code = if truth.denies { FORBIDDEN } else { "T" };
+        Err(Failure::new(
+            FailureClass::AuthFailure,
+            code,
+            "who is that?",
+        ))
     }
 }
 
@@ -195,8 +209,18 @@ impl Connector for Target {
         Err(unsupported("read in this test"))
     }
 
-    async fn write(&self, _: &Call<'_>, _: &Change) -> Result<Answered, Failure> {
-        Err(unsupported("write in this test"))
+    async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        self.call(|truth| {
+            sign_in(truth, call.credential)?;
+            let value = call.credential.secret.expose_secret();
+            if truth.reads_only && truth.ever.iter().any(|minted| minted == value) {
+                let why = "it may read";
+                return Err(Failure::new(FailureClass::AuthFailure, FORBIDDEN, why));
+            }
+            truth.tried.push(change.clone());
+            Ok(Answered::Absent)
+        })
+        .await
     }
 
     async fn try_credential(&self, call: &Call<'_>) -> Result<(), Failure> {
