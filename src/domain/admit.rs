@@ -7,6 +7,7 @@
 mod changed;
 mod compromised;
 mod news;
+mod rehired;
 mod silent;
 
 use std::collections::BTreeMap;
@@ -55,8 +56,8 @@ pub fn admit(
         EventKind::NhiSilent => opening.silent(&News::of_silence(event, existing)),
         EventKind::TerminationCancelled => opening.cancelled(&News::of_departure(event, existing)),
         EventKind::CredentialCompromised => opening.compromised(),
-        EventKind::Rehired
-        | EventKind::WorkerMoved
+        EventKind::Rehired => opening.rehired(),
+        EventKind::WorkerMoved
         | EventKind::IdentifierRecycled
         | EventKind::ApplicationRetired
         | EventKind::LegalHoldPlaced
@@ -74,9 +75,7 @@ fn person(code: &str, why: &str) -> Failure {
 
 fn for_person(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::Rehired => {
-            "the subject is back: review what an earlier case removed or still owes"
-        }
+        EventKind::Rehired => "the subject is back: review what an earlier case removed",
         EventKind::WorkerMoved => {
             "the subject changed role: decide which access the new role keeps"
         }
@@ -131,7 +130,11 @@ impl Opening<'_> {
 
     /// A new case; its run walks at once to where it first has to wait.
     fn opened(&self, for_person: Option<Failure>) -> Result<(CaseRow, Settlement), Inconsistent> {
-        let (row, mut run) = self.fresh(for_person)?;
+        let (row, run) = self.fresh(for_person)?;
+        self.begun(row, run)
+    }
+
+    fn begun(&self, row: CaseRow, mut run: Run) -> Result<(CaseRow, Settlement), Inconsistent> {
         let handed = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
         if handed {
             run.stage = Stage::Due {
@@ -230,6 +233,7 @@ impl Opening<'_> {
                 kind: Some(event.kind),
                 source: event.source.clone(),
                 recorded: self.recorded.recorded,
+                occurred: event.occurred,
                 effective: event.effective.clone(),
                 urgency: event.urgency,
                 connectors: event.connectors.clone(),
@@ -240,6 +244,7 @@ impl Opening<'_> {
                 rounds: 0,
                 anew: false,
                 put_off: None,
+                back: None,
                 on_word: false,
                 drill: Pass::of(self.recorded),
             }),

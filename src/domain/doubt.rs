@@ -117,6 +117,12 @@ pub fn doubt(
         .or_else(|| outdated(recorded, trust))
 }
 
+/// Why it is not certain whom the event means.
+pub fn contradiction(subject: &Subject, existing: &[ExistingCase]) -> Option<Failure> {
+    let mut cases = existing.iter();
+    cases.find_map(|case| contradicted(subject, case).or_else(|| taken(subject, case)))
+}
+
 /// The same record had another value of an identifier that never changes.
 fn contradicted(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
     let known = subject_of(case).filter(|known| known.key() == subject.key())?;

@@ -174,6 +174,9 @@ pub struct CaseBody {
     pub source: String,
     /// When intake recorded that event.
     pub recorded: Timestamp,
+    /// When it was told, by the source's own clock: CloudEvents `time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred: Option<Timestamp>,
     /// When access ends, as the source meant it.
     pub effective: Effective,
     /// For cause or planned.
@@ -203,6 +206,9 @@ pub struct CaseBody {
     /// Where the departure goes on, once this case was halted; `None`: nowhere, it was called off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_off: Option<PutOff>,
+    /// The case that tells that the subject is back, for which this one was halted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<CaseId>,
     /// A discovery or removal of it ended on a person's word, and so the case does not end verified;
     /// known when all of them have ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -184,6 +184,16 @@ pub enum AdmissionDecision {
         /// The first settlement of that case's run.
         first: Box<Settlement>,
     },
+    /// The subject is back: open a case that tells a person, and stop the departures under way.
+    Back {
+        /// The row of the case that tells it.
+        case: Box<CaseRow>,
+        /// The first settlement of that case's run.
+        first: Box<Settlement>,
+        /// What becomes of each departure: [`Self::Rescind`], [`Self::Reschedule`] of a held one that is
+        /// dropped, or [`Self::Halt`], each with the revision that is in force already.
+        stops: Vec<Self>,
+    },
     /// Leave a case as it is, but know the newer revision, so that older news cannot change it.
     Revise {
         /// Which.

@@ -8,10 +8,12 @@ use super::super::doubt::{Ruling, is_held};
 use super::super::event::{LifecycleEvent, Urgency};
 use super::super::id::ConnectorName;
 use super::super::run::{CaseBody, Run, RunBody, Stage, priority};
-use super::super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
+use super::super::settlement::{
+    Admission, AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Settlement,
+};
 use super::super::step::{Given, Inconsistent};
 use super::super::time::Timestamp;
-use super::super::workflow::End;
+use super::super::workflow::{End, OutcomeKey};
 use super::news::News;
 use super::{Opening, person};
 
@@ -88,6 +90,7 @@ impl Opening<'_> {
         }
         body.rounds = body.rounds.max(1);
         body.claim = None;
+        body.occurred = event.occurred.max(body.occurred);
         let rank = priority(body.urgency, &body.subject).min(case.row.priority);
         match &mut run.stage {
             Stage::WithPerson { next_try, .. } => {
@@ -208,22 +211,15 @@ impl Opening<'_> {
                 let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
                 (decision, "called off too late")
             }
-            Some(case) if is_held_with_person(&case.run) => {
-                let decision = self.dropped(case);
-                (decision, "called off while it was held")
-            }
-            Some(case) if acted(case) || case.run.task.is_some() => {
-                let case = case.row.id;
-                let decision = AdmissionDecision::Halt { case, revision };
-                (decision, "called off after access had been touched")
-            }
             Some(case) => {
-                let settlement = Box::new(rescinded(case.run.clone(), self.given));
-                let decision = AdmissionDecision::Rescind {
-                    settlement,
-                    revision,
+                let why = format!("called off by revision {revision}");
+                let decision = self.stop(case, revision, &why);
+                let reason = match &decision {
+                    AdmissionDecision::Reschedule { .. } => "called off while it was held",
+                    AdmissionDecision::Halt { .. } => "called off after access had been touched",
+                    _ => "called off in time",
                 };
-                (decision, "called off in time")
+                (decision, reason)
             }
         };
         let mut admission = self.admission(decision, reason);
@@ -231,15 +227,47 @@ impl Opening<'_> {
         Ok(admission)
     }
 
+    /// Ends a departure that has not begun, and stops one that has before its next write. `revision` is
+    /// the one in force from now on.
+    pub(super) fn stop(&self, case: &ExistingCase, revision: u64, why: &str) -> AdmissionDecision {
+        if is_held_with_person(&case.run) {
+            return self.dropped(case, revision, why);
+        }
+        if acted(case) || case.run.task.is_some() {
+            let case = case.row.id;
+            return AdmissionDecision::Halt { case, revision };
+        }
+        let mut settlement = rescinded(case.run.clone(), self.given);
+        settlement.journal.push(JournalEntry {
+            run: case.run.id,
+            sequence: settlement.run.step,
+            place: 0,
+            at: self.given.now,
+            state: case.run.stage.name().into(),
+            item: None,
+            outcome: OutcomeKey::Done,
+            failure: None,
+            detail: Some(serde_json::json!({
+                "reason": why,
+                "event": self.recorded.event.id,
+                "source": self.recorded.event.source,
+            })),
+        });
+        AdmissionDecision::Rescind {
+            settlement: Box::new(settlement),
+            revision,
+        }
+    }
+
     /// A held case ends with its next step, which closes its task.
-    fn dropped(&self, case: &ExistingCase) -> AdmissionDecision {
+    fn dropped(&self, case: &ExistingCase, revision: u64, why: &str) -> AdmissionDecision {
         let event = &self.recorded.event;
         let mut run = case.run.clone();
         if let RunBody::Case(body) = &mut run.body {
             body.ruling = Some(Ruling {
                 release: false,
                 by: event.source.clone(),
-                note: format!("called off by revision {}", event.revision),
+                note: why.to_owned(),
             });
         }
         if let Stage::WithPerson { next_try, .. } = &mut run.stage {
@@ -247,7 +275,7 @@ impl Opening<'_> {
         }
         run.step += 1;
         let row = CaseRow {
-            revision: event.revision,
+            revision,
             ..case.row.clone()
         };
         AdmissionDecision::Reschedule {

@@ -28,6 +28,7 @@ mod probing;
 mod promise;
 mod proof;
 mod putting_off;
+mod rehired;
 mod returned;
 mod secrets;
 mod storm;

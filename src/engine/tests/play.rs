@@ -115,8 +115,27 @@ impl Play {
         let recorded = given::recorded(event, self.now);
         let existing = self.existing();
         let admission = admit(&recorded, &existing, &self.given(workflow)).expect("consistent");
-        match &admission.decision {
+        self.apply(&admission.decision);
+        for case in &admission.halts {
+            self.case_mut(*case).row.revision = recorded.event.revision;
+            self.halt(*case);
+        }
+        for run in reviews(&admission, &existing) {
+            self.awake.insert(run.id);
+            self.runs.insert(run.id, run);
+        }
+        admission.decision
+    }
+
+    fn apply(&mut self, decision: &AdmissionDecision) {
+        match decision {
             AdmissionDecision::Open { case, first } => self.open(case, first),
+            AdmissionDecision::Back { case, first, stops } => {
+                for stop in stops {
+                    self.apply(stop);
+                }
+                self.open(case, first);
+            }
             AdmissionDecision::PutOff { case, again, first } => {
                 self.case_mut(*case).row.revision = again.revision;
                 self.halt(*case);
@@ -148,15 +167,6 @@ impl Play {
             }
             AdmissionDecision::Ignore => {}
         }
-        for case in &admission.halts {
-            self.case_mut(*case).row.revision = recorded.event.revision;
-            self.halt(*case);
-        }
-        for run in reviews(&admission, &existing) {
-            self.awake.insert(run.id);
-            self.runs.insert(run.id, run);
-        }
-        admission.decision
     }
 
     fn open(&mut self, row: &CaseRow, first: &Settlement) {

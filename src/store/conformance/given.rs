@@ -135,6 +135,8 @@ pub fn opens_with(event: &RecordedEvent, stage: Stage, targets: &[&str]) -> Admi
             rounds: 0,
             anew: false,
             put_off: None,
+            back: None,
+            occurred: None,
             on_word: false,
             drill: None,
         }),
