@@ -21,10 +21,10 @@ use super::run::{CaseBody, Run, RunBody, Stage, priority};
 use super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
 use super::step::{Decision, Given, Inconsistent, Woken, decide};
 use super::time::Timestamp;
-use super::workflow::{Action, RunKind};
+use super::workflow::{Action, RunKind, State, Workflow};
 
 use news::News;
-pub(super) use news::{newest, tells_of_departure};
+pub(super) use news::{newest, tells_of_departure, was_wrong};
 
 /// Decides what one recorded event comes to, given the cases of the same subject or HR case, newest first.
 /// `given.workflow` is the one that the event opens.
@@ -67,6 +67,27 @@ pub fn admit(
             Ok(opening.admission(decision, why))
         }
     }
+}
+
+/// True for a case that began before its rounds were counted: by its own definition, it is past its wait.
+/// Where that is not at hand, its instant tells.
+pub fn has_begun_uncounted(
+    case: &ExistingCase,
+    definition: Option<&Workflow>,
+    now: Timestamp,
+) -> bool {
+    let (RunBody::Case(body), Stage::Due { state, .. }) = (&case.run.body, &case.run.stage) else {
+        return false;
+    };
+    if body.rounds > 0 || body.anew {
+        return false;
+    }
+    let machine = definition.and_then(|workflow| workflow.machines.get(&RunKind::Case));
+    let Some(machine) = machine else {
+        return case.row.effective <= now;
+    };
+    let waits = |state: &State| state.action == Action::AwaitEffective;
+    *state != machine.start && !machine.states.get(state).is_some_and(waits)
 }
 
 fn person(code: &str, why: &str) -> Failure {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::Account;
+use super::event::EventKind;
 use super::id::CaseId;
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, Run, RunBody};
@@ -174,7 +175,16 @@ pub fn reviews(admission: &Admission, existing: &[ExistingCase]) -> Vec<Run> {
             .find(|row| row.id == id)
     };
     let (of, stopped, on) = match &admission.decision {
-        AdmissionDecision::Back { case, stops, .. } => return of_return(case.id, stops, existing),
+        AdmissionDecision::Stop { case, first, stops } if is_back(&first.run) => {
+            return of_return(case.id, stops, existing);
+        }
+        AdmissionDecision::Stop { case, stops, .. } => {
+            let stopped = stops.iter().find_map(|stop| match stop {
+                AdmissionDecision::Halt { case, .. } => Some(*case),
+                _ => None,
+            });
+            (Some(&**case), stopped, None)
+        }
         AdmissionDecision::Open { case, first } if departs(&first.run) => {
             let on = first.case_ended.is_none().then(|| PutOff::to(case));
             (Some(&**case), None, on)
@@ -228,7 +238,7 @@ fn of_return(case: CaseId, stops: &[AdmissionDecision], existing: &[ExistingCase
             AdmissionDecision::Rescind { settlement, .. } => gone.extend(settlement.run.case),
             AdmissionDecision::Open { .. }
             | AdmissionDecision::PutOff { .. }
-            | AdmissionDecision::Back { .. }
+            | AdmissionDecision::Stop { .. }
             | AdmissionDecision::Revise { .. }
             | AdmissionDecision::Rotate { .. }
             | AdmissionDecision::Ignore => {}
@@ -251,6 +261,37 @@ fn of_return(case: CaseId, stops: &[AdmissionDecision], existing: &[ExistingCase
         Some(run)
     });
     told.collect()
+}
+
+fn is_back(run: &Run) -> bool {
+    matches!(&run.body, RunBody::Case(body) if body.kind == Some(EventKind::Rehired))
+}
+
+/// The runs of cases that stop when this one, which was held, is released and begins later: its departure
+/// goes on in it. `existing` are all cases of its HR case.
+pub fn released(case: CaseId, existing: &[ExistingCase]) -> Vec<Run> {
+    let Some(own) = existing.iter().find(|one| one.row.id == case) else {
+        return Vec::new();
+    };
+    let on = PutOff::to(&own.row);
+    let others = existing.iter().filter(|other| {
+        let same = other.row.subject_key == own.row.subject_key
+            && other.row.hr_case == own.row.hr_case
+            && other.row.id != case;
+        same && other.ended.is_none()
+            && other.row.revision <= own.row.revision
+            && departs(&other.run)
+    });
+    let stopped = others.filter_map(|other| {
+        let mut run = other.run.clone();
+        let RunBody::Case(body) = &mut run.body else {
+            return None;
+        };
+        body.put_off = Some(on.clone());
+        run.halted = true;
+        Some(run)
+    });
+    stopped.collect()
 }
 
 /// The run of a case that takes access away because somebody or something leaves.

@@ -17,7 +17,8 @@ use super::drill::Pass;
 use super::event::{EventKind, Urgency};
 use super::health::CareBody;
 use super::id::{
-    CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
+    AccountId, CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName,
+    TaskId,
 };
 use super::outcome::Failure;
 use super::probe::Probed;
@@ -231,6 +232,12 @@ pub struct DiscoveryBody {
     /// How often removals were begun. From the second search on, only what still gives access counts.
     #[serde(default)]
     pub rounds: u32,
+    /// Which round of its case it belongs to, from 0: what is told of a case under way begins the next.
+    #[serde(default, skip_serializing_if = "super::round::is_first")]
+    pub round: u32,
+    /// Found, but another round's removal of it is open, and the case waits for that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<AccountId>,
     /// Accounts that may be the subject's and that no rule decides about, in words for a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclear: Vec<String>,

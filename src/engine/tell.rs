@@ -170,7 +170,7 @@ impl Admissions {
             | AdmissionDecision::PutOff {
                 again: case, first, ..
             } => (Some(case.workflow.clone()), &first.run),
-            AdmissionDecision::Back { case, first, stops } => {
+            AdmissionDecision::Stop { case, first, stops } => {
                 for stop in stops {
                     self.remember(stop);
                 }

@@ -132,7 +132,7 @@ impl Docket {
                 self.halt(case, again.revision, out);
                 self.open(event, again, first, out);
             }
-            AdmissionDecision::Back { case, first, stops } => {
+            AdmissionDecision::Stop { case, first, stops } => {
                 for stop in stops {
                     self.note(event, stop, out);
                 }
@@ -252,7 +252,7 @@ fn name(decision: &AdmissionDecision) -> &'static str {
         AdmissionDecision::Rescind { .. } => "rescind",
         AdmissionDecision::Halt { .. } => "halt",
         AdmissionDecision::PutOff { .. } => "put_off",
-        AdmissionDecision::Back { .. } => "back",
+        AdmissionDecision::Stop { .. } => "stop",
         AdmissionDecision::Revise { .. } => "revise",
         AdmissionDecision::Rotate { .. } => "rotate",
         AdmissionDecision::Ignore => "ignore",

@@ -4,7 +4,7 @@
 //! begun goes on, and looks anew where more is told than it knows; it stops when the departure is put
 //! off or called off. What is doubtful stops nothing: it waits for a person beside what is under way.
 
-use super::super::doubt::{Ruling, is_held};
+use super::super::doubt::{Ruling, Voice, is_held};
 use super::super::event::{LifecycleEvent, Urgency};
 use super::super::id::ConnectorName;
 use super::super::run::{CaseBody, Run, RunBody, Stage, priority};
@@ -174,11 +174,17 @@ impl Opening<'_> {
     }
 
     fn corrected(&self) -> Ruling {
-        let event = &self.recorded.event;
+        let revision = self.recorded.event.revision;
+        self.ruling(true, format!("corrected by revision {revision}"))
+    }
+
+    /// What this event says of one that is held.
+    fn ruling(&self, release: bool, note: String) -> Ruling {
         Ruling {
-            release: true,
-            by: event.source.clone(),
-            note: format!("corrected by revision {}", event.revision),
+            release,
+            by: self.recorded.event.source.clone(),
+            voice: Some(Voice::Event),
+            note,
         }
     }
 
@@ -222,6 +228,20 @@ impl Opening<'_> {
                 (decision, reason)
             }
         };
+        let (decision, reason) = match (decision, news.removed) {
+            (stop, Some(_)) if stops(&stop) => {
+                let why = "the departure was called off after an earlier case of it had ended: review \
+                    what was removed";
+                let (case, first) = self.opened(Some(person("CB-ADMIT-3", why)))?;
+                let decision = AdmissionDecision::Stop {
+                    case: Box::new(case),
+                    first: Box::new(first),
+                    stops: vec![stop],
+                };
+                (decision, "called off, and too late for an earlier case")
+            }
+            (decision, _) => (decision, reason),
+        };
         let mut admission = self.admission(decision, reason);
         admission.halts = ids(others);
         Ok(admission)
@@ -238,6 +258,11 @@ impl Opening<'_> {
             return AdmissionDecision::Halt { case, revision };
         }
         let mut settlement = rescinded(case.run.clone(), self.given);
+        if let RunBody::Case(body) = &mut settlement.run.body
+            && is_held(body)
+        {
+            body.ruling = Some(self.ruling(false, why.to_owned()));
+        }
         settlement.journal.push(JournalEntry {
             run: case.run.id,
             sequence: settlement.run.step,
@@ -261,14 +286,9 @@ impl Opening<'_> {
 
     /// A held case ends with its next step, which closes its task.
     fn dropped(&self, case: &ExistingCase, revision: u64, why: &str) -> AdmissionDecision {
-        let event = &self.recorded.event;
         let mut run = case.run.clone();
         if let RunBody::Case(body) = &mut run.body {
-            body.ruling = Some(Ruling {
-                release: false,
-                by: event.source.clone(),
-                note: why.to_owned(),
-            });
+            body.ruling = Some(self.ruling(false, why.to_owned()));
         }
         if let Stage::WithPerson { next_try, .. } = &mut run.stage {
             *next_try = Some(self.given.now);
@@ -295,6 +315,15 @@ impl Opening<'_> {
 }
 
 const MOVED: &str = "moved";
+
+fn stops(decision: &AdmissionDecision) -> bool {
+    matches!(
+        decision,
+        AdmissionDecision::Halt { .. }
+            | AdmissionDecision::Rescind { .. }
+            | AdmissionDecision::Reschedule { .. }
+    )
+}
 
 fn ids(cases: &[&ExistingCase]) -> Vec<super::CaseId> {
     cases.iter().map(|case| case.row.id).collect()

@@ -69,7 +69,7 @@ impl Opening<'_> {
         let decision = if stops.is_empty() {
             AdmissionDecision::Open { case, first }
         } else {
-            AdmissionDecision::Back { case, first, stops }
+            AdmissionDecision::Stop { case, first, stops }
         };
         Ok(self.admission(decision, &why))
     }

@@ -17,7 +17,7 @@ use crate::domain::estate::{ConnectorFacts, Estate};
 use crate::domain::event::LifecycleEvent;
 use crate::domain::id::{CaseId, CommandId, RunId, TaskId};
 use crate::domain::obey::obey;
-use crate::domain::review::{done, reviews};
+use crate::domain::review::{done, released, reviews};
 use crate::domain::run::{RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::{
     AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Outcome, Settlement,
@@ -130,7 +130,7 @@ impl Play {
     fn apply(&mut self, decision: &AdmissionDecision) {
         match decision {
             AdmissionDecision::Open { case, first } => self.open(case, first),
-            AdmissionDecision::Back { case, first, stops } => {
+            AdmissionDecision::Stop { case, first, stops } => {
                 for stop in stops {
                     self.apply(stop);
                 }
@@ -178,7 +178,7 @@ impl Play {
         self.take(first);
     }
 
-    fn existing(&self) -> Vec<ExistingCase> {
+    pub(super) fn existing(&self) -> Vec<ExistingCase> {
         let cases = self.cases.iter().rev();
         cases
             .map(|case| ExistingCase {
@@ -238,6 +238,13 @@ impl Play {
         }
         if let Some(rotation) = &obedience.rotation {
             self.start(rotation);
+        }
+        let stopped = obedience
+            .puts_off
+            .map(|case| released(case, &self.existing()));
+        for run in stopped.unwrap_or_default() {
+            self.halt(run.case.expect("a case's run"));
+            self.runs.insert(run.id, run);
         }
         obedience.answer
     }

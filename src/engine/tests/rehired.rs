@@ -75,15 +75,23 @@ fn carried_out(play: &mut Play, target: &mut Target) -> bool {
 #[test]
 fn b7_a_scheduled_departure_ends_when_its_subject_is_back() {
     let (mut play, mut target, decision) = heard(scheduled(), back());
-    assert!(matches!(decision, AdmissionDecision::Back { .. }));
+    assert!(matches!(decision, AdmissionDecision::Stop { .. }));
     let departure = play.cases[0].row.id;
     assert!(!carried_out(&mut play, &mut target));
     assert_eq!(play.cases[0].ended, Some(End::Rescinded));
     // The journal of the one names the news, the task of the other the case.
     let mut lines = play.journal.iter();
     let line = lines.find(|line| line.run == departure.run() && line.detail.is_some());
-    let detail = line.expect("a line").detail.as_ref().map(ToString::to_string);
-    assert!(detail.expect("a reason").contains("clawback.worker.rehired.v1/1"));
+    let detail = line
+        .expect("a line")
+        .detail
+        .as_ref()
+        .map(ToString::to_string);
+    assert!(
+        detail
+            .expect("a reason")
+            .contains("clawback.worker.rehired.v1/1")
+    );
     let task = task(&play, play.cases[1].row.id);
     assert_eq!(task.code, "CB-ADMIT-2");
     let told = format!("case {departure} had not begun, and is ended");
@@ -128,7 +136,11 @@ fn b7_a_departure_that_was_put_off_does_not_go_on_when_its_subject_is_back() {
     let mut target = Target::new();
     let mut play = Play::begun();
     play.until(RunKind::Removal, "revoke_credentials", &mut target);
-    play.hear(news(EventKind::TerminationChanged, 2, melbourne("2026-12-20T18:00:00")));
+    play.hear(news(
+        EventKind::TerminationChanged,
+        2,
+        melbourne("2026-12-20T18:00:00"),
+    ));
     play.pass(3600, &mut target);
     assert_eq!(task(&play, play.cases[0].row.id).code, "CB-CASE-3");
     play.hear(back());
@@ -140,7 +152,11 @@ fn b7_a_departure_that_was_put_off_does_not_go_on_when_its_subject_is_back() {
 
 #[test]
 fn b7_a_held_departure_is_dropped_when_its_subject_is_back() {
-    let held = news(EventKind::WorkerTerminated, 1, melbourne("2126-01-01T09:00:00"));
+    let held = news(
+        EventKind::WorkerTerminated,
+        1,
+        melbourne("2126-01-01T09:00:00"),
+    );
     let (mut play, mut target, _) = heard(held, back());
     let asked = task(&play, play.cases[0].row.id).id;
     assert!(!carried_out(&mut play, &mut target));
@@ -158,7 +174,7 @@ fn b7_a_rehiring_that_is_older_than_the_departure_stops_nothing() {
     ] {
         let event = at(back_since("2026-01-10T09:00:00"), told);
         let (mut play, mut target, decision) = heard(departure.clone(), event);
-        let stopped = matches!(decision, AdmissionDecision::Back { .. });
+        let stopped = matches!(decision, AdmissionDecision::Stop { .. });
         assert_eq!(stopped, stops, "{told}");
         assert_eq!(task(&play, play.cases[1].row.id).code, "CB-ADMIT-2");
         assert_eq!(carried_out(&mut play, &mut target), !stops, "{told}");
@@ -192,6 +208,21 @@ fn b7_a_rehiring_of_whom_it_is_not_certain_is_loud_and_stops_nothing() {
     assert_eq!(told.code, "CB-ADMIT-5");
     assert!(told.why.contains("n-2"), "{}", told.why);
     assert!(carried_out(&mut play, &mut target));
+}
+
+#[test]
+fn a3_a_departure_told_before_the_rehiring_and_heard_of_after_it_is_held() {
+    let told = |event, day: u32| at(event, &format!("2026-11-{day}T07:00:00Z"));
+    for (day, held) in [(20, true), (26, false)] {
+        let mut target = Target::new();
+        let mut play = Play::new(&[(super::given::CRM, super::given::facts())]);
+        play.hear(told(back(), 25));
+        play.hear(told(leaves(), day));
+        play.rest(&mut target);
+        assert_eq!(!play.effects().is_empty(), !held, "{day}");
+        let mut codes = play.tasks_open().into_iter().map(|task| task.code.clone());
+        assert_eq!(codes.any(|code| code == "CB-HOLD-8"), held, "{day}");
+    }
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(super) struct Shown {
     pub(super) unreadable: Option<AccountId>,
     /// Secrets that it does not take.
     pub(super) refused: Vec<String>,
+    /// Says yes to every write, and does nothing.
+    pub(super) deaf: bool,
     /// How long each look takes, by this clock.
     pub(super) slow: Option<(Arc<Moved>, u64)>,
 }
@@ -121,6 +123,9 @@ impl Connector for Arc<Scripted> {
     async fn write(&self, _: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
         self.answer()?;
         let mut shown = self.shown();
+        if shown.deaf {
+            return Ok(Answered::Accepted);
+        }
         if change.operation == Operation::Delete {
             shown.accounts.retain(|one| one.id != change.account);
         }
@@ -266,6 +271,7 @@ impl Ward {
                 unlisted: None,
                 unreadable: None,
                 refused: Vec::new(),
+                deaf: false,
                 slow: None,
             })))
         };
@@ -339,7 +345,7 @@ impl Ward {
         self.store.record(&batch).await.expect("recorded");
     }
 
-    fn none_kept(&self) -> Keep {
+    pub(super) fn none_kept(&self) -> Keep {
         Keep {
             worker: self.worker,
             at_most: 0,
