@@ -172,6 +172,8 @@ fn case_run(recorded: &RecordedEvent, workflow: &Workflow, case: CaseId) -> Run 
             rounds: 0,
             anew: false,
             put_off: None,
+            back: None,
+            occurred: None,
             on_word: false,
             drill: None,
             traceparent: None,

@@ -236,6 +236,7 @@ mod tests {
                 rotation: None,
                 survey: None,
                 drill: None,
+                puts_off: None,
                 pause: None,
             }
         };

@@ -7,6 +7,7 @@
 mod changed;
 mod compromised;
 mod news;
+mod rehired;
 mod silent;
 
 use std::collections::BTreeMap;
@@ -20,10 +21,10 @@ use super::run::{CaseBody, Run, RunBody, Stage, priority};
 use super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
 use super::step::{Decision, Given, Inconsistent, Woken, decide};
 use super::time::Timestamp;
-use super::workflow::{Action, RunKind};
+use super::workflow::{Action, RunKind, State, Workflow};
 
 use news::News;
-pub(super) use news::{newest, tells_of_departure};
+pub(super) use news::{newest, tells_of_departure, was_wrong};
 
 /// Decides what one recorded event comes to, given the cases of the same subject or HR case, newest first.
 /// `given.workflow` is the one that the event opens.
@@ -55,8 +56,8 @@ pub fn admit(
         EventKind::NhiSilent => opening.silent(&News::of_silence(event, existing)),
         EventKind::TerminationCancelled => opening.cancelled(&News::of_departure(event, existing)),
         EventKind::CredentialCompromised => opening.compromised(),
-        EventKind::Rehired
-        | EventKind::WorkerMoved
+        EventKind::Rehired => opening.rehired(),
+        EventKind::WorkerMoved
         | EventKind::IdentifierRecycled
         | EventKind::ApplicationRetired
         | EventKind::LegalHoldPlaced
@@ -68,15 +69,34 @@ pub fn admit(
     }
 }
 
+/// True for a case that began before its rounds were counted: by its own definition, it is past its wait.
+/// Where that is not at hand, its instant tells.
+pub fn has_begun_uncounted(
+    case: &ExistingCase,
+    definition: Option<&Workflow>,
+    now: Timestamp,
+) -> bool {
+    let (RunBody::Case(body), Stage::Due { state, .. }) = (&case.run.body, &case.run.stage) else {
+        return false;
+    };
+    if body.rounds > 0 || body.anew {
+        return false;
+    }
+    let machine = definition.and_then(|workflow| workflow.machines.get(&RunKind::Case));
+    let Some(machine) = machine else {
+        return case.row.effective <= now;
+    };
+    let waits = |state: &State| state.action == Action::AwaitEffective;
+    *state != machine.start && !machine.states.get(state).is_some_and(waits)
+}
+
 fn person(code: &str, why: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, code, why)
 }
 
 fn for_person(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::Rehired => {
-            "the subject is back: review what an earlier case removed or still owes"
-        }
+        EventKind::Rehired => "the subject is back: review what an earlier case removed",
         EventKind::WorkerMoved => {
             "the subject changed role: decide which access the new role keeps"
         }
@@ -131,7 +151,11 @@ impl Opening<'_> {
 
     /// A new case; its run walks at once to where it first has to wait.
     fn opened(&self, for_person: Option<Failure>) -> Result<(CaseRow, Settlement), Inconsistent> {
-        let (row, mut run) = self.fresh(for_person)?;
+        let (row, run) = self.fresh(for_person)?;
+        self.begun(row, run)
+    }
+
+    fn begun(&self, row: CaseRow, mut run: Run) -> Result<(CaseRow, Settlement), Inconsistent> {
         let handed = matches!(&run.body, RunBody::Case(body) if body.for_person.is_some());
         if handed {
             run.stage = Stage::Due {
@@ -230,6 +254,7 @@ impl Opening<'_> {
                 kind: Some(event.kind),
                 source: event.source.clone(),
                 recorded: self.recorded.recorded,
+                occurred: event.occurred,
                 effective: event.effective.clone(),
                 urgency: event.urgency,
                 connectors: event.connectors.clone(),
@@ -240,6 +265,7 @@ impl Opening<'_> {
                 rounds: 0,
                 anew: false,
                 put_off: None,
+                back: None,
                 on_word: false,
                 drill: Pass::of(self.recorded),
             }),

@@ -3,19 +3,23 @@
 //! Owns what the cases of the subject say about it: its departure was called off, the subject is back,
 //! or an open case looks there by itself. Whether access is there is said by `verdict`. Pure.
 
-use super::admit::{newest, tells_of_departure};
+use super::admit::{newest, tells_of_departure, was_wrong};
 use super::doubt::is_held;
 use super::event::EventKind;
-use super::id::{ConnectorName, RunId};
-use super::run::{CaseBody, Run, RunBody, Stage};
+use super::id::{CaseId, ConnectorName, RunId};
+use super::round::discovery_of;
+use super::run::{CaseBody, Run, RunBody};
 use super::settlement::ExistingCase;
-use super::time::Timestamp;
+use super::time::{Timestamp, after};
 use super::workflow::End;
 
 /// HR cases of Clawback's own begin so, and go on with the run whose access is there again.
 const SEEN_AGAIN: &str = "seen-again/";
 /// A departure that was called off when its case had ended already.
 const TOO_LATE: &str = "CB-ADMIT-3";
+
+/// A case that begins within so long need not be told what it finds by itself.
+const SOON_SECONDS: u64 = 86_400;
 
 /// What is to be done about access that is there again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,22 +47,28 @@ pub fn seen_again(hr_case: &str) -> Option<RunId> {
 }
 
 /// What is to be done about access that `run` had proved gone. `hr_cases` are its own and those whose
-/// returns led to it; `cases` are all of its subject.
-pub fn again(run: &Run, hr_cases: &[String], cases: &[ExistingCase]) -> Again {
+/// returns led to it; `cases` are all of its subject, and `looking` are those of them that look at its
+/// target before they settle.
+pub fn again(
+    run: &Run,
+    hr_cases: &[String],
+    cases: &[ExistingCase],
+    looking: &[CaseId],
+    now: Timestamp,
+) -> Again {
     let mut told = hr_cases.iter();
     if let Some(why) = told.find_map(|hr_case| stopped(hr_case, cases)) {
         return Again::Left(why);
     }
-    if is_back(run, cases) {
+    if is_back(run, hr_cases, cases, now) {
         return Again::Left("its subject is back");
     }
     let own = hr_case(run.id);
     let own = cases.iter().filter(|case| case.row.hr_case == own);
     let ended = own.filter(|case| case.ended.is_some());
-    let looks = |case: &ExistingCase| looks_at(case, run.connector.as_ref());
     Again::Told {
         revision: 1 + ended.map(|case| case.row.revision).max().unwrap_or(0),
-        looked_for: cases.iter().any(looks),
+        looked_for: !looking.is_empty(),
     }
 }
 
@@ -76,30 +86,45 @@ fn stopped(hr_case: &str, cases: &[ExistingCase]) -> Option<&'static str> {
         .then_some("its departure was put off, and goes on by itself")
 }
 
-/// Held for a doubt, and dropped by a person: it says nothing about the departure.
-fn was_wrong(case: &ExistingCase) -> bool {
-    let Some(body) = body(case).filter(|body| is_held(body)) else {
+/// The last word since the departure was told is that the subject is back, or never was to leave. As long
+/// as a person has the task of a rehiring, it counts whenever it came in.
+fn is_back(run: &Run, hr_cases: &[String], cases: &[ExistingCase], now: Timestamp) -> bool {
+    let Some(departure) = departure(run, hr_cases, cases) else {
         return false;
     };
-    // By its source: called off while it was held.
-    let by_person = body.ruling.as_ref().is_some_and(|it| it.by != body.source);
-    case.ended == Some(End::Rescinded) && by_person
-}
-
-/// The last word since then is that the subject is back, or never was to leave.
-fn is_back(run: &Run, cases: &[ExistingCase]) -> bool {
-    let Stage::Ended { at, .. } = run.stage else {
-        return false;
-    };
-    let since = cases.iter().filter(|case| case.row.opened >= at);
-    let back = |case: &&ExistingCase| {
+    let began = departure.row.opened;
+    let told = |case: &ExistingCase| body(case).and_then(|body| body.occurred);
+    let back = cases.iter().filter(|case| {
+        if code(case) == Some(TOO_LATE) {
+            return hr_cases.contains(&case.row.hr_case) && case.row.opened >= began;
+        }
         let rehired = body(case).is_some_and(|body| body.kind == Some(EventKind::Rehired));
-        rehired || code(case) == Some(TOO_LATE)
-    };
-    let Some(back) = since.filter(back).map(|case| case.row.opened).max() else {
+        let older = told(case).zip(told(departure)).is_some_and(|(r, d)| r < d);
+        let counts = case.ended.is_none() || case.row.opened >= began;
+        rehired && !older && counts && case.row.effective <= now
+    });
+    let Some(back) = back.map(|case| case.row.opened).max() else {
         return false;
     };
     !cases.iter().any(|case| has_left_again(case, back))
+}
+
+/// What the run took access away for, as the world outside told of it; a return that Clawback told of by
+/// itself belongs to the departure before it.
+fn departure<'a>(
+    run: &Run,
+    hr_cases: &[String],
+    cases: &'a [ExistingCase],
+) -> Option<&'a ExistingCase> {
+    let own = cases.iter().find(|case| Some(case.row.id) == run.case)?;
+    if seen_again(&own.row.hr_case).is_none() {
+        return Some(own);
+    }
+    let outside = cases.iter().filter(|case| {
+        let told = seen_again(&case.row.hr_case).is_none() && hr_cases.contains(&case.row.hr_case);
+        told && case.row.opened <= own.row.opened && tells_of_departure(case) && !was_wrong(case)
+    });
+    outside.max_by_key(|case| case.row.opened).or(Some(own))
 }
 
 /// A whole departure that the world outside told of later, and that has come to its end.
@@ -110,15 +135,46 @@ fn has_left_again(case: &ExistingCase, since: Timestamp) -> bool {
     ended && !own && !case.halted && whole && case.row.opened > since
 }
 
-/// An open case that looks at this target before it settles, at the latest when a person has answered a
-/// doubt about it.
-fn looks_at(case: &ExistingCase, connector: Option<&ConnectorName>) -> bool {
-    let looks = body(case).is_some_and(|body| {
-        let limits = &body.connectors;
-        let here = limits.is_empty() || connector.is_some_and(|name| limits.contains(name));
-        here && departs(body) && (body.for_person.is_none() || is_held(body))
-    });
-    case.ended.is_none() && !case.halted && looks
+/// Where an open case looks for access at one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// Nowhere there.
+    Never,
+    /// A person decides about it first.
+    Held,
+    /// By these runs, as long as one of them is open; by `soon` where there is none of them yet: it has
+    /// not begun, and begins within a day.
+    By {
+        /// Its discoveries of the target, each round's.
+        discoveries: Vec<RunId>,
+        /// It begins soon.
+        soon: bool,
+    },
+}
+
+/// Where this case looks.
+pub fn look(case: &ExistingCase, connector: &ConnectorName, now: Timestamp) -> Look {
+    let Some(body) = body(case) else {
+        return Look::Never;
+    };
+    let here = body.connectors.is_empty() || body.connectors.contains(connector);
+    if case.ended.is_some() || case.halted || !here || !departs(body) {
+        return Look::Never;
+    }
+    if body.for_person.is_some() {
+        return if is_held(body) {
+            Look::Held
+        } else {
+            Look::Never
+        };
+    }
+    let rounds = 0..body.rounds.max(1);
+    Look::By {
+        discoveries: rounds
+            .map(|round| discovery_of(case.row.id, connector, round))
+            .collect(),
+        soon: body.rounds == 0 && case.row.effective <= after(now, SOON_SECONDS),
+    }
 }
 
 fn departs(body: &CaseBody) -> bool {

@@ -23,12 +23,13 @@ const SHARED: [&str; 5] = ["account", "credential", "email", "id", "phone"];
 const CHANGING: [&str; 3] = ["login", "upn", "username"];
 
 /// The codes of the doubts.
-const DOUBTS: [&str; 5] = [
+const DOUBTS: [&str; 6] = [
     "CB-HOLD-1",
     "CB-HOLD-2",
     "CB-HOLD-3",
     "CB-HOLD-4",
     "CB-HOLD-7",
+    "CB-HOLD-8",
 ];
 
 /// How far an event is trusted without a person.
@@ -57,10 +58,33 @@ impl Default for Trust {
 pub struct Ruling {
     /// True: it is as the event says. False: nothing is to be done for it.
     pub release: bool,
-    /// Who says so; a source that corrected itself by a newer revision is named by its own name.
+    /// Who says so; a source that corrected itself by a newer event is named by its own name.
     pub by: String,
+    /// Which of the two; `None` in rulings from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<Voice>,
     /// Why.
     pub note: String,
+}
+
+/// Who answers for a held event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voice {
+    /// Somebody who looked at it.
+    Person,
+    /// A later event.
+    Event,
+}
+
+impl Ruling {
+    /// True where a person answered; `source` is that of the event.
+    pub fn is_of_a_person(&self, source: &str) -> bool {
+        match self.voice {
+            Some(voice) => voice == Voice::Person,
+            None => self.by != source,
+        }
+    }
 }
 
 /// The subject's identifiers that no other subject should have, as one text each.
@@ -112,9 +136,16 @@ pub fn doubt(
             contradicted(subject, case)
                 .or_else(|| taken(subject, case))
                 .or_else(|| corrected(recorded, case))
+                .or_else(|| outlived(recorded, case))
         })
         .or_else(|| far_off(recorded, trust, now))
         .or_else(|| outdated(recorded, trust))
+}
+
+/// Why it is not certain whom the event means.
+pub fn contradiction(subject: &Subject, existing: &[ExistingCase]) -> Option<Failure> {
+    let mut cases = existing.iter();
+    cases.find_map(|case| contradicted(subject, case).or_else(|| taken(subject, case)))
 }
 
 /// The same record had another value of an identifier that never changes.
@@ -189,6 +220,25 @@ fn corrected(recorded: &RecordedEvent, case: &ExistingCase) -> Option<Failure> {
             case.row.id
         );
         held(FailureClass::Ambiguous, "CB-HOLD-7", words)
+    })
+}
+
+/// The subject was back after this was told: late news of a departure that the rehiring ended.
+fn outlived(recorded: &RecordedEvent, case: &ExistingCase) -> Option<Failure> {
+    let event = &recorded.event;
+    let RunBody::Case(body) = &case.run.body else {
+        return None;
+    };
+    let same = case.row.subject_key == event.subject.key();
+    let (left, back) = event.occurred.zip(body.occurred)?;
+    let rehired = same && body.kind == Some(EventKind::Rehired);
+    (rehired && left < back).then(|| {
+        let words = format!(
+            "the departure was told at {left}, and at {back} that {} is back (case {})",
+            event.subject.key(),
+            case.row.id
+        );
+        held(FailureClass::StaleData, "CB-HOLD-8", words)
     })
 }
 

@@ -33,6 +33,7 @@ pub mod protect;
 pub mod retry;
 pub mod review;
 pub mod rotation;
+pub mod round;
 pub mod run;
 pub mod settlement;
 pub mod status;

@@ -191,6 +191,7 @@ fn answered(command: &Command, answer: Answer) -> Obedience {
         survey: None,
         pause: None,
         drill: None,
+        puts_off: None,
     }
 }
 

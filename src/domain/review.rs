@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::Account;
+use super::event::EventKind;
 use super::id::CaseId;
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, Run, RunBody};
@@ -18,6 +19,8 @@ use super::workflow::{Action, OutcomeKey, Workflow};
 
 /// The code of a case whose departure was called off after access had been touched.
 const CALLED_OFF: &str = "CB-CASE-2";
+/// The code of one whose subject was back by then.
+const BACK: &str = "CB-CASE-5";
 /// The code of one that was put off by then.
 const PUT_OFF: &str = "CB-CASE-3";
 /// More accounts than this are not listed one by one.
@@ -46,17 +49,26 @@ impl PutOff {
 
 /// Why a person has the stopped case.
 pub fn why(case: &CaseBody) -> Failure {
-    let (code, words) = match &case.put_off {
-        None => (
+    let (code, words) = match (&case.put_off, &case.back) {
+        (None, Some(back)) => (
+            BACK,
+            format!(
+                "the subject is back (case {back}), and access had been touched: review what was done"
+            ),
+        ),
+        (None, None) => (
             CALLED_OFF,
             "the departure was called off after access had been touched: review what was done"
                 .to_owned(),
         ),
-        Some(PutOff {
-            case,
-            effective,
-            revision,
-        }) => (
+        (
+            Some(PutOff {
+                case,
+                effective,
+                revision,
+            }),
+            _,
+        ) => (
             PUT_OFF,
             format!(
                 "revision {revision} put the departure off to {effective} after access had been touched; \
@@ -163,6 +175,16 @@ pub fn reviews(admission: &Admission, existing: &[ExistingCase]) -> Vec<Run> {
             .find(|row| row.id == id)
     };
     let (of, stopped, on) = match &admission.decision {
+        AdmissionDecision::Stop { case, first, stops } if is_back(&first.run) => {
+            return of_return(case.id, stops, existing);
+        }
+        AdmissionDecision::Stop { case, stops, .. } => {
+            let stopped = stops.iter().find_map(|stop| match stop {
+                AdmissionDecision::Halt { case, .. } => Some(*case),
+                _ => None,
+            });
+            (Some(&**case), stopped, None)
+        }
         AdmissionDecision::Open { case, first } if departs(&first.run) => {
             let on = first.case_ended.is_none().then(|| PutOff::to(case));
             (Some(&**case), None, on)
@@ -204,6 +226,72 @@ pub fn reviews(admission: &Admission, existing: &[ExistingCase]) -> Vec<Run> {
         other.then_some(run)
     });
     told.collect()
+}
+
+/// The same where the subject is back, as `case` tells: none of the departures goes on.
+fn of_return(case: CaseId, stops: &[AdmissionDecision], existing: &[ExistingCase]) -> Vec<Run> {
+    let (mut stopped, mut gone) = (Vec::new(), Vec::new());
+    for stop in stops {
+        match stop {
+            AdmissionDecision::Halt { case, .. } => stopped.push(*case),
+            AdmissionDecision::Reschedule { case, .. } => gone.push(case.id),
+            AdmissionDecision::Rescind { settlement, .. } => gone.extend(settlement.run.case),
+            AdmissionDecision::Open { .. }
+            | AdmissionDecision::PutOff { .. }
+            | AdmissionDecision::Stop { .. }
+            | AdmissionDecision::Revise { .. }
+            | AdmissionDecision::Rotate { .. }
+            | AdmissionDecision::Ignore => {}
+        }
+    }
+    let open = existing.iter().filter(|one| one.ended.is_none());
+    let told = open.filter_map(|one| {
+        let mut run = one.run.clone();
+        let RunBody::Case(body) = &mut run.body else {
+            return None;
+        };
+        let went_on = body.put_off.as_ref().map(|put_off| put_off.case);
+        let with = went_on.is_some_and(|on| gone.contains(&on) || stopped.contains(&on));
+        if !(stopped.contains(&one.row.id) || (one.halted && with)) {
+            return None;
+        }
+        body.put_off = None;
+        body.back = Some(case);
+        run.halted = true;
+        Some(run)
+    });
+    told.collect()
+}
+
+fn is_back(run: &Run) -> bool {
+    matches!(&run.body, RunBody::Case(body) if body.kind == Some(EventKind::Rehired))
+}
+
+/// The runs of cases that stop when this one, which was held, is released and begins later: its departure
+/// goes on in it. `existing` are all cases of its HR case.
+pub fn released(case: CaseId, existing: &[ExistingCase]) -> Vec<Run> {
+    let Some(own) = existing.iter().find(|one| one.row.id == case) else {
+        return Vec::new();
+    };
+    let on = PutOff::to(&own.row);
+    let others = existing.iter().filter(|other| {
+        let same = other.row.subject_key == own.row.subject_key
+            && other.row.hr_case == own.row.hr_case
+            && other.row.id != case;
+        same && other.ended.is_none()
+            && other.row.revision <= own.row.revision
+            && departs(&other.run)
+    });
+    let stopped = others.filter_map(|other| {
+        let mut run = other.run.clone();
+        let RunBody::Case(body) = &mut run.body else {
+            return None;
+        };
+        body.put_off = Some(on.clone());
+        run.halted = true;
+        Some(run)
+    });
+    stopped.collect()
 }
 
 /// The run of a case that takes access away because somebody or something leaves.

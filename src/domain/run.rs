@@ -17,7 +17,8 @@ use super::drill::Pass;
 use super::event::{EventKind, Urgency};
 use super::health::CareBody;
 use super::id::{
-    CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName, TaskId,
+    AccountId, CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName,
+    TaskId,
 };
 use super::outcome::Failure;
 use super::probe::Probed;
@@ -174,6 +175,9 @@ pub struct CaseBody {
     pub source: String,
     /// When intake recorded that event.
     pub recorded: Timestamp,
+    /// When it was told, by the source's own clock: CloudEvents `time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred: Option<Timestamp>,
     /// When access ends, as the source meant it.
     pub effective: Effective,
     /// For cause or planned.
@@ -203,6 +207,9 @@ pub struct CaseBody {
     /// Where the departure goes on, once this case was halted; `None`: nowhere, it was called off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_off: Option<PutOff>,
+    /// The case that tells that the subject is back, for which this one was halted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<CaseId>,
     /// A discovery or removal of it ended on a person's word, and so the case does not end verified;
     /// known when all of them have ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -225,6 +232,12 @@ pub struct DiscoveryBody {
     /// How often removals were begun. From the second search on, only what still gives access counts.
     #[serde(default)]
     pub rounds: u32,
+    /// Which round of its case it belongs to, from 0: what is told of a case under way begins the next.
+    #[serde(default, skip_serializing_if = "super::round::is_first")]
+    pub round: u32,
+    /// Found, but another round's removal of it is open, and the case waits for that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<AccountId>,
     /// Accounts that may be the subject's and that no rule decides about, in words for a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclear: Vec<String>,

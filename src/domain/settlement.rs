@@ -184,6 +184,17 @@ pub enum AdmissionDecision {
         /// The first settlement of that case's run.
         first: Box<Settlement>,
     },
+    /// Stop departures under way, and open a case that tells a person of it: the subject is back, or what
+    /// an earlier case of the departure removed is to be reviewed.
+    Stop {
+        /// The row of the case that tells it.
+        case: Box<CaseRow>,
+        /// The first settlement of that case's run.
+        first: Box<Settlement>,
+        /// What becomes of each departure: [`Self::Rescind`], [`Self::Reschedule`] of a held one that is
+        /// dropped, or [`Self::Halt`], each with the revision that is in force from now on.
+        stops: Vec<Self>,
+    },
     /// Leave a case as it is, but know the newer revision, so that older news cannot change it.
     Revise {
         /// Which.
@@ -257,4 +268,7 @@ pub struct Obedience {
     pub pause: Option<PauseChange>,
     /// A drill to begin, unless one of the connector is under way.
     pub drill: Option<Drill>,
+    /// A released case whose departure begins later: other cases of it that are under way stop, as by
+    /// [`AdmissionDecision::PutOff`].
+    pub puts_off: Option<CaseId>,
 }

@@ -48,6 +48,9 @@ pub struct FallbackTask {
     pub code: String,
     /// Why the machine failed, in words.
     pub why: String,
+    /// A digest of the held event that it asks about: who leaves, when, how soon, and from where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<ContentDigest>,
     /// What to do, from the connector's manifest.
     pub steps: Vec<String>,
     /// The desk that gets a copy.
@@ -85,8 +88,8 @@ impl FallbackTask {
         matches!(self.state, TaskState::Closed { .. })
     }
 
-    /// A digest of what it asks a person right now: the doubt, or what somebody else has signed. An answer
-    /// that bears another one was given to something else.
+    /// A digest of what it asks a person right now: the doubt and the event that it is about, or what
+    /// somebody else has signed. An answer that bears another one was given to something else.
     pub fn meant(&self) -> ContentDigest {
         let text = match &self.state {
             TaskState::AwaitingSecondPerson(claim) => {
@@ -96,7 +99,10 @@ impl FallbackTask {
             | TaskState::Claimed { .. }
             | TaskState::Checking(_)
             | TaskState::SentBack { .. }
-            | TaskState::Closed { .. } => format!("{}\n{}", self.code, self.why),
+            | TaskState::Closed { .. } => match &self.asks {
+                Some(event) => format!("{}\n{}\n{event}", self.code, self.why),
+                None => format!("{}\n{}", self.code, self.why),
+            },
         };
         ContentDigest::of(&text)
     }

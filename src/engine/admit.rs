@@ -4,11 +4,15 @@
 //! workflow is the one whose file names its kind; a kind without a workflow still opens a case, for
 //! a person. Does not perform anything.
 
-use crate::domain::admit::admit;
+use std::borrow::Cow;
+
+use crate::domain::admit::{admit, has_begun_uncounted};
 use crate::domain::event::RecordedEvent;
 use crate::domain::obey::obey;
+use crate::domain::run::RunBody;
 use crate::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
 use crate::domain::step::Given;
+use crate::domain::time::Timestamp;
 use crate::store::{Admitted, Keep};
 
 use super::{Engine, EngineError, tell};
@@ -27,7 +31,8 @@ impl Engine {
         let now = self.clock.now();
         let admissions = tell::Admissions::default();
         let decide = |event: &RecordedEvent, existing: &[ExistingCase]| {
-            let admission = self.decide_event(event, existing, now);
+            let existing = self.counted(existing, now);
+            let admission = self.decide_event(event, &existing, now);
             admissions.note(&admission);
             admission
         };
@@ -37,11 +42,31 @@ impl Engine {
         Ok(admitted)
     }
 
+    /// The cases as they would be, had all of them counted from the beginning how often they looked.
+    fn counted<'a>(&self, existing: &'a [ExistingCase], now: Timestamp) -> Cow<'a, [ExistingCase]> {
+        let begun = |case: &ExistingCase| {
+            let library = self.workflows.get(&case.run.definition).cloned();
+            let own = library.or_else(|| self.remembered(&case.run.definition, None));
+            has_begun_uncounted(case, own.as_deref(), now)
+        };
+        if !existing.iter().any(begun) {
+            return Cow::Borrowed(existing);
+        }
+        let mut existing = existing.to_vec();
+        for case in &mut existing {
+            let begun = begun(case);
+            if let (true, RunBody::Case(body)) = (begun, &mut case.run.body) {
+                body.rounds = 1;
+            }
+        }
+        Cow::Owned(existing)
+    }
+
     fn decide_event(
         &self,
         recorded: &RecordedEvent,
         existing: &[ExistingCase],
-        now: crate::domain::time::Timestamp,
+        now: Timestamp,
     ) -> Admission {
         let kind = recorded.event.kind;
         let workflow = self.workflows.by_event(kind);

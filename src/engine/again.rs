@@ -5,12 +5,13 @@
 //! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
-use crate::domain::again::{self, Again};
+use crate::domain::again::{self, Again, Look};
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::health::{Recheck, Sample, Standing};
-use crate::domain::id::{ConnectorName, RunId};
+use crate::domain::id::{CaseId, ConnectorName, RunId};
 use crate::domain::outcome::Failure;
 use crate::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
+use crate::domain::settlement::ExistingCase;
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::time::{Effective, Timestamp};
 use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge, residue};
@@ -323,7 +324,40 @@ impl Engine {
                 None => None,
             };
         }
-        Ok(again::again(run, &hr_cases, &cases))
+        let looking = self.looking(&cases, run.connector.as_ref()).await?;
+        let now = self.clock.now();
+        Ok(again::again(run, &hr_cases, &cases, &looking, now))
+    }
+
+    /// Which of the cases look at this target before they settle.
+    async fn looking(
+        &self,
+        cases: &[ExistingCase],
+        connector: Option<&ConnectorName>,
+    ) -> Result<Vec<CaseId>, EngineError> {
+        let mut looking = Vec::new();
+        let Some(connector) = connector else {
+            return Ok(looking);
+        };
+        for case in cases {
+            let looks = match again::look(case, connector, self.clock.now()) {
+                Look::Never => false,
+                Look::Held => true,
+                Look::By { discoveries, soon } => {
+                    let (mut begun, mut open) = (false, false);
+                    for id in discoveries {
+                        let run = self.store.run(id).await?;
+                        begun |= run.is_some();
+                        open |= run.is_some_and(|(run, _)| !run.stage.ended());
+                    }
+                    open || (!begun && soon)
+                }
+            };
+            if looks {
+                looking.push(case.row.id);
+            }
+        }
+        Ok(looking)
     }
 
     pub(super) async fn case_of(&self, run: &Run) -> Result<Option<CaseBody>, EngineError> {

@@ -10,11 +10,13 @@ use crate::domain::correlation::{Again, Gone, Search, correlate_at};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::Probed;
+use crate::domain::round::{discovery_of, in_round};
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{CredentialRole, Expectation, residue};
+use crate::domain::workflow::RunKind;
 use crate::store::{KnownAccount, Listed};
 use crate::verification::Trial;
 
@@ -43,6 +45,7 @@ impl Engine {
         };
         match searched {
             Ok(mut search) => {
+                self.gather(run, &search.accounts).await;
                 search.again = self.try_again(connector, removed).await?;
                 Ok(Outcome::Accounts(search))
             }
@@ -50,6 +53,45 @@ impl Engine {
                 self.recall(run, connector, subject).await;
                 Err(failure)
             }
+        }
+    }
+
+    /// Notes what another round of the case has in hand. The first search of a case that nobody has told
+    /// more of asks nothing. A store that is away costs a second task, not a removal.
+    async fn gather(&self, run: &mut Run, found: &[Account]) {
+        let (Some(case), Some(connector)) = (run.case, run.connector.clone()) else {
+            return;
+        };
+        let RunBody::Discovery(body) = &run.body else {
+            return;
+        };
+        let own = body.round;
+        let mut elsewhere = Vec::new();
+        let later = if run.step > 0 { u32::MAX } else { own };
+        for round in (0..later).filter(|round| *round != own) {
+            let other = discovery_of(case, &connector, round);
+            let Ok(Some((other, _))) = self.store.run(other).await else {
+                if round > own {
+                    break;
+                }
+                continue;
+            };
+            let RunBody::Discovery(body) = &other.body else {
+                continue;
+            };
+            for account in found {
+                for begun in 0..body.rounds {
+                    let name = in_round(account.id.as_str(), begun);
+                    let removal = other.id.child(RunKind::Removal.as_str(), &name);
+                    let removal = self.store.run(removal).await;
+                    if matches!(removal, Ok(Some((run, _))) if !run.stage.ended()) {
+                        elsewhere.push(account.id.clone());
+                    }
+                }
+            }
+        }
+        if let RunBody::Discovery(body) = &mut run.body {
+            body.elsewhere = elsewhere;
         }
     }
 

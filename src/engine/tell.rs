@@ -161,11 +161,21 @@ struct Opened {
 impl Admissions {
     /// Remembers a decision.
     pub(super) fn note(&self, admission: &Admission) {
-        let (workflow, run) = match &admission.decision {
+        self.remember(&admission.decision);
+    }
+
+    fn remember(&self, decision: &AdmissionDecision) {
+        let (workflow, run) = match decision {
             AdmissionDecision::Open { case, first }
             | AdmissionDecision::PutOff {
                 again: case, first, ..
             } => (Some(case.workflow.clone()), &first.run),
+            AdmissionDecision::Stop { case, first, stops } => {
+                for stop in stops {
+                    self.remember(stop);
+                }
+                (Some(case.workflow.clone()), &first.run)
+            }
             AdmissionDecision::Rescind { settlement, .. } => (None, &settlement.run),
             AdmissionDecision::Reschedule { .. }
             | AdmissionDecision::Halt { .. }

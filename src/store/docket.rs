@@ -132,6 +132,12 @@ impl Docket {
                 self.halt(case, again.revision, out);
                 self.open(event, again, first, out);
             }
+            AdmissionDecision::Stop { case, first, stops } => {
+                for stop in stops {
+                    self.note(event, stop, out);
+                }
+                self.open(event, case, first, out);
+            }
             AdmissionDecision::Reschedule { case, run } => {
                 out.overruled.insert(case.id);
                 self.names.insert(case.id, names_of(&run));
@@ -246,6 +252,7 @@ fn name(decision: &AdmissionDecision) -> &'static str {
         AdmissionDecision::Rescind { .. } => "rescind",
         AdmissionDecision::Halt { .. } => "halt",
         AdmissionDecision::PutOff { .. } => "put_off",
+        AdmissionDecision::Stop { .. } => "stop",
         AdmissionDecision::Revise { .. } => "revise",
         AdmissionDecision::Rotate { .. } => "rotate",
         AdmissionDecision::Ignore => "ignore",

@@ -74,6 +74,7 @@ impl House {
             rotation: None,
             survey: None,
             drill: None,
+            puts_off: None,
             pause: Some(crate::domain::pause::PauseChange::Begin {
                 connector: None,
                 signed: crate::domain::approval::Signed {
@@ -155,6 +156,7 @@ impl House {
                         rotation: None,
                         survey: None,
                         drill: None,
+                        puts_off: None,
                         pause: None,
                     }
                 });

@@ -4,14 +4,16 @@
 //! begun goes on, and looks anew where more is told than it knows; it stops when the departure is put
 //! off or called off. What is doubtful stops nothing: it waits for a person beside what is under way.
 
-use super::super::doubt::{Ruling, is_held};
+use super::super::doubt::{Ruling, Voice, is_held};
 use super::super::event::{LifecycleEvent, Urgency};
 use super::super::id::ConnectorName;
 use super::super::run::{CaseBody, Run, RunBody, Stage, priority};
-use super::super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
+use super::super::settlement::{
+    Admission, AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Settlement,
+};
 use super::super::step::{Given, Inconsistent};
 use super::super::time::Timestamp;
-use super::super::workflow::End;
+use super::super::workflow::{End, OutcomeKey};
 use super::news::News;
 use super::{Opening, person};
 
@@ -88,6 +90,7 @@ impl Opening<'_> {
         }
         body.rounds = body.rounds.max(1);
         body.claim = None;
+        body.occurred = event.occurred.max(body.occurred);
         let rank = priority(body.urgency, &body.subject).min(case.row.priority);
         match &mut run.stage {
             Stage::WithPerson { next_try, .. } => {
@@ -171,11 +174,17 @@ impl Opening<'_> {
     }
 
     fn corrected(&self) -> Ruling {
-        let event = &self.recorded.event;
+        let revision = self.recorded.event.revision;
+        self.ruling(true, format!("corrected by revision {revision}"))
+    }
+
+    /// What this event says of one that is held.
+    fn ruling(&self, release: bool, note: String) -> Ruling {
         Ruling {
-            release: true,
-            by: event.source.clone(),
-            note: format!("corrected by revision {}", event.revision),
+            release,
+            by: self.recorded.event.source.clone(),
+            voice: Some(Voice::Event),
+            note,
         }
     }
 
@@ -208,46 +217,85 @@ impl Opening<'_> {
                 let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
                 (decision, "called off too late")
             }
-            Some(case) if is_held_with_person(&case.run) => {
-                let decision = self.dropped(case);
-                (decision, "called off while it was held")
-            }
-            Some(case) if acted(case) || case.run.task.is_some() => {
-                let case = case.row.id;
-                let decision = AdmissionDecision::Halt { case, revision };
-                (decision, "called off after access had been touched")
-            }
             Some(case) => {
-                let settlement = Box::new(rescinded(case.run.clone(), self.given));
-                let decision = AdmissionDecision::Rescind {
-                    settlement,
-                    revision,
+                let why = format!("called off by revision {revision}");
+                let decision = self.stop(case, revision, &why);
+                let reason = match &decision {
+                    AdmissionDecision::Reschedule { .. } => "called off while it was held",
+                    AdmissionDecision::Halt { .. } => "called off after access had been touched",
+                    _ => "called off in time",
                 };
-                (decision, "called off in time")
+                (decision, reason)
             }
+        };
+        let (decision, reason) = match (decision, news.removed) {
+            (stop, Some(_)) if stops(&stop) => {
+                let why = "the departure was called off after an earlier case of it had ended: review \
+                    what was removed";
+                let (case, first) = self.opened(Some(person("CB-ADMIT-3", why)))?;
+                let decision = AdmissionDecision::Stop {
+                    case: Box::new(case),
+                    first: Box::new(first),
+                    stops: vec![stop],
+                };
+                (decision, "called off, and too late for an earlier case")
+            }
+            (decision, _) => (decision, reason),
         };
         let mut admission = self.admission(decision, reason);
         admission.halts = ids(others);
         Ok(admission)
     }
 
+    /// Ends a departure that has not begun, and stops one that has before its next write. `revision` is
+    /// the one in force from now on.
+    pub(super) fn stop(&self, case: &ExistingCase, revision: u64, why: &str) -> AdmissionDecision {
+        if is_held_with_person(&case.run) {
+            return self.dropped(case, revision, why);
+        }
+        if acted(case) || case.run.task.is_some() {
+            let case = case.row.id;
+            return AdmissionDecision::Halt { case, revision };
+        }
+        let mut settlement = rescinded(case.run.clone(), self.given);
+        if let RunBody::Case(body) = &mut settlement.run.body
+            && is_held(body)
+        {
+            body.ruling = Some(self.ruling(false, why.to_owned()));
+        }
+        settlement.journal.push(JournalEntry {
+            run: case.run.id,
+            sequence: settlement.run.step,
+            place: 0,
+            at: self.given.now,
+            state: case.run.stage.name().into(),
+            item: None,
+            outcome: OutcomeKey::Done,
+            failure: None,
+            detail: Some(serde_json::json!({
+                "reason": why,
+                "event": self.recorded.event.id,
+                "source": self.recorded.event.source,
+            })),
+        });
+        AdmissionDecision::Rescind {
+            settlement: Box::new(settlement),
+            revision,
+        }
+    }
+
     /// A held case ends with its next step, which closes its task.
-    fn dropped(&self, case: &ExistingCase) -> AdmissionDecision {
-        let event = &self.recorded.event;
+    fn dropped(&self, case: &ExistingCase, revision: u64, why: &str) -> AdmissionDecision {
         let mut run = case.run.clone();
         if let RunBody::Case(body) = &mut run.body {
-            body.ruling = Some(Ruling {
-                release: false,
-                by: event.source.clone(),
-                note: format!("called off by revision {}", event.revision),
-            });
+            body.ruling = Some(self.ruling(false, why.to_owned()));
         }
         if let Stage::WithPerson { next_try, .. } = &mut run.stage {
             *next_try = Some(self.given.now);
         }
         run.step += 1;
         let row = CaseRow {
-            revision: event.revision,
+            revision,
             ..case.row.clone()
         };
         AdmissionDecision::Reschedule {
@@ -267,6 +315,15 @@ impl Opening<'_> {
 }
 
 const MOVED: &str = "moved";
+
+fn stops(decision: &AdmissionDecision) -> bool {
+    matches!(
+        decision,
+        AdmissionDecision::Halt { .. }
+            | AdmissionDecision::Rescind { .. }
+            | AdmissionDecision::Reschedule { .. }
+    )
+}
 
 fn ids(cases: &[&ExistingCase]) -> Vec<super::CaseId> {
     cases.iter().map(|case| case.row.id).collect()

@@ -8,6 +8,7 @@ use super::super::doubt::is_held;
 use super::super::event::{EventKind, LifecycleEvent};
 use super::super::run::{CaseBody, RunBody};
 use super::super::settlement::ExistingCase;
+use super::super::workflow::End;
 
 /// What is known of the departure that an event tells about.
 pub(super) struct News<'a> {
@@ -16,6 +17,8 @@ pub(super) struct News<'a> {
     /// Those that go on, the newest first: neither ended nor halted, and not with a person for want of
     /// sense. There are several where something doubtful was told of one.
     pub under_way: Vec<&'a ExistingCase>,
+    /// The one that took access away before them, to its end, if nobody has reviewed it since.
+    pub removed: Option<&'a ExistingCase>,
 }
 
 impl<'a> News<'a> {
@@ -24,9 +27,11 @@ impl<'a> News<'a> {
         let told = || about(event, existing).filter(|case| tells_of_departure(case));
         let mut under_way: Vec<_> = told().filter(|case| goes_on(case)).collect();
         under_way.sort_by_key(|case| std::cmp::Reverse(case.row.revision));
+        let over = newest(told().filter(|case| case.ended.is_some() && !was_wrong(case)));
         Self {
             newest: newest(told()),
             under_way,
+            removed: over.filter(|case| has_removed(case)),
         }
     }
 
@@ -37,6 +42,7 @@ impl<'a> News<'a> {
         Self {
             newest: newest(told),
             under_way: Vec::new(),
+            removed: None,
         }
     }
 
@@ -79,6 +85,22 @@ pub(in super::super) fn tells_of_departure(case: &ExistingCase) -> bool {
             !failure.is_some_and(|failure| ["CB-ADMIT-2", "CB-ADMIT-4"].contains(&&*failure.code))
         }
     }
+}
+
+fn has_removed(case: &ExistingCase) -> bool {
+    let ended = matches!(case.ended, Some(End::Verified | End::Attested));
+    ended && body(case).is_some_and(CaseBody::departs)
+}
+
+/// Held for a doubt, and dropped by a person: it says nothing about the departure. Who dropped it was not
+/// kept at first; what is told once too often is a person's, what is not told is lost.
+pub(in super::super) fn was_wrong(case: &ExistingCase) -> bool {
+    let Some(body) = body(case).filter(|body| is_held(body)) else {
+        return false;
+    };
+    let ruling = body.ruling.as_ref();
+    let by_person = ruling.is_none_or(|ruling| ruling.is_of_a_person(&body.source));
+    case.ended == Some(End::Rescinded) && by_person
 }
 
 fn goes_on(case: &ExistingCase) -> bool {

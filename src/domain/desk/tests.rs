@@ -36,6 +36,7 @@ fn task(state: TaskState, history: &[TaskNote]) -> FallbackTask {
         access_as_of: None,
         class: None,
         code: "CB-TEST-1".to_owned(),
+        asks: None,
         why: "planted".to_owned(),
         steps: Vec::new(),
         desk: "servicedesk".to_owned(),

@@ -79,6 +79,7 @@ fn right(now: Timestamp) -> FallbackTask {
         access_as_of: Some(now),
         class: Some(FailureClass::Unreachable),
         code: FAULT.to_owned(),
+        asks: None,
         why: "unreachable: it fails".to_owned(),
         steps: fallback().steps,
         desk: "built-in".to_owned(),

@@ -164,6 +164,7 @@ impl Keeper<'_> {
             access_as_of: standing.surveyed,
             class: Some(class(state)),
             code: code(state).to_owned(),
+            asks: None,
             why: format!("{state}: {}", standing.reason),
             steps: self.steps(state, standing),
             desk: self.facts.fallback.desk.clone(),

@@ -6,7 +6,7 @@
 
 use super::super::approval::same_person;
 use super::super::command::{Answer, Command, Wish};
-use super::super::doubt::{Ruling, is_held};
+use super::super::doubt::{Ruling, Voice, is_held};
 use super::super::run::{Run, RunBody, Stage};
 use super::super::settlement::Obedience;
 use super::super::step::{Given, claim as claim_of, set_claim};
@@ -43,6 +43,7 @@ pub(super) fn obey(
         let ruling = Ruling {
             release: *release,
             by: command.by.clone(),
+            voice: Some(Voice::Person),
             note: note.clone(),
         };
         return ruled(command, run.clone(), ruling, given.now);
@@ -106,10 +107,14 @@ fn ruled(command: &Command, mut run: Run, ruling: Ruling, now: Timestamp) -> Obe
         } else {
             "the event is dropped"
         });
+        let begins = body.effective.instant(body.recorded);
+        let later = ruling.release && begins.is_ok_and(|begins| begins > now);
+        let puts_off = run.case.filter(|_| later);
         body.ruling = Some(ruling);
         *next_try = Some(now);
         return Obedience {
             run: Some(run),
+            puts_off,
             ..answered(command, answer)
         };
     }

@@ -37,7 +37,9 @@ impl Step<'_> {
         let expect = body.expect.or(self.facts().map(|facts| facts.expect));
         if let (1.., Some(expect)) = (body.rounds, expect) {
             accounts.retain(|account| !residue(account, expect).is_empty());
+            accounts.retain(|account| !body.elsewhere.contains(&account.id));
         }
+        let elsewhere = body.elsewhere.clone();
         let untold = open_again(&mut accounts, &again);
         let tries: Vec<_> = again.iter().flat_map(|one| &one.tries).collect();
         let logins: Vec<_> = accounts.iter().map(|account| &account.login).collect();
@@ -47,6 +49,10 @@ impl Step<'_> {
             // Gone at the target though the inventory still showed them; each was read.
             "gone": gone,
         });
+        if !elsewhere.is_empty() {
+            // Another round of the case has their removals in hand.
+            detail["elsewhere"] = serde_json::json!(elsewhere);
+        }
         if !tries.is_empty() {
             detail["probes"] = serde_json::json!(tries);
         }

@@ -5,9 +5,9 @@
 
 use super::super::advice;
 use super::super::correlation::nobody_knows;
-use super::super::doubt::Ruling;
+use super::super::doubt::{Ruling, is_held};
 use super::super::escalation::Escalation;
-use super::super::id::StateName;
+use super::super::id::{ContentDigest, StateName};
 use super::super::instructions::Known;
 use super::super::outcome::Failure;
 use super::super::review;
@@ -78,6 +78,7 @@ impl Step<'_> {
         task.class = failure.as_ref().map(|failure| failure.class);
         task.code = code.to_owned();
         task.why = words;
+        task.asks = self.asked();
         let tries = self.run().attempts.get(name).copied().unwrap_or(0);
         let again = after(self.given.now, pause(fallback, tries));
         let next_try = (fallback.resume.is_some() && !self.run().halted).then_some(again);
@@ -100,6 +101,21 @@ impl Step<'_> {
             tries,
         };
         Ok(())
+    }
+
+    /// What a person who lets the event go, lets go.
+    fn asked(&self) -> Option<ContentDigest> {
+        let RunBody::Case(body) = &self.run().body else {
+            return None;
+        };
+        let event = (
+            &body.subject,
+            &body.effective,
+            body.urgency,
+            &body.connectors,
+        );
+        let event = is_held(body).then(|| serde_json::to_string(&event).unwrap_or_default());
+        event.map(|event| ContentDigest::of(&event))
     }
 
     /// A claim that does not close the task: it waits for a second person, or is sent back.
@@ -386,6 +402,7 @@ impl Step<'_> {
             access_as_of,
             class: failure.map(|failure| failure.class),
             code: String::new(),
+            asks: None,
             why: String::new(),
             steps: by_hand(&run.body).unwrap_or_else(|| {
                 facts.map_or_else(Vec::new, |facts| facts.fallback.steps.clone())

@@ -9,6 +9,7 @@ use super::super::correlation::same_name;
 use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
 use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger, own_labels};
+use super::super::round::in_round;
 use super::super::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
 use super::super::subject::Subject;
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
@@ -37,14 +38,25 @@ impl Step<'_> {
             RunBody::Discovery(body) => body
                 .found
                 .iter()
+                .filter(|account| !body.elsewhere.contains(&account.id))
                 .map(|account| self.removal(account, body))
                 .collect::<Result<Vec<_>, _>>()?,
             RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
                 return Err(self.broken(format!("`{name}` spawns, but this run cannot")));
             }
         };
-        if let RunBody::Case(body) = &mut self.run_mut().body {
-            body.rounds += 1;
+        match &mut self.run_mut().body {
+            RunBody::Case(body) => body.rounds += 1,
+            RunBody::Discovery(body) => {
+                body.rounds += 1;
+                for account in &body.found {
+                    let begun = !body.elsewhere.contains(&account.id);
+                    if begun && !body.removed.iter().any(|one| one.id == account.id) {
+                        body.removed.push(account.clone());
+                    }
+                }
+            }
+            RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {}
         }
         if children.is_empty() {
             // A case without any connector has looked nowhere: that is for a person.
@@ -55,14 +67,6 @@ impl Step<'_> {
                 }
             };
             return self.outcome(name, key, None);
-        }
-        if let RunBody::Discovery(body) = &mut self.run_mut().body {
-            body.rounds += 1;
-            for account in &body.found {
-                if !body.removed.iter().any(|one| one.id == account.id) {
-                    body.removed.push(account.clone());
-                }
-            }
         }
         self.out.children.extend(children);
         self.run_mut().stage = Stage::Gathering {
@@ -119,6 +123,8 @@ impl Step<'_> {
             found: Vec::new(),
             found_at: None,
             rounds: 0,
+            round: case.rounds,
+            elsewhere: Vec::new(),
             removed: Vec::new(),
             unclear: Vec::new(),
             last_failure: None,
@@ -126,10 +132,7 @@ impl Step<'_> {
             drill: case.drill,
         });
         // What is begun anew looks anew.
-        let name = match case.rounds {
-            0 => connector.to_string(),
-            round => format!("{connector}#{round}"),
-        };
+        let name = in_round(connector.as_str(), case.rounds);
         // Privileged targets are contained first.
         let ahead = i16::from(facts.is_some_and(|facts| facts.privileged)) * 3;
         self.child(
@@ -173,10 +176,7 @@ impl Step<'_> {
         }));
         let ahead = i16::from(account.privileged);
         // A removal that has ended stays ended: access that is there again gets one of its own.
-        let name = match discovery.rounds {
-            0 => account.id.to_string(),
-            round => format!("{}#{round}", account.id),
-        };
+        let name = in_round(account.id.as_str(), discovery.rounds);
         self.child(
             RunKind::Removal,
             &name,

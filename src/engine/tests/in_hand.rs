@@ -178,6 +178,7 @@ async fn returns_after(event: LifecycleEvent) -> (Ward, u64) {
 
 fn other_news(kind: EventKind) -> LifecycleEvent {
     let mut event = news(kind, 1, Effective::Immediately);
+    event.id = format!("other/{}", kind.as_str());
     event.hr_case = "other-1".to_owned();
     event
 }
@@ -310,4 +311,89 @@ async fn c10_a_return_is_told_after_a_recheck_that_could_not_judge_it() {
     }
     assert!(ward.standing().await.recheck.is_none(), "a case has it");
     is_told_anew(ward).await;
+}
+
+/// A date so many hours from now.
+fn in_hours(ward: &Ward, hours: i64) -> Effective {
+    let then = ward.clock.now() + jiff::SignedDuration::from_hours(hours);
+    Effective::At {
+        local: then.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
+        zone: "UTC".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn b7_whoever_was_back_while_the_removal_went_on_is_no_return() {
+    // Given a rehiring that stops nothing, for it is not certain whether it is the later news.
+    let ward = Ward::new("", false).await;
+    surveyed(&ward).await;
+    ward.leaver_leaves().await;
+    ward.work(600).await;
+    let mut back = other_news(EventKind::Rehired);
+    back.effective = in_hours(&ward, -48);
+    hear(&ward, vec![back]).await;
+    ward.work(A_LONG_TIME).await;
+    assert_eq!(cases(&ward).await[0].ended, Some(End::Verified));
+    // Then what is restored stays, while a person decides and afterwards.
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 0);
+    attest(&ward).await;
+    ward.work(60).await;
+    assert_eq!(surveyed(&ward).await, 0);
+    assert!(is_there(&ward));
+}
+
+#[tokio::test]
+async fn e3_whoever_is_to_be_back_later_is_not_back_yet() {
+    let ward = settled().await;
+    let mut back = other_news(EventKind::Rehired);
+    back.effective = in_hours(&ward, 240);
+    hear(&ward, vec![back]).await;
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 1);
+}
+
+#[tokio::test]
+async fn e3_another_departure_called_off_too_late_silences_no_return() {
+    let ward = settled().await;
+    hear(&ward, vec![other_news(EventKind::WorkerTerminated)]).await;
+    ward.work(A_LONG_TIME).await;
+    attest(&ward).await;
+    ward.work(60).await;
+    let mut off = other_news(EventKind::TerminationCancelled);
+    off.revision = 2;
+    hear(&ward, vec![off]).await;
+    let codes: Vec<_> = ward
+        .open_tasks()
+        .await
+        .into_iter()
+        .map(|t| t.code)
+        .collect();
+    assert_eq!(codes, ["CB-ADMIT-3"]);
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 1);
+}
+
+#[tokio::test]
+async fn e3_a_return_is_told_beside_an_open_case_whose_look_there_is_over() {
+    let ward = half_way().await;
+    bring_back(&ward);
+    assert_eq!(surveyed(&ward).await, 1);
+    ward.admit().await;
+    // The case that was opened for it looks.
+    assert_eq!(surveyed(&ward).await, 0);
+    ward.work(A_LONG_TIME).await;
+    assert!(!is_there(&ward));
+}
+
+#[tokio::test]
+async fn e3_a_return_does_not_wait_for_a_departure_that_is_far_ahead() {
+    for (hours, came_back) in [(240, 1), (12, 0)] {
+        let ward = settled().await;
+        let mut next = other_news(EventKind::WorkerTerminated);
+        next.effective = in_hours(&ward, hours);
+        hear(&ward, vec![next]).await;
+        bring_back(&ward);
+        assert_eq!(surveyed(&ward).await, came_back, "{hours}");
+    }
 }

@@ -17,7 +17,7 @@ use crate::domain::estate::{ConnectorFacts, Estate};
 use crate::domain::event::LifecycleEvent;
 use crate::domain::id::{CaseId, CommandId, RunId, TaskId};
 use crate::domain::obey::obey;
-use crate::domain::review::{done, reviews};
+use crate::domain::review::{done, released, reviews};
 use crate::domain::run::{RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::{
     AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Outcome, Settlement,
@@ -115,8 +115,27 @@ impl Play {
         let recorded = given::recorded(event, self.now);
         let existing = self.existing();
         let admission = admit(&recorded, &existing, &self.given(workflow)).expect("consistent");
-        match &admission.decision {
+        self.apply(&admission.decision);
+        for case in &admission.halts {
+            self.case_mut(*case).row.revision = recorded.event.revision;
+            self.halt(*case);
+        }
+        for run in reviews(&admission, &existing) {
+            self.awake.insert(run.id);
+            self.runs.insert(run.id, run);
+        }
+        admission.decision
+    }
+
+    fn apply(&mut self, decision: &AdmissionDecision) {
+        match decision {
             AdmissionDecision::Open { case, first } => self.open(case, first),
+            AdmissionDecision::Stop { case, first, stops } => {
+                for stop in stops {
+                    self.apply(stop);
+                }
+                self.open(case, first);
+            }
             AdmissionDecision::PutOff { case, again, first } => {
                 self.case_mut(*case).row.revision = again.revision;
                 self.halt(*case);
@@ -148,15 +167,6 @@ impl Play {
             }
             AdmissionDecision::Ignore => {}
         }
-        for case in &admission.halts {
-            self.case_mut(*case).row.revision = recorded.event.revision;
-            self.halt(*case);
-        }
-        for run in reviews(&admission, &existing) {
-            self.awake.insert(run.id);
-            self.runs.insert(run.id, run);
-        }
-        admission.decision
     }
 
     fn open(&mut self, row: &CaseRow, first: &Settlement) {
@@ -168,7 +178,7 @@ impl Play {
         self.take(first);
     }
 
-    fn existing(&self) -> Vec<ExistingCase> {
+    pub(super) fn existing(&self) -> Vec<ExistingCase> {
         let cases = self.cases.iter().rev();
         cases
             .map(|case| ExistingCase {
@@ -228,6 +238,13 @@ impl Play {
         }
         if let Some(rotation) = &obedience.rotation {
             self.start(rotation);
+        }
+        let stopped = obedience
+            .puts_off
+            .map(|case| released(case, &self.existing()));
+        for run in stopped.unwrap_or_default() {
+            self.halt(run.case.expect("a case's run"));
+            self.runs.insert(run.id, run);
         }
         obedience.answer
     }

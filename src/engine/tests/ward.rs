@@ -51,6 +51,8 @@ pub(super) struct Shown {
     pub(super) refused: Vec<String>,
     /// Writes are let through and then wait for this.
     pub(super) writes_wait: Option<Arc<tokio::sync::Notify>>,
+    /// Says yes to every write, and does nothing.
+    pub(super) deaf: bool,
     /// How long each look takes, by this clock.
     pub(super) slow: Option<(Arc<Moved>, u64)>,
 }
@@ -128,6 +130,9 @@ impl Connector for Arc<Scripted> {
             waits.notified().await;
         }
         let mut shown = self.shown();
+        if shown.deaf {
+            return Ok(Answered::Accepted);
+        }
         if change.operation == Operation::Delete {
             shown.accounts.retain(|one| one.id != change.account);
         }
@@ -283,6 +288,7 @@ impl Ward {
                 unreadable: None,
                 refused: Vec::new(),
                 writes_wait: None,
+                deaf: false,
                 slow: None,
             })))
         };
@@ -356,7 +362,7 @@ impl Ward {
         self.store.record(&batch).await.expect("recorded");
     }
 
-    fn none_kept(&self) -> Keep {
+    pub(super) fn none_kept(&self) -> Keep {
         Keep {
             worker: self.worker,
             at_most: 0,

@@ -246,6 +246,7 @@ async fn changed(
                     rotation: None,
                     survey: None,
                     drill: None,
+                    puts_off: None,
                     pause: None,
                 }
             },

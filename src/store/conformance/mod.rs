@@ -17,6 +17,7 @@ pub mod identifiers;
 pub mod intake;
 pub mod leases;
 pub mod outbox;
+pub mod overruling;
 pub mod pauses;
 pub mod people;
 pub mod promises;
@@ -61,6 +62,10 @@ macro_rules! suite {
                 b7_a_case_called_off_in_time_is_over,
                 b7_a_case_put_off_is_halted_and_goes_on_in_another,
                 a_case_called_off_before_it_was_heard_of_is_recorded_as_ended,
+            ]
+            overruling: [
+                b7_admission_sees_no_case_half_ended,
+                b7_a_release_stops_the_case_under_way_in_its_own_transaction,
             ]
             leases: [
                 claims_follow_priority_and_leave_out_busy_connectors,

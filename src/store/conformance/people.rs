@@ -262,6 +262,7 @@ pub(super) fn bare(command: &Command) -> Obedience {
         survey: None,
         pause: None,
         drill: None,
+        puts_off: None,
     }
 }
 

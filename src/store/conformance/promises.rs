@@ -115,6 +115,7 @@ async fn obeyed(
                 survey: None,
                 pause: None,
                 drill: None,
+                puts_off: None,
             }
         })
         .await

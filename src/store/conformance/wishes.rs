@@ -56,6 +56,7 @@ fn noted(command: &Command, task: Option<&FallbackTask>, run: Option<&Run>) -> O
         survey: None,
         pause: None,
         drill: None,
+        puts_off: None,
     }
 }
 

@@ -289,7 +289,7 @@ async fn apply(
 /// Every open run of the case learns that it must not write again, and is looked at at once. A child
 /// that a settlement adds meanwhile is impossible: its parent's row is locked here first, or the
 /// settlement has committed and the child is seen on the second look.
-async fn halt(tx: &mut PgConnection, case: CaseId, now: Timestamp) -> Stored<()> {
+pub(super) async fn halt(tx: &mut PgConnection, case: CaseId, now: Timestamp) -> Stored<()> {
     cases::halt(tx, case).await?;
     let mut done = std::collections::HashSet::new();
     loop {

@@ -4,6 +4,7 @@
 //! the counts in a report are taken from the runs and tasks themselves.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
@@ -166,9 +167,13 @@ pub(super) async fn parts_of(funnel: &Funnel, case: CaseId) -> Stored<Parts> {
 }
 
 /// Cases of these subject keys, of these tenants and HR cases, or of subjects with one of these
-/// identifiers; their runs are locked. `OFFSET 0`
+/// identifiers; their runs are locked, and read when they are. `OFFSET 0`
 /// keeps each pair a look-up of its own: an `ANY` for each column would be served by the tenant alone,
 /// which is all of them.
+///
+/// A statement that waits for a lock reads the locked row as it is by then, and whatever it joins to it as
+/// it was before: a run that has ended beside a case that has not. So what is locked is read by a second
+/// statement, which costs its way only where there is anything.
 pub(super) async fn about(
     tx: &mut PgConnection,
     subjects: Vec<String>,
@@ -176,8 +181,8 @@ pub(super) async fn about(
     hr_cases: Vec<String>,
     names: Vec<String>,
 ) -> Stored<Vec<(String, ExistingCase)>> {
-    sqlx::query_as::<_, ExistingRow>(
-        "SELECT c.*, r.body FROM ( \
+    let locked: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT r.id FROM ( \
            SELECT id FROM cases WHERE subject_key = ANY ($1) \
            UNION SELECT c.id FROM UNNEST($2::text[], $3::text[]) AS p (tenant, hr_case), \
              LATERAL (SELECT id FROM cases WHERE tenant = p.tenant AND hr_case = p.hr_case OFFSET 0) c \
@@ -189,6 +194,35 @@ pub(super) async fn about(
     .bind(tenants)
     .bind(hr_cases)
     .bind(names)
+    .fetch_all(&mut *tx)
+    .await?;
+    existing(tx, locked).await
+}
+
+/// The cases of the same subject and HR case as this one; their runs are locked likewise.
+pub(super) async fn of_departure(tx: &mut PgConnection, case: CaseId) -> Stored<Vec<ExistingCase>> {
+    let locked: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT r.id FROM cases b JOIN cases c ON c.tenant = b.tenant AND c.hr_case = b.hr_case \
+           AND c.subject_key = b.subject_key \
+         JOIN runs r ON r.id = c.run_id WHERE b.id = $1 ORDER BY r.id FOR UPDATE OF r",
+    )
+    .bind(case.0)
+    .fetch_all(&mut *tx)
+    .await?;
+    let cases = existing(tx, locked).await?;
+    Ok(cases.into_iter().map(|(_, case)| case).collect())
+}
+
+/// The cases of these runs, each with its tenant.
+async fn existing(tx: &mut PgConnection, locked: Vec<Uuid>) -> Stored<Vec<(String, ExistingCase)>> {
+    if locked.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as::<_, ExistingRow>(
+        "SELECT c.*, r.body FROM UNNEST($1::uuid[]) AS k (id) \
+         JOIN runs r ON r.id = ANY (ARRAY[k.id]) JOIN cases c ON c.id = ANY (ARRAY[r.case_id])",
+    )
+    .bind(locked)
     .fetch_all(tx)
     .await?
     .into_iter()

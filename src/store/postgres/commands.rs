@@ -9,18 +9,19 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::command::{Answer, Command};
-use crate::domain::id::{CommandId, RunId};
+use crate::domain::id::{CaseId, CommandId, RunId};
+use crate::domain::review::released;
 use crate::domain::run::Run;
 use crate::domain::settlement::Obedience;
 use crate::domain::time::Timestamp;
-use crate::store::audit::{Notes, Strands, tables};
+use crate::store::audit::{Notes, Strands, Touched, tables};
 use crate::store::row::RunRow;
-use crate::store::shape::{RunColumns, json, micros, parsed};
+use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
 use super::funnel::Funnel;
-use super::{audit, drills, gate, health, people, runs, tasks};
+use super::{admission, audit, cases, drills, gate, health, people, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
@@ -179,6 +180,28 @@ async fn note(tx: &mut PgConnection, obedience: &Obedience, notes: &mut Notes) -
     Ok(())
 }
 
+/// Stops what is under way of a departure that goes on in this case later.
+async fn put_off(
+    tx: &mut PgConnection,
+    case: CaseId,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let existing = cases::of_departure(tx, case).await?;
+    let own = existing.iter().find(|one| one.row.id == case);
+    let revision = own.map_or(0, |own| own.row.revision);
+    let mut touched = Touched::default();
+    for run in released(case, &existing) {
+        let Some(stopped) = run.case else { continue };
+        cases::revise(tx, stopped, revision).await?;
+        admission::halt(tx, stopped, now).await?;
+        let columns = RunColumns::of(&run, &[])?;
+        runs::overrule(tx, &columns, Some(micros_up(now))).await?;
+        touched.cases.push(stopped.0);
+    }
+    audit::touched(tx, notes, &touched).await
+}
+
 async fn carry_out(
     tx: &mut PgConnection,
     obedience: &Obedience,
@@ -196,6 +219,9 @@ async fn carry_out(
     }
     if let Some(rotation) = &obedience.rotation {
         runs::insert(tx, &RunColumns::wished(rotation)?).await?;
+    }
+    if let Some(case) = obedience.puts_off {
+        put_off(tx, case, now, notes).await?;
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;

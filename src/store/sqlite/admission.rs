@@ -206,7 +206,7 @@ async fn apply(
 }
 
 /// Every open run of the case learns that it must not write again, and is looked at at once.
-async fn halt(tx: &mut SqliteConnection, case: CaseId, now: Timestamp) -> Stored<()> {
+pub(super) async fn halt(tx: &mut SqliteConnection, case: CaseId, now: Timestamp) -> Stored<()> {
     cases::halt(tx, case).await?;
     let rows = sqlx::query_as::<_, HaltedRow>(
         "SELECT id, body, owner IS NOT NULL AS leased FROM runs WHERE case_id = ? AND ended IS NULL",

@@ -155,6 +155,23 @@ pub(super) async fn about(
     .collect()
 }
 
+/// The cases of the same subject and HR case as this one.
+pub(super) async fn of_departure(
+    tx: &mut SqliteConnection,
+    case: CaseId,
+) -> Stored<Vec<ExistingCase>> {
+    let rows = sqlx::query_as::<_, ExistingRow>(
+        "SELECT c.*, r.body FROM cases b JOIN cases c ON c.tenant = b.tenant \
+           AND c.hr_case = b.hr_case AND c.subject_key = b.subject_key \
+         JOIN runs r ON r.id = c.run_id WHERE b.id = ?",
+    )
+    .bind(case.0)
+    .fetch_all(tx)
+    .await?;
+    let cases = rows.into_iter().map(ExistingRow::existing);
+    cases.map(|found| found.map(|(_, case)| case)).collect()
+}
+
 pub(super) async fn list(funnel: &Funnel, filter: &CaseFilter) -> Stored<Vec<CaseReport>> {
     let limit = if filter.limit == 0 { 100 } else { filter.limit };
     let sql = format!(

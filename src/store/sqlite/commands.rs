@@ -6,16 +6,17 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use crate::domain::command::{Answer, Command};
-use crate::domain::id::CommandId;
+use crate::domain::id::{CaseId, CommandId};
+use crate::domain::review::released;
 use crate::domain::settlement::Obedience;
 use crate::domain::time::Timestamp;
-use crate::store::audit::{Notes, tables};
-use crate::store::shape::{RunColumns, json, micros, parsed, run_of};
+use crate::store::audit::{Notes, Touched, tables};
+use crate::store::shape::{RunColumns, json, micros, micros_up, parsed, run_of};
 use crate::store::{ObeyFn, Stored};
 
 use super::funnel::Funnel;
 use super::runs::{self, NewRun};
-use super::{audit, drills, health, people, tasks};
+use super::{admission, audit, cases, drills, health, people, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
@@ -125,6 +126,28 @@ async fn note(tx: &mut SqliteConnection, obedience: &Obedience, notes: &mut Note
     Ok(())
 }
 
+/// Stops what is under way of a departure that goes on in this case later.
+async fn put_off(
+    tx: &mut SqliteConnection,
+    case: CaseId,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let existing = cases::of_departure(tx, case).await?;
+    let own = existing.iter().find(|one| one.row.id == case);
+    let revision = own.map_or(0, |own| own.row.revision);
+    let mut touched = Touched::default();
+    for run in released(case, &existing) {
+        let Some(stopped) = run.case else { continue };
+        cases::revise(tx, stopped, revision).await?;
+        admission::halt(tx, stopped, now).await?;
+        let columns = RunColumns::of(&run, &[])?;
+        runs::overrule(tx, &columns, Some(micros_up(now))).await?;
+        touched.cases.push(stopped.0);
+    }
+    audit::touched(tx, notes, &touched).await
+}
+
 async fn carry_out(
     tx: &mut SqliteConnection,
     obedience: &Obedience,
@@ -140,6 +163,9 @@ async fn carry_out(
     if let Some(rotation) = &obedience.rotation {
         let columns = runs::placed(tx, RunColumns::wished(rotation)?).await?;
         runs::insert(tx, &[NewRun::free(&columns)]).await?;
+    }
+    if let Some(case) = obedience.puts_off {
+        put_off(tx, case, now, notes).await?;
     }
     if let Some(connector) = &obedience.survey {
         health::hasten(tx, connector).await?;
