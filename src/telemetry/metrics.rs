@@ -10,6 +10,7 @@ mod drills;
 mod gone;
 mod pauses;
 mod secrets;
+mod store;
 
 use std::sync::LazyLock;
 
@@ -20,6 +21,7 @@ pub use drills::drill;
 pub use gone::{connector_gone, kafka_given_up};
 pub use pauses::{pause_escalated, paused};
 pub use secrets::{SecretTime, secrets, unreadable_secrets};
+pub use store::{clock_apart, row_unreadable};
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [
