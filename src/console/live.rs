@@ -12,14 +12,38 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
 use super::office::{Office, Shared, Who};
 use super::problem::Problem;
 use super::view;
 use crate::domain::user::SessionState;
+use crate::store::{Counts, Stored};
+use crate::telemetry::Stopwatch;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// What was counted last, for all who look at the same moment: to count means to read the whole store.
+#[derive(Debug, Default)]
+pub(super) struct Counted(Mutex<Option<(Stopwatch, Counts)>>);
+
+impl Office {
+    /// Figures over everything, as they were at most a look ago. Whoever comes while they are counted
+    /// waits for the same ones.
+    pub(super) async fn counts(&self) -> Stored<Counts> {
+        let mut counted = self.counted.0.lock().await;
+        if let Some((since, counts)) = &*counted
+            && since.elapsed() < LOOK
+        {
+            return Ok(counts.clone());
+        }
+        let since = Stopwatch::start();
+        let counts = self.store.counts(self.now()).await?;
+        *counted = Some((since, counts.clone()));
+        Ok(counts)
+    }
+}
 
 /// What the page is about.
 #[derive(Debug, Deserialize)]
@@ -85,7 +109,7 @@ async fn state(office: &Office, about: &str) -> Result<[u8; 32], Problem> {
             serde_json::to_vec(&view::one_task(office, id).await?)
         }
         Some(_) | None => {
-            let mut counts = office.store.counts(office.now()).await?;
+            let mut counts = office.counts().await?;
             // These move by themselves.
             (counts.oldest_event_seconds, counts.oldest_task_seconds) = (None, None);
             (counts.runs_active, counts.runs_due, counts.outbox_waiting) = (0, 0, 0);
