@@ -4,7 +4,6 @@
 //! Each is a task of its own, so that none waits for another: a database that answers one question
 //! slowly costs no worker its lease. Ends a life when its lease is lost. Takes nothing on.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use clawback::store::CaseFilter;
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::store::Database;
@@ -108,4 +108,37 @@ async fn b3_what_operators_ask_holds_up_nothing_of_a_workers_own() {
     while let Some(answered) = asking.join_next().await {
         assert!(answered.expect("no panic"));
     }
+}
+
+/// How PostgreSQL goes about a statement, with a table that is worth no scan.
+async fn plan(connection: &mut PgConnection, sql: &str) -> String {
+    let explained = sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN {sql}")));
+    let lines = explained.fetch_all(connection).await.expect("explained");
+    lines.join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_removals_under_way_and_legal_holds_are_looked_up() {
+    let database = Database::create("indexes").await;
+    database.migrated().await;
+    let mut connection = database.connect().await;
+    let fill = "INSERT INTO runs (id, case_id, token, step, open_children, priority, kind, \
+           connector, stage, state, due_us, ended, ended_us, body) \
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, 1, 0, 30, 'removal', 'crm', 'ended', \
+           'done', NULL, 'halted', 0, '' FROM generate_series(1, 20000); \
+         INSERT INTO events (key, payload_digest, recorded_us, body, admitted_us) \
+         SELECT gen_random_uuid(), '', 0, repeat('y', 1000), 0 FROM generate_series(1, 20000); \
+         ANALYZE";
+    // What a removal needs beside it is another test's.
+    let fill = format!("SET session_replication_role = replica; {fill}");
+    let filled = sqlx::raw_sql(AssertSqlSafe(fill));
+    filled.execute(&mut connection).await.expect("filled");
+    let removals = "SELECT id, body FROM runs \
+        WHERE connector = 'crm' AND kind = 'removal' AND ended IS NULL";
+    let removals = plan(&mut connection, removals).await;
+    assert!(removals.contains("runs_removals_under_way"), "{removals}");
+    let holds =
+        "SELECT key, body FROM events WHERE body LIKE '%clawback.legal-hold.%' ORDER BY seq";
+    let holds = plan(&mut connection, holds).await;
+    assert!(holds.contains("events_legal_holds"), "{holds}");
 }
