@@ -209,6 +209,7 @@ store! {
     fn start(run: &Run, now: Timestamp) -> Stored<bool>;
     fn advance_rotations(now: Timestamp) -> Stored<u64>;
     fn enlist(worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()>;
+    fn clock() -> Stored<Option<Timestamp>>;
     fn discharge(worker: WorkerId) -> Stored<()>;
     fn bury(by: WorkerId, now: Timestamp) -> Stored<u64>;
     fn woken(at_most: Duration) -> ();

@@ -55,6 +55,11 @@ impl Check for Confirmed {
     }
 
     async fn check(&self) -> Result<(), String> {
+        if let Some(apart) = self.pulse.clock_apart_milliseconds() {
+            return Err(format!(
+                "CB-ENGINE-13: its clock and the database's are {apart} ms apart"
+            ));
+        }
         match self.pulse.age_seconds(self.clock.now()) {
             None => Err("has not begun".to_owned()),
             Some(age) => within(age, self.lease_seconds, "the store last confirmed it"),

@@ -1,20 +1,39 @@
 //! The real clock and the real chance, for the whole program.
 //!
 //! Owns the only reads of the machine's clock and of random ids. The clock never goes back, not even
-//! when the machine's does: a settlement is never older than the claim that it follows.
+//! when the machine's does: a settlement is never older than the claim that it follows. It is held
+//! against the time that has really passed: a machine that is set forward is not believed at once, so
+//! that no departure begins before its time because of a slip that is soon put right.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use crate::domain::time::{Chance, Clock, Timestamp};
 
+/// A reading that is farther than this, in microseconds, from what it should be has jumped.
+const JUMP_US: i64 = 5_000_000;
+/// A jump that stays for so long is the truth: the machine slept, or was wrong before.
+const STAYS_US: i64 = 30_000_000;
+
 /// The machine's clock, cut to microseconds as the databases keep them.
 #[derive(Debug)]
 pub struct WallClock {
-    /// The latest answer, in microseconds since 1970.
-    latest: AtomicI64,
+    /// From here on time passes that is only counted.
+    begun: Instant,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// What was read and answered so far; all in microseconds.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// The latest reading that was believed, since 1970, and when it was taken.
+    reading: (i64, i64),
+    /// Since when readings have been elsewhere.
+    jumped: Option<i64>,
+    /// The latest answer, since 1970, and when it was given.
+    answer: (i64, i64),
 }
 
 /// The machine's random numbers.
@@ -23,9 +42,7 @@ pub struct RealChance;
 
 /// The clock of this program; make one and share it.
 pub fn clock() -> Arc<dyn Clock> {
-    Arc::new(WallClock {
-        latest: AtomicI64::new(i64::MIN),
-    })
+    Arc::new(WallClock::new())
 }
 
 /// The chance of this program.
@@ -34,10 +51,54 @@ pub fn chance() -> Arc<dyn Chance> {
 }
 
 impl WallClock {
-    /// The answer to a reading of the machine's clock.
-    fn at_least(&self, microseconds: i64) -> Timestamp {
-        let before = self.latest.fetch_max(microseconds, Ordering::SeqCst);
-        Timestamp::from_microsecond(before.max(microseconds)).unwrap_or(Timestamp::MAX)
+    // Counts what passes between two readings, and nothing else.
+    #[allow(clippy::disallowed_methods)]
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            seen: Mutex::new(None),
+        }
+    }
+
+    /// The answer to a reading of the machine's clock `passed` microseconds after the begin.
+    fn answer(&self, reading: i64, passed: i64) -> Timestamp {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.get_or_insert(Seen {
+            reading: (reading, passed),
+            jumped: None,
+            answer: (reading, passed),
+        });
+        let counted = known.reading.0 + (passed - known.reading.1);
+        let off = reading - counted;
+        let stays = |since: i64| passed - since >= STAYS_US;
+        let time = if off.abs() <= JUMP_US || known.jumped.is_some_and(stays) {
+            if known.jumped.take().is_some() && off.abs() > JUMP_US {
+                tracing::error!(
+                    seconds = off / 1_000_000,
+                    "the machine's clock jumped and stays there: it is believed"
+                );
+            }
+            known.reading = (reading, passed);
+            reading
+        } else {
+            if known.jumped.is_none() {
+                tracing::error!(
+                    seconds = off / 1_000_000,
+                    "the machine's clock jumped: it is believed if it stays there"
+                );
+            }
+            known.jumped.get_or_insert(passed);
+            counted
+        };
+        // Behind the latest answer time goes on at half its pace, until the machine has caught up.
+        let (latest, at) = known.answer;
+        let time = if time >= latest {
+            time
+        } else {
+            latest + (passed - at).max(0) / 2
+        };
+        known.answer = (time, passed);
+        Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -45,7 +106,8 @@ impl Clock for WallClock {
     // The one place: everything else is handed this clock.
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> Timestamp {
-        self.at_least(Timestamp::now().as_microsecond())
+        let passed = i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.answer(Timestamp::now().as_microsecond(), passed)
     }
 }
 
@@ -65,14 +127,33 @@ impl Chance for RealChance {
 mod tests {
     use super::*;
 
+    /// The answers to readings, both in seconds; each reading with what has passed by then.
+    fn answers<const N: usize>(readings: [(i64, i64); N]) -> [i64; N] {
+        let clock = WallClock::new();
+        readings.map(|(reading, passed)| {
+            let answer = clock.answer(reading * 1_000_000, passed * 1_000_000);
+            answer.as_second()
+        })
+    }
+
     #[test]
     fn a_machine_whose_clock_is_set_back_does_not_take_time_back() {
-        let clock = WallClock {
-            latest: AtomicI64::new(i64::MIN),
-        };
-        assert_eq!(clock.at_least(2_000_000).as_second(), 2);
-        assert_eq!(clock.at_least(1_000_000).as_second(), 2);
-        assert_eq!(clock.at_least(3_000_000).as_second(), 3);
+        assert_eq!(answers([(102, 0), (101, 0), (103, 1)]), [102, 102, 103]);
+        // Nor does time stand still for as long as it was set back.
+        let set_back = [(1000, 0), (400, 0), (420, 20), (460, 60), (480, 80)];
+        assert_eq!(answers(set_back), [1000, 1000, 1020, 1040, 1050]);
+    }
+
+    #[test]
+    fn b7_a_machine_whose_clock_slips_forward_begins_nothing_before_its_time() {
+        let slipped = [(100, 0), (86_500, 1), (86_510, 11), (120, 20), (121, 21)];
+        assert_eq!(answers(slipped), [100, 101, 111, 120, 121]);
+    }
+
+    #[test]
+    fn a_machine_that_slept_is_believed_when_its_clock_stays() {
+        let slept = [(100, 0), (5000, 1), (5029, 30), (5030, 31), (5031, 32)];
+        assert_eq!(answers(slept), [100, 101, 130, 5030, 5031]);
     }
 
     #[test]

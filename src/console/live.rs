@@ -12,14 +12,37 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
 use super::office::{Office, Shared, Who};
 use super::problem::Problem;
 use super::view;
 use crate::domain::user::SessionState;
+use crate::store::{Counts, Stored};
+use crate::telemetry::Stopwatch;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// What was counted last, for all who look at the same moment: to count means to read the whole store.
+#[derive(Debug, Default)]
+pub(super) struct Counted(Mutex<Option<(Stopwatch, Counts)>>);
+
+impl Counted {
+    /// What was counted at most a look ago. Whoever comes while it is counted waits for the same.
+    async fn read(&self, count: impl Future<Output = Stored<Counts>>) -> Stored<Counts> {
+        let mut counted = self.0.lock().await;
+        if let Some((since, counts)) = &*counted
+            && since.elapsed() < LOOK
+        {
+            return Ok(counts.clone());
+        }
+        let since = Stopwatch::start();
+        let counts = count.await?;
+        *counted = Some((since, counts.clone()));
+        Ok(counts)
+    }
+}
 
 /// What the page is about.
 #[derive(Debug, Deserialize)]
@@ -85,7 +108,10 @@ async fn state(office: &Office, about: &str) -> Result<[u8; 32], Problem> {
             serde_json::to_vec(&view::one_task(office, id).await?)
         }
         Some(_) | None => {
-            let mut counts = office.store.counts(office.now()).await?;
+            let mut counts = office
+                .counted
+                .read(office.store.counts(office.now()))
+                .await?;
             // These move by themselves.
             (counts.oldest_event_seconds, counts.oldest_task_seconds) = (None, None);
             (counts.runs_active, counts.runs_due, counts.outbox_waiting) = (0, 0, 0);
@@ -93,4 +119,25 @@ async fn state(office: &Office, about: &str) -> Result<[u8; 32], Problem> {
         }
     };
     Ok(Sha256::digest(shown.unwrap_or_default()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn h2_many_who_look_at_once_have_the_store_counted_once() {
+        let (counted, times) = (Counted::default(), Cell::new(0));
+        let count = async || {
+            times.set(times.get() + 1);
+            tokio::task::yield_now().await;
+            Ok(Counts::default())
+        };
+        let looks = (0..5).map(|_| counted.read(count()));
+        let seen = futures_util::future::join_all(looks).await;
+        assert!(seen.iter().all(Result::is_ok));
+        assert_eq!(times.get(), 1);
+    }
 }

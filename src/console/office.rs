@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::backing::Backing;
+use super::live::Counted;
 use super::oidc::Provider;
 use super::problem::Problem;
 use super::settings::Settings;
@@ -51,6 +52,7 @@ pub struct Office {
     /// One request at a time reads the whole log.
     pub(super) reading: Semaphore,
     pub(super) throttle: Throttle,
+    pub(super) counted: Counted,
 }
 
 /// Shared by all requests.
@@ -118,6 +120,7 @@ impl Office {
             turns: Turns::default(),
             reading: Semaphore::new(1),
             throttle: Throttle::default(),
+            counted: Counted::default(),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::connectors::Registry;
@@ -20,6 +20,8 @@ pub struct Crew {
     at_once: u32,
     shares: Shares,
     draining: CancellationToken,
+    /// Nothing is taken on for a while: the worker's clock is wrong.
+    off: watch::Sender<bool>,
     counts: Mutex<Counts>,
     /// Targets for which nothing is taken on.
     spared: Mutex<Spared>,
@@ -105,6 +107,7 @@ impl Crew {
             at_once,
             shares,
             draining: CancellationToken::new(),
+            off: watch::Sender::new(false),
             counts: Mutex::default(),
             spared: Mutex::default(),
             eased: Notify::new(),
@@ -126,6 +129,22 @@ impl Crew {
         self.draining.is_cancelled()
     }
 
+    /// Takes nothing on while `off`; runs in hand go on.
+    pub(super) fn hold_off(&self, off: bool) {
+        self.off.send_replace(off);
+    }
+
+    /// True while nothing is to be begun.
+    pub(super) fn holds_off(&self) -> bool {
+        *self.off.borrow()
+    }
+
+    /// Waits until something may be begun.
+    pub(super) async fn may_begin(&self) {
+        // The sender is this crew's own.
+        let _ = self.off.subscribe().wait_for(|off| !off).await;
+    }
+
     /// Waits until the worker drains.
     pub(super) async fn drained(&self) {
         self.draining.cancelled().await;
@@ -134,7 +153,7 @@ impl Crew {
     /// What the worker can still take on.
     pub fn keep(&self) -> Keep {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = if self.is_draining() {
+        let free = if self.is_draining() || self.holds_off() {
             0
         } else {
             self.at_once.saturating_sub(counts.all)
@@ -262,6 +281,9 @@ mod tests {
         let keep = crew.keep();
         assert_eq!((keep.room_for(&hanging), keep.room_for(&narrow)), (0, 0));
         assert_eq!((keep.room_for(&"other".into()), keep.at_most), (0, 10));
+        crew.hold_off(true);
+        assert_eq!(crew.keep().at_most, 0);
+        crew.hold_off(false);
         crew.spare(BTreeSet::new(), false);
         assert_eq!(crew.in_hand(), 0);
     }

@@ -16,6 +16,7 @@ mod look;
 mod pauses;
 mod perform;
 mod returned;
+mod rounds;
 mod scout;
 mod settings;
 mod settle;

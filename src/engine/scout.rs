@@ -15,6 +15,14 @@ use super::crew::Hands;
 use super::worker::{Pulse, warned};
 use super::{Engine, EngineError};
 
+/// A look for due runs that found none and took this long has walked through what waits at targets that
+/// are left out. It costs the database as much at every poll, so the next one comes later.
+const SLOW: Duration = Duration::from_millis(25);
+/// Later by so many times what it took, but no more than [`LATEST`].
+const RESTS: u32 = 10;
+/// Nothing that falls due waits longer than this for such a look.
+const LATEST: Duration = Duration::from_secs(5);
+
 /// One worker's scout.
 pub(super) struct Scout {
     engine: Arc<Engine>,
@@ -87,7 +95,9 @@ impl Scout {
         loop {
             let keep = self.hands.crew.keep();
             if keep.at_most == 0 {
-                return Look::Full;
+                // Hands that are held off are no fuller than before.
+                let off = self.hands.crew.holds_off();
+                return if off { Look::Away } else { Look::Full };
             }
             let Some(admitted) = warned(self.engine.admit(&keep).await) else {
                 return Look::Away;
@@ -105,11 +115,35 @@ impl Scout {
                 };
                 found = claimed.len();
                 claims = found > 0;
+                let took = now.duration_until(self.engine.clock.now()).unsigned_abs();
+                if let Some(rest) = rest_after(took, found) {
+                    self.polls.reset_after(rest);
+                }
                 self.hands.take(claimed);
             }
             if !more && found == 0 {
                 return Look::Done;
             }
         }
+    }
+}
+
+/// How long after a look for due runs the next one comes, if not at the next poll.
+fn rest_after(took: Duration, found: usize) -> Option<Duration> {
+    (found == 0 && took >= SLOW).then(|| (took * RESTS).min(LATEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b4_a_backlog_that_is_left_out_is_not_walked_through_at_every_poll() {
+        let milliseconds = Duration::from_millis;
+        assert_eq!(rest_after(milliseconds(3), 0), None);
+        assert_eq!(rest_after(milliseconds(120), 0), Some(milliseconds(1200)));
+        assert_eq!(rest_after(milliseconds(900), 0), Some(LATEST));
+        // Where there is work, it is looked for at once.
+        assert_eq!(rest_after(milliseconds(900), 7), None);
     }
 }

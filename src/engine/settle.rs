@@ -18,6 +18,7 @@ use crate::store::Fenced;
 use crate::telemetry::{Stopwatch, metrics};
 
 use super::crew::Hands;
+use super::worker::Pulse;
 use super::{Engine, EngineError};
 
 /// A batch leaves after so many turns of the other tasks in which nothing came in. More than one,
@@ -29,6 +30,9 @@ const LARGE: usize = 64;
 
 /// Fewer than so many are not worth a commit of their own.
 const SMALL: usize = 16;
+
+/// For the commit of another a batch waits no longer than this.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// The handle by which drivers hand settlements in.
 #[derive(Debug, Clone)]
@@ -52,6 +56,9 @@ pub(super) struct Scribe {
     desk: Arc<Desk>,
     hands: Hands,
     engine: Arc<Engine>,
+    pulse: Arc<Pulse>,
+    /// Which of the scribes it is.
+    number: usize,
     at_most: usize,
 }
 
@@ -68,7 +75,11 @@ struct Desk {
 
 impl Writer {
     /// A writer and its scribes; runs that the store keeps for this worker go to its hands.
-    pub(super) fn new(engine: &Arc<Engine>, hands: &Hands) -> (Self, Vec<Scribe>) {
+    pub(super) fn new(
+        engine: &Arc<Engine>,
+        hands: &Hands,
+        pulse: &Arc<Pulse>,
+    ) -> (Self, Vec<Scribe>) {
         let at_most = engine.settings.settlements_per_commit.max(1);
         let scribes = engine.store.settles_at_once().max(1);
         let (sender, queue) = mpsc::channel(at_most * 2);
@@ -77,13 +88,19 @@ impl Writer {
             under_way: AtomicUsize::new(0),
             through: Notify::new(),
         });
-        let scribe = || Scribe {
+        let scribe = |number| Scribe {
             desk: desk.clone(),
             hands: hands.clone(),
             engine: engine.clone(),
+            pulse: pulse.clone(),
+            number,
             at_most,
         };
-        let all = (0..scribes).map(|_| scribe()).collect();
+        let all = (0..scribes)
+            // Of an earlier life, whose scribes were cut off.
+            .inspect(|number| pulse.committed(*number))
+            .map(scribe)
+            .collect();
         (Self { queue: sender }, all)
     }
 
@@ -115,6 +132,7 @@ impl Scribe {
                 .map(|waiting| (waiting.fenced, waiting.answer))
                 .unzip();
             self.commit(fenced, answers).await;
+            self.pulse.committed(self.number);
             self.desk.under_way.fetch_sub(1, Ordering::AcqRel);
             self.desk.through.notify_one();
         }
@@ -138,6 +156,8 @@ impl Scribe {
                 tokio::select! {
                     came = queue.recv_many(&mut batch, room) => if came == 0 { break },
                     () = self.desk.through.notified() => {}
+                    // The other's commit hangs: this one is no faster for waiting.
+                    () = tokio::time::sleep(GATHER) => break,
                 }
             } else {
                 tokio::task::yield_now().await;
@@ -169,6 +189,7 @@ impl Scribe {
         let mut pause = Duration::from_millis(20);
         loop {
             let now = self.engine.clock.now();
+            self.pulse.commits_from(self.number, now);
             let keep = self.hands.crew.keep();
             let watch = Stopwatch::start();
             match self.engine.store.settle(now, &keep, &batch).await {

@@ -48,6 +48,8 @@ impl Sweeper {
         let mut ticks = self.ticks();
         loop {
             ticks.tick().await;
+            // By a wrong clock every secret may look old.
+            self.crew.may_begin().await;
             let _ = warned(self.engine.sweep_secrets().await);
         }
     }
@@ -56,6 +58,7 @@ impl Sweeper {
         let mut ticks = self.ticks();
         loop {
             ticks.tick().await;
+            self.crew.may_begin().await;
             let _ = warned(self.engine.escalate().await);
             let _ = warned(self.engine.remind().await);
             let _ = warned(self.engine.tell_figures().await);

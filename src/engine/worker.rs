@@ -1,16 +1,16 @@
 //! The life of one worker: enlist, work, drain, be discharged.
 //!
-//! Owns the loop around the five verbs, its heart-beat and its drain. A worker that was buried by
+//! Owns the loop around the five verbs and its drain; its heart-beat is one of its `rounds`. A worker that was buried by
 //! others (it was stopped too long) drops everything it held and enlists under a new name; the
 //! fencing tokens see to it that nothing it still had in hand is written.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::WorkerId;
@@ -20,17 +20,19 @@ use crate::store::Claimed;
 use super::courier::Courier;
 use super::crew::{Hands, Place, Shares};
 use super::drill::Driller;
+use super::rounds::{self, Rounds};
 use super::scout::Scout;
 use super::settle::Scribe;
 use super::survey::Surveyor;
 use super::sweep::Sweeper;
 use super::{Crew, Engine, EngineError, Writer};
 
-/// How often a worker looks what may be served.
-const FOLLOW_MILLISECONDS: u64 = 1000;
+/// How often the loop shows that it turns, though nothing happens.
+const TURN_MILLISECONDS: u64 = 1000;
 
-/// How often it looks which pauses are in force.
-const PAUSES_MILLISECONDS: u64 = 250;
+/// What is left after a drain gets so long: settlements that the store has not taken, the farewell.
+/// What is not committed then is owed and due.
+const LAST: Duration = Duration::from_secs(5);
 
 /// When the worker last proved that it lives: read by the readiness probe.
 #[derive(Debug, Default)]
@@ -39,6 +41,10 @@ pub struct Pulse {
     beat: AtomicI64,
     turn: AtomicI64,
     look: AtomicI64,
+    /// Since when each scribe has been at its commit.
+    commits: Mutex<BTreeMap<usize, i64>>,
+    /// How far the clocks are apart, if they are too far; else 0.
+    apart: AtomicU64,
 }
 
 impl Pulse {
@@ -47,13 +53,43 @@ impl Pulse {
         age(&self.beat, now)
     }
 
-    /// Seconds since the slower of the worker's loop and its scout last turned, whatever the store
-    /// said; `None` before that.
+    /// Seconds since the slowest of the worker's loop, its scout and its scribes last turned, whatever
+    /// the store said; `None` before that.
     pub fn turn_age_seconds(&self, now: Timestamp) -> Option<u64> {
-        age(&self.turn, now).max(age(&self.look, now))
+        let commits = self.commits();
+        let commits = commits.values().map(|since| seconds_since(*since, now));
+        age(&self.turn, now)
+            .max(age(&self.look, now))
+            .max(commits.max())
     }
 
-    fn beat(&self, now: Timestamp) {
+    /// How far this machine's clock and the database's are apart, if that is too far.
+    pub fn clock_apart_milliseconds(&self) -> Option<u64> {
+        let apart = self.apart.load(Ordering::Relaxed);
+        (apart > 0).then_some(apart)
+    }
+
+    pub(super) fn clock_apart(&self, milliseconds: Option<u64>) {
+        let apart = milliseconds.unwrap_or(0);
+        self.apart.store(apart, Ordering::Relaxed);
+    }
+
+    /// A scribe is at a commit, or at its next attempt, from `now` on.
+    pub(super) fn commits_from(&self, scribe: usize, now: Timestamp) {
+        self.commits().insert(scribe, now.as_second());
+    }
+
+    /// A scribe is through.
+    pub(super) fn committed(&self, scribe: usize) {
+        self.commits().remove(&scribe);
+    }
+
+    fn commits(&self) -> MutexGuard<'_, BTreeMap<usize, i64>> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store has confirmed the worker.
+    pub(super) fn beat(&self, now: Timestamp) {
         self.beat.store(now.as_second(), Ordering::Relaxed);
     }
 
@@ -70,7 +106,11 @@ impl Pulse {
 
 fn age(second: &AtomicI64, now: Timestamp) -> Option<u64> {
     let second = second.load(Ordering::Relaxed);
-    (second != 0).then(|| now.as_second().saturating_sub(second).unsigned_abs())
+    (second != 0).then(|| seconds_since(second, now))
+}
+
+fn seconds_since(second: i64, now: Timestamp) -> u64 {
+    now.as_second().saturating_sub(second).unsigned_abs()
 }
 
 /// Why a life ended.
@@ -124,27 +164,29 @@ impl Engine {
                 .await
             {
                 Parting::Drained => {
-                    if let Err(error) = self.store.discharge(worker).await {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "leases run out by themselves"
-                        );
-                    }
+                    self.farewell(worker).await;
                     tracing::info!(%worker, "drained");
                     return Ok(());
                 }
                 Parting::Buried => tracing::warn!(%worker, "others took over; enlisting anew"),
                 Parting::Broken => {
                     tracing::error!(%worker, "a part of the worker panicked; enlisting anew");
-                    // Others need not wait for the lease. A store that is away frees it by time.
-                    warned(
-                        self.store
-                            .discharge(worker)
-                            .await
-                            .map_err(EngineError::from),
-                    );
+                    self.farewell(worker).await;
                 }
             }
+        }
+    }
+
+    /// Others need not wait for the lease. A store that is away frees it by time.
+    async fn farewell(&self, worker: WorkerId) {
+        let discharged = tokio::time::timeout(LAST, self.store.discharge(worker)).await;
+        match discharged {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "leases run out by themselves"
+            ),
+            Err(_) => tracing::warn!("no answer to the farewell; leases run out by themselves"),
         }
     }
 }
@@ -157,6 +199,7 @@ struct Life {
     kept: mpsc::UnboundedReceiver<Vec<(Claimed, Place)>>,
     runs: JoinSet<()>,
     scribes: JoinSet<()>,
+    rounds: Rounds,
     scout: JoinSet<()>,
     surveyor: JoinSet<()>,
     courier: JoinSet<()>,
@@ -170,6 +213,9 @@ impl Life {
         let shares = Shares::new(&engine.serving().registry, settings.runs_per_connector);
         let crew = Crew::new(worker, settings.runs_at_once, shares);
         engine.spare(&crew);
+        // Until the clocks have been compared.
+        crew.hold_off(true);
+        let rounds = Rounds::begin(&engine, &crew, pulse);
         let (kept_in, kept) = mpsc::unbounded_channel();
         let hands = Hands {
             crew: crew.clone(),
@@ -185,7 +231,7 @@ impl Life {
         driller.spawn(Driller::new(engine.clone(), crew.clone()).run());
         let mut sweeper = JoinSet::new();
         sweeper.spawn(Sweeper::new(engine.clone(), crew.clone()).run());
-        let (writer, scribes) = Writer::new(&engine, &hands);
+        let (writer, scribes) = Writer::new(&engine, &hands, pulse);
         let scribes = scribes.into_iter().map(Scribe::run).collect();
         Self {
             engine,
@@ -194,6 +240,7 @@ impl Life {
             kept,
             runs: JoinSet::new(),
             scribes,
+            rounds,
             scout,
             surveyor,
             courier,
@@ -203,37 +250,21 @@ impl Life {
     }
 
     async fn live(mut self, pulse: &Pulse, shutdown: &CancellationToken) -> Parting {
-        let settings = self.engine.settings.clone();
-        let every = |milliseconds| {
-            let mut ticks = tokio::time::interval(Duration::from_millis(milliseconds));
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        };
-        let mut beat = every(settings.lease_seconds * 1000 / 4);
-        let mut bury = every(settings.bury_milliseconds);
-        let mut follow = every(FOLLOW_MILLISECONDS);
-        let mut pauses = every(PAUSES_MILLISECONDS);
+        let mut turns = rounds::ticks(TURN_MILLISECONDS);
         loop {
             let engine = self.engine.clone();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.drain().await,
-                _ = beat.tick() => {
-                    if !self.beat(pulse).await {
-                        self.abandon().await;
-                        return Parting::Buried;
-                    }
+                ended = self.rounds.ended() => {
+                    self.abandon().await;
+                    return match ended {
+                        rounds::Ended::Buried => Parting::Buried,
+                        rounds::Ended::Broken => Parting::Broken,
+                    };
                 }
-                _ = pauses.tick() => {
-                    let _ = warned(engine.follow_pauses(self.crew.worker()).await);
-                    engine.spare(&self.crew);
-                }
-                _ = bury.tick() => {
-                    let _ = warned(engine.bury(self.crew.worker()).await);
-                }
-                _ = follow.tick() => {
-                    let _ = warned(engine.follow_manifests().await);
-                }
+                // Nothing here is waited for: the loop turns while the store is away.
+                _ = turns.tick() => pulse.turn(engine.clock.now()),
                 Some(kept) = self.kept.recv() => self.take_on(kept),
                 Some(_) = self.runs.join_next(), if !self.runs.is_empty() => {}
                 // Health is beside the work: it never ends a life.
@@ -280,24 +311,8 @@ impl Life {
         }
     }
 
-    async fn beat(&self, pulse: &Pulse) -> bool {
-        let now = self.engine.clock.now();
-        pulse.turn(now);
-        match self.engine.store.heartbeat(self.crew.worker(), now).await {
-            Ok(true) => {
-                pulse.beat(now);
-                true
-            }
-            Ok(false) => false,
-            Err(error) => {
-                // Away: the lease may run out meanwhile; fencing covers that.
-                tracing::warn!(error = &error as &dyn std::error::Error, "no heart-beat");
-                true
-            }
-        }
-    }
-
-    /// Stops taking on, lets what is in hand settle its step, gives the rest back.
+    /// Stops taking on, lets what is in hand settle its step, gives the rest back. The heart goes on
+    /// beating meanwhile, so that nobody takes over what is just being settled.
     async fn drain(mut self) -> Parting {
         let bound = Duration::from_secs(self.engine.settings.lease_seconds);
         self.crew.drain();
@@ -312,30 +327,42 @@ impl Life {
                 while self.kept.try_recv().is_ok() {}
             }
         };
-        if tokio::time::timeout(bound, settled).await.is_err() {
-            tracing::warn!(
-                "some runs did not finish their step in time; their leases are given back"
-            );
-            self.scout.shutdown().await;
-            self.surveyor.shutdown().await;
-            self.courier.shutdown().await;
-            self.driller.shutdown().await;
-            self.sweeper.shutdown().await;
-            self.runs.shutdown().await;
+        tokio::select! {
+            settled = tokio::time::timeout(bound, settled) => if settled.is_err() {
+                tracing::warn!(
+                    "some runs did not finish their step in time; their leases are given back"
+                );
+            },
+            _ = self.rounds.ended() => tracing::warn!("others took over while the worker drained"),
         }
+        self.put_down().await;
         drop(self.writer);
-        while self.scribes.join_next().await.is_some() {}
+        let committed = async { while self.scribes.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST, committed).await.is_err() {
+            tracing::warn!(
+                code = "CB-STORE-1",
+                "the store did not take the last settlements; these runs are owed and due"
+            );
+            self.scribes.shutdown().await;
+        }
+        self.rounds.shutdown().await;
         Parting::Drained
     }
 
     async fn abandon(mut self) {
+        self.put_down().await;
+        self.scribes.shutdown().await;
+        self.rounds.shutdown().await;
+    }
+
+    /// Ends everything but the scribes and the heartbeat; what has ended already is not waited for.
+    async fn put_down(&mut self) {
         self.scout.shutdown().await;
         self.surveyor.shutdown().await;
         self.courier.shutdown().await;
         self.driller.shutdown().await;
         self.sweeper.shutdown().await;
         self.runs.shutdown().await;
-        self.scribes.shutdown().await;
     }
 }
 
@@ -350,5 +377,25 @@ pub(super) fn warned<T>(result: Result<T, EngineError>) -> Option<T> {
             );
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_a_scribe_that_hangs_shows_in_the_turn_of_the_worker() {
+        let at = |second| Timestamp::from_second(second).expect("valid");
+        let pulse = Pulse::default();
+        pulse.turn(at(1000));
+        pulse.look(at(1000));
+        assert_eq!(pulse.turn_age_seconds(at(1001)), Some(1));
+        pulse.commits_from(0, at(900));
+        pulse.commits_from(1, at(1000));
+        assert_eq!(pulse.turn_age_seconds(at(1001)), Some(101));
+        // Through, or at its next attempt.
+        pulse.committed(0);
+        assert_eq!(pulse.turn_age_seconds(at(1001)), Some(1));
     }
 }

@@ -114,7 +114,12 @@ pub trait Store:
     /// that others notice at once when the process dies.
     async fn enlist(&self, worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()>;
     /// Renews the worker's lease; `false` when others have buried it: it must stop and enlist anew.
+    /// Where several machines share a database, leases are written and judged by its clock, and `now`
+    /// does not matter: a worker whose clock is wrong keeps its own and takes nobody else's.
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Stored<bool>;
+    /// The database's clock, by which the workers' clocks are judged; `None` where the database has
+    /// no clock but this machine's.
+    async fn clock(&self) -> Stored<Option<Timestamp>>;
     /// Says good-bye; frees all its leases.
     async fn discharge(&self, worker: WorkerId) -> Stored<()>;
     /// Frees the runs of workers whose lease is over or whose lock is gone; returns how many runs.

@@ -4,6 +4,7 @@
 //! pure closures, so no transaction is ever held across a remote call. A store that is away is
 //! back-pressure ([`StoreError::Unavailable`]), never the outcome of a run.
 
+mod aside;
 pub mod audit;
 #[cfg(test)]
 mod conformance;

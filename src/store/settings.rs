@@ -12,7 +12,8 @@ use crate::document::Table;
 pub struct Settings {
     /// `postgres://…`, `sqlite:path` or `sqlite::memory:`.
     pub url: String,
-    /// Connections that one process opens at most; SQLite always has one that writes.
+    /// Connections that one process opens at most; SQLite always has one that writes. On PostgreSQL
+    /// besides those by which a worker lives: one for its lease, one that is woken, two for small reads.
     pub connections: u32,
     /// Whether what is written is recorded in the tamper-evident log. No key of the configuration
     /// changes it: it is there so that a benchmark can measure what the log costs.

@@ -127,6 +127,32 @@ async fn a_task_that_cannot_be_read_keeps_no_other_run_from_its_work() {
     );
 }
 
+/// A store in a file, with somebody who writes past it.
+macro_rules! unreadable {
+    ($($check:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $check() {
+            let folder = tempfile::tempdir().expect("a folder");
+            let url = format!("sqlite:{}", folder.path().join("clawback.db").display());
+            let store = migrated(&url).await;
+            let options = SqliteConnectOptions::from_str(&url).expect("an address");
+            let beside = async |sql: &'static str| {
+                let mut beside = options.clone().connect().await.expect("connected");
+                let broken = sqlx::query(sql).execute(&mut beside).await;
+                assert_eq!(broken.expect("broken").rows_affected(), 1, "{sql}");
+            };
+            conformance::unreadable::$check(&store, beside).await;
+        })*
+    };
+}
+
+unreadable!(
+    a3_an_event_keeps_no_other_event_waiting,
+    f2_a_task_keeps_no_other_task_from_its_desk,
+    f4_a_wish_keeps_no_other_wish_waiting,
+    f5_a_task_keeps_no_other_task_from_being_told,
+);
+
 #[tokio::test]
 async fn a_database_without_schema_is_refused() {
     let store = open(&Settings::at("sqlite::memory:"))

@@ -11,6 +11,7 @@ mod gone;
 mod intake;
 mod pauses;
 mod secrets;
+mod store;
 
 use std::sync::LazyLock;
 
@@ -22,6 +23,7 @@ pub use gone::{connector_gone, kafka_given_up};
 pub use intake::{events_lost, intake_held};
 pub use pauses::{pause_escalated, paused};
 pub use secrets::{SecretTime, secrets, unreadable_secrets};
+pub use store::{clock_apart, row_unreadable};
 
 /// From a millisecond to a connector's longest patience, in seconds.
 const SHORT: [f64; 13] = [

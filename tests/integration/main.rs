@@ -39,6 +39,7 @@ mod rotation_kills;
 mod scim;
 mod sql;
 mod store;
+mod store_patience;
 mod telemetry;
 mod vaults;
 mod webhook;

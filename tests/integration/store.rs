@@ -126,6 +126,30 @@ async fn fresh(name: &str) -> Home {
 
 conformance::suite!(fresh);
 
+/// A store, with somebody who writes past it.
+macro_rules! unreadable {
+    ($($check:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $check() {
+            let database = Database::create(stringify!($check)).await;
+            let store = database.migrated().await;
+            let beside = async |sql: &'static str| {
+                let mut beside = database.connect().await;
+                let broken = sqlx::query(sql).execute(&mut beside).await;
+                assert_eq!(broken.expect("broken").rows_affected(), 1, "{sql}");
+            };
+            conformance::unreadable::$check(&store, beside).await;
+        })*
+    };
+}
+
+unreadable!(
+    a3_an_event_keeps_no_other_event_waiting,
+    f2_a_task_keeps_no_other_task_from_its_desk,
+    f4_a_wish_keeps_no_other_wish_waiting,
+    f5_a_task_keeps_no_other_task_from_being_told,
+);
+
 /// Calls until it answers with more than nothing; gives up after a bound.
 async fn until_freed(store: &Arc<dyn Store>, by: u64, second: u64) -> u64 {
     for _ in 0..500 {

@@ -37,6 +37,12 @@ pub fn worker(number: u64) -> WorkerId {
     WorkerId(Uuid::from_u64_pair(0x1eaf, number))
 }
 
+/// Lets the lease of this worker be over from `second` on, by whichever clock it is judged.
+pub async fn lapsed(store: &Arc<dyn Store>, number: u64, second: u64) {
+    let enlisted = store.enlist(worker(number), at(second), 0).await;
+    enlisted.expect("enlisted");
+}
+
 /// Room for so many runs of any target.
 pub fn keep(number: u64, at_most: u32) -> Keep {
     Keep {

@@ -11,8 +11,8 @@ use super::super::Keep;
 use super::Home;
 use super::domain::id::{ConnectorName, FencingToken};
 use super::given::{
-    a_case, at, due, event, fenced, gathering, keep, opens, opens_with, recorded, rotation, step,
-    worker,
+    a_case, at, due, event, fenced, gathering, keep, lapsed, opens, opens_with, recorded, rotation,
+    step, worker,
 };
 
 pub async fn claims_follow_priority_and_leave_out_busy_connectors(home: &Home) {
@@ -135,6 +135,7 @@ pub async fn b3_a_worker_thought_dead_cannot_write(home: &Home) {
     let case = a_case(&home.store, "c").await;
     assert_eq!(home.store.bury(worker(2), at(9)).await.expect("buried"), 0);
     assert!(home.store.heartbeat(worker(2), at(9)).await.expect("beat"));
+    lapsed(&home.store, 1, 10).await;
     assert_eq!(home.store.bury(worker(2), at(11)).await.expect("buried"), 1);
     let taken = home
         .store
@@ -193,6 +194,7 @@ pub async fn a_heartbeat_keeps_a_worker_alive_until_it_is_buried(home: &Home) {
             0
         );
     }
+    lapsed(&home.store, 1, 34).await;
     assert_eq!(home.store.bury(worker(2), at(40)).await.expect("buried"), 1);
     assert!(!home.store.heartbeat(worker(1), at(40)).await.expect("beat"));
     home.store

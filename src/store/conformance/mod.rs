@@ -25,6 +25,7 @@ pub mod reads;
 pub mod retention;
 pub mod settling;
 pub mod tampering;
+pub mod unreadable;
 pub mod users;
 pub mod wishes;
 

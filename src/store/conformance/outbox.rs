@@ -92,6 +92,7 @@ pub async fn messages_of_a_dead_worker_are_taken_by_another(home: &Home) {
     posted(home, vec![message(1, "a")]).await;
     assert_eq!(taken(home, 1, 10).await.len(), 1);
     assert!(taken(home, 2, 10).await.is_empty());
+    super::given::lapsed(&home.store, 1, 10).await;
     home.store.bury(worker(2), at(20)).await.expect("buried");
     assert_eq!(taken(home, 2, 10).await.len(), 1);
     home.store.discharge(worker(2)).await.expect("discharged");

@@ -10,7 +10,7 @@ use super::domain::pause::{Pause, PauseChange};
 use super::domain::run::Run;
 use super::domain::settlement::Obedience;
 use super::domain::task::FallbackTask;
-use super::given::{a_removal, at, keep, message, worker};
+use super::given::{a_removal, at, keep, lapsed, message, worker};
 use super::people::{bare, signed, wish};
 
 pub async fn g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_knows(home: &Home) {
@@ -39,6 +39,7 @@ pub async fn g4_a_pause_lasts_until_it_is_ended_and_every_worker_says_that_it_kn
     assert_eq!(store.unaware_of(newest, at(1)).await.expect("counted"), 2);
     store.know_pauses(worker(1), newest).await.expect("said");
     assert_eq!(store.unaware_of(newest, at(1)).await.expect("counted"), 1);
+    lapsed(store, 2, 10).await;
     assert_eq!(store.unaware_of(newest, at(60)).await.expect("counted"), 0);
     // Ended, each by itself; ended twice is ended.
     for number in [4, 5] {

@@ -12,6 +12,7 @@ use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::settlement::{ExistingCase, Settlement};
 use crate::domain::time::Timestamp;
+use crate::store::aside::Aside;
 use crate::store::audit::{Notes, Strands, Touched};
 use crate::store::docket::{Change, Docket, Opened, Rulings};
 use crate::store::plan::{Opening, Share};
@@ -20,7 +21,7 @@ use crate::store::shape::{RunColumns, micros, micros_up};
 use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 
 use super::batch::{Batch, Columns};
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::runs::{self, NewRun};
 use super::{audit, cases, gate, journal, outbox, tasks};
 
@@ -32,25 +33,35 @@ pub(super) async fn admit(
     decide: AdmitFn<'_>,
 ) -> Stored<Admitted> {
     let mut tries = 0;
+    let mut at_once = limit;
     loop {
         let mut lane = funnel.lane("admit").await?;
-        let admitted = try_admit(&mut lane, &funnel.strands, limit, now, keep, decide).await;
-        if let Some(admitted) = lane.done(admitted, &mut tries) {
-            return admitted;
+        let mut tried = Vec::new();
+        let admitted = within(try_admit(
+            &mut lane, funnel, at_once, now, keep, decide, &mut tried,
+        ))
+        .await;
+        match lane.done(admitted, &mut tries) {
+            None => {}
+            Some(Ok(admitted)) => return Ok(admitted),
+            Some(Err(error)) => at_once = funnel.aside.narrowed(&tried, error)?.unwrap_or(limit),
         }
     }
 }
 
 async fn try_admit(
     connection: &mut PgConnection,
-    strands: &Strands,
+    funnel: &Funnel,
     limit: u32,
     now: Timestamp,
     keep: &Keep,
     decide: AdmitFn<'_>,
+    tried: &mut Vec<i64>,
 ) -> Stored<Admitted> {
+    let strands = &funnel.strands;
     let mut tx = connection.begin().await?;
-    let events = oldest(&mut tx, limit).await?;
+    let events = oldest(&mut tx, limit, &funnel.aside).await?;
+    tried.extend(events.iter().map(|(seq, _)| *seq));
     if events.is_empty() {
         tx.rollback().await?;
         return Ok(Admitted::default());
@@ -94,21 +105,23 @@ async fn try_admit(
 /// What waits, if this transaction is the one inside the gate, which it enters only if anything does: an
 /// idle worker keeps nobody out. An event that another one admitted while
 /// this one came to the gate is looked at again when its row is locked, and is none of these.
-async fn oldest(tx: &mut PgConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
-    sqlx::query_as::<_, EventRow>(
+async fn oldest(
+    tx: &mut PgConnection,
+    limit: u32,
+    aside: &Aside,
+) -> Stored<Vec<(i64, RecordedEvent)>> {
+    let rows = sqlx::query_as::<_, EventRow>(
         "SELECT seq, body FROM events WHERE (SELECT CASE \
            WHEN EXISTS (SELECT 1 FROM events WHERE admitted_us IS NULL) \
            THEN pg_try_advisory_xact_lock($2, $3) END) \
          AND admitted_us IS NULL ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED",
     )
-    .bind(i64::from(limit))
+    .bind(i64::from(limit) + i64::from(aside.count("events")))
     .bind(gate::SPACE)
     .bind(gate::ADMISSION)
     .fetch_all(tx)
-    .await?
-    .iter()
-    .map(EventRow::event)
-    .collect()
+    .await?;
+    aside.events(&rows, limit)
 }
 
 /// The cases that these events may be about, each with its run and its tenant.

@@ -16,7 +16,7 @@ use crate::store::shape::micros;
 use crate::store::{RuleFn, Stored};
 
 use super::audit;
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 
 pub(super) async fn rule(
     funnel: &Funnel,
@@ -26,7 +26,7 @@ pub(super) async fn rule(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("rule").await?;
-        let ruled = try_rule(&mut lane, &funnel.strands, matter, decide).await;
+        let ruled = within(try_rule(&mut lane, &funnel.strands, matter, decide)).await;
         if let Some(ruled) = lane.done(ruled, &mut tries) {
             return ruled;
         }
@@ -161,8 +161,17 @@ async fn bind(tx: &mut PgConnection, binding: &Binding) -> Stored<()> {
 }
 
 pub(super) async fn all(funnel: &Funnel, kind: MatterKind) -> Stored<BTreeMap<Matter, Record>> {
+    let mut own = funnel.own("records").await?;
+    let records = within(all_in(&mut own, kind)).await;
+    own.ended(records)
+}
+
+async fn all_in(
+    connection: &mut PgConnection,
+    kind: MatterKind,
+) -> Stored<BTreeMap<Matter, Record>> {
     // One statement sees one state: a proposal that is just being approved is open or binds.
-    let mut reader = funnel.pool().begin().await?;
+    let mut reader = connection.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .execute(&mut *reader)
         .await?;

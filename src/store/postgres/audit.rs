@@ -218,6 +218,7 @@ pub(super) async fn inspect(
     let mut tx = connection
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await?;
+    super::funnel::takes_its_time(&mut tx).await?;
     for signed in retention::tombstones_in(&mut tx).await? {
         verifier.tombstone(&signed, signed_by);
     }
@@ -252,6 +253,7 @@ pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<
     if !gate::enter(&mut tx, gate::AUDIT).await? {
         return Ok(None);
     }
+    super::funnel::takes_its_time(&mut tx).await?;
     let last = retention::last_checkpoint(&mut tx).await?;
     let after = last.as_ref().and_then(Signed::read);
     let mut window = Window::after(after.map_or(0, |checkpoint| checkpoint.until));

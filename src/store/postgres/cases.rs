@@ -17,7 +17,7 @@ use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
 use super::batch::{Batch, Columns};
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::{journal, tasks};
 
 /// Adds the part that writes the rows of opened cases; one that was called off before it was heard
@@ -159,11 +159,12 @@ pub(super) async fn end(tx: &mut PgConnection, case: CaseId, end: &str, at_us: i
 }
 
 pub(super) async fn parts_of(funnel: &Funnel, case: CaseId) -> Stored<Parts> {
+    let mut own = funnel.own("parts_of").await?;
     let row = sqlx::query_as::<_, PartsRow>(AssertSqlSafe(parts_statement("$1")))
         .bind(case.0)
-        .fetch_one(funnel.pool())
-        .await?;
-    Ok(row.parts())
+        .fetch_one(&mut *own);
+    let row = within(async { Ok(row.await?) }).await;
+    Ok(own.ended(row)?.parts())
 }
 
 /// Cases of these subject keys, of these tenants and HR cases, or of subjects with one of these

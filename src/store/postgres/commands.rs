@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::command::{Answer, Command};
-use crate::domain::id::{CaseId, CommandId, RunId};
+use crate::domain::id::{CaseId, CommandId, RunId, TaskId};
 use crate::domain::review::released;
 use crate::domain::run::Run;
 use crate::domain::settlement::Obedience;
@@ -20,7 +20,7 @@ use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{ObeyFn, Stored};
 
 use super::batch::Batch;
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::{admission, audit, cases, drills, gate, health, people, runs, tasks};
 
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
@@ -68,7 +68,7 @@ pub(super) async fn obey(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("obey").await?;
-        let obeyed = try_obey(&mut lane, &funnel.strands, limit, now, decide).await;
+        let obeyed = within(try_obey(&mut lane, funnel, limit, now, decide)).await;
         if let Some(obeyed) = lane.done(obeyed, &mut tries) {
             return obeyed;
         }
@@ -77,7 +77,7 @@ pub(super) async fn obey(
 
 async fn try_obey(
     connection: &mut PgConnection,
-    strands: &Strands,
+    funnel: &Funnel,
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
@@ -99,27 +99,23 @@ async fn try_obey(
          LEFT JOIN runs r ON r.id = t.run_id \
          WHERE c.answer IS NULL AND r.owner IS NULL ORDER BY c.seq LIMIT $1",
     )
-    .bind(i64::from(limit))
+    .bind(i64::from(limit) + i64::from(funnel.aside.count("commands")))
     .fetch_all(&mut *tx)
     .await?;
     let mut count = 0;
     let mut notes = Notes::default();
     let mut leased = HashSet::new();
     for (id, body) in rows {
-        let command: Command = parsed(&body, "commands", "body", id)?;
-        let about = command.wish.task();
-        if about.is_some_and(|task| leased.contains(&task)) {
+        if count == limit || funnel.aside.knows("commands", id) {
             continue;
         }
-        let found = match about {
-            Some(task) => Some(look(&mut tx, task).await?),
-            None => None,
-        };
-        let (task, run) = match found {
-            None | Some(Found::Nothing) => (None, None),
-            Some(Found::Free(task, run)) => (Some(task), Some(run)),
-            Some(Found::Leased) => {
-                leased.extend(about);
+        let wish = wished(&mut tx, id, &body, &leased).await;
+        let (task, run, command) = match funnel.aside.read("commands", id, wish)? {
+            None => continue,
+            Some((command, Found::Nothing)) => (None, None, command),
+            Some((command, Found::Free(task, run))) => (Some(task), Some(run), command),
+            Some((command, Found::Leased)) => {
+                leased.extend(command.wish.task());
                 continue;
             }
         };
@@ -128,10 +124,27 @@ async fn try_obey(
         note(&mut tx, &obedience, &mut notes).await?;
         count += 1;
     }
-    let tip = audit::write(&mut tx, strands, &notes).await?;
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
-    strands.give(tip);
+    funnel.strands.give(tip);
     Ok(count)
+}
+
+/// A wish and what it is about, which is read here and not before: an earlier wish of the batch may
+/// have changed both. Wishes about one task keep their order.
+async fn wished(
+    tx: &mut PgConnection,
+    id: Uuid,
+    body: &str,
+    leased: &HashSet<TaskId>,
+) -> Stored<(Command, Found)> {
+    let command: Command = parsed(body, "commands", "body", id)?;
+    let found = match command.wish.task() {
+        None => Found::Nothing,
+        Some(task) if leased.contains(&task) => Found::Leased,
+        Some(task) => look(tx, task).await?,
+    };
+    Ok((command, found))
 }
 
 /// What a wish is about.
@@ -143,7 +156,7 @@ enum Found {
 }
 
 /// The run first, then its task: the same order in which a settlement writes them. Both stay locked.
-async fn look(tx: &mut PgConnection, id: crate::domain::id::TaskId) -> Stored<Found> {
+async fn look(tx: &mut PgConnection, id: TaskId) -> Stored<Found> {
     let owner: Option<Uuid> = sqlx::query_scalar("SELECT run_id FROM tasks WHERE id = $1")
         .bind(id.0)
         .fetch_optional(&mut *tx)

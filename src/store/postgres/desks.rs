@@ -43,15 +43,17 @@ impl Desks for PostgresStore {
         .bind(lease_us.unwrap_or(i64::MAX / 4))
         .fetch_all(self.funnel.pool())
         .await?;
-        let rows = rows.into_iter();
-        rows.map(|(id, token, heard, body, task)| {
-            Ok(CopyLease {
-                token: FencingToken(token),
-                task: parsed(&task, "tasks", "body", id)?,
-                copy: copy_of(id, &body, heard.as_deref())?,
-            })
-        })
-        .collect()
+        let mut leases = Vec::with_capacity(rows.len());
+        for (id, token, heard, body, task) in rows {
+            let lease = parsed(&task, "tasks", "body", id).and_then(|task| {
+                let token = FencingToken(token);
+                let copy = copy_of(id, &body, heard.as_deref())?;
+                Ok(CopyLease { token, task, copy })
+            });
+            // It stays leased, and so out of the way, until the lease is over.
+            leases.extend(self.funnel.aside.read("desk_copies", id, lease)?);
+        }
+        Ok(leases)
     }
 
     async fn keep_copy(

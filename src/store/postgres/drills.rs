@@ -19,6 +19,7 @@ use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{DrillLease, Drills, Examination, Stored};
 
+use super::funnel::within;
 use super::{PostgresStore, audit, health, runs};
 
 /// What has passed a drill, or does without: the newest binding, or one that it follows without an
@@ -174,7 +175,14 @@ impl Drills for PostgresStore {
         let mut tries = 0;
         loop {
             let mut lane = self.funnel.lane("wake_barred").await?;
-            let woken = try_wake(&mut lane, &self.funnel.strands, connector, codes, now).await;
+            let woken = within(try_wake(
+                &mut lane,
+                &self.funnel.strands,
+                connector,
+                codes,
+                now,
+            ))
+            .await;
             if let Some(woken) = lane.done(woken, &mut tries) {
                 return woken;
             }

@@ -1,4 +1,4 @@
-//! The one way into PostgreSQL: lanes for transactions, a pool for single reads.
+//! The one way into PostgreSQL: lanes for transactions, a pool for what operators read.
 //!
 //! Owns the connections and their settings. A lane is a connection that is lent out by the name of
 //! its transaction and comes back only when it is known to be sound; a collision with another
@@ -6,34 +6,63 @@
 
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::store::aside::Aside;
 use crate::store::audit::Strands;
 use crate::store::refusal::collided;
 use crate::store::{Settings, StoreError, Stored};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a lane may be in use. A connection that was dropped without a word answers nothing for a
+/// quarter of an hour, and nothing on it comes to an end before that.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a transaction that collided with another is tried again.
 const TRIES: u32 = 8;
 /// Connections that read for operators.
 const READERS: u32 = 4;
+/// Connections for what a worker reads for itself: operators' questions never hold it up.
+const OWN: usize = 2;
 
 /// The connections to one database.
 #[derive(Debug)]
 pub(super) struct Funnel {
     options: PgConnectOptions,
-    lanes: usize,
-    permits: Semaphore,
-    idle: Mutex<Vec<PgConnection>>,
+    steps: Lanes,
+    own: Lanes,
     pool: PgPool,
     /// Where the log goes on.
     pub(super) strands: Strands,
+    /// Rows that no look takes up.
+    pub(super) aside: Aside,
+}
+
+/// Connections that are lent out, as many at once as there are permits.
+#[derive(Debug)]
+struct Lanes {
+    count: usize,
+    permits: Semaphore,
+    idle: Mutex<Vec<PgConnection>>,
+}
+
+impl Lanes {
+    fn new(count: usize) -> Self {
+        Self {
+            count,
+            permits: Semaphore::new(count),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Funnel {
@@ -42,13 +71,21 @@ impl Funnel {
         let plain = PgConnectOptions::from_str(&settings.url)?
             .application_name("clawback")
             // Statement texts carry no values, but they are long and say nothing to an operator.
-            .disable_statement_logging();
+            .disable_statement_logging()
+            // The server notices within a minute that a worker is gone whose host fell silent, and lets
+            // go of its locks.
+            .options([
+                ("tcp_keepalives_idle", "20"),
+                ("tcp_keepalives_interval", "10"),
+                ("tcp_keepalives_count", "3"),
+            ]);
         let readers = READERS.min(settings.connections.div_ceil(2));
         let pool = PgPoolOptions::new()
             .max_connections(readers)
             .acquire_timeout(CONNECT)
             .test_before_acquire(false)
-            .connect_lazy_with(plain.clone());
+            // What an operator asks must not go on when nobody waits for the answer any more.
+            .connect_lazy_with(plain.clone().options([("statement_timeout", "30s")]));
         // Lanes know their access paths: always by index, planned once. A worker that is stopped in
         // the middle of a transaction must not hold its locks for long.
         //
@@ -64,17 +101,17 @@ impl Funnel {
         let lanes = settings.connections.saturating_sub(readers).max(1) as usize;
         Ok(Self {
             options,
-            lanes,
-            permits: Semaphore::new(lanes),
-            idle: Mutex::new(Vec::new()),
+            steps: Lanes::new(lanes),
+            own: Lanes::new(OWN),
             pool,
             strands: Strands::new(settings.audited),
+            aside: Aside::default(),
         })
     }
 
     /// Transactions under way at once.
     pub(super) fn lanes(&self) -> usize {
-        self.lanes
+        self.steps.count
     }
 
     /// For single statements off the path of a step.
@@ -92,23 +129,27 @@ impl Funnel {
 
     /// A connection for the transaction of this name. Its statements reach tables by look-ups only.
     pub(super) async fn lane(&self, name: &'static str) -> Stored<Lane<'_>> {
-        let permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|closed| StoreError::Unavailable(Box::new(closed)))?;
+        self.lend(&self.steps, name).await
+    }
+
+    /// A connection for what a worker reads and notes for itself.
+    pub(super) async fn own(&self, name: &'static str) -> Stored<Lane<'_>> {
+        self.lend(&self.own, name).await
+    }
+
+    async fn lend<'a>(&'a self, lanes: &'a Lanes, name: &'static str) -> Stored<Lane<'a>> {
+        let permit = match tokio::time::timeout(PATIENCE, lanes.permits.acquire()).await {
+            Ok(permit) => permit.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?,
+            Err(late) => return Err(StoreError::Unavailable(Box::new(late))),
+        };
         tracing::trace!(transaction = name, "begin");
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = lanes.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
             None => self.connect().await?,
         };
         Ok(Lane {
-            funnel: self,
+            lanes,
             connection,
             name,
             _permit: permit,
@@ -116,10 +157,28 @@ impl Funnel {
     }
 }
 
+/// What a lane is used for, within a bound. What was sent may have been committed: the caller repeats
+/// it, and whatever leases is watched (`Roster::watch`). [`Lane::done`] closes the lane.
+pub(super) async fn within<T>(used: impl Future<Output = Stored<T>>) -> Stored<T> {
+    match tokio::time::timeout(PATIENCE, used).await {
+        Ok(result) => result,
+        Err(late) => Err(StoreError::Unavailable(Box::new(late))),
+    }
+}
+
+/// Lets a transaction of the pool go on for longer than an operator's question may: it reads the whole
+/// log, and somebody waits for that.
+pub(super) async fn takes_its_time(tx: &mut PgConnection) -> Stored<()> {
+    sqlx::query("SET LOCAL statement_timeout = 0")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// A connection on loan. Dropped, it is closed, which ends whatever it had begun; so a caller that
 /// is cancelled half way leaves nothing behind.
 pub(super) struct Lane<'a> {
-    funnel: &'a Funnel,
+    lanes: &'a Lanes,
     connection: PgConnection,
     name: &'static str,
     _permit: SemaphorePermit<'a>,
@@ -129,28 +188,25 @@ impl Lane<'_> {
     /// Ends the loan with the transaction's result; `None` means: collided, begin again.
     pub(super) fn done<T>(self, result: Stored<T>, tries: &mut u32) -> Option<Stored<T>> {
         match &result {
-            Ok(_) => self
-                .funnel
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(self.connection),
             Err(error) if collided(error) && *tries < TRIES => {
                 *tries += 1;
                 tracing::debug!(transaction = self.name, tries = *tries, "collided");
-                return None;
+                None
             }
+            Ok(_) | Err(_) => Some(self.ended(result)),
+        }
+    }
+
+    /// Ends the loan with what it came to.
+    pub(super) fn ended<T>(self, result: Stored<T>) -> Stored<T> {
+        match &result {
+            Ok(_) => self.lanes.idle().push(self.connection),
             // The others that lie idle are likely to have gone the same way.
-            Err(StoreError::Unavailable(_)) => self
-                .funnel
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear(),
+            Err(StoreError::Unavailable(_)) => self.lanes.idle().clear(),
             // Whatever else: the connection is closed and its transaction with it.
             Err(_) => {}
         }
-        Some(result)
+        result
     }
 }
 

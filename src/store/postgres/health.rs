@@ -18,7 +18,7 @@ use crate::store::shape::{RunColumns, json, micros, parsed};
 use crate::store::{AdvanceFn, SAMPLES_KEPT, Stored, SurveyLease, SurveyWanted};
 
 use super::batch::Batch;
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::{audit, outbox, runs, tasks};
 
 pub(super) async fn take(
@@ -79,7 +79,7 @@ pub(super) async fn keep(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("keep_survey").await?;
-        let kept = try_keep(&mut lane, &funnel.strands, lease, advance).await;
+        let kept = within(try_keep(&mut lane, &funnel.strands, lease, advance)).await;
         if let Some(kept) = lane.done(kept, &mut tries) {
             return kept;
         }
@@ -205,7 +205,7 @@ pub(super) async fn note(funnel: &Funnel, tallies: &BTreeMap<ConnectorName, Tall
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("note_calls").await?;
-        let noted = try_note(&mut lane, tallies).await;
+        let noted = within(try_note(&mut lane, tallies)).await;
         if let Some(noted) = lane.done(noted, &mut tries) {
             return noted;
         }

@@ -13,14 +13,14 @@ use crate::store::shape::{json, micros};
 use crate::store::{IntakeBatch, Receipt, Stored};
 
 use super::batch::{Batch, Columns};
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::{audit, gate, outbox};
 
 pub(super) async fn record(funnel: &Funnel, intake: &IntakeBatch) -> Stored<Vec<Receipt>> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("record").await?;
-        let recorded = try_record(&mut lane, &funnel.strands, intake).await;
+        let recorded = within(try_record(&mut lane, &funnel.strands, intake)).await;
         if let Some(recorded) = lane.done(recorded, &mut tries) {
             return recorded;
         }

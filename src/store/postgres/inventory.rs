@@ -12,7 +12,7 @@ use crate::store::row::{KnownRow, RunRow};
 use crate::store::shape::{json, micros};
 use crate::store::{Inventory, Listed, RunsEnded, Stored};
 
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 
 /// Before any complete listing.
 const NEVER: i64 = i64::MIN;
@@ -21,7 +21,7 @@ pub(super) async fn save(funnel: &Funnel, listed: &Listed) -> Stored<()> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("save_inventory").await?;
-        let saved = try_save(&mut lane, listed).await;
+        let saved = within(try_save(&mut lane, listed)).await;
         if let Some(saved) = lane.done(saved, &mut tries) {
             return saved;
         }

@@ -59,7 +59,7 @@ use super::{
     SurveyWanted, TaskFilter, schema,
 };
 
-use funnel::Funnel;
+use funnel::{Funnel, within};
 use wake::Bell;
 use workers::Roster;
 
@@ -118,10 +118,11 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Stored<()> {
+        let mut own = self.funnel.own("ping").await?;
         let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(self.funnel.pool())
-            .await;
-        schema::check(&MIGRATIONS, &schema::or_none(applied)?)
+            .fetch_all(&mut *own);
+        let applied = within(async { schema::or_none(applied.await) }).await;
+        schema::check(&MIGRATIONS, &own.ended(applied)?)
     }
 
     async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>> {
@@ -180,8 +181,12 @@ impl Store for PostgresStore {
         workers::enlist(&self.funnel, &self.roster, worker, now, lease_seconds).await
     }
 
-    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Stored<bool> {
-        workers::heartbeat(&self.funnel, &self.roster, worker, now).await
+    async fn heartbeat(&self, worker: WorkerId, _now: Timestamp) -> Stored<bool> {
+        workers::heartbeat(&self.funnel, &self.roster, worker).await
+    }
+
+    async fn clock(&self) -> Stored<Option<Timestamp>> {
+        workers::clock(&self.funnel).await.map(Some)
     }
 
     async fn discharge(&self, worker: WorkerId) -> Stored<()> {

@@ -14,7 +14,7 @@ use crate::store::row::MessageRow;
 use crate::store::shape::{json, micros};
 
 use super::batch::{Batch, Columns};
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::gate;
 
 /// Adds the part that writes these messages, each with the run that it tells of; `join` limits them
@@ -95,7 +95,7 @@ pub(super) async fn take(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("take_messages").await?;
-        let taken = try_take(&mut lane, worker, limit, without).await;
+        let taken = within(try_take(&mut lane, worker, limit, without)).await;
         if let Some(taken) = lane.done(taken, &mut tries) {
             return taken;
         }
@@ -154,7 +154,7 @@ pub(super) async fn post(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("post").await?;
-        let posted = try_post(&mut lane, message, replayed).await;
+        let posted = within(try_post(&mut lane, message, replayed)).await;
         if let Some(posted) = lane.done(posted, &mut tries) {
             return posted;
         }

@@ -19,7 +19,8 @@ use crate::store::row::{PauseRow, RunRow, TaskRow};
 use crate::store::shape::{json, micros};
 
 use super::batch::Batch;
-use super::{PostgresStore, audit, desks, outbox, tasks};
+use super::funnel::{Funnel, within};
+use super::{PostgresStore, audit, desks, outbox, tasks, workers};
 
 #[async_trait]
 impl People for PostgresStore {
@@ -32,8 +33,7 @@ impl People for PostgresStore {
         let mut tries = 0;
         loop {
             let mut lane = self.funnel.lane("escalate").await?;
-            let strands = &self.funnel.strands;
-            let escalated = try_escalate(&mut lane, strands, limit, now, decide).await;
+            let escalated = within(try_escalate(&mut lane, &self.funnel, limit, now, decide)).await;
             if let Some(escalated) = lane.done(escalated, &mut tries) {
                 return escalated;
             }
@@ -41,10 +41,10 @@ impl People for PostgresStore {
     }
 
     async fn pauses(&self) -> Stored<Pauses> {
-        let rows = sqlx::query_as::<_, PauseRow>(IN_FORCE)
-            .fetch_all(self.funnel.pool())
-            .await?;
-        PauseRow::all(rows)
+        let mut own = self.funnel.own("pauses").await?;
+        let rows = sqlx::query_as::<_, PauseRow>(IN_FORCE).fetch_all(&mut *own);
+        let rows = within(async { Ok(rows.await?) }).await;
+        PauseRow::all(own.ended(rows)?)
     }
 
     async fn remind(&self, decide: RemindFn<'_>) -> Stored<Vec<Pause>> {
@@ -61,7 +61,7 @@ impl People for PostgresStore {
         let mut tries = 0;
         loop {
             let mut lane = self.funnel.lane("remind").await?;
-            let reminded = try_remind(&mut lane, &self.funnel.strands, decide).await;
+            let reminded = within(try_remind(&mut lane, &self.funnel.strands, decide)).await;
             if let Some(reminded) = lane.done(reminded, &mut tries) {
                 return reminded;
             }
@@ -69,20 +69,21 @@ impl People for PostgresStore {
     }
 
     async fn know_pauses(&self, worker: WorkerId, up_to: u64) -> Stored<()> {
-        sqlx::query("UPDATE workers SET pauses_known = $1 WHERE id = $2")
+        let mut own = self.funnel.own("know_pauses").await?;
+        let known = sqlx::query("UPDATE workers SET pauses_known = $1 WHERE id = $2")
             .bind(up_to.cast_signed())
             .bind(worker.0)
-            .execute(self.funnel.pool())
-            .await?;
-        Ok(())
+            .execute(&mut *own);
+        let known = within(async { Ok(known.await?) }).await;
+        own.ended(known).map(drop)
     }
 
-    async fn unaware_of(&self, pause: u64, now: Timestamp) -> Stored<u64> {
-        let count: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM workers WHERE pauses_known < $1 AND expires_us >= $2",
-        )
+    async fn unaware_of(&self, pause: u64, _now: Timestamp) -> Stored<u64> {
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT count(*) FROM workers WHERE pauses_known < $1 AND expires_us >= {}",
+            workers::CLOCK
+        )))
         .bind(pause.cast_signed())
-        .bind(micros(now))
         .fetch_one(self.funnel.pool())
         .await?;
         Ok(count.cast_unsigned())
@@ -109,7 +110,7 @@ impl People for PostgresStore {
         let mut tries = 0;
         loop {
             let mut lane = self.funnel.lane("permit").await?;
-            let stopped = try_permit(&mut lane, asks, now).await;
+            let stopped = within(try_permit(&mut lane, asks, now)).await;
             if let Some(stopped) = lane.done(stopped, &mut tries) {
                 return stopped;
             }
@@ -117,12 +118,14 @@ impl People for PostgresStore {
     }
 
     async fn removals_under_way(&self, connector: &ConnectorName) -> Stored<Vec<AccountId>> {
+        let mut own = self.funnel.own("removals_under_way").await?;
         let rows = sqlx::query_as::<_, RunRow>(
             "SELECT id, body FROM runs WHERE connector = $1 AND kind = 'removal' AND ended IS NULL",
         )
         .bind(connector.as_str())
-        .fetch_all(self.funnel.pool())
-        .await?;
+        .fetch_all(&mut *own);
+        let rows = within(async { Ok(rows.await?) }).await;
+        let rows = own.ended(rows)?;
         let mut accounts = Vec::new();
         for row in &rows {
             accounts.extend(account_of(row.run()?));
@@ -198,7 +201,7 @@ async fn try_permit(
 
 async fn try_escalate(
     connection: &mut PgConnection,
-    strands: &Strands,
+    funnel: &Funnel,
     limit: u32,
     now: Timestamp,
     decide: EscalateFn<'_>,
@@ -207,7 +210,7 @@ async fn try_escalate(
     let due: Vec<Uuid> =
         sqlx::query_scalar("SELECT id FROM tasks WHERE chase_us <= $1 ORDER BY chase_us LIMIT $2")
             .bind(micros(now))
-            .bind(i64::from(limit))
+            .bind(i64::from(limit) + i64::from(funnel.aside.count("tasks")))
             .fetch_all(&mut *tx)
             .await?;
     if due.is_empty() {
@@ -230,10 +233,8 @@ async fn try_escalate(
     .bind(micros(now))
     .fetch_all(&mut *tx)
     .await?;
-    let mut escalated = Vec::new();
-    for row in &rows {
-        escalated.extend(decide(&row.task()?));
-    }
+    let read = funnel.aside.tasks(&rows)?;
+    let escalated: Vec<_> = read.iter().filter_map(decide).collect();
     let changed: Vec<_> = escalated.iter().map(|one| &one.task).collect();
     let messages: Vec<_> = escalated
         .iter()
@@ -253,9 +254,9 @@ async fn try_escalate(
     for task in changed {
         notes.task(task)?;
     }
-    let tip = audit::write(&mut tx, strands, &notes).await?;
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
-    strands.give(tip);
+    funnel.strands.give(tip);
     Ok(escalated.into_iter().map(|one| one.task).collect())
 }
 

@@ -27,6 +27,7 @@ impl Retention for PostgresStore {
         if !gate::enter(&mut tx, gate::AUDIT).await? {
             return Ok(None);
         }
+        super::funnel::takes_its_time(&mut tx).await?;
         sqlx::query("SET LOCAL lock_timeout = '5s'")
             .execute(&mut *tx)
             .await?;

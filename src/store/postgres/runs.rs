@@ -19,7 +19,7 @@ use crate::store::shape::{BEHIND, BEHIND_US, RunColumns, micros, micros_up};
 use crate::store::{Claimed, Keep, Stored};
 
 use super::batch::{Batch, Columns};
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::{audit, journal, tasks};
 
 /// A run to insert, and what only the store knows about it.
@@ -226,7 +226,7 @@ pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Store
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("claim").await?;
-        let claimed = try_claim(&mut lane, now, keep).await;
+        let claimed = within(try_claim(&mut lane, now, keep)).await;
         if let Some(claimed) = lane.done(claimed, &mut tries) {
             return claimed;
         }
@@ -272,7 +272,8 @@ pub(super) async fn release(
 ) -> Stored<()> {
     let (ids, tokens): (Vec<Uuid>, Vec<i64>) =
         runs.iter().map(|(id, token)| (id.0, token.0)).unzip();
-    sqlx::query(
+    let mut own = funnel.own("release").await?;
+    let released = sqlx::query(
         "UPDATE runs SET owner = NULL FROM UNNEST($2::uuid[], $3::bigint[]) AS u (id, token) \
          WHERE runs.id = ANY (ARRAY[u.id]) AND runs.token - u.token = 0 \
          AND runs.owner IS NOT DISTINCT FROM $1",
@@ -280,9 +281,9 @@ pub(super) async fn release(
     .bind(worker.0)
     .bind(ids)
     .bind(tokens)
-    .execute(funnel.pool())
-    .await?;
-    Ok(())
+    .execute(&mut *own);
+    let released = within(async { Ok(released.await?) }).await;
+    own.ended(released).map(drop)
 }
 
 pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
@@ -290,7 +291,7 @@ pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("start").await?;
-        let started = try_start(&mut lane, &funnel.strands, &columns).await;
+        let started = within(try_start(&mut lane, &funnel.strands, &columns)).await;
         if let Some(started) = lane.done(started, &mut tries) {
             return started;
         }

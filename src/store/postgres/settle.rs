@@ -20,7 +20,7 @@ use crate::store::shape::micros;
 use crate::store::{Claimed, Fenced, Keep, Settled, StoreError, Stored};
 
 use super::batch::{Batch, Columns};
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 use super::runs::{self, NewRun};
 use super::{audit, journal, outbox, tasks};
 
@@ -42,7 +42,7 @@ pub(super) async fn settle(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("settle").await?;
-        let settled = try_settle(&mut lane, &funnel.strands, now, keep, &parts).await;
+        let settled = within(try_settle(&mut lane, &funnel.strands, now, keep, &parts)).await;
         let Some(settled) = lane.done(settled, &mut tries) else {
             continue;
         };

@@ -3,21 +3,21 @@
 //! An enlisted worker's own connection holds an advisory lock; the server lets go of it the moment
 //! the process dies, so others notice at once and not only when the lease runs out. A worker that
 //! can't know what its last commit leased to it says so here and is buried by its own heartbeat.
+//! When a lease is over is told by the database's clock alone: machines' clocks differ.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
-use tokio::sync::Mutex;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
-use crate::store::shape::micros;
+use crate::store::shape::{instant, micros};
 use crate::store::{StoreError, Stored};
 
-use super::funnel::Funnel;
+use super::funnel::{Funnel, within};
 
 /// How long a heartbeat may take before its connection counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Roster {
     held: Mutex<HashMap<WorkerId, PgConnection>>,
     /// Workers that lost the answer to a commit which may have leased runs to them.
-    doubtful: std::sync::Mutex<HashSet<WorkerId>>,
+    doubtful: Mutex<HashSet<WorkerId>>,
 }
 
 impl Roster {
@@ -40,6 +40,18 @@ impl Roster {
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(worker);
         }
+    }
+
+    /// Takes the connection out while it is used: one heartbeat never waits for another worker's, and
+    /// one that is cancelled leaves no half-read connection.
+    fn take(&self, worker: WorkerId) -> Option<PgConnection> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(&worker)
+    }
+
+    fn put(&self, worker: WorkerId, connection: PgConnection) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(worker, connection);
     }
 
     fn is_doubtful(&self, worker: WorkerId) -> bool {
@@ -88,70 +100,76 @@ pub(super) async fn enlist(
     let lease_us = i64::try_from(lease_seconds)
         .unwrap_or(i64::MAX)
         .saturating_mul(1_000_000);
-    let mut held = roster.held.lock().await;
-    // The lock before the row: a row without a lock is a dead worker.
-    let mut connection = hold(funnel, worker).await?;
-    sqlx::query(
-        "INSERT INTO workers (id, lock_key, enlisted_us, lease_us, expires_us) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET \
-         lease_us = excluded.lease_us, expires_us = excluded.expires_us",
-    )
-    .bind(worker.0)
-    .bind(lock_key(worker))
-    .bind(micros(now))
-    .bind(lease_us)
-    .bind(micros(now).saturating_add(lease_us))
-    .execute(&mut connection)
-    .await?;
-    held.insert(worker, connection);
-    Ok(())
+    within(async {
+        // The lock before the row: a row without a lock is a dead worker.
+        let mut connection = hold(funnel, worker).await?;
+        sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO workers (id, lock_key, enlisted_us, lease_us, expires_us) \
+             VALUES ($1, $2, $3, $4, $4 + {CLOCK}) ON CONFLICT (id) DO UPDATE SET \
+             lease_us = excluded.lease_us, expires_us = excluded.expires_us",
+        )))
+        .bind(worker.0)
+        .bind(lock_key(worker))
+        .bind(micros(now))
+        .bind(lease_us)
+        .execute(&mut connection)
+        .await?;
+        roster.put(worker, connection);
+        Ok(())
+    })
+    .await
 }
 
-pub(super) async fn heartbeat(
-    funnel: &Funnel,
-    roster: &Roster,
-    worker: WorkerId,
-    now: Timestamp,
-) -> Stored<bool> {
+pub(super) async fn heartbeat(funnel: &Funnel, roster: &Roster, worker: WorkerId) -> Stored<bool> {
     if roster.is_doubtful(worker) {
         discharge(funnel, roster, worker).await?;
         return Ok(false);
     }
-    let mut held = roster.held.lock().await;
-    // Taken out while it is used: a heartbeat that is cancelled leaves no half-read connection.
-    let mut connection = match held.remove(&worker) {
-        Some(connection) => connection,
-        None => hold(funnel, worker).await?,
-    };
-    let beat = sqlx::query("UPDATE workers SET expires_us = lease_us + $1 WHERE id = $2")
-        .bind(micros(now))
+    let beat = async {
+        let mut connection = match roster.take(worker) {
+            Some(connection) => connection,
+            None => hold(funnel, worker).await?,
+        };
+        let done = sqlx::query(AssertSqlSafe(format!(
+            "UPDATE workers SET expires_us = lease_us + {CLOCK} WHERE id = $1"
+        )))
         .bind(worker.0)
-        .execute(&mut connection);
-    let done = match tokio::time::timeout(PATIENCE, beat).await {
-        Ok(done) => done?,
-        Err(late) => return Err(StoreError::Unavailable(Box::new(late))),
+        .execute(&mut connection)
+        .await?;
+        let alive = done.rows_affected() == 1;
+        if alive {
+            roster.put(worker, connection);
+        }
+        Ok(alive)
     };
-    let alive = done.rows_affected() == 1;
-    if alive {
-        held.insert(worker, connection);
+    match tokio::time::timeout(PATIENCE, beat).await {
+        Ok(alive) => alive,
+        Err(late) => Err(StoreError::Unavailable(Box::new(late))),
     }
-    Ok(alive)
+}
+
+/// By the clock on the wall: a transaction's own time is that of its begin.
+pub(super) async fn clock(funnel: &Funnel) -> Stored<Timestamp> {
+    let mut own = funnel.own("clock").await?;
+    let read = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!("SELECT {CLOCK}")));
+    let read = within(async { Ok(read.fetch_one(&mut *own).await?) }).await;
+    instant(own.ended(read)?, "the database", "clock", uuid::Uuid::nil())
 }
 
 pub(super) async fn discharge(funnel: &Funnel, roster: &Roster, worker: WorkerId) -> Stored<()> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("discharge").await?;
-        let discharged = try_discharge(&mut lane, worker).await;
+        let discharged = within(try_discharge(&mut lane, worker)).await;
         if let Some(discharged) = lane.done(discharged, &mut tries) {
             discharged?;
             break;
         }
     }
     roster.forget(worker);
-    if let Some(connection) = roster.held.lock().await.remove(&worker) {
+    if let Some(connection) = roster.take(worker) {
         // The lock goes with the connection; that it can't say good-bye changes nothing.
-        let _ = connection.close().await;
+        let _ = tokio::time::timeout(PATIENCE, connection.close()).await;
     }
     Ok(())
 }
@@ -180,40 +198,38 @@ pub(super) async fn bury(funnel: &Funnel, by: WorkerId, now: Timestamp) -> Store
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("bury").await?;
-        let buried = try_bury(&mut lane, by, now).await;
+        let buried = within(try_bury(&mut lane, by, now)).await;
         if let Some(buried) = lane.done(buried, &mut tries) {
             return buried;
         }
     }
 }
 
+/// The database's clock, in microseconds since 1970.
+pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 /// A worker is dead when its lease is over or nobody holds its lock. The lock that is tried here is
 /// let go at the end of the transaction.
-const DEAD: &str = "id <> $1 AND (expires_us < $2 OR pg_try_advisory_xact_lock(lock_key))";
-const ANY_DEAD: &str = "SELECT EXISTS (SELECT 1 FROM workers WHERE id <> $1 \
-    AND (expires_us < $2 OR pg_try_advisory_xact_lock(lock_key))) \
+const DEAD: &str = "id <> $1 AND (expires_us < $CLOCK OR pg_try_advisory_xact_lock(lock_key))";
+const ANY_DEAD: &str = "SELECT EXISTS (SELECT 1 FROM workers WHERE $DEAD) \
     OR EXISTS (SELECT 1 FROM runs WHERE owner IS NOT NULL \
       AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = runs.owner)) \
     OR EXISTS (SELECT 1 FROM outbox WHERE published_us IS NULL AND owner IS NOT NULL \
       AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = outbox.owner))";
 
 async fn try_bury(connection: &mut PgConnection, by: WorkerId, now: Timestamp) -> Stored<u64> {
-    let any: bool = sqlx::query_scalar(ANY_DEAD)
+    let dead = DEAD.replace("$CLOCK", CLOCK);
+    let any: bool = sqlx::query_scalar(AssertSqlSafe(ANY_DEAD.replace("$DEAD", &dead)))
         .bind(by.0)
-        .bind(micros(now))
         .fetch_one(&mut *connection)
         .await?;
     if !any {
         return Ok(0);
     }
     let mut tx = connection.begin().await?;
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "DELETE FROM workers WHERE {DEAD}"
-    )))
-    .bind(by.0)
-    .bind(micros(now))
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query(AssertSqlSafe(format!("DELETE FROM workers WHERE {dead}")))
+        .bind(by.0)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query(
         "UPDATE outbox SET owner = NULL WHERE published_us IS NULL AND owner IS NOT NULL \
          AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = outbox.owner)",

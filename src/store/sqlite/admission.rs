@@ -11,6 +11,7 @@ use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::run::Run;
 use crate::domain::settlement::{ExistingCase, Settlement};
 use crate::domain::time::Timestamp;
+use crate::store::aside::Aside;
 use crate::store::audit::{Notes, Touched};
 use crate::store::docket::{Change, Docket, Rulings};
 use crate::store::plan::{Opening, Share};
@@ -33,9 +34,28 @@ pub(super) async fn admit(
     if !waiting(funnel).await? {
         return Ok(Admitted::default());
     }
+    let mut at_once = limit;
+    loop {
+        let mut tried = Vec::new();
+        match try_admit(funnel, at_once, now, keep, decide, &mut tried).await {
+            Ok(admitted) => return Ok(admitted),
+            Err(error) => at_once = funnel.aside.narrowed(&tried, error)?.unwrap_or(limit),
+        }
+    }
+}
+
+async fn try_admit(
+    funnel: &Funnel,
+    limit: u32,
+    now: Timestamp,
+    keep: &Keep,
+    decide: AdmitFn<'_>,
+    tried: &mut Vec<i64>,
+) -> Stored<Admitted> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("admit").await?;
-    let events = oldest(&mut tx, limit).await?;
+    let events = oldest(&mut tx, limit, &funnel.aside).await?;
+    tried.extend(events.iter().map(|(seq, _)| *seq));
     let count = events.len();
     let docket = Docket::new(existing(&mut tx, &events).await?);
     let rulings = docket.decide(events, decide);
@@ -71,16 +91,18 @@ async fn waiting(funnel: &Funnel) -> Stored<bool> {
     )
 }
 
-async fn oldest(tx: &mut SqliteConnection, limit: u32) -> Stored<Vec<(i64, RecordedEvent)>> {
-    sqlx::query_as::<_, EventRow>(
+async fn oldest(
+    tx: &mut SqliteConnection,
+    limit: u32,
+    aside: &Aside,
+) -> Stored<Vec<(i64, RecordedEvent)>> {
+    let rows = sqlx::query_as::<_, EventRow>(
         "SELECT seq, body FROM events WHERE admitted_us IS NULL ORDER BY seq LIMIT ?",
     )
-    .bind(limit)
+    .bind(limit + aside.count("events"))
     .fetch_all(tx)
-    .await?
-    .iter()
-    .map(EventRow::event)
-    .collect()
+    .await?;
+    aside.events(&rows, limit)
 }
 
 /// The cases that these events may be about, each with its run and its tenant.

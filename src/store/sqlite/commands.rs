@@ -8,7 +8,9 @@ use uuid::Uuid;
 use crate::domain::command::{Answer, Command};
 use crate::domain::id::{CaseId, CommandId};
 use crate::domain::review::released;
+use crate::domain::run::Run;
 use crate::domain::settlement::Obedience;
+use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::store::audit::{Notes, Touched, tables};
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed, run_of};
@@ -69,30 +71,47 @@ pub(super) async fn obey(
          LEFT JOIN runs r ON r.id = t.run_id \
          WHERE c.answer IS NULL AND r.owner IS NULL ORDER BY c.seq LIMIT ?",
     )
-    .bind(limit)
+    .bind(limit + funnel.aside.count("commands"))
     .fetch_all(&mut *tx)
     .await?;
-    let count = rows.len() as u32;
+    let mut count = 0;
     let mut notes = Notes::default();
     for (id, body) in rows {
-        let command: Command = parsed(&body, "commands", "body", id)?;
-        // Read here and not above: an earlier wish of this batch may have changed both.
-        let task = match command.wish.task() {
-            Some(id) => tasks::by_id(&mut tx, id).await?,
-            None => None,
-        };
-        let run = match &task {
-            Some(task) => one_run(&mut tx, task.run.0).await?,
-            None => None,
+        if count == limit || funnel.aside.knows("commands", id) {
+            continue;
+        }
+        let wish = wished(&mut tx, id, &body).await;
+        let Some((command, task, run)) = funnel.aside.read("commands", id, wish)? else {
+            continue;
         };
         let obedience = decide(&command, task.as_ref(), run.as_ref());
         carry_out(&mut tx, &obedience, now, &mut notes).await?;
         note(&mut tx, &obedience, &mut notes).await?;
+        count += 1;
     }
     let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
     funnel.strands.give(tip);
     Ok(count)
+}
+
+/// A wish with the task and the run that it is about, which are read here and not before: an earlier
+/// wish of the batch may have changed both.
+async fn wished(
+    tx: &mut SqliteConnection,
+    id: Uuid,
+    body: &str,
+) -> Stored<(Command, Option<FallbackTask>, Option<Run>)> {
+    let command: Command = parsed(body, "commands", "body", id)?;
+    let task = match command.wish.task() {
+        Some(id) => tasks::by_id(tx, id).await?,
+        None => None,
+    };
+    let run = match &task {
+        Some(task) => one_run(tx, task.run.0).await?,
+        None => None,
+    };
+    Ok((command, task, run))
 }
 
 async fn waiting(funnel: &Funnel) -> Stored<bool> {
@@ -104,7 +123,7 @@ async fn waiting(funnel: &Funnel) -> Stored<bool> {
     )
 }
 
-async fn one_run(tx: &mut SqliteConnection, id: Uuid) -> Stored<Option<crate::domain::run::Run>> {
+async fn one_run(tx: &mut SqliteConnection, id: Uuid) -> Stored<Option<Run>> {
     let body: Option<String> = sqlx::query_scalar("SELECT body FROM runs WHERE id = ?")
         .bind(id)
         .fetch_optional(tx)

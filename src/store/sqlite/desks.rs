@@ -58,13 +58,15 @@ impl Desks for SqliteStore {
             .bind(want.desk.as_str())
             .fetch_one(&mut *tx)
             .await?;
-            if let Some(task) = tasks::by_id(&mut tx, TaskId(id)).await? {
-                leases.push(CopyLease {
-                    token: FencingToken(token),
-                    task,
-                    copy: copy_of(id, &body, heard.as_deref())?,
-                });
-            }
+            let task = tasks::by_id(&mut tx, TaskId(id)).await;
+            let lease = task.and_then(|task| {
+                let token = FencingToken(token);
+                let copy = copy_of(id, &body, heard.as_deref())?;
+                Ok(task.map(|task| CopyLease { token, task, copy }))
+            });
+            // It stays leased, and so out of the way, until the lease is over.
+            let lease = self.funnel.aside.read("desk_copies", id, lease)?;
+            leases.extend(lease.flatten());
         }
         tx.commit().await?;
         Ok(leases)

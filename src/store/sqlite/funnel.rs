@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::store::aside::Aside;
 use crate::store::audit::Strands;
 use crate::store::{Settings, StoreError, Stored};
 
@@ -28,6 +29,8 @@ pub(super) struct Funnel {
     readers: Option<SqlitePool>,
     /// Where the log goes on.
     pub(super) strands: Strands,
+    /// Rows that no look takes up.
+    pub(super) aside: Aside,
 }
 
 impl Funnel {
@@ -63,6 +66,7 @@ impl Funnel {
             writer,
             readers,
             strands: Strands::new(settings.audited),
+            aside: Aside::default(),
         })
     }
 

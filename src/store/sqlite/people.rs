@@ -38,13 +38,11 @@ impl People for SqliteStore {
              WHERE t.chase_us <= ? AND r.owner IS NULL ORDER BY t.chase_us LIMIT ?",
         )
         .bind(micros(now))
-        .bind(limit)
+        .bind(limit + self.funnel.aside.count("tasks"))
         .fetch_all(&mut *tx)
         .await?;
-        let mut escalated = Vec::new();
-        for row in &rows {
-            escalated.extend(decide(&row.task()?));
-        }
+        let read = self.funnel.aside.tasks(&rows)?;
+        let escalated: Vec<_> = read.iter().filter_map(decide).collect();
         let changed: Vec<_> = escalated.iter().map(|one| &one.task).collect();
         tasks::save(&mut tx, &changed).await?;
         for one in &escalated {

@@ -49,6 +49,8 @@ fn touch() {
     settled(17, 0.004);
     settlements_refused(1);
     run_failed();
+    row_unreadable("events");
+    clock_apart(12);
     kafka_lag("identity.lifecycle.v1", 0, 4);
     waiting(Some(1), 2);
     spans_exported(1);

@@ -1,0 +1,172 @@
+//! What a row that can't be read promises: it stays where it is, and keeps no others from their turn.
+//!
+//! The oldest of several is broken past the store, as a newer version's row looks to an older one;
+//! `beside` does that in each database's own way.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::super::{CopiesWanted, Store};
+use super::domain::command::{Answer, Command, Wish};
+use super::domain::escalation::Escalated;
+use super::domain::id::CommandId;
+use super::domain::settlement::Obedience;
+use super::domain::task::FallbackTask;
+use super::domain::verdict::CredentialRole;
+use super::given::{
+    a_case, a_removal, a_task, at, event, fenced, handed_over, ignores, keep, opens, recorded,
+    worker,
+};
+
+fn rotate(number: u64) -> Command {
+    Command {
+        id: CommandId(Uuid::from_u64_pair(0xc0, number)),
+        by: "ada".to_owned(),
+        at: at(0),
+        wish: Wish::RotateSecret {
+            connector: "crm".into(),
+            role: CredentialRole::Writer,
+        },
+    }
+}
+
+fn answered(command: &Command) -> Obedience {
+    Obedience {
+        command: command.id,
+        answer: Answer {
+            accepted: true,
+            code: None,
+            message: "done".to_owned(),
+        },
+        run: None,
+        task: None,
+        rotation: None,
+        survey: None,
+        pause: None,
+        drill: None,
+    }
+}
+
+/// `limit` is one, so that the broken row takes the whole of a look.
+pub async fn f4_a_wish_keeps_no_other_wish_waiting(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    for number in [1, 2] {
+        store.wish(&rotate(number)).await.expect("wished");
+    }
+    beside("UPDATE commands SET body = '{}' WHERE seq = (SELECT min(seq) FROM commands)").await;
+    let mut done = 0;
+    for _ in 0..2 {
+        let obeyed = store.obey(1, at(0), &|command, _, _| answered(command));
+        done += obeyed.await.expect("the others go on");
+    }
+    assert_eq!(done, 1);
+    let answers = [rotate(1), rotate(2)].map(|one| store.answer(one.id));
+    let [first, second] = answers;
+    assert!(first.await.expect("read").is_none(), "it is owed");
+    assert!(second.await.expect("read").is_some());
+}
+
+/// Two tasks of persons, one of which is broken.
+async fn two_tasks(store: &Arc<dyn Store>, desk: &str, beside: impl AsyncFn(&'static str)) {
+    for name in ["older", "younger"] {
+        let removal = a_removal(store, name).await;
+        let mut settlement = handed_over(&removal.run);
+        let late = u64::from(name == "younger");
+        settlement.task = Some(FallbackTask {
+            desk: desk.to_owned(),
+            deadline: at(3600 + late),
+            ..a_task(&settlement.run)
+        });
+        let batch = [fenced(&removal, settlement)];
+        let settled = store.settle(at(0), &keep(1, 0), &batch).await;
+        assert_eq!(settled.expect("settled").accepted, [true]);
+    }
+    beside("UPDATE tasks SET body = '{}' WHERE deadline_us = (SELECT min(deadline_us) FROM tasks)")
+        .await;
+}
+
+pub async fn f5_a_task_keeps_no_other_task_from_being_told(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    two_tasks(store, "built-in", beside).await;
+    let tell = |task: &FallbackTask| {
+        let mut task = task.clone();
+        task.escalation.times += 1;
+        task.escalation.next = Some(at(100_000));
+        Some(Escalated {
+            message: None,
+            task,
+            copy_at: None,
+        })
+    };
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let escalated = store.escalate(1, at(9000), &tell).await;
+        told.extend(escalated.expect("the others go on"));
+    }
+    let told: Vec<_> = told.iter().map(|task| task.deadline).collect();
+    assert_eq!(told, [at(3601)]);
+}
+
+pub async fn f2_a_task_keeps_no_other_task_from_its_desk(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    let enlisted = store.enlist(worker(2), at(0), 1_000_000).await;
+    enlisted.expect("enlisted");
+    two_tasks(store, "servicedesk", beside).await;
+    let want = CopiesWanted {
+        worker: worker(2),
+        now: at(1),
+        desk: "servicedesk".into(),
+        lease_seconds: 100,
+        at_most: 10,
+    };
+    let leases = store.take_copies(&want).await.expect("the others go on");
+    let leased: Vec<_> = leases.iter().map(|lease| lease.task.deadline).collect();
+    assert_eq!(leased, [at(3601)]);
+}
+
+pub async fn a3_an_event_keeps_no_other_event_waiting(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    // The case of the first can't be read; the second can't be read itself.
+    a_case(store, "torn").await;
+    beside("UPDATE runs SET body = '{}'").await;
+    let events = ["again", "broken", "third", "fourth"];
+    let recorded_as = |name: &str| match name {
+        "again" => event(name, "torn", 2),
+        name => event(name, name, 1),
+    };
+    recorded(store, events.map(recorded_as).into()).await;
+    beside(
+        "UPDATE events SET body = '{}' WHERE seq = (SELECT min(seq) + 1 FROM events \
+         WHERE admitted_us IS NULL)",
+    )
+    .await;
+    let mut admitted = Vec::new();
+    for _ in 0..4 {
+        let names = std::sync::Mutex::new(Vec::new());
+        let decide = |event: &_, _: &[_]| {
+            let event: &super::domain::event::RecordedEvent = event;
+            names.lock().expect("sound").push(event.event.id.clone());
+            match event.event.id.as_str() {
+                "again" => ignores(event),
+                _ => opens(event),
+            }
+        };
+        let done = store.admit(10, at(0), &keep(1, 0), &decide).await;
+        if done.expect("the others go on").events > 0 {
+            admitted.extend(names.into_inner().expect("sound"));
+        }
+    }
+    assert_eq!(admitted, ["third", "fourth"]);
+    let counts = store.counts(at(60)).await.expect("counted");
+    assert_eq!(counts.events_waiting, 2, "both are owed, and seen to be");
+    assert_eq!(counts.oldest_event_seconds, Some(60));
+}
