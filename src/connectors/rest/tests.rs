@@ -197,7 +197,7 @@ async fn links_are_followed_at_home_only() {
         .replace("\"page\"", "\"link\"");
     let home = Target::new(&shape, |_, path| {
         let link = if path.contains("after=1") {
-            ""
+            "</api/users>; rel=\"first\""
         } else {
             "</api/users?after=1>; rel=\"next\""
         };
