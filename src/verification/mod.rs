@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::connectors::{Credential, Guarded, Listing};
 use crate::domain::access::Account;
+use crate::domain::correlation::same_name;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
@@ -82,7 +83,7 @@ impl Verification {
             return Ok(look);
         }
         let namesakes = listing.accounts.iter();
-        for row in namesakes.filter(|row| row.login.eq_ignore_ascii_case(login)) {
+        for row in namesakes.filter(|row| same_name(&row.login, login)) {
             namesake(connector, verifier, row, &mut look).await?;
         }
         Ok(look)

@@ -19,6 +19,7 @@ use super::settings::{Entitlements, Listed, Look as Declared, Members};
 use super::shape::{self, Held, Shown};
 use super::template::{Place, Values};
 use crate::domain::access::{Account, Entitlement};
+use crate::domain::correlation::same_name;
 use crate::domain::id::{AccountId, EntitlementId};
 use crate::domain::outcome::Failure;
 use crate::domain::verdict::Completeness;
@@ -349,7 +350,7 @@ fn names(members: &Members, listed: &[Value], name: &str) -> Result<Shows, Failu
     for one in listed {
         let id = shape::required(&members.id, one, "id of a member")?;
         // Logins are compared without regard to case where people type them.
-        named |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
+        named |= id == name || (members.by_login && same_name(&id, name));
     }
     Ok(Shows {
         named,
