@@ -445,7 +445,11 @@ mod tests {
             ("J\u{dc}RGEN", "ju\u{308}rgen", true),
             ("stra\u{df}e", "STRASSE", true),
             ("stra\u{df}e", "STRA\u{1e9e}E", true),
-            ("\u{3bf}\u{3b4}\u{3bf}\u{3c2}", "\u{39f}\u{394}\u{39f}\u{3a3}", true),
+            (
+                "\u{3bf}\u{3b4}\u{3bf}\u{3c2}",
+                "\u{39f}\u{394}\u{39f}\u{3a3}",
+                true,
+            ),
             ("\u{ff41}da", "ada", true),
             ("ada\u{a0}", "ada", true),
             // Two letters in Turkish, and of two people.

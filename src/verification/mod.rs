@@ -55,7 +55,7 @@ impl Verification {
         not_before: Timestamp,
     ) -> Result<Observation, Failure> {
         let at = self.clock.now();
-        let reading = connector.read(verifier, account).await?;
+        let reading = connector.read_known(verifier, account, Some(login)).await?;
         if let Some(seen) = reading.account {
             return Ok(Observation {
                 at,
@@ -63,6 +63,7 @@ impl Verification {
                 method: reading.method,
                 completeness: connector.vitals().believed(reading.completeness),
                 data_age_seconds: reading.data_age_seconds,
+                shows_orphans: connector.shows_orphans(),
                 sighting: Sighting::There(Box::new(seen)),
             });
         }
@@ -76,6 +77,7 @@ impl Verification {
             method: format!("{} and {}", reading.method, listing.method),
             completeness: both(reading.completeness, banded(connector, &listing)),
             data_age_seconds: reading.data_age_seconds.max(listing.data_age_seconds),
+            shows_orphans: connector.shows_orphans(),
             sighting: Sighting::NotThere,
         };
         if let Some(row) = listing.accounts.iter().find(|row| row.id == *account) {
@@ -105,7 +107,9 @@ async fn namesake(
     row: &Account,
     look: &mut Observation,
 ) -> Result<(), Failure> {
-    let reading = connector.read(verifier, &row.id).await?;
+    let reading = connector
+        .read_known(verifier, &row.id, Some(&row.login))
+        .await?;
     look.method = format!("{} and {}", look.method, reading.method);
     let believed = connector.vitals().believed(reading.completeness);
     look.completeness = both(look.completeness, believed);

@@ -107,6 +107,16 @@ pub fn past_the_end(settings: &Settings, answer: &HttpAnswer) -> Option<Past> {
     }
 }
 
+/// Whether a list that was asked for is not there at all, by the answer's words or its status.
+pub fn is_not_there(settings: &Settings, answer: &HttpAnswer) -> bool {
+    let body = answer.json().unwrap_or(Value::Null);
+    match settings.words.sense(&body) {
+        Some((Sense::NotFound, _)) => true,
+        Some((Sense::Class(_), _)) => false,
+        None => matches!(answer.status, 404 | 410),
+    }
+}
+
 /// Whether the status says, as declared, that there is nothing or nothing more. Words that say something
 /// else count before that, here too.
 pub fn is_empty(settings: &Settings, collection: &Collection, answer: &HttpAnswer) -> bool {

@@ -103,6 +103,30 @@ impl Session<'_> {
         key: Key<'_>,
         values: Values<'_>,
     ) -> Result<Items, Failure> {
+        self.walk(collection, key, values, false).await
+    }
+
+    /// The same for what belongs to an account that is not there: where the list is not there either, it
+    /// holds nothing.
+    ///
+    /// # Errors
+    /// As [`Session::all`].
+    pub async fn all_left(
+        &self,
+        collection: &Collection,
+        key: Key<'_>,
+        values: Values<'_>,
+    ) -> Result<Items, Failure> {
+        self.walk(collection, key, values, true).await
+    }
+
+    async fn walk(
+        &self,
+        collection: &Collection,
+        key: Key<'_>,
+        values: Values<'_>,
+        left: bool,
+    ) -> Result<Items, Failure> {
         let mut walk = Walk {
             collection,
             key,
@@ -121,9 +145,15 @@ impl Session<'_> {
             let from = rendered.wire.path.clone();
             let answer = self.send(rendered).await?;
             walk.items.pages += 1;
-            let past = walk.beyond.then(|| classify::past_the_end(self.settings, &answer));
+            let past = walk
+                .beyond
+                .then(|| classify::past_the_end(self.settings, &answer));
             let past = past.flatten();
-            if past == Some(Past::End) || classify::is_empty(self.settings, collection, &answer) {
+            let nothing = classify::is_empty(self.settings, collection, &answer)
+                || (left
+                    && walk.items.pages == 1
+                    && classify::is_not_there(self.settings, &answer));
+            if past == Some(Past::End) || nothing {
                 next = Next::End;
             } else if past == Some(Past::Unsure) {
                 next = Next::Lost;

@@ -99,7 +99,9 @@ async fn existing(
             (subject.tenant.as_str(), event.event.hr_case.as_str())
         })
         .collect();
-    let names = events.iter().flat_map(|(_, one)| names_ever(&one.event.subject));
+    let names = events
+        .iter()
+        .flat_map(|(_, one)| names_ever(&one.event.subject));
     let names: Vec<String> = names.collect();
     cases::about(tx, &json(&subjects)?, &json(&hr_cases)?, &json(&names)?).await
 }

@@ -74,7 +74,10 @@ async fn e1_a_total_that_stops_at_a_bound_is_looked_past_and_closes_no_list() {
     assert_eq!(closed(&target).await, (true, 20));
     assert_eq!(target.asked("/api/users"), 3);
     // A bound is answered with 400, and so is a page that does not exist: only the manifest can tell.
-    let declared = SHAPE.replace("total = \"$.total\"\n", "total = \"$.total\"\nempty = [400]\n");
+    let declared = SHAPE.replace(
+        "total = \"$.total\"\n",
+        "total = \"$.total\"\nempty = [400]\n",
+    );
     for (shape, whole) in [(SHAPE, false), (declared.as_str(), true)] {
         let target = Target::new(shape, |_, path| match number(path, "page") {
             Some(3) => (400, json!({"error": "result window is too large"})),
@@ -142,7 +145,10 @@ async fn e1_a_mark_that_is_not_there_may_have_been_renamed_and_closes_no_list() 
         let faulty = paged(&format!("{paging}{omitted}"));
         let told = load("https://crm.acme.example", &faulty).expect_err("no mark");
         let told = told.to_string();
-        assert!(told.contains("`mark_omitted_at_end` without a mark"), "{told}");
+        assert!(
+            told.contains("`mark_omitted_at_end` without a mark"),
+            "{told}"
+        );
     }
 }
 
