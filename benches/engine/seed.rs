@@ -192,6 +192,8 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
             inherited_from: None,
         },
         status: ItemStatus::Owed,
+        resisted: false,
+        seen: false,
     });
     RemovalBody {
         upstream: None,

@@ -28,6 +28,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// One account with all its entitlements, asked where the target really keeps them.
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure>;
 
+    /// True where a read shows keys and tokens that are left without their account, or where none can be
+    /// left: then one whose revocation failed and that is not shown is gone.
+    fn shows_orphans(&self) -> bool {
+        false
+    }
+
     /// One change. Names the account by its immutable id. "Not found" is read again before it is
     /// believed. An answer that was lost is `unknown_outcome`, never a success or a rejection.
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure>;
@@ -72,6 +78,9 @@ pub trait Connector: Send + Sync + fmt::Debug {
 pub struct Call<'a> {
     /// The credential to sign in with.
     pub credential: &'a Credential,
+    /// The login that the account of the call was last seen with, where it is known: of an account that is
+    /// gone the target tells none.
+    pub login: Option<&'a str>,
     /// Judges rendered requests.
     pub gate: &'a dyn Gate,
 }

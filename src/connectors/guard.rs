@@ -15,8 +15,8 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::contract::{
-    Answered, Change, Connector, Credential, FORBIDDEN, KnownSecret, Listing, MintOrder, Minted,
-    Powers, Reading,
+    Answered, Call, Change, Connector, Credential, FORBIDDEN, KnownSecret, Listing, MintOrder,
+    Minted, Powers, Reading,
 };
 use super::drill::Failing;
 use super::limits::Brakes;
@@ -141,6 +141,11 @@ impl Guarded {
         &self.manifest.name
     }
 
+    /// True where a read shows what is left without its account.
+    pub fn shows_orphans(&self) -> bool {
+        self.connector.shows_orphans()
+    }
+
     /// What this worker notices of its health.
     pub fn vitals(&self) -> &Vitals {
         &self.vitals
@@ -183,8 +188,21 @@ impl Guarded {
         credential: &Credential,
         account: &AccountId,
     ) -> Result<Reading, Failure> {
+        self.read_known(credential, account, None).await
+    }
+
+    /// The same of an account whose login is known, which may be all that is left of it.
+    pub async fn read_known(
+        &self,
+        credential: &Credential,
+        account: &AccountId,
+        login: Option<&str>,
+    ) -> Result<Reading, Failure> {
         let judge = self.judge(Purpose::Read(account));
-        let call = judge.call(credential);
+        let call = Call {
+            login,
+            ..judge.call(credential)
+        };
         let work = self.connector.read(&call, account);
         let work = Box::pin(async { texts::of_reading(work.await?) });
         self.run(&judge, self.manifest.limits.timeout_seconds, work)

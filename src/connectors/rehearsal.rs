@@ -44,6 +44,7 @@ impl Recorder {
     pub fn call<'a>(&'a self, credential: &'a Credential) -> Call<'a> {
         Call {
             credential,
+            login: None,
             gate: self,
         }
     }

@@ -4,7 +4,10 @@
 //! reassigned; an e-mail address or display name may only point a person to an account, it never
 //! decides. Contradicting identifiers are unclear: a person looks, that account is not touched.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::access::Account;
 use super::id::{AccountId, ConnectorName};
@@ -183,16 +186,42 @@ impl Pair {
     }
 }
 
-/// True for two ways to write one name: case, in any script, and blanks around it make no other.
+/// True for two ways to write one name: case, in any script, the composition of letters, and blanks
+/// around it make no other.
 pub fn same_name(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim(), other.trim());
     one.eq_ignore_ascii_case(other)
         || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
 }
 
-/// A name as it is compared.
+/// A name as it is compared: in compatibility composition (NFKC, UAX 15) and with full case folding
+/// (Unicode section 3.13), so that `ß` is `ss` and every sigma one letter.
 pub fn folded(name: &str) -> String {
-    name.trim().to_lowercase()
+    let plain: String = name.nfkc().collect();
+    let letters = plain.trim().chars().flat_map(char::to_lowercase);
+    letters.flat_map(case_folded).nfkc().collect()
+}
+
+/// The folding of a small letter is its capital in small letters again; but for one, which is a
+/// letter of its own and shares its capital with another.
+fn case_folded(letter: char) -> impl Iterator<Item = char> {
+    let own = (letter == '\u{131}').then_some(letter);
+    let capital = own.is_none().then(|| letter.to_uppercase());
+    own.into_iter()
+        .chain(capital.into_iter().flatten().flat_map(char::to_lowercase))
+}
+
+/// A name as it is compared, and as it was when older versions kept it: first with ASCII letters
+/// small, then with all of them, and never composed.
+pub(super) fn ever_folded(name: &str) -> BTreeSet<String> {
+    let spellings = [name.to_owned(), name.nfc().collect(), name.nfd().collect()];
+    let older = spellings.iter().flat_map(|spelling: &String| {
+        [
+            spelling.to_ascii_lowercase(),
+            spelling.trim().to_lowercase(),
+        ]
+    });
+    older.chain([folded(name)]).collect()
 }
 
 fn yes() -> bool {
@@ -411,9 +440,26 @@ mod tests {
             (" ada", "ada", true),
             ("ada", "adam", false),
             ("J\u{fc}rgen", "Jurgen", false),
+            // Composed, and with the mark behind its letter.
+            ("j\u{fc}rgen", "ju\u{308}rgen", true),
+            ("J\u{dc}RGEN", "ju\u{308}rgen", true),
+            ("stra\u{df}e", "STRASSE", true),
+            ("stra\u{df}e", "STRA\u{1e9e}E", true),
+            (
+                "\u{3bf}\u{3b4}\u{3bf}\u{3c2}",
+                "\u{39f}\u{394}\u{39f}\u{3a3}",
+                true,
+            ),
+            ("\u{ff41}da", "ada", true),
+            ("ada\u{a0}", "ada", true),
+            // Two letters in Turkish, and of two people.
+            ("kad\u{131}r", "kadir", false),
+            ("kadir", "KADIR", true),
         ] {
             assert_eq!(same_name(one, other), same, "{one} {other}");
             assert_eq!(folded(one) == folded(other), same, "{one} {other}");
+            let twice = folded(&folded(one));
+            assert_eq!(twice, folded(one), "folded once is folded");
         }
     }
 }

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use super::correlation::folded;
+use super::correlation::{ever_folded, folded};
 use super::event::{EventKind, RecordedEvent};
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, RunBody};
 use super::settlement::ExistingCase;
-use super::subject::Subject;
+use super::subject::{Identifier, Subject};
 use super::time::{Effective, Timestamp};
 use super::workflow::End;
 
@@ -89,13 +89,28 @@ impl Ruling {
 
 /// The subject's identifiers that no other subject should have, as one text each.
 pub fn names(subject: &Subject) -> BTreeSet<String> {
+    let own = identifying(subject);
+    own.map(|one| name(subject, one, &folded(&one.value)))
+        .collect()
+}
+
+/// The same in every form under which a case of any version may be kept, to be looked for.
+pub fn names_ever(subject: &Subject) -> BTreeSet<String> {
+    identifying(subject)
+        .flat_map(|one| {
+            let values = ever_folded(&one.value).into_iter();
+            values.map(move |value| name(subject, one, &value))
+        })
+        .collect()
+}
+
+fn identifying(subject: &Subject) -> impl Iterator<Item = &Identifier> {
     let own = subject.identifiers.iter();
-    let own = own.filter(|one| !SHARED.contains(&one.kind.as_str()));
-    own.map(|one| {
-        let value = folded(&one.value);
-        format!("{}/{}/{value}", subject.tenant, one.kind)
-    })
-    .collect()
+    own.filter(|one| !SHARED.contains(&one.kind.as_str()))
+}
+
+fn name(subject: &Subject, one: &Identifier, value: &str) -> String {
+    format!("{}/{}/{value}", subject.tenant, one.kind)
 }
 
 /// True for a case that waits for an answer to a doubt.
@@ -290,4 +305,44 @@ fn listed(values: &BTreeSet<String>) -> String {
 
 fn held(class: FailureClass, code: &str, words: String) -> Failure {
     Failure::new(class, code, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subject::SubjectKind;
+    use super::*;
+
+    fn known_as(username: &str) -> Subject {
+        Subject {
+            kind: SubjectKind::Person,
+            tenant: "acme".into(),
+            id: username.into(),
+            identifiers: vec![Identifier {
+                kind: "username".into(),
+                value: username.into(),
+            }],
+            display_name: None,
+            privileged: false,
+        }
+    }
+
+    #[test]
+    fn a5_an_identifier_is_looked_for_as_every_version_kept_it() {
+        // As they were kept: with ASCII letters small, with all letters small, and composed.
+        for (kept, now) in [
+            ("j\u{dc}rgen", "J\u{dc}RGEN"),
+            ("j\u{fc}rgen", "J\u{dc}RGEN"),
+            ("j\u{fc}rgen", "Ju\u{308}rgen"),
+            ("ju\u{308}rgen", "J\u{fc}rgen"),
+            ("stra\u{df}e", "Stra\u{df}e"),
+            ("strasse", "Stra\u{df}e"),
+        ] {
+            let sought = names_ever(&known_as(now));
+            let kept = format!("acme/username/{kept}");
+            assert!(sought.contains(&kept), "{kept} is not in {sought:?}");
+            assert!(sought.is_superset(&names(&known_as(now))));
+        }
+        let plain = names_ever(&known_as("ada"));
+        assert_eq!(Vec::from_iter(plain), ["acme/username/ada"]);
+    }
 }

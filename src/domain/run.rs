@@ -403,6 +403,12 @@ impl std::fmt::Display for Returned {
 pub struct Item {
     /// Where its removal stands.
     pub status: ItemStatus,
+    /// The last try to take it away failed; kept while it is owed again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resisted: bool,
+    /// The verifier was shown it once, and so would see it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen: bool,
     /// What it is.
     pub entitlement: Entitlement,
 }

@@ -168,6 +168,9 @@ pub struct Observation {
     pub completeness: Completeness,
     /// Age of the data in seconds where the target serves a copy; 0 for a live read.
     pub data_age_seconds: u64,
+    /// It would show keys and tokens that are left without their account, or there can be none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shows_orphans: bool,
     /// What it saw.
     pub sighting: Sighting,
 }

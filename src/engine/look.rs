@@ -206,7 +206,10 @@ impl Engine {
                 continue;
             }
             let read_at = self.clock.now();
-            let reading = connector.read(credential, &known.account.id).await?;
+            let last = &known.account;
+            let reading = connector
+                .read_known(credential, &last.id, Some(&last.login))
+                .await?;
             match (reading.account, reading.completeness.gap()) {
                 (Some(there), _) => search.accounts.push(there),
                 (None, Some(gap)) => {

@@ -91,7 +91,10 @@ impl Engine {
     async fn inspect(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
         let body = removal(run).ok_or_else(|| lost("only removals are inspected"))?;
         let credential = self.credential(connector, CredentialRole::Writer).await?;
-        let reading = connector.read(&credential, &body.account.id).await?;
+        let last = &body.account;
+        let reading = connector
+            .read_known(&credential, &last.id, Some(&last.login))
+            .await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
             // verifier to judge.

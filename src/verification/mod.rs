@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::connectors::{Credential, Guarded, Listing};
 use crate::domain::access::Account;
+use crate::domain::correlation::same_name;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
@@ -54,7 +55,7 @@ impl Verification {
         not_before: Timestamp,
     ) -> Result<Observation, Failure> {
         let at = self.clock.now();
-        let reading = connector.read(verifier, account).await?;
+        let reading = connector.read_known(verifier, account, Some(login)).await?;
         if let Some(seen) = reading.account {
             return Ok(Observation {
                 at,
@@ -62,6 +63,7 @@ impl Verification {
                 method: reading.method,
                 completeness: connector.vitals().believed(reading.completeness),
                 data_age_seconds: reading.data_age_seconds,
+                shows_orphans: connector.shows_orphans(),
                 sighting: Sighting::There(Box::new(seen)),
             });
         }
@@ -75,6 +77,7 @@ impl Verification {
             method: format!("{} and {}", reading.method, listing.method),
             completeness: both(reading.completeness, banded(connector, &listing)),
             data_age_seconds: reading.data_age_seconds.max(listing.data_age_seconds),
+            shows_orphans: connector.shows_orphans(),
             sighting: Sighting::NotThere,
         };
         if let Some(row) = listing.accounts.iter().find(|row| row.id == *account) {
@@ -82,7 +85,7 @@ impl Verification {
             return Ok(look);
         }
         let namesakes = listing.accounts.iter();
-        for row in namesakes.filter(|row| row.login.eq_ignore_ascii_case(login)) {
+        for row in namesakes.filter(|row| same_name(&row.login, login)) {
             namesake(connector, verifier, row, &mut look).await?;
         }
         Ok(look)
@@ -104,7 +107,9 @@ async fn namesake(
     row: &Account,
     look: &mut Observation,
 ) -> Result<(), Failure> {
-    let reading = connector.read(verifier, &row.id).await?;
+    let reading = connector
+        .read_known(verifier, &row.id, Some(&row.login))
+        .await?;
     look.method = format!("{} and {}", look.method, reading.method);
     let believed = connector.vitals().believed(reading.completeness);
     look.completeness = both(look.completeness, believed);

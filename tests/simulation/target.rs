@@ -271,6 +271,11 @@ impl Connector for Target {
         })
     }
 
+    /// Keys end with their account.
+    fn shows_orphans(&self) -> bool {
+        true
+    }
+
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
         self.enter(call, CredentialRole::Verifier)?;
         let (seen, data_age_seconds) = self.seen();

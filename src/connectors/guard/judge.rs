@@ -32,6 +32,7 @@ impl<'a> Judge<'a> {
     pub(super) fn call(&'a self, credential: &'a Credential) -> Call<'a> {
         Call {
             credential,
+            login: None,
             gate: self,
         }
     }

@@ -72,6 +72,7 @@ async fn send(base: &str, operation: Operation) -> Result<HttpAnswer, Failure> {
     let writer = credential(CredentialRole::Writer, "t0ken");
     let call = Call {
         credential: &writer,
+        login: None,
         gate: &Open,
     };
     let method = if operation.writes() {

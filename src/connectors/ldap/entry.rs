@@ -70,6 +70,11 @@ impl Entry {
         self.optioned.iter().find(missed).map(String::as_str)
     }
 
+    /// How much its values take up.
+    pub fn bytes(&self) -> usize {
+        self.values.values().flatten().map(Vec::len).sum()
+    }
+
     /// All values of an attribute.
     pub fn values(&self, attribute: &str) -> &[Vec<u8>] {
         self.values

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::belonging::{Groups, MemberName, Primary, PrimaryForm};
 use super::classify::drifted;
 use super::entry::{self, Entry, by_id, equals};
-use super::session::{Query, Session};
+use super::session::{MOST_ENTRIES, Query, Session};
 use super::settings::Settings;
 use crate::domain::access::{Entitlement, EntitlementKind};
 use crate::domain::id::EntitlementId;
@@ -83,6 +83,13 @@ pub async fn entitlements(
     held.extend(direct.map(|one| entitlement(format!("{GROUP}{}", one.id), one.name.clone())));
     held.extend(brought_along(session, groups).await?);
     held.extend(keys(settings, account));
+    for attribute in &settings.accounts.credentials {
+        if account.values(attribute).is_empty() && !settings.accounts.bare.contains(attribute) {
+            // One that no entry shows is misspelt, or hidden from this credential.
+            let some = format!("(&{}({attribute}=*))", settings.accounts.filter);
+            session.hidden |= !session.any(&settings.accounts.base, some).await?;
+        }
+    }
     Ok(held)
 }
 
@@ -129,6 +136,7 @@ async fn find(
         base,
         filter,
         attributes: vec![id.clone(), name.to_owned()],
+        most: MOST_ENTRIES,
     };
     let (entries, _) = session.search(query).await?;
     let groups = entries.into_iter().map(|entry| {
@@ -263,6 +271,8 @@ pub async fn primary(
     };
     let attribute = primary.form.attribute();
     let Some(text) = account.text(attribute) else {
+        // Every account of a domain has one (MS-ADTS §3.1.1.4.5); of POSIX groups it need not.
+        session.hidden |= primary.form == PrimaryForm::DomainRid;
         return Ok(None);
     };
     let number: i64 = text

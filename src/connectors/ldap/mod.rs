@@ -92,6 +92,7 @@ impl Connector for LdapConnector {
             base: &settings.accounts.base,
             filter: settings.accounts.filter.clone(),
             attributes: settings.account_attributes(),
+            most: settings.accounts.most,
         };
         let (entries, pages) = session.search(query).await?;
         let now = self.clock.now();
@@ -104,6 +105,11 @@ impl Connector for LdapConnector {
         };
         session.end();
         Ok(listing)
+    }
+
+    /// Keys are values of the account's entry.
+    fn shows_orphans(&self) -> bool {
+        true
     }
 
     async fn read(&self, call: &Call<'_>, id: &AccountId) -> Result<Reading, Failure> {

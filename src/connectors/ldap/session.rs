@@ -42,7 +42,13 @@ pub struct Query<'q> {
     pub filter: String,
     /// Which attributes are wanted.
     pub attributes: Vec<String>,
+    /// With more entries than this it is not read on: it is not what was declared.
+    pub most: u64,
 }
+
+/// No search has more entries than this, and none takes in more bytes: whoever sends more floods.
+pub const MOST_ENTRIES: u64 = 1_000_000;
+const MOST_BYTES: usize = 256 << 20;
 
 impl<'a> Session<'a> {
     /// A session without a connection.
@@ -86,13 +92,24 @@ impl<'a> Session<'a> {
             cookie: Vec::new(),
         };
         let (mut entries, mut pages) = (Vec::new(), 0);
+        let mut bytes = 0_usize;
         loop {
             pages += 1;
             let shown = self.ask(&page).await?;
             let progress = !shown.entries.is_empty();
+            bytes = shown
+                .entries
+                .iter()
+                .map(Entry::bytes)
+                .fold(bytes, usize::saturating_add);
             entries.extend(shown.entries);
+            let flooded = entries.len() as u64 > query.most || bytes > MOST_BYTES;
             match shown.next {
                 Next::End => break,
+                Next::More(_) if flooded => {
+                    self.note("more came than was declared, and it was not read on");
+                    break;
+                }
                 Next::More(cookie) if progress || cookie != page.cookie => page.cookie = cookie,
                 Next::More(_) => {
                     self.note("the pages do not come to an end");
@@ -142,6 +159,7 @@ impl<'a> Session<'a> {
             base: &accounts.base,
             filter: by_id(&accounts.id, id.as_str())?,
             attributes: self.settings().account_attributes(),
+            most: MOST_ENTRIES,
         };
         let (mut entries, _) = self.search(query).await?;
         if entries.len() > 1 {

@@ -13,6 +13,7 @@ use reqwest::Url;
 
 use super::belonging::{Groups, Primary, PrimaryForm, read_groups, read_primary};
 use super::client::PasswordWay;
+use super::session::MOST_ENTRIES;
 use super::state::{self, State};
 use crate::connectors::Manifest;
 use crate::document::{Item, Table};
@@ -79,8 +80,12 @@ pub struct Accounts {
     pub attributes: BTreeSet<String>,
     /// Attributes that every account must show.
     pub fields: Vec<String>,
+    /// There are no more of them.
+    pub most: u64,
     /// Values that are keys: they work without the password.
     pub credentials: Vec<String>,
+    /// Those of them that no entry may have.
+    pub bare: BTreeSet<String>,
     /// How it is told whether sign-in is possible.
     pub state: Option<State>,
     /// Which value makes an account an administrator's.
@@ -287,7 +292,15 @@ fn read_accounts(table: &Table<'_>, manifest: &Manifest) -> Option<Accounts> {
     let fields = manifest.expect.fields.clone();
     let mut attributes: BTreeSet<_> = values("attributes").collect();
     attributes.extend(fields.iter().cloned());
-    let credentials = values("credentials").collect();
+    let credentials: Vec<_> = values("credentials").collect();
+    let bare = table.strings("credentials_may_be_empty");
+    for one in bare.iter().filter(|one| !credentials.contains(&one.value)) {
+        table.report(
+            one.line,
+            format!("`{}` is not among `credentials`", one.value),
+            "write it as it stands there, or leave it out",
+        );
+    }
     let state = table.table("state").map(|table| state::read(&table));
     let privileged = table.table("privileged").map(|table| {
         let attribute = table.required_string("attribute");
@@ -314,7 +327,9 @@ fn read_accounts(table: &Table<'_>, manifest: &Manifest) -> Option<Accounts> {
         display_name,
         attributes,
         fields,
+        most: manifest.expect.accounts_max.min(MOST_ENTRIES),
         credentials,
+        bare: bare.into_iter().map(|one| one.value).collect(),
         state: match state {
             None => None,
             Some(state) => Some(state?),

@@ -7,6 +7,7 @@
 mod active_directory;
 mod double;
 mod table;
+mod whole;
 
 use super::*;
 use crate::connectors::Credential;
@@ -90,8 +91,16 @@ impl Stage {
         table: &str,
         script: impl Fn(&Asked, usize) -> Option<Vec<Said>> + Send + Sync + 'static,
     ) -> Self {
+        Self::with(HEAD, table, script).await
+    }
+
+    async fn with(
+        head: &str,
+        table: &str,
+        script: impl Fn(&Asked, usize) -> Option<Vec<Said>> + Send + Sync + 'static,
+    ) -> Self {
         let double = Double::new(script).await;
-        let text = format!("{HEAD}{}", table.replace("{url}", &double.url));
+        let text = format!("{head}{}", table.replace("{url}", &double.url));
         let settings = read_settings(&text).unwrap_or_else(|problems| panic!("{problems}"));
         Self {
             double,

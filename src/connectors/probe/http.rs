@@ -11,9 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::contract::{Call, RenderedRequest};
 use super::super::http::{basic, escape, header_value};
-use super::{
-    Answer, Caller, Control, HttpDoor, OwnSignIn, Pattern, ShownAs, no_answer, not_let_in,
-};
+use super::{Answer, Caller, HttpDoor, OwnSignIn, Pattern, ShownAs, no_answer, not_let_in};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -147,43 +145,13 @@ pub(super) async fn control(
     door: &HttpDoor,
     secret: Option<&SecretString>,
 ) -> Result<String, Failure> {
-    let Control::Account { login, id, .. } = &door.control else {
-        return health(client, call, door).await;
-    };
-    let caller = Caller {
-        account: None,
-        login,
-        id,
-        secret,
-    };
+    let caller = door.control.caller(secret);
+    let login = caller.login;
     let answer = knock(client, call, door, &caller).await?;
     if answer.finding == ProbeFinding::LetIn {
         return Ok(format!("{login} was let in: {}", answer.words));
     }
     Err(not_let_in(&format!("{login}: {}", answer.words)))
-}
-
-async fn health(
-    client: &reqwest::Client,
-    call: &Call<'_>,
-    door: &HttpDoor,
-) -> Result<String, Failure> {
-    let Control::Health(path) = &door.control else {
-        return Err(unsendable());
-    };
-    let outgoing = Outgoing {
-        method: Method::GET,
-        base: door.base.clone(),
-        path: path.clone(),
-        line: format!("GET {path}"),
-        headers: own(door.sign_in, call)?,
-        form: Vec::new(),
-    };
-    let came = send(client, call, None, outgoing).await?;
-    if (200..300).contains(&came.status) {
-        return Ok(format!("GET {path} answered {}", came.status));
-    }
-    Err(not_let_in(&format!("GET {path} answered {}", came.status)))
 }
 
 /// Sends through the gate and reads the beginning of the answer.

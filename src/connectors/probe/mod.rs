@@ -140,20 +140,26 @@ pub struct Pattern {
     pub location: Option<String>,
 }
 
-/// What must be let in, so that a refusal means anything.
+/// An account that must be let in by the same door, so that a refusal means anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Control {
-    /// This account, by the same request.
-    Account {
-        /// Its login.
-        login: String,
-        /// Its id.
-        id: String,
-        /// Reference of its secret in our vault, where the probe takes one.
-        secret: Option<String>,
-    },
-    /// A path that must answer 2xx. Shows that the server is up, and no more.
-    Health(String),
+pub struct Control {
+    /// Its login.
+    pub login: String,
+    /// Its id.
+    pub id: String,
+    /// Reference of its secret in our vault, where the probe takes one.
+    pub secret: Option<String>,
+}
+
+impl Control {
+    fn caller<'a>(&'a self, secret: Option<&'a SecretString>) -> Caller<'a> {
+        Caller {
+            account: None,
+            login: &self.login,
+            id: &self.id,
+            secret,
+        }
+    }
 }
 
 /// The introspection endpoint of an authorization server.
@@ -178,7 +184,7 @@ pub enum TokenControl {
     Kept(String),
 }
 
-/// The connector's own sign-in. Its control is the verifier, who must be let in.
+/// The connector's own sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignInDoor {
     /// `ldap_bind` or `sql_login`.
@@ -187,6 +193,8 @@ pub struct SignInDoor {
     pub name: String,
     /// The answers that mean refused, in the protocol's own codes.
     pub refused: Vec<String>,
+    /// Who must be let in by a name of the same form; else the verifier by its own.
+    pub control: Option<Control>,
 }
 
 /// Who is tried.
@@ -261,15 +269,12 @@ impl Probe {
     /// The reference of the control's secret in our vault, where it has one.
     pub fn control_secret(&self) -> Option<&str> {
         match &self.door {
-            Door::Http(door) => match &door.control {
-                Control::Account { secret, .. } => secret.as_deref(),
-                Control::Health(_) => None,
-            },
+            Door::Http(door) => door.control.secret.as_deref(),
             Door::Introspection(door) => match &door.control {
                 TokenControl::Kept(reference) => Some(reference),
                 TokenControl::Own(_) => None,
             },
-            Door::SignIn(_) => None,
+            Door::SignIn(door) => door.control.as_ref()?.secret.as_deref(),
         }
     }
 }
@@ -330,12 +335,15 @@ impl Prober {
                 introspection::control(self.client()?, call, door, secret).await
             }
             Door::SignIn(door) => {
-                let name = call.credential.username.clone().unwrap_or_default();
-                let order = SignIn {
-                    account: None,
-                    name: name.clone(),
-                    secret: Some(call.credential.secret.clone()),
+                let order = match &door.control {
+                    Some(control) => door.as_account(&control.caller(secret)),
+                    None => SignIn {
+                        account: None,
+                        name: call.credential.username.clone().unwrap_or_default(),
+                        secret: Some(call.credential.secret.clone()),
+                    },
                 };
+                let name = order.name.clone();
                 let knock = connector.sign_in(call, &order).await?;
                 if knock.entered {
                     return Ok(format!("{name} was let in by {}", door.kind));

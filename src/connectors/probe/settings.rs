@@ -236,18 +236,7 @@ fn check_refusal(table: &Table<'_>, tries: &Tries, refused: &Pattern, control: &
             "add the text by which the target tells a disabled account apart, or try something else",
         );
     }
-    let clear = !status.is_empty() && status.iter().all(|one| [401, 403].contains(one));
-    let by_account = matches!(control, Control::Account { .. });
-    if !by_account && (!clear || *tries == Tries::Name) {
-        table.report(
-            table.line(),
-            "a wrong address would be taken for a refusal",
-            "let `control` name an account that the same request lets in",
-        );
-    }
-    if let Control::Account { secret, .. } = control
-        && secret.is_none() != (*tries == Tries::Name)
-    {
+    if control.secret.is_none() != (*tries == Tries::Name) {
         table.report(
             table.line(),
             "the control does not carry what the probe tries",
@@ -385,21 +374,16 @@ fn read_pattern(table: &Table<'_>, key: &str) -> Option<Pattern> {
 
 fn read_control(table: &Table<'_>) -> Option<Control> {
     let control = table.required_table("control")?;
-    let health = control.has("health");
-    let read = if health {
-        read_path(&control, "health").map(Control::Health)
-    } else {
-        control.required_string("login").map(|login| {
-            let id = control.string("id");
-            let secret = control.string("secret");
-            let secret = secret.filter(|item| is_reference(&control, &item.value, item.line));
-            Control::Account {
-                id: id.map_or_else(|| login.value.clone(), |item| item.value),
-                login: login.value,
-                secret: secret.map(|item| item.value),
-            }
-        })
-    };
+    let read = control.required_string("login").map(|login| {
+        let id = control.string("id");
+        let secret = control.string("secret");
+        let secret = secret.filter(|item| is_reference(&control, &item.value, item.line));
+        Control {
+            id: id.map_or_else(|| login.value.clone(), |item| item.value),
+            login: login.value,
+            secret: secret.map(|item| item.value),
+        }
+    });
     control.finish();
     read
 }
@@ -483,9 +467,28 @@ fn read_sign_in(
     if kind == "ldap_bind" && name.is_none() {
         return None;
     }
+    let name = name.map_or_else(|| "{login}".to_owned(), |item| item.value);
+    let control = if table.has("control") {
+        read_control(table)
+    } else {
+        None
+    };
+    let bare = control
+        .as_ref()
+        .is_some_and(|control| control.secret.is_none());
+    // The verifier's own name has the form of a bare login, and may have any other.
+    let formed = control.is_none() && name != "{login}" && matches!(tries, Tries::Kept(_));
+    if bare || formed {
+        table.report(
+            table.line(),
+            "nobody signs in by a name of this form beside it: a wrong one is refused too",
+            "name in `control` the `login` and the `secret` of an account that is let in so",
+        );
+    }
     Some(Door::SignIn(SignInDoor {
         kind,
-        name: name.map_or_else(|| "{login}".to_owned(), |item| item.value),
+        name,
         refused,
+        control,
     }))
 }

@@ -374,6 +374,7 @@ async fn e2_a_probe_is_judged_like_any_request() {
                 kind: "sql_login",
                 name: "{login}".to_owned(),
                 refused: vec!["28P01".to_owned()],
+                control: None,
             }),
         }];
         let clock: Arc<dyn Clock> = Moved::new();
@@ -391,6 +392,7 @@ fn e2_live_sessions_are_a_way_in_whatever_the_login_was_answered() {
         kind: "sql_login",
         name: "{login}".to_owned(),
         refused: vec!["28P01".to_owned()],
+        control: None,
     };
     let knock = |entered, code: &str, sessions| Knock {
         entered,

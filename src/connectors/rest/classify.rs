@@ -86,14 +86,34 @@ pub fn page(settings: &Settings, request: &Request, answer: &HttpAnswer) -> Resu
     }
 }
 
-/// Whether a page past a total that was reached is refused because there is no such page, as some
-/// servers do instead of showing an empty one. Words that say something else count before that.
-pub fn is_past_the_end(settings: &Settings, answer: &HttpAnswer) -> bool {
+/// What a refusal of the page past a total that was reached says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// There is no such page, as some servers say instead of showing an empty one.
+    End,
+    /// Either that, or the target shows no more than so many: 400 is what a bound is answered with.
+    Unsure,
+}
+
+/// Judges the page past a total that was reached. Words that say something else count before its status.
+pub fn past_the_end(settings: &Settings, answer: &HttpAnswer) -> Option<Past> {
+    let body = answer.json().unwrap_or(Value::Null);
+    match (settings.words.sense(&body), answer.status) {
+        (Some((Sense::NotFound, _)), _) => Some(Past::End),
+        (Some((Sense::Class(_), _)), _) => None,
+        (None, 404 | 410 | 416) => Some(Past::End),
+        (None, 400) => Some(Past::Unsure),
+        (None, _) => None,
+    }
+}
+
+/// Whether a list that was asked for is not there at all, by the answer's words or its status.
+pub fn is_not_there(settings: &Settings, answer: &HttpAnswer) -> bool {
     let body = answer.json().unwrap_or(Value::Null);
     match settings.words.sense(&body) {
         Some((Sense::NotFound, _)) => true,
         Some((Sense::Class(_), _)) => false,
-        None => matches!(answer.status, 400 | 404 | 410 | 416),
+        None => matches!(answer.status, 404 | 410),
     }
 }
 

@@ -1,17 +1,18 @@
 //! The declared API as a protocol: one request, or a list page by page.
 //!
 //! Owns paging and what makes a list complete: its end was seen, and the target's own total agrees.
-//! A short page is no end, because servers cap the size that was asked for; only an empty page, a
-//! missing mark or a total that already stood before is. A page that shows nothing new, a mark that
-//! comes again, or pages without end leave it open: servers are known to serve the first page again
-//! past the end. So does a total that shrinks: what moved up then is on no page that is still read.
+//! A short page is no end, because servers cap the size that was asked for; only an empty page or a
+//! mark that says nothing is. A mark that is not there at all may have been renamed, and ends a list
+//! only as declared. A page that shows nothing new, a mark that comes again, or pages without end
+//! leave it open: servers are known to serve the first page again past the end. So does a total that
+//! shrinks: what moved up then is on no page that is still read.
 
 use std::collections::BTreeSet;
 
 use http::header::{AGE, LINK};
 use serde_json::Value;
 
-use super::classify;
+use super::classify::{self, Past};
 use super::paging::{Collection, Paging, Total};
 use super::render::{self, Rendered};
 use super::settings::Settings;
@@ -58,6 +59,8 @@ enum Next {
     Path(String),
     /// There is none.
     End,
+    /// The page has no place where a mark could stand: it is the last, or the mark has another name.
+    Unmarked,
     /// The list goes in circles, or does not say how it goes on.
     Lost,
 }
@@ -100,6 +103,30 @@ impl Session<'_> {
         key: Key<'_>,
         values: Values<'_>,
     ) -> Result<Items, Failure> {
+        self.walk(collection, key, values, false).await
+    }
+
+    /// The same for what belongs to an account that is not there: where the list is not there either, it
+    /// holds nothing.
+    ///
+    /// # Errors
+    /// As [`Session::all`].
+    pub async fn all_left(
+        &self,
+        collection: &Collection,
+        key: Key<'_>,
+        values: Values<'_>,
+    ) -> Result<Items, Failure> {
+        self.walk(collection, key, values, true).await
+    }
+
+    async fn walk(
+        &self,
+        collection: &Collection,
+        key: Key<'_>,
+        values: Values<'_>,
+        left: bool,
+    ) -> Result<Items, Failure> {
         let mut walk = Walk {
             collection,
             key,
@@ -107,7 +134,7 @@ impl Session<'_> {
             seen: BTreeSet::new(),
             marks: BTreeSet::new(),
             total: None,
-            stood: false,
+            last: 0,
             beyond: false,
             shifted: false,
             repeated: false,
@@ -118,9 +145,18 @@ impl Session<'_> {
             let from = rendered.wire.path.clone();
             let answer = self.send(rendered).await?;
             walk.items.pages += 1;
-            let refused = walk.beyond && classify::is_past_the_end(self.settings, &answer);
-            if refused || classify::is_empty(self.settings, collection, &answer) {
+            let past = walk
+                .beyond
+                .then(|| classify::past_the_end(self.settings, &answer));
+            let past = past.flatten();
+            let nothing = classify::is_empty(self.settings, collection, &answer)
+                || (left
+                    && walk.items.pages == 1
+                    && classify::is_not_there(self.settings, &answer));
+            if past == Some(Past::End) || nothing {
                 next = Next::End;
+            } else if past == Some(Past::Unsure) {
+                next = Next::Lost;
             } else {
                 let body = classify::page(self.settings, &collection.request, &answer)?;
                 let shown = walk.take(&answer, &body)?;
@@ -188,8 +224,8 @@ struct Walk<'a> {
     marks: BTreeSet<String>,
     /// How many the last page says there are.
     total: Option<u64>,
-    /// The page before it said the same.
-    stood: bool,
+    /// How many items the last page has.
+    last: usize,
     /// The page is past a total that was reached, and asked for to see whether that counts all.
     beyond: bool,
     /// A total was below the one before.
@@ -216,6 +252,7 @@ impl Walk<'_> {
         } else {
             shape::items(place, body, "items")?
         };
+        self.last = page.len();
         let mut fresh = Vec::new();
         let before = self.items.values.len();
         for value in page {
@@ -261,7 +298,6 @@ impl Walk<'_> {
     /// When an item of an earlier page is deleted, all later ones move up past the place that is
     /// asked for next, and the total shrinks with them: it agrees in the end, over a hole.
     fn count(&mut self, told: Option<u64>) {
-        self.stood = told.is_some() && self.total == told;
         self.shifted |= told < self.total;
         self.total = told;
     }
@@ -279,6 +315,7 @@ impl Walk<'_> {
             let path = beneath(link).ok_or_else(classify::stray_link)?;
             Ok(Next::Path(path))
         };
+        let missing = if empty { Next::End } else { Next::Unmarked };
         Ok(match &self.collection.paging {
             // It is cut into pages after all, which the manifest does not say.
             Paging::Whole if linked(answer).is_some() => Next::Lost,
@@ -289,19 +326,24 @@ impl Walk<'_> {
             }
             Paging::Offset { first, .. } => Next::Query((first + seen).to_string()),
             Paging::Cursor { next, .. } => match mark(next, body) {
-                Ok(None) => Next::End,
-                Ok(Some(mark)) => Next::Query(mark),
-                Err(()) => Next::Lost,
+                Mark::Is(mark) => Next::Query(mark),
+                Mark::None => Next::End,
+                Mark::Missing => missing,
+                Mark::Unreadable => Next::Lost,
             },
             Paging::Link { next: None } => match linked(answer) {
                 Some(link) if link.is_ascii() => home(&link)?,
                 Some(_) => Next::Lost,
-                None => Next::End,
+                // Another link is a sign that nothing on the way takes the header out.
+                None if answer.headers.contains_key(LINK) => Next::End,
+                None if self.total.is_some() => Next::End,
+                None => missing,
             },
             Paging::Link { next: Some(path) } => match mark(path, body) {
-                Ok(None) => Next::End,
-                Ok(Some(link)) => home(&link)?,
-                Err(()) => Next::Lost,
+                Mark::Is(link) => home(&link)?,
+                Mark::None => Next::End,
+                Mark::Missing => missing,
+                Mark::Unreadable => Next::Lost,
             },
         })
     }
@@ -321,13 +363,14 @@ impl Walk<'_> {
                 self.items.closed = agrees;
                 true
             }
-            // Pages by number have no mark of their own for the end; the total is one, if it stood
-            // while more was to come. One that is reached as soon as it is told may count the page
-            // alone: then the page past it tells.
-            Next::Query(_) if counts && self.is_counted(seen) => {
-                self.items.closed = agrees;
+            Next::Unmarked => {
+                self.items.closed = agrees && self.may_leave_out_its_mark();
                 true
             }
+            // It does not count what there is, whatever comes after.
+            Next::Query(_) if counts && self.total.is_some_and(|total| seen > total) => true,
+            // Pages by number have no mark of their own for the end. A total that is reached is none:
+            // it may count the page alone, or stop at a bound of the target's. The page past it tells.
             Next::Query(mark) | Next::Path(mark) => {
                 self.beyond = counts && self.total == Some(seen);
                 !self.marks.insert(mark.clone())
@@ -336,9 +379,12 @@ impl Walk<'_> {
         }
     }
 
-    fn is_counted(&self, seen: u64) -> bool {
-        self.total
-            .is_some_and(|total| seen > total || (seen == total && self.stood))
+    /// A first page that is as full as it may be looks the same where there are more and their mark
+    /// has another name: then it takes a total besides.
+    fn may_leave_out_its_mark(&self) -> bool {
+        let most = self.collection.size.unwrap_or(u64::MAX);
+        let cut = self.items.pages == 1 && self.last as u64 >= most;
+        self.collection.unmarked_ends && (!cut || self.total.is_some())
     }
 }
 
@@ -356,14 +402,23 @@ fn first(paging: &Paging) -> Next {
     }
 }
 
-/// The mark of the next page; `Err` where something else stands in its place.
-fn mark(path: &serde_json_path::JsonPath, body: &Value) -> Result<Option<String>, ()> {
+/// What stands in the place of the next page's mark.
+enum Mark {
+    Is(String),
+    /// Null, no, or empty: there is no next page.
+    None,
+    /// There is no such place.
+    Missing,
+    Unreadable,
+}
+
+fn mark(path: &serde_json_path::JsonPath, body: &Value) -> Mark {
     match path.query(body).at_most_one() {
-        Ok(None) => Ok(None),
-        Ok(Some(Value::String(mark))) if !mark.is_empty() => Ok(Some(mark.clone())),
-        Ok(Some(Value::Number(mark))) => Ok(Some(mark.to_string())),
-        Ok(Some(value)) if !says_something(value) => Ok(None),
-        Ok(Some(_)) | Err(_) => Err(()),
+        Ok(None) => Mark::Missing,
+        Ok(Some(Value::String(mark))) if !mark.is_empty() => Mark::Is(mark.clone()),
+        Ok(Some(Value::Number(mark))) => Mark::Is(mark.to_string()),
+        Ok(Some(value)) if !says_something(value) => Mark::None,
+        Ok(Some(_)) | Err(_) => Mark::Unreadable,
     }
 }
 

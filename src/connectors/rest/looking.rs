@@ -19,6 +19,7 @@ use super::settings::{Entitlements, Listed, Look as Declared, Members};
 use super::shape::{self, Held, Shown};
 use super::template::{Place, Values};
 use crate::domain::access::{Account, Entitlement};
+use crate::domain::correlation::same_name;
 use crate::domain::id::{AccountId, EntitlementId};
 use crate::domain::outcome::Failure;
 use crate::domain::verdict::Completeness;
@@ -31,7 +32,7 @@ const MOST_GROUPS: usize = 500;
 pub struct Look {
     /// The account with its entitlements.
     pub account: Option<Account>,
-    /// Memberships that are left without the account.
+    /// Memberships and keys that are left without the account.
     pub left: Vec<Entitlement>,
     /// Its version, where the manifest says that it has one.
     pub version: Option<Version>,
@@ -216,7 +217,7 @@ fn version(place: Option<&VersionPlace>, value: &Value, etag: Option<&str>) -> O
     })
 }
 
-/// Entitlements of one kind; without the account those that groups still name it for.
+/// Entitlements of one kind; without the account those that lists and groups still show for it.
 async fn entitlements(
     session: Session<'_>,
     shape: &Entitlements,
@@ -229,16 +230,20 @@ async fn entitlements(
             return Ok(Vec::new());
         };
         let items = shape::items(&shape.items, value, "entitlements")?;
-        owned(shape, items, known.map(|(account, _)| account))?;
+        owned(shape, items, (id, known.map(|(one, _)| one.login.as_str())))?;
         return shape::entitlements(shape, items);
     };
-    let login = known.map(|(account, _)| account.login.as_str());
+    let shown = known.map(|(account, _)| account.login.as_str());
+    let login = shown.or(session.call.login);
     let by_login = shape
         .members
         .as_ref()
         .is_some_and(|members| members.by_login);
     let needs_login = by_login || collection.request.uses(Place::AccountLogin);
-    if known.is_none() && (shape.members.is_none() || needs_login) {
+    if needs_login && login.is_none() {
+        // Whose name is not known cannot be asked for, and may still be there.
+        look.completeness.pages_closed = false;
+        look.said("not asked for what is left under its login, which is not known");
         return Ok(Vec::new());
     }
     let values = Values {
@@ -246,10 +251,16 @@ async fn entitlements(
         ..Values::of_account(id)
     };
     let key = |item: &Value| shape::text(&shape.id, item);
-    let items = session.all(collection, &key, values).await?;
+    let items = match (known, &shape.members) {
+        (None, None) => session.all_left(collection, &key, values).await?,
+        (Some(_), _) | (None, Some(_)) => session.all(collection, &key, values).await?,
+    };
     look.take(&items);
     let Some(members) = &shape.members else {
-        owned(shape, &items.values, known.map(|(account, _)| account))?;
+        if known.is_none() && !items.values.is_empty() {
+            look.said(&format!("{} left without it", items.values.len()));
+        }
+        owned(shape, &items.values, (id, login))?;
         return shape::entitlements(shape, &items.values);
     };
     look.said(&format!("members of {} groups", items.values.len()));
@@ -264,14 +275,17 @@ async fn entitlements(
 
 /// Fails when anything in the list is another's, where items show their owner: the target did not
 /// list what it was asked for, and what it left out is as unknown as what it added.
-fn owned(shape: &Entitlements, items: &[Value], account: Option<&Account>) -> Result<(), Failure> {
+fn owned(
+    shape: &Entitlements,
+    items: &[Value],
+    (id, login): (&AccountId, Option<&str>),
+) -> Result<(), Failure> {
     let Some(path) = &shape.owner else {
         return Ok(());
     };
     for item in items {
         let owner = shape::required(path, item, "owner of an entitlement")?;
-        let is_own = |account: &Account| owner == account.id.as_str() || owner == account.login;
-        if !account.is_some_and(is_own) {
+        if owner != id.as_str() && Some(owner.as_str()) != login {
             return Err(classify::drifted(
                 "the list of entitlements shows another account's",
             ));
@@ -349,7 +363,7 @@ fn names(members: &Members, listed: &[Value], name: &str) -> Result<Shows, Failu
     for one in listed {
         let id = shape::required(&members.id, one, "id of a member")?;
         // Logins are compared without regard to case where people type them.
-        named |= id == name || (members.by_login && id.eq_ignore_ascii_case(name));
+        named |= id == name || (members.by_login && same_name(&id, name));
     }
     Ok(Shows {
         named,

@@ -35,7 +35,7 @@ use super::{
     unsupported,
 };
 use crate::document::Table;
-use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::access::{Account, AccountState, EntitlementKind, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
@@ -43,7 +43,7 @@ use crate::domain::verdict::{Completeness, CredentialRole};
 use client::Session;
 use settings::Settings;
 use shape::Shown;
-use template::Values;
+use template::{Place, Values};
 
 /// What an API can be asked to do, given the requests.
 pub const CAN: &[Operation] = &Operation::ALL;
@@ -145,10 +145,21 @@ impl Connector for RestConnector {
         Ok(listing)
     }
 
+    /// Keys that are asked for apart from the account, so that they are shown without it.
+    fn shows_orphans(&self) -> bool {
+        let entitlements = self.settings.entitlements.iter();
+        let mut keys = entitlements.filter(|one| one.kind == EntitlementKind::Credential);
+        keys.all(|one| {
+            let request = one.request.as_ref().map(|list| &list.request);
+            let beneath = [Place::AccountId, Place::AccountLogin];
+            request.is_some_and(|request| !beneath.iter().any(|one| request.path.leads_to(*one)))
+        })
+    }
+
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
         let look = looking::look(self.session(call), account).await?;
-        // A group can outlive its member: the membership is access that is still there, to whoever
-        // gets the id next, and so it is shown as an account of its own.
+        // A group can outlive its member, and a key its owner: that is access that is still there, to
+        // whoever gets the id next, and so it is shown as an account of its own.
         let dangling = (!look.left.is_empty()).then(|| Account {
             id: account.clone(),
             login: account.to_string(),

@@ -21,6 +21,10 @@ pub struct Collection {
     pub total: Option<Total>,
     /// How to get the next page.
     pub paging: Paging,
+    /// How many items are asked for at once.
+    pub size: Option<u64>,
+    /// The last page has no place for a mark; only the target's owner can know that.
+    pub unmarked_ends: bool,
     /// Statuses that say that there is nothing, or nothing more.
     pub empty: Vec<u16>,
     /// With more items than this it is not read on: it is not the list that was declared.
@@ -71,7 +75,7 @@ pub enum Paging {
     Cursor {
         /// Query parameter of the mark.
         parameter: String,
-        /// Where the answer holds it; absent, null or empty on the last page.
+        /// Where the answer holds it; null or empty on the last page.
         next: JsonPath,
     },
     /// By an address: in the header `Link` with `rel="next"` (RFC 8288), or in the answer.
@@ -87,6 +91,7 @@ pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection
     let items = read_items(table);
     let total = read_total(table);
     let paging = read_paging(table);
+    let unmarked_ends = paging.as_ref().map(|paging| unmarked_ends(table, paging));
     let empty = statuses(table, "empty", &[], &EMPTY);
     let size = table.integer("size", 1..=100_000);
     let size_parameter = table.string("size_parameter");
@@ -105,6 +110,7 @@ pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection
         );
         return None;
     }
+    let items_asked = size.as_ref().map(|item| item.value.unsigned_abs());
     match (size, size_parameter) {
         (Some(size), Some(parameter)) => {
             request
@@ -126,6 +132,8 @@ pub fn read_collection(table: &Table<'_>, places: &[Place]) -> Option<Collection
         items: items?,
         total: total?,
         paging: paging?,
+        size: items_asked,
+        unmarked_ends: unmarked_ends??,
         empty: empty?,
         most: MOST_ITEMS,
     })
@@ -160,6 +168,22 @@ fn read_total(table: &Table<'_>) -> Option<Option<Total>> {
         return None;
     }
     Some(name.map(Total::Header))
+}
+
+/// `mark_omitted_at_end`, for pages that go on by a mark.
+fn unmarked_ends(table: &Table<'_>, paging: &Paging) -> Option<bool> {
+    let Some(declared) = table.boolean("mark_omitted_at_end") else {
+        return Some(false);
+    };
+    if matches!(paging, Paging::Cursor { .. } | Paging::Link { .. }) {
+        return Some(declared.value);
+    }
+    table.report(
+        declared.line,
+        "`mark_omitted_at_end` without a mark",
+        "leave it out: it is for `paging = \"cursor\"` and `paging = \"link\"`",
+    );
+    None
 }
 
 fn read_paging(table: &Table<'_>) -> Option<Paging> {

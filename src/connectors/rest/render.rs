@@ -1,7 +1,7 @@
 //! A call turned into an HTTP request and the words that the guard judges.
 //!
 //! Owns which fields a request writes: the dotted names of its body's members, or the last fixed
-//! word of its path when it has no body; a deletion of the account writes `*` besides. Judged is
+//! word of its path when it has no body, and the names in its query; a deletion of the account writes `*` besides. Judged is
 //! what is sent: both come from the same filled template.
 
 use std::collections::BTreeSet;
@@ -45,21 +45,39 @@ impl Request {
                     collect(name, value, &mut fields);
                 }
             }
-            // A JSON Patch (RFC 6902): each step names its member by a pointer.
+            // A JSON Patch (RFC 6902): each step names its members by pointers.
             Some(Value::Array(steps)) => {
-                let pointers = steps.iter().filter_map(|step| step.get("path")?.as_str());
-                let names = pointers.filter_map(|pointer| pointer.split('/').nth(1));
+                let pointers = steps
+                    .iter()
+                    .flat_map(|step| [step.get("path"), step.get("from")]);
+                let names = pointers.flatten().filter_map(|pointer| member(pointer));
                 fields.extend(names.map(ToOwned::to_owned));
             }
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
         }
+        fields.extend(self.path.query_names());
         if operation == Operation::Delete {
             fields.insert(WHOLE_ACCOUNT.to_owned());
         }
-        if fields.is_empty() {
+        if fields.is_empty() || (self.body.is_none() && operation != Operation::Delete) {
             fields.extend(self.path.last_word());
         }
         fields
+    }
+
+    /// True for a JSON Patch of which a step names no member: it may write the whole account.
+    pub fn patches_the_whole(&self) -> bool {
+        let is_patch = self.media_type == "application/json-patch+json";
+        match &self.body {
+            Some(Value::Array(steps)) => steps.iter().any(|step| {
+                let places = [step.get("path"), step.get("from")];
+                let says = is_patch || step.get("op").is_some();
+                let named = places.iter().flatten().all(|place| member(place).is_some());
+                says && !(named && places[0].is_some())
+            }),
+            Some(_) => is_patch,
+            None => false,
+        }
     }
 }
 
@@ -188,6 +206,12 @@ fn wire(
         }
         None => Ok(wire),
     }
+}
+
+/// The member of the account that a JSON Pointer (RFC 6901) leads to or into.
+fn member(pointer: &Value) -> Option<&str> {
+    let first = pointer.as_str()?.strip_prefix('/')?.split('/').next()?;
+    (!first.is_empty()).then_some(first)
 }
 
 fn collect(name: &str, value: &Value, fields: &mut BTreeSet<String>) {

@@ -200,12 +200,13 @@ fn read_headers(table: &Table<'_>) -> Option<HeaderMap> {
     let Some(declared) = table.table("headers") else {
         return (!table.has("headers")).then_some(headers);
     };
+    let own = table.string("auth_header").map(|item| item.value);
     for key in declared.keys() {
         let name = HeaderName::try_from(key.value.as_str()).ok();
         let value = declared.required_string(&key.value);
         let value = value.and_then(|item| HeaderValue::try_from(item.value).ok());
         match (name, value) {
-            (Some(name), Some(value)) if name != http::header::AUTHORIZATION => {
+            (Some(name), Some(value)) if is_plain(&name, own.as_deref()) => {
                 headers.insert(name, value);
             }
             _ => {
@@ -220,6 +221,24 @@ fn read_headers(table: &Table<'_>) -> Option<HeaderMap> {
     }
     declared.finish();
     sound.then_some(headers)
+}
+
+/// False for headers that say whose request it is, or another request than its line: what the guard judges
+/// is the line.
+fn is_plain(name: &HeaderName, own: Option<&str>) -> bool {
+    let name = name.as_str();
+    let taken = [
+        "authorization",
+        "cookie",
+        "host",
+        "if-match",
+        "transfer-encoding",
+        "x-method-override",
+    ];
+    let begins = ["content-", "x-http-method"];
+    !taken.contains(&name)
+        && !begins.iter().any(|begin| name.starts_with(begin))
+        && !own.is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 
 fn read_entitlements(table: &Table<'_>) -> Option<Entitlements> {
@@ -407,6 +426,14 @@ fn read_writes(
         sound &= names_its_object(&declared, operation, &request);
         sound &= has_its_version(&declared, &request, versioned);
         sound &= has_time(&declared, &request, manifest.limits.timeout_seconds);
+        if request.patches_the_whole() {
+            sound = false;
+            declared.report(
+                declared.line(),
+                "a step of the JSON Patch names no member, and may write the whole account",
+                "begin `path` and `from` with the member that is meant, such as \"/active\"",
+            );
+        }
         for field in request.fields(operation).difference(&manifest.writes) {
             sound = false;
             declared.report(

@@ -216,6 +216,20 @@ impl Template {
         words.pop().map(ToOwned::to_owned)
     }
 
+    /// The names in the query.
+    pub fn query_names(&self) -> Vec<String> {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            // What is filled in is escaped, and so is part of a name or a value.
+            Part::Place(_) | Part::Number(_) => "{}".to_owned(),
+        };
+        let whole: String = self.parts.iter().map(text).collect();
+        let pairs = whole.split_once('?').map_or("", |(_, query)| query);
+        let names = pairs.split('&').filter(|pair| !pair.is_empty());
+        let names = names.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+        names.map(ToOwned::to_owned).collect()
+    }
+
     /// Path and query with everything filled in.
     ///
     /// # Errors

@@ -18,6 +18,10 @@ use crate::domain::outcome::Failure;
 /// No server has more pages; one that never ends is stopped here.
 const MOST_PAGES: u64 = 100_000;
 
+/// No list has more resources than this, and no walk takes in more bytes: whoever sends more floods.
+pub(super) const MOST_ITEMS: u64 = 1_000_000;
+const MOST_BYTES: usize = 256 << 20;
+
 /// A total that shrinks without anything having moved up is not believed more often than this.
 const MOST_STEPS_IN_VAIN: u32 = 5;
 
@@ -31,14 +35,16 @@ pub(super) struct Pages {
     pub(super) count: u64,
 }
 
-/// Reads all pages at `path`, filtered if `filter` is not empty.
+/// Reads all pages at `path`, filtered if `filter` is not empty. With more than `most` resources it is
+/// not the list that was declared: it is not read on, and stays open.
 pub(super) async fn pages(
     session: &Session<'_>,
     path: &str,
     filter: &str,
+    most: u64,
 ) -> Result<Pages, Failure> {
     let mut walk = Walk::default();
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, 0_usize);
     let mut next = Next::At(1);
     while let (Next::At(start), true) = (&next, count < MOST_PAGES) {
         let start = *start;
@@ -58,12 +64,16 @@ pub(super) async fn pages(
             });
         }
         let page = page(&answer.json()?, path)?;
+        bytes = bytes.saturating_add(answer.body.len());
         // RFC 9110 §15.3.7: a part of the answer is not the page.
         next = if answer.status == 206 {
             Next::Lost
         } else {
             walk.take(page, start, path)?
         };
+        if walk.resources.len() as u64 > most || bytes > MOST_BYTES {
+            next = Next::Lost;
+        }
     }
     let mut closed = matches!(next, Next::End) && walk.agrees();
     if closed && walk.is_unmoved() {

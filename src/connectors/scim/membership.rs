@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::client::{MemberFilter, Session};
-use super::listing::{self, Pages};
+use super::listing::{self, MOST_ITEMS, Pages};
 use super::resource::{elements, has_member, is_indirect, membership, text, value_of};
 use crate::domain::access::Entitlement;
 use crate::domain::id::AccountId;
@@ -143,7 +143,7 @@ async fn filtered(session: &Session<'_>, user: &str, control: &str) -> Result<Fi
 /// The groups that the filter finds for a member; `None` when it was not applied.
 async fn by_member(session: &Session<'_>, member: &str) -> Result<Option<Pages>, Failure> {
     let filter = format!("members.value eq {}", Value::from(member));
-    let pages = match listing::pages(session, "/Groups", &filter).await {
+    let pages = match listing::pages(session, "/Groups", &filter, MOST_ITEMS).await {
         Ok(pages) => pages,
         Err(failure) if is_about_the_filter(&failure) => return Ok(None),
         Err(failure) => return Err(failure),
@@ -189,7 +189,7 @@ struct Walked {
 }
 
 async fn walk(session: &Session<'_>) -> Result<Walked, Failure> {
-    let mut pages = listing::pages(session, "/Groups", "").await?;
+    let mut pages = listing::pages(session, "/Groups", "", MOST_ITEMS).await?;
     let mut closed = pages.closed;
     let mut bare = all_bare(&pages.resources)?;
     // The list may leave the members out altogether, as RFC 7643 §7 lets it ("returned": "request"),

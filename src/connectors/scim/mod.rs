@@ -89,7 +89,8 @@ impl Connector for Scim {
         let (mut known, mut count) = (BTreeSet::new(), 0);
         let others = self.settings.list_also.iter().map(String::as_str);
         for filter in std::iter::once("").chain(others) {
-            let pages = listing::pages(&session, "/Users", filter).await?;
+            let pages =
+                listing::pages(&session, "/Users", filter, self.settings.accounts_max).await?;
             listing.completeness.pages_closed &= pages.closed;
             count += pages.count;
             for user in &pages.resources {

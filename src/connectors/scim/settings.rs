@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::super::http::{Transport, WORKERS};
 use super::super::http_secrets::TokenEndpoint;
 use super::super::manifest::Manifest;
+use super::listing::MOST_ITEMS;
 use crate::document::Table;
 use crate::domain::access::Operation;
 use crate::domain::time::Clock;
@@ -29,6 +30,8 @@ pub(super) struct Settings {
     pub(super) value_removal: bool,
     /// Attributes that every user must show.
     pub(super) declared: Vec<String>,
+    /// There are no more accounts.
+    pub(super) accounts_max: u64,
     /// Where the connector's own tokens are made.
     pub(super) tokens: Option<TokenEndpoint>,
 }
@@ -82,6 +85,7 @@ impl Settings {
             groups_may_be_empty: groups_may_be_empty.is_some_and(|item| item.value),
             value_removal,
             declared: manifest.expect.fields.clone(),
+            accounts_max: manifest.expect.accounts_max.min(MOST_ITEMS),
             tokens,
         })
     }

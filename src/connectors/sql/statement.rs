@@ -71,8 +71,9 @@ const HIDDEN: [&str; 7] = [
     "query_to_",
     "cursor_to_",
 ];
-/// Words that open another statement, or take rows from elsewhere, inside a write.
-const NEVER_WRITE: [&str; 16] = [
+/// Words that open another statement, take rows from elsewhere, or open a part of a condition that is
+/// not one of those that all have to hold, inside a write.
+const NEVER_WRITE: [&str; 17] = [
     "select",
     "with",
     "returning",
@@ -89,6 +90,7 @@ const NEVER_WRITE: [&str; 16] = [
     "into",
     "exists",
     "any",
+    "case",
 ];
 /// What may stand before a bracket in a write.
 const CALLS: [&str; 9] = [
@@ -343,6 +345,8 @@ mod tests {
             "DELETE FROM t WHERE (id = :account OR TRUE)",
             "DELETE FROM t WHERE id = id AND NOT id = :account",
             "DELETE FROM t WHERE id <> :account",
+            "DELETE FROM t WHERE CASE WHEN TRUE AND id = :account AND TRUE THEN TRUE ELSE TRUE END",
+            "UPDATE t SET a = CASE WHEN b THEN 1 ELSE 2 END WHERE id = :account",
             "DELETE FROM t WHERE id >= :account",
             "DELETE FROM t WHERE lower(:account) = lower(:account)",
             "DELETE FROM t WHERE :account = :account",

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use super::super::access::Operation;
-use super::super::id::StateName;
+use super::super::id::{EntitlementId, StateName};
 use super::super::outcome::Failure;
 use super::super::retry::RetryPolicy;
 use super::super::rotation::Trigger;
-use super::super::run::{ItemStatus, RunBody, Stage};
+use super::super::run::{Item, ItemStatus, RunBody, Stage};
 use super::super::time::{Timestamp, after};
 use super::super::verdict::CredentialRole;
 use super::super::workflow::{Action, Next, OutcomeKey};
@@ -264,15 +264,27 @@ impl Step<'_> {
         Ok(instant.filter(|instant| *instant > self.given.now))
     }
 
-    /// Items as a fresh read shows them: all owed again, except what must be removed elsewhere.
-    pub(super) fn owe(&mut self, entitlements: &[super::super::access::Entitlement]) {
+    /// Items as a fresh read shows them: all owed again, except what must be removed elsewhere. `kept`
+    /// are those that the read says nothing about.
+    pub(super) fn owe(
+        &mut self,
+        entitlements: &[super::super::access::Entitlement],
+        role: CredentialRole,
+        kept: Vec<Item>,
+    ) {
         use super::super::outcome::FailureClass;
-        use super::super::run::Item;
         let RunBody::Removal(body) = &mut self.run_mut().body else {
             return;
         };
+        let seen = |id: &EntitlementId| {
+            let before = body.items.iter();
+            role == CredentialRole::Verifier
+                || before
+                    .filter(|item| item.seen)
+                    .any(|item| item.entitlement.id == *id)
+        };
         let unique: BTreeMap<_, _> = entitlements.iter().map(|e| (e.id.clone(), e)).collect();
-        body.items = unique
+        let mut items: Vec<_> = unique
             .into_values()
             .map(|entitlement| Item {
                 status: match &entitlement.inherited_from {
@@ -286,9 +298,13 @@ impl Step<'_> {
                         ),
                     )),
                 },
+                resisted: false,
+                seen: seen(&entitlement.id),
                 entitlement: entitlement.clone(),
             })
             .collect();
+        items.extend(kept);
+        body.items = items;
     }
 }
 

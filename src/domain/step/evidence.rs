@@ -10,7 +10,7 @@ use super::super::id::StateName;
 use super::super::legal::forbade;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::probe::{ProbeFinding, Probed, Tried, renew, tried};
-use super::super::run::{Returned, RunBody};
+use super::super::run::{Item, RemovalBody, Returned, RunBody};
 use super::super::time::Timestamp;
 use super::super::verdict::{Expectation, Finding, Observation, Sighting, Verdict, judge, residue};
 use super::super::workflow::OutcomeKey;
@@ -94,7 +94,11 @@ impl Step<'_> {
             return Err(self.broken("only removals are observed".to_owned()));
         };
         let not_before = body.last_write.unwrap_or(Timestamp::MIN);
-        let finding = judge(observation, body.expect, not_before, max_age);
+        let mut finding = judge(observation, body.expect, not_before, max_age);
+        let unproved: Vec<_> = unproved(body, observation).cloned().collect();
+        if let (Finding::Absent, Some(item)) = (&finding, unproved.first()) {
+            finding = Finding::Inconclusive(not_shown(item));
+        }
         let inherited = inherited_only(observation, &finding, body.expect);
         let mut detail = serde_json::json!({ "observation": observation, "finding": finding });
         let key = match &finding {
@@ -104,7 +108,7 @@ impl Step<'_> {
         };
         if key == OutcomeKey::Present {
             if let Sighting::There(account) = &observation.sighting {
-                self.owe(&account.entitlements);
+                self.owe(&account.entitlements, observation.credential, unproved);
             }
             if let Some(returned) = self.came_back(observation.at) {
                 detail["returned"] = serde_json::json!(returned);
@@ -206,6 +210,33 @@ impl Step<'_> {
         body.returned.push(returned.clone());
         Some(returned)
     }
+}
+
+/// Keys and tokens whose revocation failed, and of which a look that does not show them says nothing:
+/// they may outlive the account, and of an account that is there the verifier may not see them. One that it was
+/// shown before it would see again.
+fn unproved<'b>(
+    body: &'b RemovalBody,
+    observation: &'b Observation,
+) -> impl Iterator<Item = &'b Item> {
+    let shown = match &observation.sighting {
+        Sighting::There(account) => Some(&account.entitlements),
+        Sighting::NotThere => None,
+    };
+    body.items.iter().filter(move |item| {
+        let asked = match shown {
+            Some(shown) => item.seen || shown.iter().any(|one| one.id == item.entitlement.id),
+            None => observation.shows_orphans,
+        };
+        item.is_credential() && item.resisted && !asked
+    })
+}
+
+fn not_shown(item: &Item) -> String {
+    format!(
+        "{} could not be revoked, and that this look does not show it does not prove that it is gone",
+        item.entitlement.name
+    )
 }
 
 /// Adds accounts of which a way in is open again to those found; returns what could not tell, in words.

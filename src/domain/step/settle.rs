@@ -11,7 +11,7 @@ use super::super::rotation::RotationFacts;
 use super::super::run::{ItemStatus, Run, RunBody, Stage};
 use super::super::settlement::{Outcome, Settlement};
 use super::super::task::FallbackTask;
-use super::super::verdict::{Finding, Verdict};
+use super::super::verdict::{CredentialRole, Finding, Verdict};
 use super::super::workflow::{Action, OutcomeKey, RotationStep};
 use super::{Given, Inconsistent, Step};
 
@@ -168,7 +168,7 @@ impl Step<'_> {
             return self.go(state, OutcomeKey::Absent);
         };
         let now = self.given.now;
-        self.owe(&account.entitlements);
+        self.owe(&account.entitlements, CredentialRole::Writer, Vec::new());
         if let RunBody::Removal(body) = &mut self.run_mut().body {
             // The state before the first write is what a restoration would be judged by.
             if body.last_write.is_none() {
@@ -205,7 +205,10 @@ impl Step<'_> {
                 return Err(self.broken("items belong to removals".to_owned()));
             };
             match body.item_mut(&id) {
-                Some(item) => item.status = status,
+                Some(item) => {
+                    item.resisted = matches!(status, ItemStatus::Failed(_));
+                    item.status = status;
+                }
                 None => return Err(self.broken(format!("it has no entitlement {id}"))),
             }
         }

@@ -121,6 +121,43 @@ fn e1_a_look_that_is_not_whole_fresh_and_late_proves_nothing() {
     }
 }
 
+/// A departure whose key cannot be revoked, up to its first look.
+fn with_a_key_that_stays(target: &mut Target) -> Play {
+    target.fail("k-api", FailureClass::WriteFailure);
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, "verify", target);
+    play
+}
+
+#[test]
+fn e1_a_key_that_could_not_be_revoked_is_not_proved_gone_by_a_look_that_is_blind_for_it() {
+    // Given an account that is deleted while its key stays, at a target that shows no key by itself.
+    let mut target = Target::new();
+    target.look.shows_orphans = false;
+    let mut play = with_a_key_that_stays(&mut target);
+    // When the machine looks, again and again, for a week.
+    play.pass(7 * 86_400, &mut target);
+    // Then nothing was proved, and a person has it with the reason.
+    let removals = play.deeds.iter().map(|deed| &deed.settlement.run);
+    let best = removals.filter_map(|run| run.verdict).max();
+    assert_eq!(best, Some(Verdict::Accepted));
+    assert_eq!(play.end(RunKind::Removal), None);
+    let Some(Finding::Inconclusive(why)) = &play.removal().last_finding else {
+        panic!("{:?}", play.removal().last_finding);
+    };
+    assert!(why.starts_with("k-api could not be revoked"), "{why}");
+}
+
+#[test]
+fn e1_a_key_that_would_be_seen_and_is_not_is_gone_though_its_revocation_failed() {
+    // Given the same where keys are shown without their account, or end with it.
+    let mut target = Target::new();
+    let mut play = with_a_key_that_stays(&mut target);
+    // Then the ordinary road is open: what could not be revoked went with the account.
+    play.pass(7200, &mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+}
+
 #[test]
 fn e1_data_as_old_as_allowed_still_count() {
     let mut target = Target::new();

@@ -144,6 +144,7 @@ impl Storm {
             method: "a look".to_owned(),
             completeness,
             data_age_seconds: self.dice.one_of(&[0, 0, 0, 0, 0, 300, 301]),
+            shows_orphans: true,
             sighting: if self.dice.percent(20) {
                 Sighting::There(Box::new(self.account(id)))
             } else {

@@ -31,6 +31,8 @@ pub(super) struct Look {
     pub(super) data_age_seconds: u64,
     /// How long before the effect the look had been begun.
     pub(super) begun_before_seconds: i64,
+    /// Keys without their account would be seen.
+    pub(super) shows_orphans: bool,
 }
 
 impl Look {
@@ -40,6 +42,7 @@ impl Look {
         completeness: Completeness::WHOLE,
         data_age_seconds: 0,
         begun_before_seconds: 0,
+        shows_orphans: true,
     };
 }
 
@@ -184,6 +187,7 @@ impl Target {
             method: "a look".to_owned(),
             completeness: self.look.completeness,
             data_age_seconds: self.look.data_age_seconds,
+            shows_orphans: self.look.shows_orphans,
             sighting: match self.seen(id) {
                 Some(account) => Sighting::There(Box::new(account)),
                 None => Sighting::NotThere,

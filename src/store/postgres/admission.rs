@@ -7,7 +7,7 @@
 use sqlx::{Connection, PgConnection};
 
 use crate::domain::audit::Tip;
-use crate::domain::doubt::names;
+use crate::domain::doubt::names_ever;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::settlement::{ExistingCase, Settlement};
@@ -141,7 +141,7 @@ async fn existing(
         hr_cases.collect(),
         events
             .iter()
-            .flat_map(|(_, one)| names(&one.event.subject))
+            .flat_map(|(_, one)| names_ever(&one.event.subject))
             .collect(),
     )
     .await

@@ -5,7 +5,7 @@
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use crate::domain::doubt::names;
+use crate::domain::doubt::names_ever;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::{CaseId, WorkerId};
 use crate::domain::run::Run;
@@ -121,7 +121,9 @@ async fn existing(
             (subject.tenant.as_str(), event.event.hr_case.as_str())
         })
         .collect();
-    let names = events.iter().flat_map(|(_, one)| names(&one.event.subject));
+    let names = events
+        .iter()
+        .flat_map(|(_, one)| names_ever(&one.event.subject));
     let names: Vec<String> = names.collect();
     cases::about(tx, &json(&subjects)?, &json(&hr_cases)?, &json(&names)?).await
 }

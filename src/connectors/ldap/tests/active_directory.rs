@@ -122,3 +122,17 @@ async fn a_primary_group_is_left_for_the_one_that_gives_nothing() {
     let told = fault(stage.write(&taking(GUID, "ada", finance)).await);
     assert_eq!(told, expected(FailureClass::Unsupported, "CB-LDAP-12"));
 }
+
+#[tokio::test]
+async fn e1_an_account_without_a_primary_group_is_one_that_is_not_all_shown() {
+    let stage = Stage::new(ACTIVE, |asked, before| {
+        let mut said = active("514")(asked, before)?;
+        if let Some(Said::Entry(_, values)) = said.first_mut() {
+            values.retain(|(name, _)| *name != "primaryGroupID");
+        }
+        Some(said)
+    })
+    .await;
+    let reading = stage.read(GUID).await.expect("read");
+    assert!(reading.completeness.permission_cut);
+}

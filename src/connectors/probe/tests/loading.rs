@@ -37,10 +37,10 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
         ),
         (
             format!(
-                "{http}{form}{wrong}control = {{ health = \"/up\" }}\n\
-                 refused = {{ status = [\"404\"] }}"
+                "{http}{form}kept = {{ a = \"local:a\" }}\ncontrol = {{ health = \"/up\" }}\n\
+                 refused = {{ status = [\"401\"] }}"
             ),
-            "a wrong address would be taken for a refusal",
+            "`probe[0].control.login` is missing",
         ),
         (
             format!("{http}{form}{wrong}{control}refused = {{ }}"),
@@ -59,6 +59,12 @@ fn e2_a_probe_that_could_not_tell_is_refused_at_load() {
              refused = [\"49\"]"
                 .to_owned(),
             "a wrong password is refused so at any account",
+        ),
+        (
+            "kind = \"ldap_bind\"\nsign_in_name = \"uid={login},ou=poeple\"\n\
+             kept = { a = \"local:a\" }"
+                .to_owned(),
+            "nobody signs in by a name of this form beside it",
         ),
         (
             "kind = \"introspection\"\nurl = \"https://x.example\"\npath = \"/introspect\"\n\

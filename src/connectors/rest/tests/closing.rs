@@ -55,13 +55,101 @@ async fn a_total_that_counts_the_page_alone_is_not_taken_for_the_end() {
     })
     .await;
     assert_eq!(closed(&target).await, (true, 25));
-    // A total that stood while more was to come needs no page past the end.
-    let target = Target::new(SHAPE, |_, path| {
-        (200, json!({"users": page(path, 20, 10), "total": 20}))
+}
+
+#[tokio::test]
+async fn e1_a_total_that_stops_at_a_bound_is_looked_past_and_closes_no_list() {
+    // 25 users, and a total that counts no more than 20 of them, on each page.
+    let capped = |all: u64| {
+        Target::new(SHAPE, move |_, path| {
+            (
+                200,
+                json!({"users": page(path, all, 10), "total": all.min(20)}),
+            )
+        })
+    };
+    assert_eq!(closed(&capped(25).await).await, (false, 25));
+    // One that is right is believed, once the page past it is empty.
+    let target = capped(20).await;
+    assert_eq!(closed(&target).await, (true, 20));
+    assert_eq!(target.asked("/api/users"), 3);
+    // A bound is answered with 400, and so is a page that does not exist: only the manifest can tell.
+    let declared = SHAPE.replace(
+        "total = \"$.total\"\n",
+        "total = \"$.total\"\nempty = [400]\n",
+    );
+    for (shape, whole) in [(SHAPE, false), (declared.as_str(), true)] {
+        let target = Target::new(shape, |_, path| match number(path, "page") {
+            Some(3) => (400, json!({"error": "result window is too large"})),
+            _ => (200, json!({"users": page(path, 25, 10), "total": 20})),
+        })
+        .await;
+        assert_eq!(closed(&target).await, (whole, 20));
+    }
+}
+
+/// Whether a first page with this answer and header closes the list, by a table with these keys.
+async fn closed_by(keys: &str, mark: Value) -> bool {
+    let target = Target::new(&paged(keys), move |_, path| {
+        let mut answer = json!({"users": page(path, 3, 10), "total": 3});
+        for (name, value) in mark.as_object().expect("members") {
+            answer[name] = value.clone();
+        }
+        (200, answer)
     })
     .await;
-    assert_eq!(closed(&target).await, (true, 20));
-    assert_eq!(target.asked("/api/users"), 2);
+    closed(&target).await.0
+}
+
+#[tokio::test]
+async fn e1_a_mark_that_is_not_there_may_have_been_renamed_and_closes_no_list() {
+    let cursor = "paging = \"cursor\"\ncursor = \"$.meta.next_cursor\"\n";
+    let next = "paging = \"link\"\nnext = \"$.meta.next_cursor\"\n";
+    let omitted = "mark_omitted_at_end = true\n";
+    for keys in [cursor, next] {
+        for (mark, whole) in [
+            (json!({"meta": {"next_cursor": null}}), true),
+            (json!({"meta": {"next_cursor": ""}}), true),
+            // Renamed, the mark of thousands more is not seen.
+            (json!({"meta": {"nextCursor": "MTAw"}}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(closed_by(keys, mark.clone()).await, whole, "{keys}{mark}");
+        }
+        let declared = format!("{keys}{omitted}");
+        assert!(closed_by(&declared, json!({})).await, "{keys}");
+        // A first page as full as was asked for is taken for the last only by a total.
+        let full = format!("{declared}size = 3\nsize_parameter = \"n\"\n");
+        assert!(!closed_by(&full, json!({})).await, "{keys}");
+        let counted = format!("{full}total = \"$.total\"\n");
+        assert!(closed_by(&counted, json!({})).await, "{keys}");
+        // A total closes no list by itself: it may count the page.
+        let counted = format!("{keys}total = \"$.total\"\n");
+        assert!(!closed_by(&counted, json!({})).await, "{keys}");
+    }
+    // A proxy may take the header out; one that comes without a next page says that it does not.
+    let header = "paging = \"link\"\n";
+    for (keys, link, whole) in [
+        ("", json!({}), false),
+        ("", json!({"link": "</api/users>; rel=\"self\""}), true),
+        (omitted, json!({}), true),
+        ("total = \"$.total\"\n", json!({}), true),
+    ] {
+        let keys = format!("{header}{keys}");
+        assert_eq!(closed_by(&keys, link.clone()).await, whole, "{keys}{link}");
+    }
+    // An empty page is an end, whatever stands beside it.
+    let target = Target::new(&paged(cursor), |_, _| (200, json!({"users": []}))).await;
+    assert_eq!(closed(&target).await, (true, 0));
+    for paging in ["paging = \"page\"\n", ""] {
+        let faulty = paged(&format!("{paging}{omitted}"));
+        let told = load("https://crm.acme.example", &faulty).expect_err("no mark");
+        let told = told.to_string();
+        assert!(
+            told.contains("`mark_omitted_at_end` without a mark"),
+            "{told}"
+        );
+    }
 }
 
 /// One page of three, and this answer past it.
@@ -80,7 +168,6 @@ async fn whatever_honest_servers_answer_past_the_end_closes_the_list() {
         (200, json!({"users": [], "total": 0})),
         (200, json!({"users": []})),
         (200, json!({"total": 3})),
-        (400, json!({"error": "page out of range"})),
         (404, json!({"error": "no such page"})),
         (410, json!({"raw": ""})),
         (416, json!({"raw": "<html>no</html>"})),

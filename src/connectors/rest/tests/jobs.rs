@@ -192,3 +192,76 @@ fn h3_every_fault_of_guards_jobs_and_errors_is_told() {
         "{told}"
     );
 }
+
+#[test]
+fn c3_everything_that_a_request_writes_is_held_against_the_manifest() {
+    let told = |from: &str, to: &str| {
+        let faulty = SHAPE.replacen(from, to, 1);
+        assert_ne!(faulty, SHAPE, "{from}");
+        let loaded = load("https://crm.acme.example", &faulty);
+        loaded.map_or_else(|problems| problems.to_string(), |_| String::new())
+    };
+    // The query of a change.
+    let delete = "[rest.delete]\nmethod = \"DELETE\"\npath = \"/users/{account.id}";
+    let all = told(delete, &format!("{delete}?purge=true&heir=root"));
+    for field in ["purge", "heir"] {
+        assert!(all.contains(&format!("writes `{field}`")), "{all}");
+    }
+    let revoke = "members/{entitlement.id}";
+    let all = told(revoke, &format!("{revoke}?{{account.login}}=1"));
+    assert!(all.contains("writes `{}`"), "{all}");
+    // What a patch moves from, and one of the whole account.
+    let body = "body = { active = false, profile = { note = \"left: {account.login}\" } }";
+    let patch = |steps: &str| {
+        let media = "media_type = \"application/json-patch+json\"";
+        told(body, &format!("{media}\nbody = {steps}"))
+    };
+    let all = patch("[{ op = \"move\", from = \"/owner/id\", path = \"/active\" }]");
+    assert!(all.contains("writes `owner`"), "{all}");
+    for steps in [
+        "[{ op = \"replace\", path = \"\", value = {} }]",
+        "[{ op = \"replace\", path = \"/\", value = {} }]",
+        "[{ op = \"replace\", value = {} }]",
+        "[{ op = \"copy\", from = \"\", path = \"/active\" }]",
+    ] {
+        let all = patch(steps);
+        assert!(
+            all.contains("a step of the JSON Patch names no member"),
+            "{steps}{all}"
+        );
+    }
+    assert_eq!(
+        patch("[{ op = \"replace\", path = \"/active\", value = false }]"),
+        ""
+    );
+}
+
+#[test]
+fn c3_headers_that_make_another_request_are_refused() {
+    let own = SHAPE.replacen(
+        "error =",
+        "auth = \"header\"\nauth_header = \"X-Key\"\nerror =",
+        1,
+    );
+    for (name, sound) in [
+        ("Accept", true),
+        ("X-Tenant", true),
+        ("X-HTTP-Method-Override", false),
+        ("X-HTTP-Method", false),
+        ("x-method-override", false),
+        ("Host", false),
+        ("Content-Type", false),
+        ("Content-Length", false),
+        ("Cookie", false),
+        ("If-Match", false),
+        ("Transfer-Encoding", false),
+        ("Authorization", false),
+        ("X-KEY", false),
+    ] {
+        let table = format!("[rest.headers]\n{name} = \"DELETE\"\n[rest.account]\n");
+        let shape = own.replacen("[rest.account]\n", &table, 1);
+        let loaded = load("https://crm.acme.example", &shape);
+        let told = loaded.map_or_else(|problems| problems.to_string(), |_| String::new());
+        assert_eq!(told.is_empty(), sound, "{name}: {told}");
+    }
+}

@@ -40,8 +40,12 @@ async fn with(trap: Trap, keys: &str) -> Bench {
 }
 
 async fn sized(trap: Trap, page_size: u32, keys: &str) -> Bench {
+    of(CRM, trap, page_size, keys).await
+}
+
+async fn of(manifest: &str, trap: Trap, page_size: u32, keys: &str) -> Bench {
     let server = Server::start(trap).await;
-    let manifest = CRM
+    let manifest = manifest
         .replace(
             "[\"list\", \"read\", \"disable\", \"revoke_entitlement\", \"delete\"]",
             "[\"list\", \"read\", \"disable\", \"revoke_entitlement\", \"revoke_credential\", \"delete\"]",
@@ -169,6 +173,15 @@ async fn c11_an_account_that_moves_up_while_pages_are_read_is_not_lost() {
         assert!(ids.contains(&id), "{id} was lost: {ids:?}");
     }
     assert!(listing.completeness.pages_closed);
+}
+
+#[tokio::test]
+async fn b4_a_flood_is_not_read_on_beyond_the_declared_band() {
+    let narrow = CRM.replace("accounts_max = 1000", "accounts_max = 1");
+    let flooded = of(&narrow, Trap::None, 1, "").await;
+    let listing = flooded.crm.list(&flooded.verifier).await.expect("listed");
+    assert_eq!(listing.accounts.len(), 2, "the second page is one too many");
+    assert!(!listing.completeness.pages_closed);
 }
 
 #[tokio::test]

@@ -1,0 +1,104 @@
+//! Keys and memberships that are left when their account is gone.
+//!
+//! Owns what a read asks for without an account: every list that names it by its id, and by its login
+//! where that is known. What is left is shown, and what was not asked for proves nothing.
+
+use super::held::entitled;
+use super::*;
+
+const BY_ID: &str = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/keys?user={account.id}\"\n\
+    items = \"$.keys\"\nid = \"$.id\"\nowner = \"$.user_id\"\n";
+const BENEATH: &str = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
+    items = \"$.keys\"\nid = \"$.id\"\n";
+const BY_LOGIN: &str = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/keys/{account.login}\"\n\
+    items = \"$.keys\"\nid = \"$.id\"\n";
+
+/// User 7, deleted softly or wholly, with these keys still listed.
+async fn deleted(tables: &str, softly: bool, keys: Option<Value>) -> Target {
+    let shape = entitled(tables).replace("revoke_entitlement", "revoke_credential");
+    let edit = |manifest: &mut Manifest| {
+        manifest.operations.remove(&Operation::RevokeEntitlement);
+        manifest.operations.insert(Operation::RevokeCredential);
+    };
+    Target::with(&shape, edit, move |asked| {
+        match (asked.method.as_str(), asked.path.as_str()) {
+            ("GET", "/api/users/7") if softly => {
+                let mut gone = user(7, "ada");
+                gone["status"] = json!("deleted");
+                (200, json!({ "user": gone }))
+            }
+            ("GET", "/api/keys?user=7" | "/api/users/7/keys" | "/api/keys/ada") => match &keys {
+                Some(keys) => (200, json!({ "keys": keys })),
+                None => (404, json!({})),
+            },
+            ("GET", _) => (404, json!({})),
+            _ => (204, json!({"raw": ""})),
+        }
+    })
+    .await
+}
+
+fn held(reading: &Reading) -> Vec<&str> {
+    let all = reading
+        .account
+        .iter()
+        .flat_map(|account| &account.entitlements);
+    all.map(|one| one.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn e1_keys_that_outlive_their_account_are_asked_for_and_can_be_revoked() {
+    for (tables, softly) in [
+        (BY_ID, true),
+        (BY_ID, false),
+        (BENEATH, true),
+        (BENEATH, false),
+    ] {
+        let keys = json!([{"id": "k1", "user_id": 7}]);
+        let target = deleted(tables, softly, Some(keys)).await;
+        let reading = target.read("7").await.expect("read");
+        assert_eq!(held(&reading), ["k1"], "{tables}{softly}");
+        let mut revoke = taking("7", "ada", "k1");
+        revoke.operation = Operation::RevokeCredential;
+        let answer = target.write(&revoke).await;
+        assert_eq!(answer, Ok(Answered::Accepted), "{tables}");
+        // Nothing is left where the list is empty, or not there any more than the account.
+        for none in [Some(json!([])), None] {
+            let reading = deleted(tables, softly, none).await.read("7").await;
+            let reading = reading.expect("read");
+            assert_eq!((held(&reading), reading.completeness.gap()), (vec![], None));
+        }
+    }
+    // Another's key is no answer to the question.
+    let eves = deleted(BY_ID, false, Some(json!([{"id": "k9", "user_id": 9}]))).await;
+    let failure = eves.read("7").await.expect_err("another's");
+    assert_eq!(failure.class, FailureClass::Drifted);
+}
+
+#[tokio::test]
+async fn e1_keys_that_are_listed_by_login_are_asked_for_by_the_one_that_is_known() {
+    let target = deleted(BY_LOGIN, false, Some(json!([{"id": "k1"}]))).await;
+    let mut call = target.gate.call(&target.verifier);
+    let reading = target.connector.read(&call, &"7".into()).await;
+    let reading = reading.expect("read");
+    assert_eq!(reading.account, None);
+    assert_eq!(reading.completeness.gap(), Some("not all pages were read"));
+    call.login = Some("ada");
+    let reading = target.connector.read(&call, &"7".into()).await;
+    assert_eq!(held(&reading.expect("read")), ["k1"]);
+}
+
+#[tokio::test]
+async fn e1_only_lists_of_their_own_show_keys_without_their_account() {
+    let within =
+        "[[rest.entitlements]]\nkind = \"credential\"\nitems = \"$.keys\"\nid = \"$.id\"\n";
+    for (tables, shown) in [
+        (BY_ID, true),
+        (BENEATH, false),
+        (BY_LOGIN, false),
+        (within, false),
+    ] {
+        let target = deleted(tables, false, None).await;
+        assert_eq!(target.connector.shows_orphans(), shown, "{tables}");
+    }
+}
