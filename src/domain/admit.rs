@@ -202,21 +202,18 @@ impl Opening<'_> {
         let event = &self.recorded.event;
         let id = CaseId::of(event.key(), self.recorded.recorded);
         let workflow = self.given.workflow;
-        let machine = workflow
-            .machines
-            .get(&RunKind::Case)
-            .ok_or_else(|| Inconsistent {
-                run: id.run(),
-                message: "the workflow has no case machine".to_owned(),
-            })?;
+        let machine = workflow.machines.get(&RunKind::Case);
+        let machine = machine.ok_or_else(|| Inconsistent {
+            run: id.run(),
+            message: "the workflow has no case machine".to_owned(),
+        })?;
         let instant = event.effective.instant(self.recorded.recorded);
-        let zone = instant.as_ref().err();
-        let senseless = zone.map(|error| person("CB-ADMIT-1", &error.to_string()));
+        let zone = instant.as_ref().err().map(ToString::to_string);
+        let senseless = zone.map(|zone| person("CB-ADMIT-1", &zone));
         let for_person = for_person.or(senseless).or_else(|| {
-            let trust = &self.given.estate.trust;
-            doubt(self.recorded, self.existing, trust, self.given.now)
+            let given = self.given;
+            doubt(self.recorded, self.existing, &given.estate.trust, given.now)
         });
-        let effective: Timestamp = instant.unwrap_or(self.given.now);
         let rank = priority(event.urgency, &event.subject);
         let row = CaseRow {
             id,
@@ -226,7 +223,7 @@ impl Opening<'_> {
             hr_case: event.hr_case.clone(),
             revision: event.revision,
             workflow: workflow.name.to_string(),
-            effective,
+            effective: instant.unwrap_or(self.given.now),
             opened: self.given.now,
             priority: rank,
         };
