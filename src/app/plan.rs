@@ -233,7 +233,7 @@ fn admitted(event: &LifecycleEvent, with: &With<'_>) -> Admitted {
         Ok(admission) => {
             came_to.words = admission.reason;
             match admission.decision {
-                AdmissionDecision::Open { first, .. } | AdmissionDecision::Back { first, .. } => {
+                AdmissionDecision::Open { first, .. } | AdmissionDecision::Stop { first, .. } => {
                     let ended = matches!(first.run.stage, Stage::Ended { .. });
                     if let RunBody::Case(body) = first.run.body {
                         came_to.acts = body.for_person.is_none() && !ended;

@@ -172,13 +172,10 @@ impl Roll {
             .map(|draft| (&draft.written.manifest.name, draft))
             .collect();
         let (bound, unreadable) = self.read(in_force, clock);
-        let mut lost = Problems::default();
-        for (name, problems) in &unreadable {
-            if !files.contains_key(name) && !self.placed.contains_key(name) {
-                lost.extend(problems.clone());
-            }
+        let lost = |name| !files.contains_key(name) && !self.placed.contains_key(name);
+        if let Some((_, problems)) = unreadable.iter().find(|(name, _)| lost(name)) {
+            return Err(problems.clone());
         }
-        lost.or(Some(()))?;
         let names = files.keys().copied().chain(bound.keys());
         let names: BTreeSet<_> = names.chain(unreadable.keys()).collect();
         let mut placed = BTreeMap::new();

@@ -76,7 +76,7 @@ impl Step<'_> {
             task.remember(self.given.now, "clawback", text);
         }
         task.class = failure.as_ref().map(|failure| failure.class);
-        task.code = code.to_owned();
+        code.clone_into(&mut task.code);
         task.why = words;
         task.asks = self.asked();
         let tries = self.run().attempts.get(name).copied().unwrap_or(0);

@@ -45,6 +45,7 @@ fn answered(command: &Command) -> Obedience {
         survey: None,
         pause: None,
         drill: None,
+        puts_off: None,
     }
 }
 

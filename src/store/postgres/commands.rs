@@ -14,7 +14,7 @@ use crate::domain::review::released;
 use crate::domain::run::Run;
 use crate::domain::settlement::Obedience;
 use crate::domain::time::Timestamp;
-use crate::store::audit::{Notes, Strands, Touched, tables};
+use crate::store::audit::{Notes, Touched, tables};
 use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{ObeyFn, Stored};
