@@ -15,8 +15,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::contract::{
-    Answered, Call, Change, Connector, Credential, FORBIDDEN, KnownSecret, Listing, MintOrder,
-    Minted, Powers, Reading,
+    Answered, Call, Change, Connector, Credential, FORBIDDEN, Listing, Powers, Reading,
 };
 use super::drill::Failing;
 use super::limits::Brakes;
@@ -315,51 +314,6 @@ impl Guarded {
         self.run(&judge, seconds, Box::pin(work)).await
     }
 
-    /// Makes a new secret for one of the connector's own credentials.
-    pub async fn mint(
-        &self,
-        credential: &Credential,
-        order: &MintOrder,
-    ) -> Result<Minted, Failure> {
-        rotator_only(credential)?;
-        self.pausing.check()?;
-        let judge = self.judge(Purpose::ChangeSecret);
-        let call = judge.call(credential);
-        let work = self.connector.mint(&call, order);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
-    }
-
-    /// The target's list of the connector's own secrets of one role.
-    pub async fn minted(
-        &self,
-        credential: &Credential,
-        role: CredentialRole,
-    ) -> Result<Vec<KnownSecret>, Failure> {
-        rotator_only(credential)?;
-        let judge = self.judge(Purpose::ListSecrets);
-        let call = judge.call(credential);
-        let work = self.connector.minted(&call, role);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
-    }
-
-    /// Takes one of the connector's own secrets away at the target.
-    pub async fn retire(
-        &self,
-        credential: &Credential,
-        role: CredentialRole,
-        remote_ref: &str,
-    ) -> Result<(), Failure> {
-        rotator_only(credential)?;
-        self.pausing.check()?;
-        let judge = self.judge(Purpose::ChangeSecret);
-        let call = judge.call(credential);
-        let work = self.connector.retire(&call, role, remote_ref);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
-    }
-
     /// Counts a call of a run; a survey tells what it came to by itself.
     fn note(&self, purpose: Purpose<'_>, failed: Option<FailureClass>) {
         match purpose {
@@ -488,17 +442,8 @@ impl Guarded {
     }
 }
 
-fn rotator_only(credential: &Credential) -> Result<(), Failure> {
-    if credential.role == CredentialRole::Rotator {
-        return Ok(());
-    }
-    Err(refused(
-        "CB-GUARD-2",
-        format!("the {} may not rotate secrets", credential.role.as_str()),
-    ))
-}
-
 mod judge;
+mod minting;
 mod pausing;
 mod purpose;
 mod texts;
