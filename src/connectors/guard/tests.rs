@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::connectors::contract::{Call, RenderedRequest};
 use crate::connectors::unsupported;
+use crate::connectors::{KnownSecret, MintOrder, Minted};
 use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind};
 use crate::domain::health::Tally;
 use crate::domain::verdict::Completeness;
