@@ -4,6 +4,7 @@
 //! the event and the commands, and end with how the task is closed: nothing at a target tells the machine
 //! that it was done, so a person says so. Pure.
 
+use super::doubt::is_held;
 use super::event::EventKind;
 use super::run::{CaseBody, Run, RunBody};
 use super::status;
@@ -35,7 +36,7 @@ fn about_case(body: &CaseBody, case: &str, code: &str) -> Vec<String> {
     };
     let source = &body.source;
     let mut steps = match code {
-        _ if code.starts_with("CB-HOLD-") => {
+        _ if is_held(body) => {
             return vec![
                 format!("Compare what the event says with the record at {source}: who it is, every name, and when: {known}"),
                 format!("If it is as the event says: `clawback cases release {case} --note TEXT`, or Release on its page; the machine goes on by itself"),
