@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::connectors::Guarded;
 use crate::domain::access::Account;
-use crate::domain::correlation::correlate_at;
+use crate::domain::correlation::{correlate_at, folded};
 use crate::domain::health::Recheck;
 use crate::domain::run::{Returned, Run, RunBody};
 use crate::domain::subject::Subject;
@@ -102,15 +102,12 @@ fn back<'a>(
     at: Timestamp,
 ) -> Vec<(&'a DepartedAccount, &'a Account)> {
     let by_id: BTreeMap<_, _> = listed.iter().map(|one| (one.id.as_str(), one)).collect();
-    let by_login: BTreeMap<_, _> = listed
-        .iter()
-        .map(|one| (one.login.to_ascii_lowercase(), one))
-        .collect();
+    let by_login: BTreeMap<_, _> = listed.iter().map(|one| (folded(&one.login), one)).collect();
     let there = departed.iter().filter(|gone| gone.ended < at);
     there
         .filter_map(|gone| {
             let same = by_id.get(gone.account.as_str());
-            let same = same.or_else(|| by_login.get(&gone.login.to_ascii_lowercase()));
+            let same = same.or_else(|| by_login.get(&folded(&gone.login)));
             same.map(|account| (gone, *account))
         })
         .collect()

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use super::belonging::{Groups, MemberName, Primary, PrimaryForm};
 use super::classify::drifted;
 use super::entry::{self, Entry, by_id, equals};
-use super::session::{MOST_ENTRIES, Query, Session};
+use super::session::{Query, Session};
 use super::settings::Settings;
+use crate::connectors::limits::MOST_ITEMS;
 use crate::domain::access::{Entitlement, EntitlementKind};
 use crate::domain::id::EntitlementId;
 use crate::domain::outcome::Failure;
@@ -136,7 +137,7 @@ async fn find(
         base,
         filter,
         attributes: vec![id.clone(), name.to_owned()],
-        most: MOST_ENTRIES,
+        most: MOST_ITEMS,
     };
     let (entries, _) = session.search(query).await?;
     let groups = entries.into_iter().map(|entry| {

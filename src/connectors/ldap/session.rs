@@ -12,6 +12,7 @@ use super::classify;
 use super::client::{Client, Edit, EditKind, Link, Next, Page};
 use super::entry::{Entry, by_id};
 use super::settings::Settings;
+use crate::connectors::limits::{MOST_BYTES, MOST_ITEMS};
 use crate::connectors::{Call, Change, RenderedRequest, WHOLE_ACCOUNT};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
@@ -45,10 +46,6 @@ pub struct Query<'q> {
     /// With more entries than this it is not read on: it is not what was declared.
     pub most: u64,
 }
-
-/// No search has more entries than this, and none takes in more bytes: whoever sends more floods.
-pub const MOST_ENTRIES: u64 = 1_000_000;
-const MOST_BYTES: usize = 256 << 20;
 
 impl<'a> Session<'a> {
     /// A session without a connection.
@@ -159,7 +156,7 @@ impl<'a> Session<'a> {
             base: &accounts.base,
             filter: by_id(&accounts.id, id.as_str())?,
             attributes: self.settings().account_attributes(),
-            most: MOST_ENTRIES,
+            most: MOST_ITEMS,
         };
         let (mut entries, _) = self.search(query).await?;
         if entries.len() > 1 {

@@ -13,9 +13,9 @@ use reqwest::Url;
 
 use super::belonging::{Groups, Primary, PrimaryForm, read_groups, read_primary};
 use super::client::PasswordWay;
-use super::session::MOST_ENTRIES;
 use super::state::{self, State};
 use crate::connectors::Manifest;
+use crate::connectors::limits::MOST_ITEMS;
 use crate::document::{Item, Table};
 use crate::domain::access::Operation;
 use crate::domain::rotation::Strategy;
@@ -327,7 +327,7 @@ fn read_accounts(table: &Table<'_>, manifest: &Manifest) -> Option<Accounts> {
         display_name,
         attributes,
         fields,
-        most: manifest.expect.accounts_max.min(MOST_ENTRIES),
+        most: manifest.expect.accounts_max.min(MOST_ITEMS),
         credentials,
         bare: bare.into_iter().map(|one| one.value).collect(),
         state: match state {

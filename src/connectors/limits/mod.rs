@@ -18,6 +18,11 @@ use crate::domain::time::Clock;
 pub(super) use breaker::Breaker;
 pub(super) use limiter::Limiter;
 
+/// Most items of one list; whoever sends more floods, and is not read on.
+pub(super) const MOST_ITEMS: u64 = 1_000_000;
+/// Most bytes of one list, all its pages together.
+pub(super) const MOST_BYTES: usize = 256 << 20;
+
 /// The brakes of one connector.
 #[derive(Debug)]
 pub(super) struct Brakes {

@@ -21,6 +21,7 @@ use super::template::Values;
 use super::words::says_something;
 use crate::connectors::Call;
 use crate::connectors::http::{HttpAnswer, Transport};
+use crate::connectors::limits::MOST_BYTES;
 use crate::domain::outcome::Failure;
 
 /// Most pages of one list; an API that never ends its list is not read for ever.
@@ -134,6 +135,7 @@ impl Session<'_> {
             seen: BTreeSet::new(),
             marks: BTreeSet::new(),
             total: None,
+            bytes: 0,
             last: 0,
             beyond: false,
             shifted: false,
@@ -145,6 +147,7 @@ impl Session<'_> {
             let from = rendered.wire.path.clone();
             let answer = self.send(rendered).await?;
             walk.items.pages += 1;
+            walk.bytes = walk.bytes.saturating_add(answer.body.len());
             let past = walk
                 .beyond
                 .then(|| classify::past_the_end(self.settings, &answer));
@@ -224,6 +227,8 @@ struct Walk<'a> {
     marks: BTreeSet<String>,
     /// How many the last page says there are.
     total: Option<u64>,
+    /// Bytes of all pages.
+    bytes: usize,
     /// How many items the last page has.
     last: usize,
     /// The page is past a total that was reached, and asked for to see whether that counts all.
@@ -237,7 +242,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// More came than the list may hold; what comes after is not read.
     fn is_flooded(&self) -> bool {
-        self.items.values.len() as u64 > self.collection.most
+        self.items.values.len() as u64 > self.collection.most || self.bytes > MOST_BYTES
     }
 
     /// Takes over what a page shows and earlier ones did not. Twice on one page is the target's own

@@ -77,10 +77,10 @@ impl Look {
 /// # Errors
 /// Any part's failure fails the whole.
 pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
-    let (mut look, shown) = account(session, id).await?;
-    let known = shown.as_ref().map(|(account, value)| (account, value));
+    let (mut look, shown, record) = account(session, id).await?;
     let mut held = Vec::new();
     for shape in &session.settings.entitlements {
+        let known = (shown.as_ref(), record.as_ref());
         held.extend(entitlements(session, shape, id, known, &mut look).await?);
     }
     let mut found = Vec::with_capacity(held.len());
@@ -91,7 +91,7 @@ pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure>
         found.push(one.entitlement);
     }
     match shown {
-        Some((mut account, _)) => {
+        Some(mut account) => {
             account.entitlements = found;
             look.account = Some(account);
         }
@@ -106,15 +106,16 @@ pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure>
 /// # Errors
 /// When the account could not be read.
 pub async fn look_at_account(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
-    let (mut look, shown) = account(session, id).await?;
-    look.account = shown.map(|(account, _)| account);
+    let (mut look, shown, _) = account(session, id).await?;
+    look.account = shown;
     Ok(look)
 }
 
+/// The account if it is there, and its record, which a soft deletion leaves behind.
 async fn account(
     session: Session<'_>,
     id: &AccountId,
-) -> Result<(Look, Option<(Account, Value)>), Failure> {
+) -> Result<(Look, Option<Account>, Option<Value>), Failure> {
     let settings = session.settings;
     let mut look = Look {
         account: None,
@@ -138,17 +139,19 @@ async fn account(
         let declared = settings.account.version.as_ref();
         look.version = version(declared, &value, answer.etag.as_deref());
         match shape::account(&settings.account, &value)? {
-            Shown::Gone(gone) => same(id, &gone)?,
+            Shown::Gone(gone) => {
+                same(id, &gone)?;
+                return Ok((look, None, Some(value)));
+            }
             Shown::Account(found) => {
                 same(id, &found.id)?;
                 look.completeness.fields_present =
                     shape::missing(&settings.account.fields, &value).is_empty();
-                return Ok((look, Some((*found, value))));
+                return Ok((look, Some(*found), Some(value)));
             }
         }
-        break;
     }
-    Ok((look, None))
+    Ok((look, None, None))
 }
 
 async fn alone(
@@ -222,19 +225,22 @@ async fn entitlements(
     session: Session<'_>,
     shape: &Entitlements,
     id: &AccountId,
-    known: Option<(&Account, &Value)>,
+    (known, record): (Option<&Account>, Option<&Value>),
     look: &mut Look,
 ) -> Result<Vec<Held>, Failure> {
+    let login = known
+        .map(|account| account.login.as_str())
+        .or(session.call.login);
     let Some(collection) = &shape.request else {
-        let Some((_, value)) = known else {
-            return Ok(Vec::new());
+        let items: &[Value] = match record {
+            // What is deleted softly need not list what it no longer holds.
+            Some(value) if known.is_none() && shape::leaves_out(&shape.items, value) => &[],
+            Some(value) => shape::items(&shape.items, value, "entitlements")?,
+            None => &[],
         };
-        let items = shape::items(&shape.items, value, "entitlements")?;
-        owned(shape, items, (id, known.map(|(one, _)| one.login.as_str())))?;
+        owned(shape, items, (id, login))?;
         return shape::entitlements(shape, items);
     };
-    let shown = known.map(|(account, _)| account.login.as_str());
-    let login = shown.or(session.call.login);
     let by_login = shape
         .members
         .as_ref()

@@ -8,6 +8,7 @@ use serde_json_path::JsonPath;
 
 use super::request::{EMPTY, Request, Use, optional_path, read_request, required_path, statuses};
 use super::template::Place;
+use crate::connectors::limits::MOST_ITEMS;
 use crate::document::{Item, Table};
 
 /// A request that is answered with a list, page by page.
@@ -30,9 +31,6 @@ pub struct Collection {
     /// With more items than this it is not read on: it is not the list that was declared.
     pub most: u64,
 }
-
-/// No list has more items than this: whoever sends more floods.
-const MOST_ITEMS: u64 = 1_000_000;
 
 /// Where a list stands.
 #[derive(Debug, Clone)]

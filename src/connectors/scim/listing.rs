@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::http::escape;
+use super::super::limits::MOST_BYTES;
 use super::classify;
 use super::client::Session;
 use super::resource::{field, text};
@@ -17,10 +18,6 @@ use crate::domain::outcome::Failure;
 
 /// No server has more pages; one that never ends is stopped here.
 const MOST_PAGES: u64 = 100_000;
-
-/// No list has more resources than this, and no walk takes in more bytes: whoever sends more floods.
-pub(super) const MOST_ITEMS: u64 = 1_000_000;
-const MOST_BYTES: usize = 256 << 20;
 
 /// A total that shrinks without anything having moved up is not believed more often than this.
 const MOST_STEPS_IN_VAIN: u32 = 5;

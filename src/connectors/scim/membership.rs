@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::super::limits::MOST_ITEMS;
 use super::client::{MemberFilter, Session};
-use super::listing::{self, MOST_ITEMS, Pages};
+use super::listing::{self, Pages};
 use super::resource::{elements, has_member, is_indirect, membership, text, value_of};
 use crate::domain::access::Entitlement;
 use crate::domain::id::AccountId;

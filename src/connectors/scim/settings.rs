@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::super::http::{Transport, WORKERS};
 use super::super::http_secrets::TokenEndpoint;
+use super::super::limits::MOST_ITEMS;
 use super::super::manifest::Manifest;
-use super::listing::MOST_ITEMS;
 use crate::document::Table;
 use crate::domain::access::Operation;
 use crate::domain::time::Clock;

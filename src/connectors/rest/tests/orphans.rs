@@ -89,6 +89,32 @@ async fn e1_keys_that_are_listed_by_login_are_asked_for_by_the_one_that_is_known
 }
 
 #[tokio::test]
+async fn e1_keys_within_the_record_of_a_softly_deleted_account_are_shown() {
+    let within = entitled(
+        "[[rest.entitlements]]\nkind = \"credential\"\nitems = \"$.keys\"\nid = \"$.id\"\n",
+    );
+    for (keys, shown) in [
+        (json!([{"id": "k1"}]), vec!["k1"]),
+        (json!([]), vec![]),
+        (Value::Null, vec![]),
+    ] {
+        let shape = within.replace("revoke_entitlement", "revoke_credential");
+        let edit = |manifest: &mut Manifest| {
+            manifest.operations.remove(&Operation::RevokeEntitlement);
+            manifest.operations.insert(Operation::RevokeCredential);
+        };
+        let target = Target::with(&shape, edit, move |_| {
+            let mut gone = user(7, "ada");
+            gone["status"] = json!("deleted");
+            gone["keys"] = keys.clone();
+            (200, json!({ "user": gone }))
+        });
+        let reading = target.await.read("7").await.expect("read");
+        assert_eq!((held(&reading), reading.completeness.gap()), (shown, None));
+    }
+}
+
+#[tokio::test]
 async fn e1_only_lists_of_their_own_show_keys_without_their_account() {
     let within =
         "[[rest.entitlements]]\nkind = \"credential\"\nitems = \"$.keys\"\nid = \"$.id\"\n";
