@@ -174,6 +174,10 @@ impl Target {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    async fn status(&self, method: Method, place: &str, id: &str) -> u16 {
+        self.ask(method, &format!("{place}/{id}"), None).await.0
+    }
+
     async fn user(&self, login: &str) -> String {
         let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
         let body = json!({
@@ -262,10 +266,7 @@ async fn d4_a_person_of_a_real_oauth_protected_application_is_disabled_and_delet
         ..change
     };
     assert_eq!(people.write(&writer, &delete).await, Ok(Answered::Accepted));
-    let (status, _) = target
-        .ask(Method::GET, &format!("/Users/{ada}"), None)
-        .await;
-    assert_eq!(status, 404);
+    assert_eq!(target.status(Method::GET, "/Users", &ada).await, 404);
     // Groups name their members by login: without it nothing tells that none is left.
     for (login, gap) in [
         (None, Some("not all pages were read")),
@@ -278,16 +279,9 @@ async fn d4_a_person_of_a_real_oauth_protected_application_is_disabled_and_delet
         assert_eq!((reading.account, reading.completeness.gap()), (None, gap));
     }
     assert_eq!(people.write(&writer, &delete).await, Ok(Answered::Absent));
-    let (status, _) = target
-        .ask(Method::DELETE, &format!("/Users/{bob}"), None)
-        .await;
-    assert_eq!(status, 204);
-    target
-        .ask(Method::DELETE, &format!("/Groups/{staff}"), None)
-        .await;
-    target
-        .ask(Method::DELETE, &format!("/Groups/{crew}"), None)
-        .await;
+    assert_eq!(target.status(Method::DELETE, "/Users", &bob).await, 204);
+    target.status(Method::DELETE, "/Groups", &staff).await;
+    target.status(Method::DELETE, "/Groups", &crew).await;
 }
 
 #[tokio::test]
