@@ -217,7 +217,10 @@ impl Guarded {
         self.accept(credential, change)?;
         self.pausing.check()?;
         let judge = self.judge(Purpose::Change(change));
-        let call = judge.call(credential);
+        let call = Call {
+            login: Some(&change.login),
+            ..judge.call(credential)
+        };
         let work = Box::pin(async {
             match self.connector.write(&call, change).await {
                 // The request was denied. A credential that still opens the target needs no other.

@@ -90,6 +90,23 @@ pub struct Account {
     pub privileged: bool,
 }
 
+impl Account {
+    /// What stands for an account that is gone and of which something is left: under the login that it
+    /// had, where that is known.
+    pub fn left_behind(id: &AccountId, login: Option<&str>) -> Self {
+        Self {
+            id: id.clone(),
+            login: login.map_or_else(|| id.to_string(), ToOwned::to_owned),
+            display_name: None,
+            state: AccountState::NotTold,
+            attributes: BTreeMap::new(),
+            entitlements: Vec::new(),
+            sessions: None,
+            privileged: false,
+        }
+    }
+}
+
 /// What a connector can be asked to do with accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -79,8 +79,13 @@ impl Look {
 pub async fn look(session: Session<'_>, id: &AccountId) -> Result<Look, Failure> {
     let (mut look, shown, record) = account(session, id).await?;
     let mut held = Vec::new();
+    let login = match &shown {
+        Some(account) => Some(account.login.clone()),
+        None => its_own_still(session, id, &mut look).await?,
+    };
+    let login = login.as_deref();
     for shape in &session.settings.entitlements {
-        let known = (shown.as_ref(), record.as_ref());
+        let known = (shown.is_some(), login, record.as_ref());
         held.extend(entitlements(session, shape, id, known, &mut look).await?);
     }
     let mut found = Vec::with_capacity(held.len());
@@ -225,31 +230,23 @@ async fn entitlements(
     session: Session<'_>,
     shape: &Entitlements,
     id: &AccountId,
-    (known, record): (Option<&Account>, Option<&Value>),
+    (known, login, record): (bool, Option<&str>, Option<&Value>),
     look: &mut Look,
 ) -> Result<Vec<Held>, Failure> {
-    let login = known
-        .map(|account| account.login.as_str())
-        .or(session.call.login);
     let Some(collection) = &shape.request else {
         let items: &[Value] = match record {
             // What is deleted softly need not list what it no longer holds.
-            Some(value) if known.is_none() && shape::leaves_out(&shape.items, value) => &[],
+            Some(value) if !known && shape::leaves_out(&shape.items, value) => &[],
             Some(value) => shape::items(&shape.items, value, "entitlements")?,
             None => &[],
         };
         owned(shape, items, (id, login))?;
         return shape::entitlements(shape, items);
     };
-    let by_login = shape
-        .members
-        .as_ref()
-        .is_some_and(|members| members.by_login);
-    let needs_login = by_login || collection.request.uses(Place::AccountLogin);
-    if needs_login && login.is_none() {
+    if login.is_none() && needs_login(shape) {
         // Whose name is not known cannot be asked for, and may still be there.
         look.completeness.pages_closed = false;
-        look.said("not asked for what is left under its login, which is not known");
+        look.said("not asked for what is left under its login");
         return Ok(Vec::new());
     }
     let values = Values {
@@ -258,12 +255,12 @@ async fn entitlements(
     };
     let key = |item: &Value| shape::text(&shape.id, item);
     let items = match (known, &shape.members) {
-        (None, None) => session.all_left(collection, &key, values).await?,
-        (Some(_), _) | (None, Some(_)) => session.all(collection, &key, values).await?,
+        (false, None) => session.all_left(collection, &key, values).await?,
+        (true, _) | (false, Some(_)) => session.all(collection, &key, values).await?,
     };
     look.take(&items);
     let Some(members) = &shape.members else {
-        if known.is_none() && !items.values.is_empty() {
+        if !known && !items.values.is_empty() {
             look.said(&format!("{} left without it", items.values.len()));
         }
         owned(shape, &items.values, (id, login))?;
@@ -277,6 +274,57 @@ async fn entitlements(
     };
     let mine = of_member(session, shape, members, items.values, (name, values), look).await?;
     shape::entitlements(shape, &mine)
+}
+
+/// Whether the entitlements are listed by their account's login.
+fn needs_login(shape: &Entitlements) -> bool {
+    let members = shape.members.as_ref();
+    let asked = shape.request.as_ref();
+    asked.is_some_and(|asked| {
+        asked.request.uses(Place::AccountLogin) || members.is_some_and(|members| members.by_login)
+    })
+}
+
+/// The login that the account had, unless somebody else has it now: what is listed under it is that
+/// one's then. Asked only where anything is listed by login.
+async fn its_own_still(
+    session: Session<'_>,
+    id: &AccountId,
+    look: &mut Look,
+) -> Result<Option<String>, Failure> {
+    let Some(login) = session.call.login else {
+        return Ok(None);
+    };
+    if !session.settings.entitlements.iter().any(needs_login) {
+        return Ok(Some(login.to_owned()));
+    }
+    let shape = &session.settings.account;
+    for listed in &session.settings.lists {
+        let key = |item: &Value| {
+            let account = listed.account.query(item).exactly_one().ok()?;
+            shape::text(&shape.id, account)
+        };
+        let items = session
+            .all(&listed.collection, &key, Values::default())
+            .await?;
+        look.take(&items);
+        for item in &items.values {
+            let account = listed.account.query(item).exactly_one();
+            let account = account.map_err(|_| classify::drifted("an item holds no account"))?;
+            if let Shown::Account(other) = shape::account(shape, account)?
+                && other.id != *id
+                && same_name(&other.login, login)
+            {
+                look.said(&format!("{login} is the login of {} now", other.id));
+                return Ok(None);
+            }
+        }
+        if !items.closed {
+            look.said("a list that has no end may hide whose login it is now");
+            return Ok(None);
+        }
+    }
+    Ok(Some(login.to_owned()))
 }
 
 /// Fails when anything in the list is another's, where items show their owner: the target did not

@@ -35,7 +35,7 @@ use super::{
     unsupported,
 };
 use crate::document::Table;
-use crate::domain::access::{Account, AccountState, EntitlementKind, Operation};
+use crate::domain::access::{Account, EntitlementKind, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
@@ -161,14 +161,8 @@ impl Connector for RestConnector {
         // A group can outlive its member, and a key its owner: that is access that is still there, to
         // whoever gets the id next, and so it is shown as an account of its own.
         let dangling = (!look.left.is_empty()).then(|| Account {
-            id: account.clone(),
-            login: account.to_string(),
-            display_name: None,
-            state: AccountState::NotTold,
-            attributes: std::collections::BTreeMap::new(),
             entitlements: look.left,
-            sessions: None,
-            privileged: false,
+            ..Account::left_behind(account, call.login)
         });
         Ok(Reading {
             account: look.account.or(dangling),

@@ -11,7 +11,7 @@ use super::client::Session;
 use super::looking::{Look, look, look_at_account};
 use super::{jobs, render};
 use crate::connectors::http::HttpAnswer;
-use crate::connectors::{Answered, Call, Change, unsupported};
+use crate::connectors::{Answered, Change, unsupported};
 use crate::domain::access::Operation;
 use crate::domain::outcome::Failure;
 
@@ -24,14 +24,6 @@ pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Fa
     let settings = session.settings;
     let Some(request) = settings.writes.get(&change.operation) else {
         return Err(unsupported(change.operation.as_str()));
-    };
-    let known = Call {
-        login: Some(&change.login),
-        ..*session.call
-    };
-    let session = Session {
-        call: &known,
-        ..session
     };
     let before = looked(session, change).await?;
     if is_done(&before, change)? {

@@ -26,7 +26,7 @@ use super::contract::{
 };
 use super::manifest::Manifest;
 use crate::document::Table;
-use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::access::{Account, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Clock;
@@ -123,7 +123,8 @@ impl Connector for Scim {
             if !found.groups.is_empty() {
                 // A group can outlive its member: the membership is access that is still there, to
                 // whoever gets the id next, and so it is shown as an account of its own.
-                let account = shown.get_or_insert_with(|| dangling(account));
+                let account =
+                    shown.get_or_insert_with(|| Account::left_behind(account, call.login));
                 account
                     .entitlements
                     .retain(|one| !one.id.as_str().starts_with(resource::GROUP));
@@ -192,20 +193,6 @@ impl Connector for Scim {
             Some(tokens) => tokens.retire(call, role, remote_ref).await,
             None => Err(unsupported("retire its own secrets")),
         }
-    }
-}
-
-/// What is left of a user that is gone and still has memberships.
-fn dangling(account: &AccountId) -> Account {
-    Account {
-        id: account.clone(),
-        login: account.to_string(),
-        display_name: None,
-        state: AccountState::NotTold,
-        attributes: std::collections::BTreeMap::new(),
-        entitlements: Vec::new(),
-        sessions: None,
-        privileged: false,
     }
 }
 

@@ -96,7 +96,7 @@ impl SqlConnector {
         }
         // What outlives the account's row is access that is still there.
         let left = !entitlements.is_empty() || sessions.is_some_and(|live| live > 0);
-        let found = found.or_else(|| left.then(|| render::dangling(id)));
+        let found = found.or_else(|| left.then(|| Account::left_behind(id, call.login)));
         let found = found.map(|account| Account {
             entitlements,
             sessions,

@@ -181,20 +181,6 @@ pub fn one(shape: &Shape, id: &AccountId, rows: Vec<Row>) -> Result<Option<Accou
     Ok(Some(account))
 }
 
-/// What is left of an account whose own row is gone.
-pub fn dangling(id: &AccountId) -> Account {
-    Account {
-        id: id.clone(),
-        login: id.to_string(),
-        display_name: None,
-        state: AccountState::NotTold,
-        attributes: BTreeMap::new(),
-        entitlements: Vec::new(),
-        sessions: None,
-        privileged: false,
-    }
-}
-
 /// An account from its row.
 ///
 /// # Errors

@@ -85,7 +85,38 @@ async fn e1_keys_that_are_listed_by_login_are_asked_for_by_the_one_that_is_known
     assert_eq!(reading.completeness.gap(), Some("not all pages were read"));
     call.login = Some("ada");
     let reading = target.connector.read(&call, &"7".into()).await;
-    assert_eq!(held(&reading.expect("read")), ["k1"]);
+    let reading = reading.expect("read");
+    assert_eq!(held(&reading), ["k1"]);
+    // What stands for the account keeps the name by which the rest is asked for.
+    assert_eq!(reading.account.expect("shown").login, "ada");
+}
+
+#[tokio::test]
+async fn p30_what_is_listed_under_a_login_that_was_given_out_again_is_left_alone() {
+    let members = entitled(
+        "[[rest.entitlements]]\nkind = \"group\"\npath = \"/groups\"\nitems = \"$.groups\"\nid = \"$.id\"\n\
+         [rest.entitlements.members]\nitems = \"$.members\"\nid = \"$.login\"\nby = \"login\"\n",
+    );
+    let target = Target::new(&members, |_, path| match path {
+        _ if path.starts_with("/api/users?") => {
+            (200, json!({"users": [user(8, "Ada")], "total": 1}))
+        }
+        "/api/groups" => {
+            let groups = json!([{"id": "g1", "members": [{"login": "ada"}]}]);
+            (200, json!({ "groups": groups }))
+        }
+        _ => (404, json!({})),
+    })
+    .await;
+    let mut call = target.gate.call(&target.verifier);
+    call.login = Some("ada");
+    let reading = target.connector.read(&call, &"7".into()).await;
+    let reading = reading.expect("read");
+    assert_eq!(reading.account, None);
+    assert_eq!(reading.completeness.gap(), Some("not all pages were read"));
+    let failure = target.write(&taking("7", "ada", "g1")).await;
+    let failure = failure.expect_err("another's");
+    assert_eq!(failure.class, FailureClass::Drifted);
 }
 
 #[tokio::test]

@@ -142,7 +142,10 @@ impl Target {
     }
 
     pub async fn write(&self, change: &Change) -> Result<Answered, Failure> {
-        let call = self.gate.call(&self.writer);
+        let call = Call {
+            login: Some(&change.login),
+            ..self.gate.call(&self.writer)
+        };
         self.connector.write(&call, change).await
     }
 

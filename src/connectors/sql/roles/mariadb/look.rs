@@ -8,7 +8,7 @@ use super::super::super::classify;
 use super::super::super::client::Seen;
 use super::super::super::render::{self, Batch, Bound, Row, read_request, required};
 use super::super::settings::Roles;
-use crate::connectors::RenderedRequest;
+use crate::connectors::{Call, RenderedRequest};
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
@@ -140,14 +140,14 @@ pub fn reading(account: &AccountId, name: &Name) -> (RenderedRequest, Batch) {
 pub fn read(
     roles: &Roles,
     account: &AccountId,
-    reader: CredentialRole,
+    call: &Call<'_>,
     seen: &mut Seen,
 ) -> Result<(Option<Account>, Completeness), Failure> {
     let [one, grants, inherited, definers, sessions, eyes] =
         <[Vec<Row>; 6]>::try_from(std::mem::take(&mut seen.rows))
             .map_err(|_| classify::drifted("the server answered another number of reads"))?;
     let sees = |column: &str, value: &str| eyes.iter().any(|row| is(row, column, value));
-    let judged = reader == CredentialRole::Verifier;
+    let judged = call.credential.role == CredentialRole::Verifier;
     let completeness = Completeness {
         fields_present: render::fields_present(&roles.shape, &one),
         permission_cut: judged && !(sees("sessions", "true") && sees("views", "true")),
@@ -157,7 +157,7 @@ pub fn read(
     let nobodys = sessions.iter().any(|row| is(row, "named", "false"));
     let sessions = render::sessions(sessions)?;
     // A session outlives its account. Where another account has the name, it counts as that one's.
-    let left = (sessions > 0 && nobodys).then(|| render::dangling(account));
+    let left = (sessions > 0 && nobodys).then(|| Account::left_behind(account, call.login));
     let Some(mut found) = render::one(&roles.shape, account, one)?.or(left) else {
         return Ok((None, completeness));
     };

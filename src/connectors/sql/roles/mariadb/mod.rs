@@ -51,8 +51,7 @@ impl MariadbRoles {
         let (rendered, batch) = look::reading(account, &name);
         let permit = call.permit(rendered, batch).await?;
         let mut seen = self.client.read(call.credential, permit).await?;
-        let role = call.credential.role;
-        let (account, completeness) = look::read(&self.roles, account, role, &mut seen)?;
+        let (account, completeness) = look::read(&self.roles, account, call, &mut seen)?;
         Ok(Reading {
             account,
             completeness,

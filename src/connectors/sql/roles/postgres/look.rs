@@ -9,7 +9,7 @@ use super::super::super::client::Seen;
 use super::super::super::render::{self, Batch, Bound, Row, read_request};
 use super::super::settings::Roles;
 use super::held::{self, ATTRIBUTES};
-use crate::connectors::RenderedRequest;
+use crate::connectors::{Call, RenderedRequest};
 use crate::domain::access::{Account, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
@@ -109,16 +109,16 @@ pub fn reading(account: &AccountId, oid: u32) -> (RenderedRequest, Batch) {
 pub fn read(
     roles: &Roles,
     account: &AccountId,
-    reader: CredentialRole,
+    call: &Call<'_>,
     seen: &mut Seen,
 ) -> Result<(Option<Account>, Completeness), Failure> {
     let [_, role, memberships, attributes, dependents, sessions, eyes] =
         <[Vec<Row>; 7]>::try_from(std::mem::take(&mut seen.rows))
             .map_err(|_| classify::drifted("the server answered another number of reads"))?;
-    let whole = completeness(roles, reader, &role, eyes);
+    let whole = completeness(roles, call.credential.role, &role, eyes);
     let sessions = render::sessions(sessions)?;
     // A session outlives its role.
-    let left = (sessions > 0).then(|| render::dangling(account));
+    let left = (sessions > 0).then(|| Account::left_behind(account, call.login));
     let Some(mut found) = render::one(&roles.shape, account, role)?.or(left) else {
         return Ok((None, whole));
     };

@@ -59,8 +59,7 @@ impl PostgresRoles {
         let (rendered, batch) = look::reading(account, oid);
         let permit = call.permit(rendered, batch).await?;
         let mut seen = self.client.read(call.credential, permit).await?;
-        let role = call.credential.role;
-        let (account, completeness) = look::read(&self.roles, account, role, &mut seen)?;
+        let (account, completeness) = look::read(&self.roles, account, call, &mut seen)?;
         Ok(Look {
             account,
             completeness,
