@@ -218,17 +218,20 @@ impl Governance {
             .collect())
     }
 
-    /// What the file changes, and what the proposal changes if that is something else.
+    /// What the file changes, and what the proposal changes if that is something else. What is in force
+    /// and cannot be read any more (CB-GUARD-18) is one difference, which says so.
     ///
     /// # Errors
-    /// When the store fails, or there is no such connector.
+    /// When the store fails, there is no such connector, or the file or the proposal cannot be read.
     pub async fn diff(&self, name: &ConnectorName) -> Result<Vec<Diff>, AppError> {
         let record = self.record(name).await?;
         let in_force = record.in_force.as_ref().map(|bound| &bound.content);
-        let was = in_force
-            .map(|content| self.read(name, content))
-            .transpose()?
-            .flatten();
+        let was = in_force.map(|content| self.read(name, content));
+        let (was, unreadable) = match was {
+            Some(Err(error)) => (None, Some(unreadable(&error))),
+            Some(Ok(was)) => (was, None),
+            None => (None, None),
+        };
         let mut contents = Vec::new();
         if let Some(open) = &record.open {
             contents.push(("proposal", open.content.clone()));
@@ -250,14 +253,14 @@ impl Governance {
                 let becomes = self.read(name, &content)?;
                 let differences = match (&was, &becomes) {
                     (Some(was), Some(becomes)) => compare(was, becomes),
-                    _ => Vec::new(),
+                    _ => unreadable.clone().into_iter().collect(),
                 };
                 let known = was.is_some() && becomes.is_some();
                 Ok(Diff {
                     connector: name.clone(),
                     from,
                     digest: content.digest,
-                    over: was.as_ref().map(|was| was.content.digest.clone()),
+                    over: in_force.map(|content| content.digest.clone()),
                     effect: if known {
                         effect(&differences)
                     } else {
@@ -436,6 +439,17 @@ fn meant(record: &Record, text: &str) -> Option<ContentDigest> {
     let open = record.open.as_ref()?;
     let digest = &open.content.digest;
     (text.len() >= 8 && digest.as_str().starts_with(text)).then(|| digest.clone())
+}
+
+/// What stands for the changes of a text that cannot be read: all of the new one may be new.
+fn unreadable(error: &AppError) -> Difference {
+    Difference {
+        what: "what is in force".to_owned(),
+        was: Some(format!("unreadable: {error}")),
+        becomes: Some("all of this manifest".to_owned()),
+        effect: Effect::Widening,
+        why: "this version cannot read what is in force, so all of it counts as new",
+    }
 }
 
 /// The digest of the proposal that was decided.

@@ -20,7 +20,7 @@ use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::protect;
 use crate::domain::run::{RunBody, Stage};
-use crate::domain::settlement::AdmissionDecision;
+use crate::domain::settlement::{AdmissionDecision, Settlement};
 use crate::domain::step::Given;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -63,6 +63,9 @@ pub struct TargetPlan {
     pub connector: ConnectorName,
     /// The subject's accounts there.
     pub accounts: Vec<AccountPlan>,
+    /// Accounts that may be the subject's and that no rule decides about, each with why; a person would
+    /// get them.
+    pub unclear: Vec<String>,
     /// Why it cannot be planned; a person would get it if it lasts.
     pub failure: Option<Failure>,
 }
@@ -135,7 +138,9 @@ pub async fn plan(event: &LifecycleEvent, with: &With<'_>, vault: Arc<dyn Vault>
         let planned = asked.map(|one| target(event, one, &secrets, &operations, is_protected));
         targets = join_all(planned).await;
         // A target that cannot be asked gets a task of its own, and may know them.
-        let nobody = |target: &TargetPlan| target.failure.is_none() && target.accounts.is_empty();
+        let nobody = |target: &TargetPlan| {
+            target.failure.is_none() && target.accounts.is_empty() && target.unclear.is_empty()
+        };
         let departs = matches!(
             event.kind,
             EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged
@@ -179,7 +184,9 @@ impl Plan {
             steps.any(|step| matches!(step.fate, Fate::Held(_)))
         };
         let by_hand = steps().filter(|step| matches!(step.fate, Fate::ForPerson(_)));
+        let unclear = self.targets.iter().filter(|one| !one.unclear.is_empty());
         let for_person = failed.count()
+            + unclear.count()
             + usize::from(self.task.is_some())
             + accounts().filter(held).count()
             + by_hand.count();
@@ -209,10 +216,10 @@ fn admitted(event: &LifecycleEvent, with: &With<'_>) -> Admitted {
         return came_to;
     };
     let estate = engine::estate(with.registry, with.library, with.engine);
-    let given = Given {
+    let at = |now| Given {
         workflow,
         estate: &estate,
-        now: with.now,
+        now,
         fraction: 0.0,
         status_topic: None,
         under: None,
@@ -229,7 +236,7 @@ fn admitted(event: &LifecycleEvent, with: &With<'_>) -> Admitted {
         },
         payload_digest: String::new(),
     };
-    match admit(&recorded, &[], &given) {
+    match admit(&recorded, &[], &at(with.now)) {
         Ok(admission) => {
             came_to.words = admission.reason;
             match admission.decision {
@@ -239,8 +246,18 @@ fn admitted(event: &LifecycleEvent, with: &With<'_>) -> Admitted {
                         came_to.acts = body.for_person.is_none() && !ended;
                         came_to.task = body.for_person;
                     }
-                    let rotations = first.rotations.iter();
-                    let rotations = rotations.filter_map(|run| run.connector.clone());
+                    let begun = if came_to.acts {
+                        // Secrets that the leaver could read are replaced when it takes effect.
+                        let effective = event.effective.instant(with.now).unwrap_or(with.now);
+                        let then = admit(&recorded, &[], &at(effective.max(with.now)));
+                        then.ok().and_then(|then| opened(then.decision))
+                    } else {
+                        None
+                    };
+                    let rotations = begun
+                        .as_ref()
+                        .map_or(&first.rotations, |then| &then.rotations);
+                    let rotations = rotations.iter().filter_map(|run| run.connector.clone());
                     came_to.rotations.extend(rotations);
                 }
                 AdmissionDecision::Rotate { runs } => {
@@ -261,6 +278,22 @@ fn admitted(event: &LifecycleEvent, with: &With<'_>) -> Admitted {
     came_to
 }
 
+/// What a case begins with.
+fn opened(decision: AdmissionDecision) -> Option<Box<Settlement>> {
+    match decision {
+        AdmissionDecision::Open { first, .. } | AdmissionDecision::Stop { first, .. } => {
+            Some(first)
+        }
+        AdmissionDecision::Rotate { .. }
+        | AdmissionDecision::Reschedule { .. }
+        | AdmissionDecision::Rescind { .. }
+        | AdmissionDecision::Halt { .. }
+        | AdmissionDecision::PutOff { .. }
+        | AdmissionDecision::Revise { .. }
+        | AdmissionDecision::Ignore => None,
+    }
+}
+
 async fn target(
     event: &LifecycleEvent,
     connector: &Guarded,
@@ -268,26 +301,36 @@ async fn target(
     operations: &[Operation],
     is_protected: bool,
 ) -> TargetPlan {
-    let planned = accounts(event, connector, secrets).await;
-    let (accounts, failure) = match planned {
-        Ok(accounts) => (accounts, None),
-        Err(failure) => (Vec::new(), Some(failure)),
+    let planned = found(event, connector, secrets).await;
+    let (found, failure) = match planned {
+        Ok(found) => (found, None),
+        Err(failure) => (Found::default(), Some(failure)),
     };
+    let accounts = found.accounts.iter();
     TargetPlan {
         connector: connector.name().clone(),
         accounts: accounts
-            .iter()
             .map(|account| AccountPlan {
                 account: account.id.clone(),
                 login: account.login.clone(),
                 steps: unless_held(
                     steps(connector, account, operations),
-                    held(event, connector, account, is_protected),
+                    held(event, connector, account, &found, is_protected),
                 ),
             })
             .collect(),
+        unclear: found.unclear,
         failure,
     }
+}
+
+/// What one target shows of the subject.
+#[derive(Debug, Default)]
+struct Found {
+    accounts: Vec<Account>,
+    unclear: Vec<String>,
+    /// Everybody there.
+    listed: Vec<Account>,
 }
 
 /// Why this account's removal would wait for two people.
@@ -295,6 +338,7 @@ fn held(
     event: &LifecycleEvent,
     connector: &Guarded,
     account: &Account,
+    found: &Found,
     is_protected: bool,
 ) -> Option<String> {
     if is_protected {
@@ -305,8 +349,14 @@ fn held(
         ));
     }
     let facts = connector.manifest().facts();
-    protect::is_break_glass(&facts, &account.login)
-        .then(|| format!("{}: it is a break-glass account", protect::BREAK_GLASS))
+    if protect::is_break_glass(&facts, &account.login) {
+        let code = protect::BREAK_GLASS;
+        return Some(format!("{code}: it is a break-glass account"));
+    }
+    let leaving = found.accounts.iter().map(|one| one.id.clone()).collect();
+    let listed = Some(found.listed.as_slice());
+    let words = protect::is_last(&facts.administrators, account, false, listed, &leaving)?;
+    Some(format!("{}: {words}", protect::LAST_ADMINISTRATOR))
 }
 
 /// What would be sent waits instead, where something holds it.
@@ -320,11 +370,11 @@ fn unless_held(mut steps: Vec<PlannedStep>, held: Option<String>) -> Vec<Planned
 }
 
 /// The subject's accounts, each read with everything it has.
-async fn accounts(
+async fn found(
     event: &LifecycleEvent,
     connector: &Guarded,
     secrets: &Secrets,
-) -> Result<Vec<Account>, Failure> {
+) -> Result<Found, Failure> {
     let manifest = connector.manifest();
     let credential = secrets
         .credential(manifest, CredentialRole::Verifier)
@@ -333,19 +383,22 @@ async fn accounts(
     if let Some(gap) = listing.gap(listing.completeness, &manifest.expect) {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
-    let found = correlate_at(
+    let matched = correlate_at(
         &manifest.name,
         &manifest.correlation,
         &event.subject,
         &listing.accounts,
     );
-    let matched = found.decided()?;
-    let mut accounts = Vec::new();
-    for account in matched {
+    let mut found = Found {
+        unclear: matched.unclear,
+        listed: listing.accounts,
+        ..Found::default()
+    };
+    for account in matched.accounts {
         let reading = connector.read(&credential, &account.id).await?;
-        accounts.push(reading.account.unwrap_or(account));
+        found.accounts.push(reading.account.unwrap_or(account));
     }
-    Ok(accounts)
+    Ok(found)
 }
 
 /// The operations of a workflow's removal in their order, along the road on which all goes well.

@@ -39,7 +39,7 @@ pub async fn owed(
         return Err(AppError::NoConnector(name.clone()));
     };
     let file = [(format!("{name}.toml"), last.content.text.clone())];
-    let (registry, problems) = Registry::of_retired(&file, clock);
+    let (registry, problems) = Registry::of_retired(&file, |_| None, clock);
     problems.or(Some(()))?;
     let connector = registry.get(name);
     let connector = connector.ok_or_else(|| AppError::NoConnector(name.clone()))?;

@@ -87,7 +87,13 @@ fn tell(plan: &Plan) -> String {
             rows.push(told(name, format!("cannot be planned: {failure}")));
             continue;
         }
-        if target.accounts.is_empty() {
+        rows.extend(
+            target
+                .unclear
+                .iter()
+                .map(|why| told(name.clone(), format!("a person: {why}"))),
+        );
+        if target.accounts.is_empty() && target.unclear.is_empty() {
             let nothing = "no account".to_owned();
             rows.push(vec![
                 name,

@@ -408,6 +408,14 @@ impl Guarded {
         };
         let caught = AssertUnwindSafe(work).catch_unwind();
         let result = match tokio::time::timeout(Duration::from_secs(seconds), caught).await {
+            // Part of it went out before the pause: that must be told, and not as if nothing had been.
+            Ok(Ok(Err(paused))) if paused.code == PAUSED && judge.wrote.get().is_some() => {
+                Err(Failure::new(
+                    FailureClass::UnknownOutcome,
+                    "CB-GUARD-19",
+                    format!("a pause broke it off half-way: {}", paused.message),
+                ))
+            }
             Ok(Ok(result)) => result,
             Ok(Err(_panic)) => Err(judge.lost(
                 FailureClass::Drifted,
@@ -425,7 +433,7 @@ impl Guarded {
         if !matches!(judge.purpose, Purpose::Probe(_)) {
             self.brakes.note(class);
         }
-        let paused = |failure: &Failure| failure.code == PAUSED;
+        let paused = |failure: &Failure| matches!(failure.code.as_str(), PAUSED | "CB-GUARD-19");
         // An operator's pause says nothing of the target's health.
         if !result.as_ref().is_err_and(paused) {
             self.note(judge.purpose, class);

@@ -158,14 +158,23 @@ impl Registry {
 
     /// The last manifests of connectors that were retired, each by itself: what one names or what is
     /// wrong with another does not matter any more. Those that cannot be read are left out, and told.
-    pub fn of_retired(files: &[(String, String)], clock: &Arc<dyn Clock>) -> (Self, Problems) {
+    /// Each goes on with the brakes and the pause of the guard that was there `before`.
+    pub fn of_retired(
+        files: &[(String, String)],
+        before: impl Fn(&ConnectorName) -> Option<Arc<Guarded>>,
+        clock: &Arc<dyn Clock>,
+    ) -> (Self, Problems) {
         let mut registry = Self::default();
         let mut problems = Problems::default();
         for (file, text) in files {
             match read(file, text, clock) {
                 Ok(draft) => {
-                    let guarded = Arc::new(draft.guarded(clock));
-                    registry.connectors.insert(guarded.name().clone(), guarded);
+                    let mut guarded = draft.guarded(clock);
+                    let name = guarded.name().clone();
+                    if let Some(before) = before(&name) {
+                        guarded.inherit(&before);
+                    }
+                    registry.connectors.insert(name, Arc::new(guarded));
                 }
                 Err(found) => problems.extend(found),
             }

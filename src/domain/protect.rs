@@ -102,7 +102,8 @@ enum Power {
 /// True where the account has something that only administrators of its target have, or may have, or is
 /// shown as privileged there.
 pub fn administers(run: &Run, body: &RemovalBody, estate: &Estate) -> bool {
-    !powers(run, body, estate).is_empty()
+    let unread = !body.inspected && body.items.is_empty();
+    !powers(&declared(run, estate), &body.account, unread).is_empty()
 }
 
 /// Holds the last of those who have such a power. `listed` is a complete listing, or none where there
@@ -115,13 +116,32 @@ pub fn last_administrator(
     listed: Option<&[Account]>,
     leaving: &BTreeSet<AccountId>,
 ) -> Option<Hold> {
-    let remains = |account: &&Account| {
-        account.id != body.account.id
-            && account.state != AccountState::Disabled
-            && !leaving.contains(&account.id)
+    let unread = !body.inspected && body.items.is_empty();
+    let words = is_last(
+        &declared(run, estate),
+        &body.account,
+        unread,
+        listed,
+        leaving,
+    )?;
+    Some(hold(LAST_ADMINISTRATOR, &words, of_removal(run.id)))
+}
+
+/// Why this account may be the last of those who have some power of administrators: these entitlements,
+/// or being shown as privileged. Of one that is `unread` nobody knows its entitlements.
+pub fn is_last(
+    administrators: &BTreeSet<EntitlementId>,
+    account: &Account,
+    unread: bool,
+    listed: Option<&[Account]>,
+    leaving: &BTreeSet<AccountId>,
+) -> Option<String> {
+    let remains = |other: &&Account| {
+        other.id != account.id
+            && other.state != AccountState::Disabled
+            && !leaving.contains(&other.id)
     };
     let remaining: Vec<_> = listed.unwrap_or_default().iter().filter(remains).collect();
-    let administrators = declared(run, estate);
     let has = |account: &Account, power: &Power| {
         let mut entitlements = account.entitlements.iter();
         match power {
@@ -132,31 +152,28 @@ pub fn last_administrator(
             }
         }
     };
-    let alone = powers(run, body, estate)
+    let alone = powers(administrators, account, unread)
         .into_iter()
         .find(|power| !remaining.iter().any(|account| has(account, power)))?;
     let seen = match alone {
         Power::Entitlement(id) => format!("with {id}"),
         Power::Shown => "as privileged".to_owned(),
     };
-    let words = format!(
+    Some(format!(
         "{} may be the last administrator: nobody else who remains is seen {seen}",
-        body.account.login
-    );
-    Some(hold(LAST_ADMINISTRATOR, &words, of_removal(run.id)))
+        account.login
+    ))
 }
 
 /// The powers of administrators that the account has. Of one that was never read by itself nobody knows
 /// its entitlements, so it may have all of them.
-fn powers(run: &Run, body: &RemovalBody, estate: &Estate) -> Vec<Power> {
-    let administrators = declared(run, estate);
-    let unread = !body.inspected && body.items.is_empty();
-    let has = |id: &EntitlementId| {
-        let mut entitlements = body.account.entitlements.iter();
-        unread || entitlements.any(|one| one.id == *id)
+fn powers(administrators: &BTreeSet<EntitlementId>, account: &Account, unread: bool) -> Vec<Power> {
+    let has = |id: &&EntitlementId| {
+        let mut entitlements = account.entitlements.iter();
+        unread || entitlements.any(|one| one.id == **id)
     };
-    let held = administrators.into_iter().filter(has);
-    let shown = body.account.privileged.then_some(Power::Shown);
+    let held = administrators.iter().filter(has).cloned();
+    let shown = account.privileged.then_some(Power::Shown);
     held.map(Power::Entitlement).chain(shown).collect()
 }
 

@@ -56,9 +56,11 @@ impl Driller {
             let work = async {
                 tokio::select! {
                     _ = sweeps.tick() => {
+                        self.crew.may_begin().await;
                         let _ = warned(self.engine.sweep_drills().await);
                     }
                     _ = looks.tick() => {
+                        self.crew.may_begin().await;
                         let _ = warned(self.engine.lead_drills(self.crew.worker()).await);
                     }
                 }

@@ -276,7 +276,7 @@ impl Engine {
         token: crate::domain::id::FencingToken,
         writer: &Writer,
     ) -> Result<Option<Box<Ride>>, EngineError> {
-        self.warn(&mut settlement).await?;
+        self.warn(&mut settlement).await;
         let Some((committed, settlement)) = writer.settle(Fenced { token, settlement }).await?
         else {
             return Ok(None);
@@ -334,7 +334,7 @@ impl Engine {
                 settle(run, task, outcome, &given)?.into()
             }
         };
-        self.warn(&mut settlement).await?;
+        self.warn(&mut settlement).await;
         Ok(Fenced {
             token: claimed.token,
             settlement,

@@ -135,7 +135,12 @@ impl Engine {
                 last.push((format!("{name}.toml"), text));
             }
         }
-        let (registry, problems) = Registry::of_retired(&last, &self.clock);
+        let serving = self.serving();
+        let before = |name: &ConnectorName| {
+            let retired = serving.retired.get(name);
+            retired.or_else(|| serving.registry.get(name))
+        };
+        let (registry, problems) = Registry::of_retired(&last, before, &self.clock);
         if !problems.is_empty() {
             tracing::warn!(%problems, "a retired connector's last manifest cannot be read any more");
         }

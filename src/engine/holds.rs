@@ -7,6 +7,7 @@
 //! judgements are the domain's. Approves nothing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::domain::access::Operation;
 use crate::domain::approval::Matter;
@@ -20,9 +21,15 @@ use crate::domain::settlement::{Outcome, Settlement};
 use crate::domain::step::Effect;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge};
-use crate::domain::workflow::RunKind;
 
 use super::{Engine, EngineError, Serving};
+use crate::store::StoreError;
+
+/// A store that is away is asked so often for legal holds before a task says that one may be in force.
+const LOOKS: u32 = 40;
+
+/// And at such intervals.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// What keeps this effect from being sent; `None` when it may begin.
@@ -66,14 +73,32 @@ impl Engine {
 
     /// What a person is asked must not destroy either, whatever the manifest's steps say; and a removal
     /// that ends as proved under a hold is told to whoever reads its task.
-    pub(super) async fn warn(&self, settlement: &mut Settlement) -> Result<(), EngineError> {
+    ///
+    /// What was done is committed whatever becomes of this look: a store that is away is waited for, and
+    /// holds that cannot be read count as one that is in force.
+    pub(super) async fn warn(&self, settlement: &mut Settlement) {
         let Some(task) = &mut settlement.task else {
-            return Ok(());
+            return;
         };
-        let matters = self.matters(&settlement.run).await?;
+        let matters = match self.matters_at_last(&settlement.run).await {
+            Ok(matters) => matters,
+            Err(error) => {
+                tracing::error!(
+                    run = %task.run, task = %task.id, error = &error as &dyn std::error::Error,
+                    "whether a legal hold is in force cannot be told; a task says that one may be"
+                );
+                vec!["that cannot be read".to_owned()]
+            }
+        };
+        let expect = match &settlement.run.body {
+            RunBody::Removal(body) => Some(body.expect),
+            RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
+                None
+            }
+        };
         if !task.is_closed() {
             legal::warn(task, &matters);
-        } else if task.kind == RunKind::Removal
+        } else if expect == Some(Expectation::AccountGone)
             && !matters.is_empty()
             && task.attestations.is_empty()
         {
@@ -81,7 +106,19 @@ impl Engine {
             tracing::error!(code = legal::GONE, run = %task.run, task = %task.id, "{words}");
             task.remember(self.clock.now(), "clawback", words);
         }
-        Ok(())
+    }
+
+    async fn matters_at_last(&self, run: &Run) -> Result<Vec<String>, EngineError> {
+        let mut tries = 0;
+        loop {
+            match self.matters(run).await {
+                Err(EngineError::Store(away)) if away.is_passing() && tries < LOOKS => {
+                    tries += 1;
+                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                }
+                told => return told,
+            }
+        }
     }
 
     /// Looks what an account that stays can still do. A target that cannot be read proves nothing.
@@ -175,7 +212,12 @@ impl Engine {
         };
         let listed = listed.filter(|listing| listing.completeness.gap().is_none());
         // Read after the listing: a removal that began meanwhile is seen, and each of two sees the other.
-        let leaving = self.store.removals_under_way(connector).await?;
+        let (leaving, listed) = match self.store.removals_under_way(connector).await {
+            Ok(leaving) => (leaving, listed),
+            // Who else is leaving cannot be told, and so not who stays.
+            Err(StoreError::Corrupt { .. }) => (Vec::new(), None),
+            Err(error) => return Err(error.into()),
+        };
         let leaving: BTreeSet<AccountId> = leaving.into_iter().collect();
         let accounts = listed.as_ref().map(|listing| listing.accounts.as_slice());
         Ok(protect::last_administrator(

@@ -248,11 +248,13 @@ impl Engine {
     }
 
     fn serve(&self, registry: Registry, retired: Registry) {
-        self.keep_paused(&registry);
         let (registry, retired) = (Arc::new(registry), Arc::new(retired));
         let serving = Serving::of(registry, retired, &self.workflows, &self.settings);
+        let serving = Arc::new(serving);
+        // Held while it is served: whoever reads pauses meanwhile sets them on what is served then.
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(serving);
+        self.keep_paused(&serving);
+        *current = serving;
     }
 
     pub(crate) fn given<'a>(

@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::connectors::{Guarded, Registry};
+use crate::connectors::Guarded;
 use crate::domain::id::{ConnectorName, WorkerId};
 use crate::domain::pause::{Pause, Pauses};
 use crate::domain::time::{Timestamp, after};
 use crate::telemetry::metrics;
 
-use super::{Crew, Engine, EngineError, tell};
+use super::{Crew, Engine, EngineError, Serving, tell};
 
 /// What was read last.
 #[derive(Debug, Default)]
@@ -59,16 +59,12 @@ impl Engine {
             read.pauses = pauses.clone();
             read.at = Some(at);
         });
+        // What is replaced meanwhile reads them after this note, or is served by now.
         let serving = self.serving();
-        hold(&serving.registry, &pauses);
+        hold(&serving, &pauses);
         let paused = |one: &&Arc<Guarded>| pauses.at(one.name()).is_some();
         let told = before.told.filter(|told| told.0 == worker);
-        let known = if serving
-            .registry
-            .iter()
-            .filter(paused)
-            .any(|one| one.is_changing())
-        {
+        let known = if guards(&serving).filter(paused).any(|one| one.is_changing()) {
             // The store asks for no worker that has never said anything.
             (worker, told.map_or(0, |told| told.1))
         } else {
@@ -99,8 +95,8 @@ impl Engine {
     }
 
     /// New guards keep to the pauses like those that they replace.
-    pub(super) fn keep_paused(&self, registry: &Registry) {
-        hold(registry, &self.pauses.read().pauses);
+    pub(super) fn keep_paused(&self, serving: &Serving) {
+        hold(serving, &self.pauses.read().pauses);
     }
 
     /// Tells somebody of each pause that nobody has ended in time; returns how many.
@@ -148,8 +144,13 @@ impl Engine {
     }
 }
 
-fn hold(registry: &Registry, pauses: &Pauses) {
-    for connector in registry.iter() {
+/// All that may be sent through, those of retired connectors too: a token is taken away by a change.
+fn guards(serving: &Serving) -> impl Iterator<Item = &Arc<Guarded>> {
+    serving.registry.iter().chain(serving.retired.iter())
+}
+
+fn hold(serving: &Serving, pauses: &Pauses) {
+    for connector in guards(serving) {
         let pause = pauses.at(connector.name());
         connector.pause(pause.map(|pause| pause.paused.clone()));
     }

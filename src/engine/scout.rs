@@ -108,6 +108,7 @@ impl Scout {
             let mut found = 0;
             if claims || self.polls.tick().now_or_never().is_some() {
                 let keep = self.hands.crew.keep();
+                let left_out = keep.leaves_out();
                 let now = self.engine.clock.now();
                 let claimed = self.engine.store.claim(now, &keep).await;
                 let Some(claimed) = warned(claimed.map_err(EngineError::from)) else {
@@ -116,7 +117,7 @@ impl Scout {
                 found = claimed.len();
                 claims = found > 0;
                 let took = now.duration_until(self.engine.clock.now()).unsigned_abs();
-                if let Some(rest) = rest_after(took, found) {
+                if let Some(rest) = rest_after(took, found, left_out) {
                     self.polls.reset_after(rest);
                 }
                 self.hands.take(claimed);
@@ -128,9 +129,10 @@ impl Scout {
     }
 }
 
-/// How long after a look for due runs the next one comes, if not at the next poll.
-fn rest_after(took: Duration, found: usize) -> Option<Duration> {
-    (found == 0 && took >= SLOW).then(|| (took * RESTS).min(LATEST))
+/// How long after a look for due runs the next one comes, if not at the next poll. A slow look that
+/// leaves out nobody walks through nothing: the store is far away, or stood still.
+fn rest_after(took: Duration, found: usize, left_out: bool) -> Option<Duration> {
+    (found == 0 && took >= SLOW && left_out).then(|| (took * RESTS).min(LATEST))
 }
 
 #[cfg(test)]
@@ -140,10 +142,12 @@ mod tests {
     #[test]
     fn b4_a_backlog_that_is_left_out_is_not_walked_through_at_every_poll() {
         let milliseconds = Duration::from_millis;
-        assert_eq!(rest_after(milliseconds(3), 0), None);
-        assert_eq!(rest_after(milliseconds(120), 0), Some(milliseconds(1200)));
-        assert_eq!(rest_after(milliseconds(900), 0), Some(LATEST));
-        // Where there is work, it is looked for at once.
-        assert_eq!(rest_after(milliseconds(900), 7), None);
+        let after = |took, found| rest_after(milliseconds(took), found, true);
+        assert_eq!(after(3, 0), None);
+        assert_eq!(after(120, 0), Some(milliseconds(1200)));
+        assert_eq!(after(900, 0), Some(LATEST));
+        // Where there is work, it is looked for at once, and where nothing is left out.
+        assert_eq!(after(900, 7), None);
+        assert_eq!(rest_after(milliseconds(900), 0, false), None);
     }
 }

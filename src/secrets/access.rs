@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -22,6 +23,17 @@ use crate::domain::workflow::RotationStep;
 
 /// How long a vault may take to tell of one secret, when many are looked at.
 const ANSWER_SECONDS: u64 = 10;
+
+/// So many secrets are asked for at once.
+const AT_ONCE: usize = 64;
+
+/// A declared secret, and what is kept of it.
+type Recorded<'m> = (
+    &'m Manifest,
+    CredentialRole,
+    &'m CredentialDeclaration,
+    Result<Option<SecretRecord>, VaultError>,
+);
 
 /// The connectors' secrets.
 #[derive(Debug, Clone)]
@@ -190,31 +202,54 @@ impl Secrets {
         rotations: &Rotations,
     ) -> Ages {
         let mut ages = Ages::default();
-        for manifest in manifests {
-            let kept = manifest.credentials.iter();
-            for (role, declared) in kept.filter(|(_, declared)| declared.needs_secret()) {
-                let record = match self.record(&owner(manifest, *role, declared)).await {
-                    Ok(record) => record,
-                    Err(error) => {
-                        ages.unreadable.push(Unreadable {
-                            connector: manifest.name.clone(),
-                            role: *role,
-                            failure: error.into(),
-                        });
-                        continue;
-                    }
-                };
-                let Some(current) = record.and_then(|record| record.current) else {
+        for (manifest, role, declared, read) in self.records(manifests).await {
+            let record = match read {
+                Ok(record) => record,
+                Err(error) => {
+                    ages.unreadable.push(Unreadable {
+                        connector: manifest.name.clone(),
+                        role,
+                        failure: error.into(),
+                    });
                     continue;
-                };
-                ages.known.push(SecretAge {
-                    rotating: rotations.open.contains(&(manifest.name.clone(), *role)),
-                    attested: rotations.attested(&manifest.name, *role, current.version),
-                    ..age(manifest, *role, declared, &current)
-                });
-            }
+                }
+            };
+            let Some(current) = record.and_then(|record| record.current) else {
+                continue;
+            };
+            ages.known.push(SecretAge {
+                rotating: rotations.open.contains(&(manifest.name.clone(), role)),
+                attested: rotations.attested(&manifest.name, role, current.version),
+                ..age(manifest, role, declared, &current)
+            });
         }
         ages
+    }
+
+    /// What is kept of every declared secret, in their order. They are asked for side by side: a vault
+    /// that hangs costs one wait, and not one for each.
+    async fn records<'m>(
+        &self,
+        manifests: impl Iterator<Item = &'m Manifest>,
+    ) -> Vec<Recorded<'m>> {
+        let declared = manifests.flat_map(|manifest| {
+            let declared = manifest.credentials.iter();
+            declared.map(move |(role, declared)| (manifest, *role, declared))
+        });
+        let declared: Vec<_> = declared.collect();
+        let mut kept = Vec::with_capacity(declared.len());
+        for some in declared.chunks(AT_ONCE) {
+            let read = some.iter().map(async |(manifest, role, declared)| {
+                let read = if declared.needs_secret() {
+                    self.record(&owner(manifest, *role, declared)).await
+                } else {
+                    Ok(None)
+                };
+                (*manifest, *role, *declared, read)
+            });
+            kept.extend(join_all(read).await);
+        }
+        kept
     }
 
     /// What is kept of one secret, by a vault that answers in time.
@@ -238,41 +273,34 @@ impl Secrets {
         now: Timestamp,
     ) -> Vec<SecretListing> {
         let mut lines = Vec::new();
-        for manifest in manifests {
-            for (role, declared) in &manifest.credentials {
-                let read = if declared.needs_secret() {
-                    self.record(&owner(manifest, *role, declared)).await
-                } else {
-                    Ok(None)
-                };
-                let (record, unreadable) = match read {
-                    Ok(record) => (record, None),
-                    Err(error) => (None, Some(Failure::from(error))),
-                };
-                let current = record.as_ref().and_then(|record| record.current.as_ref());
-                let alarm = match current {
-                    Some(current) => expiry::alarm(&age(manifest, *role, declared, current), now),
-                    None if unreadable.is_some() => None,
-                    None => declared.needs_secret().then_some(Alarm::Missing),
-                };
-                lines.push(SecretListing {
-                    alarm,
-                    connector: manifest.name.clone(),
-                    role: *role,
-                    reference: declared.secret.clone(),
-                    rotation: declared.rotation,
-                    max_age_seconds: declared.max_age_seconds,
-                    age_seconds: current.map(|current| {
-                        u64::try_from(now.duration_since(current.created).as_secs()).unwrap_or(0)
-                    }),
-                    expires: current.and_then(|current| current.expires),
-                    known_by: declared.known_by.iter().cloned().collect(),
-                    rotated: current.and_then(|one| one.label.is_some().then_some(one.created)),
-                    proved: record.as_ref().and_then(|record| record.proved_at),
-                    record,
-                    unreadable,
-                });
-            }
+        for (manifest, role, declared, read) in self.records(manifests).await {
+            let (record, unreadable) = match read {
+                Ok(record) => (record, None),
+                Err(error) => (None, Some(Failure::from(error))),
+            };
+            let current = record.as_ref().and_then(|record| record.current.as_ref());
+            let alarm = match current {
+                Some(current) => expiry::alarm(&age(manifest, role, declared, current), now),
+                None if unreadable.is_some() => None,
+                None => declared.needs_secret().then_some(Alarm::Missing),
+            };
+            lines.push(SecretListing {
+                alarm,
+                connector: manifest.name.clone(),
+                role,
+                reference: declared.secret.clone(),
+                rotation: declared.rotation,
+                max_age_seconds: declared.max_age_seconds,
+                age_seconds: current.map(|current| {
+                    u64::try_from(now.duration_since(current.created).as_secs()).unwrap_or(0)
+                }),
+                expires: current.and_then(|current| current.expires),
+                known_by: declared.known_by.iter().cloned().collect(),
+                rotated: current.and_then(|one| one.label.is_some().then_some(one.created)),
+                proved: record.as_ref().and_then(|record| record.proved_at),
+                record,
+                unreadable,
+            });
         }
         lines
     }

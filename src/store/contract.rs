@@ -250,6 +250,11 @@ pub struct Keep {
 }
 
 impl Keep {
+    /// True while the runs of some connector are left in the store, however many are due.
+    pub fn leaves_out(&self) -> bool {
+        self.share == 0 || self.room.values().any(|room| *room == 0)
+    }
+
     /// How many runs of this connector at most.
     pub fn room_for(&self, connector: &ConnectorName) -> u32 {
         self.room.get(connector).copied().unwrap_or(self.share)

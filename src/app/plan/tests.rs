@@ -50,6 +50,16 @@ async fn planned_as(
     named: &[&str],
     engine: &engine::Settings,
 ) -> Plan {
+    planned_at(house, (kind, "immediately"), login, named, engine).await
+}
+
+async fn planned_at(
+    house: &House,
+    (kind, effective): (&str, &str),
+    login: &str,
+    named: &[&str],
+    engine: &engine::Settings,
+) -> Plan {
     let connectors = if named.is_empty() {
         "null".to_owned()
     } else {
@@ -60,7 +70,7 @@ async fn planned_as(
             "type": "{kind}", "time": "2026-11-20T12:00:00Z",
             "datacontenttype": "application/json",
             "data": {{"case_id": "HR-1", "revision": 1, "urgency": "planned",
-              "effective": "immediately", "connectors": {connectors},
+              "effective": "{effective}", "connectors": {connectors},
               "subject": {{"kind": "person", "tenant": "acme", "id": "E-1",
                 "identifiers": [{{"type": "username", "value": "{login}"}}]}}}}}}"#
     );

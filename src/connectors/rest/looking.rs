@@ -18,7 +18,7 @@ use super::request::Request;
 use super::settings::{Entitlements, Listed, Look as Declared, Members};
 use super::shape::{self, Held, Shown};
 use super::template::{Place, Values};
-use crate::domain::access::{Account, Entitlement};
+use crate::domain::access::{Account, Entitlement, EntitlementKind};
 use crate::domain::correlation::same_name;
 use crate::domain::id::{AccountId, EntitlementId};
 use crate::domain::outcome::Failure;
@@ -235,8 +235,15 @@ async fn entitlements(
 ) -> Result<Vec<Held>, Failure> {
     let Some(collection) = &shape.request else {
         let items: &[Value] = match record {
-            // What is deleted softly need not list what it no longer holds.
-            Some(value) if !known && shape::leaves_out(&shape.items, value) => &[],
+            // What is deleted softly need not list what it no longer holds. Its roles are nobody's; a key
+            // may open the door still.
+            Some(value)
+                if !known
+                    && (shape.kind != EntitlementKind::Credential
+                        || shape::leaves_out(&shape.items, value)) =>
+            {
+                &[]
+            }
             Some(value) => shape::items(&shape.items, value, "entitlements")?,
             None => &[],
         };

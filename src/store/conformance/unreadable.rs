@@ -11,6 +11,7 @@ use super::super::{CopiesWanted, Store};
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
 use super::domain::id::CommandId;
+use super::domain::run::Run;
 use super::domain::settlement::Obedience;
 use super::domain::task::FallbackTask;
 use super::domain::verdict::CredentialRole;
@@ -64,6 +65,28 @@ pub async fn f4_a_wish_keeps_no_other_wish_waiting(
         done += obeyed.await.expect("the others go on");
     }
     assert_eq!(done, 1);
+    let answers = [rotate(1), rotate(2)].map(|one| store.answer(one.id));
+    let [first, second] = answers;
+    assert!(first.await.expect("read").is_none(), "it is owed");
+    assert!(second.await.expect("read").is_some());
+}
+
+pub async fn f4_a_wish_about_what_cannot_be_read_keeps_no_other_wish_waiting(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    let case = a_case(store, "older").await.run.case;
+    beside("UPDATE runs SET body = '{}'").await;
+    for number in [1, 2] {
+        store.wish(&rotate(number)).await.expect("wished");
+    }
+    let first = rotate(1).id;
+    let decide = |command: &Command, _: Option<&FallbackTask>, _: Option<&Run>| Obedience {
+        puts_off: case.filter(|_| command.id == first),
+        ..answered(command)
+    };
+    let obeyed = store.obey(10, at(0), &decide).await;
+    assert_eq!(obeyed.expect("the other goes on"), 1);
     let answers = [rotate(1), rotate(2)].map(|one| store.answer(one.id));
     let [first, second] = answers;
     assert!(first.await.expect("read").is_none(), "it is owed");

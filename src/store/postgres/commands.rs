@@ -69,8 +69,11 @@ pub(super) async fn obey(
     loop {
         let mut lane = funnel.lane("obey").await?;
         let obeyed = within(try_obey(&mut lane, funnel, limit, now, decide)).await;
-        if let Some(obeyed) = lane.done(obeyed, &mut tries) {
-            return obeyed;
+        match lane.done(obeyed, &mut tries) {
+            Some(Ok(Some(obeyed))) => return Ok(obeyed),
+            Some(Err(error)) => return Err(error),
+            // Without the one that was set aside.
+            Some(Ok(None)) | None => {}
         }
     }
 }
@@ -81,18 +84,18 @@ async fn try_obey(
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
-) -> Stored<u32> {
+) -> Stored<Option<u32>> {
     let waiting: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM commands WHERE answer IS NULL)")
             .fetch_one(&mut *connection)
             .await?;
     if !waiting {
-        return Ok(0);
+        return Ok(Some(0));
     }
     let mut tx = connection.begin().await?;
     if !gate::enter(&mut tx, gate::WISHES).await? {
         tx.rollback().await?;
-        return Ok(0);
+        return Ok(Some(0));
     }
     let rows = sqlx::query_as::<_, (Uuid, String)>(
         "SELECT c.id, c.body FROM commands c LEFT JOIN tasks t ON t.id = c.task_id \
@@ -120,14 +123,19 @@ async fn try_obey(
             }
         };
         let obedience = decide(&command, task.as_deref(), run.as_deref());
-        carry_out(&mut tx, &obedience, now, &mut notes).await?;
+        if let Err(error) = carry_out(&mut tx, &obedience, now, &mut notes).await {
+            // Something beside it cannot be read. Nothing of the batch is kept; the next leaves it out.
+            tx.rollback().await?;
+            funnel.aside.read::<()>("commands", id, Err(error))?;
+            return Ok(None);
+        }
         note(&mut tx, &obedience, &mut notes).await?;
         count += 1;
     }
     let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
     funnel.strands.give(tip);
-    Ok(count)
+    Ok(Some(count))
 }
 
 /// A wish and what it is about, which is read here and not before: an earlier wish of the batch may

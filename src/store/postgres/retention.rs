@@ -17,6 +17,7 @@ use crate::store::retention::{
 use crate::store::shape::micros;
 use crate::store::{Stored, audit::Strands};
 
+use super::funnel::within;
 use super::{PostgresStore, audit, gate};
 
 #[async_trait]
@@ -61,15 +62,16 @@ impl Retention for PostgresStore {
     }
 
     async fn legal_holds(&self, case: CaseId) -> Stored<LegalHolds> {
-        let rows: Vec<EventRow> = sqlx::query_as(
+        let mut own = self.funnel.own("legal_holds").await?;
+        let rows = sqlx::query_as::<_, EventRow>(
             "SELECT e.key, e.body FROM cases mine \
              JOIN cases c ON c.subject_key = mine.subject_key JOIN events e ON e.key = c.event_key \
              WHERE mine.id = $1 AND e.body LIKE '%clawback.legal-hold.%'",
         )
         .bind(case.0)
-        .fetch_all(self.funnel.pool())
-        .await?;
-        holds_of(&rows)
+        .fetch_all(&mut *own);
+        let rows = within(async { Ok(rows.await?) }).await;
+        holds_of(&own.ended(rows)?)
     }
 }
 

@@ -61,8 +61,22 @@ pub(super) async fn obey(
     now: Timestamp,
     decide: ObeyFn<'_>,
 ) -> Stored<u32> {
+    loop {
+        // Without the one that was set aside, if any.
+        if let Some(obeyed) = try_obey(funnel, limit, now, decide).await? {
+            return Ok(obeyed);
+        }
+    }
+}
+
+async fn try_obey(
+    funnel: &Funnel,
+    limit: u32,
+    now: Timestamp,
+    decide: ObeyFn<'_>,
+) -> Stored<Option<u32>> {
     if !waiting(funnel).await? {
-        return Ok(0);
+        return Ok(Some(0));
     }
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("obey").await?;
@@ -85,14 +99,19 @@ pub(super) async fn obey(
             continue;
         };
         let obedience = decide(&command, task.as_ref(), run.as_ref());
-        carry_out(&mut tx, &obedience, now, &mut notes).await?;
+        if let Err(error) = carry_out(&mut tx, &obedience, now, &mut notes).await {
+            // Something beside it cannot be read. Nothing of the batch is kept; the next leaves it out.
+            tx.rollback().await?;
+            funnel.aside.read::<()>("commands", id, Err(error))?;
+            return Ok(None);
+        }
         note(&mut tx, &obedience, &mut notes).await?;
         count += 1;
     }
     let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
     funnel.strands.give(tip);
-    Ok(count)
+    Ok(Some(count))
 }
 
 /// A wish with the task and the run that it is about, which are read here and not before: an earlier
