@@ -10,7 +10,7 @@ use crate::secrets::{LocalVault, VaultKey};
 
 /// A target with one account, and a vault that it does not need.
 struct House {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     registry: Registry,
     vault: Arc<dyn Vault>,
 }
@@ -28,7 +28,7 @@ fn house() -> House {
     House {
         registry: registry.unwrap_or_else(|problems| panic!("{problems}")),
         vault: Arc::new(vault),
-        folder,
+        _folder: folder,
     }
 }
 
@@ -50,7 +50,7 @@ async fn planned_as(
     named: &[&str],
     engine: &engine::Settings,
 ) -> Plan {
-    planned_at(house, (kind, "immediately"), login, named, engine).await
+    planned_at(house, (kind, "\"immediately\""), login, named, engine).await
 }
 
 async fn planned_at(
@@ -65,19 +65,7 @@ async fn planned_at(
     } else {
         format!("{named:?}")
     };
-    let event = format!(
-        r#"{{"specversion": "1.0", "id": "1", "source": "urn:acme:hr",
-            "type": "{kind}", "time": "2026-11-20T12:00:00Z",
-            "datacontenttype": "application/json",
-            "data": {{"case_id": "HR-1", "revision": 1, "urgency": "planned",
-              "effective": "{effective}", "connectors": {connectors},
-              "subject": {{"kind": "person", "tenant": "acme", "id": "E-1",
-                "identifiers": [{{"type": "username", "value": "{login}"}}]}}}}}}"#
-    );
-    let file = house.folder.path().join("event.json");
-    std::fs::write(&file, event).expect("written");
-    let events = post::read(&file, 65_536, wall::clock().as_ref());
-    let event = &events.unwrap_or_else(|error| panic!("{error:?}"))[0].event;
+    let event = &leaver(kind, effective, login, &connectors);
     let library = definitions::built_in().expect("is proved");
     let with = With {
         library: &library,
@@ -86,6 +74,24 @@ async fn planned_at(
         now: wall::clock().now(),
     };
     plan(event, &with, Arc::clone(&house.vault)).await
+}
+
+fn leaver(kind: &str, effective: &str, login: &str, connectors: &str) -> LifecycleEvent {
+    let folder = tempfile::tempdir().expect("a folder");
+    let event = format!(
+        r#"{{"specversion": "1.0", "id": "1", "source": "urn:acme:hr",
+            "type": "{kind}", "time": "2026-11-20T12:00:00Z",
+            "datacontenttype": "application/json",
+            "data": {{"case_id": "HR-1", "revision": 1, "urgency": "planned",
+              "effective": {effective}, "connectors": {connectors},
+              "subject": {{"kind": "person", "tenant": "acme", "id": "E-1",
+                "identifiers": [{{"type": "username", "value": "{login}"}}]}}}}}}"#
+    );
+    let file = folder.path().join("event.json");
+    std::fs::write(&file, event).expect("written");
+    let events = post::read(&file, 65_536, wall::clock().as_ref());
+    let mut events = events.unwrap_or_else(|error| panic!("{error:?}"));
+    events.remove(0).event
 }
 
 #[tokio::test]
@@ -126,6 +132,72 @@ async fn g3_what_a_protection_holds_is_not_planned_as_sent() {
         1,
         "{fates:?}"
     );
+}
+
+#[tokio::test]
+async fn g3_the_last_administrator_is_not_planned_as_sent() {
+    let wiki = include_str!("../../demo/manifests/wiki.toml");
+    let wiki = wiki.replace("{path}", "/srv/wiki/htpasswd");
+    let wiki = wiki.replace(
+        "writes = [",
+        "administrators = [\"group:admins\"]\nwrites = [",
+    );
+    let registry = Registry::load(&[("wiki.toml".to_owned(), wiki)], &wall::clock());
+    let registry = registry.unwrap_or_else(|problems| panic!("{problems}"));
+    let wiki = registry.get(&"wiki".into()).expect("loaded");
+    let event = leaver(
+        "clawback.worker.terminated.v1",
+        "\"immediately\"",
+        "ada",
+        "null",
+    );
+    let admin = |id: &str| Account {
+        entitlements: vec![Entitlement {
+            id: "group:admins".into(),
+            kind: EntitlementKind::Group,
+            name: "admins".to_owned(),
+            inherited_from: None,
+        }],
+        ..Account::left_behind(&id.into(), None)
+    };
+    let mut found = Found {
+        accounts: vec![admin("ada")],
+        listed: vec![admin("ada")],
+        ..Found::default()
+    };
+    let alone = held(&event, &wiki, &found.accounts[0], &found, false);
+    assert!(alone.is_some_and(|why| why.starts_with("CB-PROTECT-3")));
+    found.listed.push(admin("bob"));
+    assert_eq!(held(&event, &wiki, &found.accounts[0], &found, false), None);
+    // Of two who leave at once none remains.
+    found.accounts.push(admin("bob"));
+    assert!(held(&event, &wiki, &found.accounts[0], &found, false).is_some());
+}
+
+#[tokio::test]
+async fn g3_secrets_that_a_leaver_could_read_are_planned_for_a_departure_to_come() {
+    let mut house = house();
+    let crm = include_str!("../../demo/manifests/crm.toml");
+    let crm = crm.replace("{base_url}", "http://127.0.0.1:9");
+    let crm = crm.replacen(
+        "rotation = \"add\"",
+        "rotation = \"add\"\nknown_by = [\"E-1\"]",
+        1,
+    );
+    let registry = Registry::load(&[("crm.toml".to_owned(), crm)], &wall::clock());
+    house.registry = registry.unwrap_or_else(|problems| panic!("{problems}"));
+    let later = wall::clock().now().as_second() + 7 * 86_400;
+    let later = Timestamp::from_second(later).expect("a time").to_string();
+    let later = format!(
+        r#"{{"local": "{}", "zone": "Etc/UTC"}}"#,
+        later.trim_end_matches('Z')
+    );
+    for effective in ["\"immediately\"", &later] {
+        let kind = "clawback.worker.terminated.v1";
+        let engine = engine::Settings::default();
+        let plan = planned_at(&house, (kind, effective), "ada", &[], &engine).await;
+        assert_eq!(plan.rotations, ["crm".into()], "{effective}: {plan:?}");
+    }
 }
 
 #[tokio::test]
