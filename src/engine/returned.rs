@@ -102,15 +102,22 @@ fn back<'a>(
     at: Timestamp,
 ) -> Vec<(&'a DepartedAccount, &'a Account)> {
     let by_id: BTreeMap<_, _> = listed.iter().map(|one| (one.id.as_str(), one)).collect();
-    let by_login: BTreeMap<_, _> = listed.iter().map(|one| (folded(&one.login), one)).collect();
-    let there = departed.iter().filter(|gone| gone.ended < at);
-    there
-        .filter_map(|gone| {
-            let same = by_id.get(gone.account.as_str());
-            let same = same.or_else(|| by_login.get(&folded(&gone.login)));
-            same.map(|account| (gone, *account))
-        })
-        .collect()
+    // A login may be written in several ways, and be several accounts'.
+    let mut by_login: BTreeMap<_, Vec<&Account>> = BTreeMap::new();
+    for one in listed {
+        by_login.entry(folded(&one.login)).or_default().push(one);
+    }
+    let mut back = Vec::new();
+    for gone in departed.iter().filter(|gone| gone.ended < at) {
+        match by_id.get(gone.account.as_str()) {
+            Some(same) => back.push((gone, *same)),
+            None => {
+                let named = by_login.get(&folded(&gone.login)).into_iter().flatten();
+                back.extend(named.map(|one| (gone, *one)));
+            }
+        }
+    }
+    back
 }
 
 /// A login that was given to somebody else is nobody's return.
