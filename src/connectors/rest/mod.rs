@@ -16,6 +16,7 @@ mod request;
 mod settings;
 mod shape;
 mod template;
+mod trial;
 mod words;
 mod writing;
 

@@ -278,6 +278,22 @@ async fn what_the_table_itself_refuses_is_a_write_failure() {
 }
 
 #[tokio::test]
+async fn d2_a_trial_runs_no_statement() {
+    let shop = Shop::new(STATEMENTS).await;
+    // Not even of an account that is there.
+    let answer = shop
+        .connector
+        .write(
+            &shop.gate.trial(&shop.writer),
+            &change(Operation::Disable, "1", "ada"),
+        )
+        .await;
+    assert_eq!(answer, Ok(Answered::Absent));
+    assert_eq!(shop.gate.take_writes(), []);
+    assert_eq!(shop.count("staff WHERE active = 1").await, 3);
+}
+
+#[tokio::test]
 async fn c6_a_renamed_column_is_drifted() {
     let shop = Shop::new(STATEMENTS).await;
     let call = shop.gate.call(&shop.verifier);
