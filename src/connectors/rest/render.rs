@@ -36,6 +36,12 @@ impl Request {
         self.path.uses(place) || self.body.as_ref().is_some_and(in_body)
     }
 
+    /// True when the account stands in the path itself: with it goes what is beneath.
+    pub fn leads_through_the_account(&self) -> bool {
+        let beneath = [Place::AccountId, Place::AccountLogin];
+        beneath.iter().any(|place| self.path.leads_to(*place))
+    }
+
     /// The fields that it writes as `operation`.
     pub fn fields(&self, operation: Operation) -> BTreeSet<String> {
         let mut fields = BTreeSet::new();

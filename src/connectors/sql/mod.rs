@@ -11,6 +11,7 @@ mod link;
 mod password;
 mod place;
 mod powers;
+mod reads;
 mod render;
 mod roles;
 mod scram;
@@ -160,9 +161,8 @@ impl Connector for SqlConnector {
         })
     }
 
-    /// Entitlements are asked for by the account's id, whether its own row is there or not.
     fn shows_orphans(&self) -> bool {
-        true
+        self.settings.shows_orphans()
     }
 
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
