@@ -81,6 +81,10 @@ pub struct Call<'a> {
     /// The login that the account of the call was last seen with, where it is known: of an account that is
     /// gone the target tells none.
     pub login: Option<&'a str>,
+    /// The change is of an account that nobody has, and only tries what the credential may do. The kind
+    /// looks for the account as ever; where the target says that there is none, it sends the change all
+    /// the same. What it cannot send so, it leaves untried and answers `Absent`.
+    pub trial: bool,
     /// Judges rendered requests.
     pub gate: &'a dyn Gate,
 }

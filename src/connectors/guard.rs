@@ -264,8 +264,9 @@ impl Guarded {
             .await
     }
 
-    /// Makes a change of an account that nobody has: the target's answer tells whether the credential may
-    /// make such changes, and nothing is changed.
+    /// Sends a change of an account that nobody has: the target's answer tells whether the credential may
+    /// make such changes, and nothing is changed. It is judged and stopped like any change, and the kind
+    /// sends it only after the target has said that there is no such account ([`Call::trial`]).
     pub async fn try_write(
         &self,
         credential: &Credential,
@@ -274,7 +275,10 @@ impl Guarded {
         self.accept(credential, change)?;
         self.pausing.check()?;
         let judge = self.judge(Purpose::TryChange(change));
-        let call = judge.call(credential);
+        let call = Call {
+            login: Some(&change.login),
+            ..judge.call(credential)
+        };
         let work = self.connector.write(&call, change);
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
             .await

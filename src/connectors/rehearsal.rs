@@ -45,7 +45,16 @@ impl Recorder {
         Call {
             credential,
             login: None,
+            trial: false,
             gate: self,
+        }
+    }
+
+    /// The same for a change of nobody, which tries what the credential may do.
+    pub fn trial<'a>(&'a self, credential: &'a Credential) -> Call<'a> {
+        Call {
+            trial: true,
+            ..self.call(credential)
         }
     }
 }

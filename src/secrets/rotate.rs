@@ -180,7 +180,10 @@ impl Rotation<'_> {
                         "the new secret signs in but is not allowed to see everything",
                     ));
                 }
-                if self.body.role == CredentialRole::Writer {
+                // Where the target knows one secret at a time, the old one is dead already: nothing is
+                // gained by keeping it, and the new one is the same credential in all but its value.
+                let chosen = self.body.strategy == Strategy::Choose;
+                if self.body.role == CredentialRole::Writer && !chosen {
                     self.try_writes(&credential).await?;
                 }
             }

@@ -33,6 +33,7 @@ impl<'a> Judge<'a> {
         Call {
             credential,
             login: None,
+            trial: matches!(self.purpose, Purpose::TryChange(_)),
             gate: self,
         }
     }

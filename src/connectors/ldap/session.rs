@@ -66,6 +66,11 @@ impl<'a> Session<'a> {
         self.client.settings()
     }
 
+    /// Whether the change only tries what the credential may do.
+    pub fn is_trial(&self) -> bool {
+        self.call.trial
+    }
+
     /// Keeps the connection for the next call, if it is still sound.
     pub fn end(self) {
         if let Some(link) = self.link {

@@ -7,6 +7,7 @@
 mod active_directory;
 mod double;
 mod table;
+mod trial;
 mod whole;
 
 use super::*;

@@ -1,10 +1,12 @@
 //! One change: disabling, leaving a group, taking a key away, deleting.
 //!
 //! Owns what is sent for each operation and what the directory's answer to it means. The entry is
-//! read first and its login asserted; "not there" is read again before it is believed. Renders no
-//! change that gives: a placeholder and a parking group are named by the manifest and hold nothing.
+//! read first and its login asserted; "not there" is read again before it is believed, and a trial
+//! sends its change then all the same. Renders no change that gives: a placeholder and a parking group are named by the manifest and hold nothing.
 
-use ldap3::{LdapResult, Mod};
+use std::collections::HashMap;
+
+use ldap3::{LdapResult, Mod, SearchEntry, dn_escape};
 
 use super::belonging::Groups;
 use super::classify::{self, Phase};
@@ -29,10 +31,13 @@ pub async fn write(
     now: Timestamp,
 ) -> Result<Answered, Failure> {
     let Some(account) = session.account_surely(&change.account).await? else {
+        if session.is_trial() {
+            return try_on_nobody(session, change).await;
+        }
         return Ok(Answered::Absent);
     };
     let login = account.text(&session.settings().accounts.login);
-    if login != Some(change.login.as_str()) {
+    if session.is_trial() || login != Some(change.login.as_str()) {
         return Err(classify::another_login());
     }
     match (change.operation, &change.entitlement) {
@@ -50,6 +55,43 @@ pub async fn write(
             | Operation::Read,
             _,
         ) => Err(unsupported(change.operation.as_str())),
+    }
+}
+
+/// Sends the change of an entry that nobody has, beneath the base of the accounts: the entry's own name is
+/// the made-up id, and where the directory can it checks besides that the entry has that id.
+async fn try_on_nobody(session: &mut Session<'_>, change: &Change) -> Result<Answered, Failure> {
+    let accounts = &session.settings().accounts;
+    let attributes = accounts.state.iter();
+    // A number, for the form that makes the new value from the old one.
+    let attributes = attributes.map(|state| (state.attribute.clone(), vec!["0".to_owned()]));
+    let nobody = Entry::new(SearchEntry {
+        dn: format!(
+            "cn={},{}",
+            dn_escape(change.account.as_str()),
+            accounts.base
+        ),
+        attrs: attributes.collect(),
+        bin_attrs: HashMap::new(),
+    });
+    let (written, kind) = match (change.operation, &accounts.state) {
+        (Operation::Disable, Some(state)) => {
+            let changes = EditKind::Modify(state.disabling(&nobody)?);
+            (vec![state.attribute.as_str()], changes)
+        }
+        (Operation::Delete, _) => (Vec::new(), EditKind::Delete),
+        _ => return Ok(Answered::Absent),
+    };
+    let edit = Edit {
+        dn: nobody.dn,
+        only_if: Some(by_id(&accounts.id, change.account.as_str())?),
+        kind,
+    };
+    let result = session.change(change, &written, edit).await?;
+    match result.rc {
+        0 => Ok(Answered::Accepted),
+        32 => Ok(Answered::Absent),
+        _ => Err(classify::refused(&result, Phase::Write)),
     }
 }
 

@@ -107,8 +107,9 @@ impl Session<'_> {
         self.walk(collection, key, values, false).await
     }
 
-    /// The same for what belongs to an account that is not there: where the list is not there either, it
-    /// holds nothing.
+    /// The same for what belongs to an account that is not there. Where the path leads through the account
+    /// and the list is not there either, it holds nothing. Of any other list "not found" may mean the
+    /// account alone, and tells nothing of what is left: unless declared in `empty`, it leaves the list open.
     ///
     /// # Errors
     /// As [`Session::all`].
@@ -152,13 +153,13 @@ impl Session<'_> {
                 .beyond
                 .then(|| classify::past_the_end(self.settings, &answer));
             let past = past.flatten();
-            let nothing = classify::is_empty(self.settings, collection, &answer)
-                || (left
-                    && walk.items.pages == 1
-                    && classify::is_not_there(self.settings, &answer));
-            if past == Some(Past::End) || nothing {
+            let nothing = classify::is_empty(self.settings, collection, &answer);
+            let gone =
+                left && walk.items.pages == 1 && classify::is_not_there(self.settings, &answer);
+            let within = collection.request.leads_through_the_account();
+            if past == Some(Past::End) || nothing || (gone && within) {
                 next = Next::End;
-            } else if past == Some(Past::Unsure) {
+            } else if past == Some(Past::Unsure) || gone {
                 next = Next::Lost;
             } else {
                 let body = classify::page(self.settings, &collection.request, &answer)?;

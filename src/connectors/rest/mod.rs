@@ -16,6 +16,7 @@ mod request;
 mod settings;
 mod shape;
 mod template;
+mod trial;
 mod words;
 mod writing;
 
@@ -43,7 +44,7 @@ use crate::domain::verdict::{Completeness, CredentialRole};
 use client::Session;
 use settings::Settings;
 use shape::Shown;
-use template::{Place, Values};
+use template::Values;
 
 /// What an API can be asked to do, given the requests.
 pub const CAN: &[Operation] = &Operation::ALL;
@@ -151,8 +152,7 @@ impl Connector for RestConnector {
         let mut keys = entitlements.filter(|one| one.kind == EntitlementKind::Credential);
         keys.all(|one| {
             let request = one.request.as_ref().map(|list| &list.request);
-            let beneath = [Place::AccountId, Place::AccountLogin];
-            request.is_some_and(|request| !beneath.iter().any(|one| request.path.leads_to(*one)))
+            request.is_some_and(|request| !request.leads_through_the_account())
         })
     }
 

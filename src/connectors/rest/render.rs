@@ -1,8 +1,8 @@
 //! A call turned into an HTTP request and the words that the guard judges.
 //!
-//! Owns which fields a request writes: the dotted names of its body's members, or the last fixed
-//! word of its path when it has no body, and the names in its query; a deletion of the account writes `*` besides. Judged is
-//! what is sent: both come from the same filled template.
+//! Owns which fields a request writes: the dotted names of its body's members, or the last fixed word of
+//! its path where no body names any, and the names in its query; a deletion of the account writes `*`
+//! besides. Judged is what is sent: both come from the same filled template.
 
 use std::collections::BTreeSet;
 
@@ -36,9 +36,16 @@ impl Request {
         self.path.uses(place) || self.body.as_ref().is_some_and(in_body)
     }
 
+    /// True when the account stands in the path itself: with it goes what is beneath.
+    pub fn leads_through_the_account(&self) -> bool {
+        let beneath = [Place::AccountId, Place::AccountLogin];
+        beneath.iter().any(|place| self.path.leads_to(*place))
+    }
+
     /// The fields that it writes as `operation`.
     pub fn fields(&self, operation: Operation) -> BTreeSet<String> {
         let mut fields = BTreeSet::new();
+        let mut named = true;
         match &self.body {
             Some(Value::Object(members)) => {
                 for (name, value) in members {
@@ -52,15 +59,24 @@ impl Request {
                     .flat_map(|step| [step.get("path"), step.get("from")]);
                 let names = pointers.flatten().filter_map(|pointer| member(pointer));
                 fields.extend(names.map(ToOwned::to_owned));
+                // Another list may hold anything beside what looks like a step.
+                named = steps.iter().all(|step| step.get("op").is_some());
             }
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
         }
+        // What the query names says nothing of what a body without names writes.
+        named &= !fields.is_empty();
         fields.extend(self.path.query_names());
-        if operation == Operation::Delete {
-            fields.insert(WHOLE_ACCOUNT.to_owned());
-        }
-        if fields.is_empty() || (self.body.is_none() && operation != Operation::Delete) {
-            fields.extend(self.path.last_word());
+        match self.path.last_word() {
+            _ if operation == Operation::Delete => {
+                fields.insert(WHOLE_ACCOUNT.to_owned());
+            }
+            Some(word) if !named => {
+                fields.insert(word);
+            }
+            // Nothing says what the body writes, and the guard lets nothing through that writes no field.
+            None if !named && self.body.is_some() => fields.clear(),
+            Some(_) | None => {}
         }
         fields
     }

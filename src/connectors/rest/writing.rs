@@ -9,7 +9,7 @@
 use super::classify::{self, Told};
 use super::client::Session;
 use super::looking::{Look, look, look_at_account};
-use super::{jobs, render};
+use super::{jobs, render, trial};
 use crate::connectors::http::HttpAnswer;
 use crate::connectors::{Answered, Change, unsupported};
 use crate::domain::access::Operation;
@@ -26,7 +26,14 @@ pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Fa
         return Err(unsupported(change.operation.as_str()));
     };
     let before = looked(session, change).await?;
-    if is_done(&before, change)? {
+    let done = is_done(&before, change)?;
+    if session.call.trial {
+        return match &before.account {
+            None => trial::send(session, request, change).await,
+            Some(_) => Err(classify::another_login()),
+        };
+    }
+    if done {
         return Ok(Answered::Absent);
     }
     let secret = change.entitlement.as_ref();

@@ -193,6 +193,18 @@ impl Session<'_> {
         Ok(found)
     }
 
+    /// The same, where a trial goes on with nobody: without a version, so that it never becomes a PUT.
+    pub(super) async fn user_to_change(&self, change: &Change) -> Result<Option<Found>, Failure> {
+        match (self.user_for(change).await?, self.call.trial) {
+            (found, false) => Ok(found),
+            (Some(_), true) => Err(classify::another_login()),
+            (None, true) => Ok(Some(Found {
+                body: Value::Null,
+                etag: None,
+            })),
+        }
+    }
+
     /// One group; `None` when the server says that there is none.
     pub(super) async fn group(&self, id: &str) -> Result<Option<Found>, Failure> {
         let path = format!("/Groups/{}", segment(id)?);

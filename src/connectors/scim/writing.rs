@@ -1,7 +1,8 @@
 //! Disabling and deleting a user.
 //!
 //! Owns the ladder from PATCH to a guarded PUT. Reads the user first, so that the login is asserted
-//! and nothing is sent for what is already so. An answer of 2xx, 202 too, is `Accepted` and no more:
+//! and nothing is sent for what is already so; only a trial sends a change of whom nobody is. That one
+//! never becomes a PUT, which could make the user. An answer of 2xx, 202 too, is `Accepted` and no more:
 //! whether it took effect is for a later read with other eyes.
 
 use reqwest::Method;
@@ -16,7 +17,7 @@ use crate::domain::outcome::{Failure, FailureClass};
 
 /// Sets `active` to false.
 pub(super) async fn disable(session: &Session<'_>, change: &Change) -> Result<Answered, Failure> {
-    let Some(user) = session.user_for(change).await? else {
+    let Some(user) = session.user_to_change(change).await? else {
         return Ok(Answered::Absent);
     };
     let active = field(&user.body, "active");
@@ -40,6 +41,9 @@ pub(super) async fn disable(session: &Session<'_>, change: &Change) -> Result<An
             answer = session
                 .change(change, render::patch(&path, &operation), &user)
                 .await?;
+        }
+        if session.call.trial && matches!(answer.status, 404 | 410) {
+            return Ok(Answered::Absent);
         }
         if !classify::no_patch(&answer) {
             return accepted(&answer);
@@ -73,7 +77,7 @@ pub(super) async fn replace(
 
 /// Removes the user.
 pub(super) async fn delete(session: &Session<'_>, change: &Change) -> Result<Answered, Failure> {
-    let Some(user) = session.user_for(change).await? else {
+    let Some(user) = session.user_to_change(change).await? else {
         return Ok(Answered::Absent);
     };
     let path = format!("/Users/{}", segment(change.account.as_str())?);

@@ -164,6 +164,13 @@ fn lost_commit() -> Failure {
     )
 }
 
+/// The server says that the credential may not change this.
+pub fn may_not(lacking: &[String]) -> Failure {
+    let lacking = lacking.join(", ");
+    let message = format!("the role has no right to change {lacking}");
+    Failure::new(FailureClass::Refused, "CB-SQL-3", message)
+}
+
 /// The answer lacks its declared shape.
 pub fn drifted(message: impl Into<String>) -> Failure {
     Failure::new(FailureClass::Drifted, "CB-SQL-5", message)

@@ -11,6 +11,7 @@ mod link;
 mod password;
 mod place;
 mod powers;
+mod reads;
 mod render;
 mod roles;
 mod scram;
@@ -27,7 +28,7 @@ use async_trait::async_trait;
 
 use super::{
     Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
-    Powers, Reading, SignIn,
+    Powers, Reading, SignIn, unsupported,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, Operation};
@@ -113,6 +114,19 @@ impl SqlConnector {
         }
     }
 
+    /// A statement would take a lock and fire triggers, so that the server is asked instead whether it
+    /// would let the credential run it.
+    async fn try_powers(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        let Some(write) = self.settings.writes.get(&change.operation) else {
+            return Err(unsupported(change.operation.as_str()));
+        };
+        let lacking = powers::lacking(&self.client, call, &write.touches).await?;
+        if lacking.is_empty() {
+            return Ok(Answered::Absent);
+        }
+        Err(classify::may_not(&lacking))
+    }
+
     /// A write that touched nothing: what is there now decides what that means.
     async fn without_effect(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
         let (account, _) = self.look(call, &change.account).await?;
@@ -147,9 +161,8 @@ impl Connector for SqlConnector {
         })
     }
 
-    /// Entitlements are asked for by the account's id, whether its own row is there or not.
     fn shows_orphans(&self) -> bool {
-        true
+        self.settings.shows_orphans()
     }
 
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
@@ -163,6 +176,9 @@ impl Connector for SqlConnector {
     }
 
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
+        if call.trial {
+            return self.try_powers(call, change).await;
+        }
         let (rendered, edit) = render::writing(&self.settings, change)?;
         let permit = call.permit(rendered, edit).await?;
         match self.client.write(call.credential, permit).await? {

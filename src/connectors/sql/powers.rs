@@ -45,6 +45,9 @@ const TABLES: &str = "SELECT n.nspname::text AS place, c.relname::text AS name, 
          AND has_column_privilege(c.oid, a.attnum, p.verb) AND NOT has_table_privilege(c.oid, p.verb) \
      ORDER BY 1, 2, 3, 4 LIMIT 1000";
 
+/// As many as `TABLES` tells at most.
+const MOST_PRIVILEGES: usize = 1000;
+
 /// Everything granted to the account directly. Its own name is cut at the last sign.
 const GRANTED: &str = "SELECT CAST(g.verb AS CHAR) AS verb, CAST(g.place AS CHAR) AS place FROM (\
        SELECT PRIVILEGE_TYPE AS verb, '*.*' AS place, GRANTEE FROM information_schema.USER_PRIVILEGES \
@@ -96,6 +99,49 @@ pub async fn judge(
         excess,
         method: method.to_owned(),
     }))
+}
+
+/// What of `touched` (`table.column` to update, `table.*` to delete from) PostgreSQL says that the
+/// credential may not do; nothing where a server tells no such thing, or too much to be read.
+///
+/// # Errors
+/// As a read.
+pub async fn lacking(
+    client: &Client,
+    call: &Call<'_>,
+    touched: &BTreeSet<String>,
+) -> Result<Vec<String>, Failure> {
+    let Target::Postgres(_) = client.place().target else {
+        return Ok(Vec::new());
+    };
+    let batch = Batch(vec![Bound::plain(TABLES)]);
+    let request = read_request(Operation::List, None, "SELECT privileges");
+    let permit = call.permit(request, batch).await?;
+    let seen = client.read(call.credential, permit).await?;
+    Ok(missing(touched, &seen.rows.concat()))
+}
+
+/// A table without its schema may be any of that name.
+fn missing(touched: &BTreeSet<String>, tables: &[Row]) -> Vec<String> {
+    if tables.len() >= MOST_PRIVILEGES {
+        return Vec::new();
+    }
+    let allows = |row: &Row, table: &str, field: &str| {
+        let part = |column| text(row, column).unwrap_or_default();
+        let (place, name) = (part("place"), part("name"));
+        let verb = match (part("verb"), text(row, "field")) {
+            ("DELETE", None) => field == "*",
+            ("UPDATE", None) => field != "*",
+            ("UPDATE", Some(column)) => field == column,
+            _ => false,
+        };
+        verb && (name == table || format!("{place}.{name}") == table)
+    };
+    let lacks = |touched: &&String| {
+        let (table, field) = touched.rsplit_once('.').unwrap_or((touched, "*"));
+        !tables.iter().any(|row| allows(row, table, field))
+    };
+    touched.iter().filter(lacks).cloned().collect()
 }
 
 /// What the words of the kind on a server's own roles need.
@@ -212,8 +258,24 @@ mod tests {
                 "may INSERT on app.session",
             ]
         );
+        assert_eq!(
+            missing(need.tables.as_ref().expect("told"), &tables),
+            [""; 0]
+        );
         let all = [row(&[("word", "SUPERUSER")])];
         assert_eq!(postgres(&need, &all, &tables), ["is a superuser"]);
+        // Of what is needed, this one may do nothing: to write another column, or to read, is not enough.
+        let others = [
+            on("staff", "UPDATE", "salary"),
+            on("staff", "DELETE", ""),
+            on("session", "UPDATE", ""),
+        ];
+        let touched = need.tables.as_ref().expect("told");
+        assert_eq!(missing(touched, &others), ["app.session.*", "staff.active"]);
+        assert_eq!(
+            missing(touched, &vec![on("x", "INSERT", ""); 1000]),
+            [""; 0]
+        );
         let granted = [
             row(&[("verb", "SELECT"), ("place", "mysql.*")]),
             row(&[("verb", "INSERT"), ("place", "shop.*")]),

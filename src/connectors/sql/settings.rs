@@ -119,6 +119,23 @@ impl Settings {
 }
 
 impl Settings {
+    /// Whether entitlements are shown without the account's own row: a statement that reads a table of
+    /// the accounts may ask for that row. So may one of which it cannot be told what it reads.
+    pub fn shows_orphans(&self) -> bool {
+        let Some(read) = self
+            .entitlements
+            .as_ref()
+            .and_then(|one| one.reads.as_ref())
+        else {
+            return false;
+        };
+        let apart = |accounts: &Statement| {
+            let tables = accounts.reads.as_ref();
+            tables.is_some_and(|tables| tables.is_disjoint(read))
+        };
+        apart(&self.list) && apart(&self.read)
+    }
+
     /// What a credential needs to be allowed at the server.
     pub fn need(&self, role: CredentialRole) -> Need {
         let touches = self.writes.values().flat_map(|write| write.touches.clone());

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::reads;
 use super::token::{Token, cut, name, sign, split, word};
 
 /// What a statement may take from the change.
@@ -38,6 +39,8 @@ pub struct Statement {
     pub parameters: Vec<Parameter>,
     /// `table.column` for each column written, `table.*` where rows are deleted.
     pub writes: BTreeSet<String>,
+    /// The tables that a reading statement reads; `None` where its text does not tell them all.
+    pub reads: Option<BTreeSet<String>>,
 }
 
 /// Words that read more than they seem to, or write.
@@ -131,6 +134,7 @@ impl Statement {
                 sql,
                 parameters,
                 writes: BTreeSet::new(),
+                reads: reads::tables(&tokens),
             }),
         }
     }
@@ -167,6 +171,7 @@ impl Statement {
             sql,
             parameters,
             writes,
+            reads: None,
         })
     }
 }

@@ -171,6 +171,51 @@ async fn e1_what_outlives_the_accounts_row_is_access_that_is_there() {
 }
 
 #[tokio::test]
+async fn e1_only_a_statement_that_asks_no_table_of_the_accounts_shows_what_outlives_them() {
+    let plain = "FROM staff_role WHERE staff = :account\"\nsessions";
+    assert!(STATEMENTS.contains(plain));
+    for (from, says, shown) in [
+        ("staff_role WHERE staff = :account", true, true),
+        (
+            "staff_role JOIN session USING (staff) WHERE staff = :account",
+            true,
+            true,
+        ),
+        (
+            "staff_role r JOIN staff s ON s.id = r.staff WHERE s.id = :account",
+            false,
+            false,
+        ),
+        (
+            "staff_role, Staff s WHERE s.id = staff AND s.id = :account",
+            false,
+            false,
+        ),
+        (
+            "staff_role WHERE staff IN (SELECT id FROM \\\"staff\\\") AND staff = :account",
+            false,
+            false,
+        ),
+        // What it reads besides cannot be told.
+        ("staff_role WHERE abs(staff) = abs(:account)", false, true),
+    ] {
+        let statement = format!("FROM {from}\"\nsessions");
+        let shop = Shop::new(&STATEMENTS.replace(plain, &statement)).await;
+        assert_eq!(shop.connector.shows_orphans(), says, "{from}");
+        shop.run("PRAGMA foreign_keys = OFF; DELETE FROM staff WHERE id = 1")
+            .await;
+        let left = shop.account("1").await.expect("its sessions");
+        assert_eq!(!left.entitlements.is_empty(), shown, "{from}");
+    }
+    let none = STATEMENTS.split_inclusive('\n');
+    let none: String = none.filter(|line| !line.contains("entitlement")).collect();
+    let head = HEAD.replace("\"revoke_entitlement\", ", "");
+    let text = format!("{head}[sql]\nurl = \"sqlite:/shop.db\"\n{none}");
+    let (_, settings) = read_settings(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(!settings.shows_orphans(), "it shows no entitlements at all");
+}
+
+#[tokio::test]
 async fn each_write_does_what_it_says_and_no_more() {
     let shop = Shop::new(STATEMENTS).await;
     for (operation, written) in [
@@ -234,6 +279,22 @@ async fn p30_an_id_that_shows_another_login_is_left_alone() {
     let failure = shop.write(&change(Operation::Disable, "1", "ada")).await;
     let failure = failure.expect_err("another person");
     assert_eq!(failure.class, FailureClass::Ambiguous);
+    assert_eq!(shop.count("staff WHERE active = 1").await, 3);
+}
+
+#[tokio::test]
+async fn d2_a_trial_runs_no_statement() {
+    let shop = Shop::new(STATEMENTS).await;
+    // Not even of an account that is there.
+    let answer = shop
+        .connector
+        .write(
+            &shop.gate.trial(&shop.writer),
+            &change(Operation::Disable, "1", "ada"),
+        )
+        .await;
+    assert_eq!(answer, Ok(Answered::Absent));
+    assert_eq!(shop.gate.take_writes(), []);
     assert_eq!(shop.count("staff WHERE active = 1").await, 3);
 }
 

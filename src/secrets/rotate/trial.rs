@@ -1,8 +1,12 @@
 //! Whether a new writer may write, before anybody depends on it.
 //!
 //! Owns the changes by which that is tried: each declared operation on an account, of an account that
-//! nobody has, named by the rotation's own id. A target that knows the credential's powers denies them;
-//! one that has them finds nobody. Tries no revocation: there is nothing to name that nobody has.
+//! nobody has, under an id made up from the rotation's label. A target that knows the credential's powers
+//! denies them; one that has them finds nobody. What a kind can send of nobody is told by the kind.
+//! Tries no revocation: there is nothing to name that nobody has.
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::Rotation;
 use crate::connectors::{Change, Credential};
@@ -21,16 +25,15 @@ impl Rotation<'_> {
     /// Asks for each change of nobody. An answer that is about the request and not about the credential
     /// tells nothing, and holds nothing up.
     pub(super) async fn try_writes(&self, credential: &Credential) -> Result<(), Failure> {
-        let label = self.label();
-        let nobody = label.rsplit(':').next().unwrap_or_default();
+        let nobody = nobody(&self.label());
         for operation in TRIED {
             if !self.connector.manifest().operations.contains(&operation) {
                 continue;
             }
             let change = Change {
                 operation,
-                account: AccountId(nobody.to_owned()),
-                login: nobody.to_owned(),
+                account: AccountId(nobody.clone()),
+                login: nobody.clone(),
                 entitlement: None,
             };
             match self.connector.try_write(credential, &change).await {
@@ -41,6 +44,16 @@ impl Rotation<'_> {
         }
         Ok(())
     }
+}
+
+/// An id that nobody can have, in the form that most targets give theirs. It begins with a letter, because
+/// some targets make a number of the digits that an id begins with, and that number is somebody.
+fn nobody(label: &str) -> String {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&Sha256::digest(label)[..16]);
+    bytes[0] |= 0xf0;
+    let id: Uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+    id.to_string()
 }
 
 /// The target does not let this credential do that. What the guard refuses was never asked.

@@ -259,3 +259,116 @@ async fn what_is_gone_already_is_not_asked_for_again() {
         assert_eq!(target.changes(), [], "{status}");
     }
 }
+
+/// As the rotation makes one up.
+const NOBODY: &str = "f19bb2c0-0000-4000-8000-00000000beef";
+
+/// A trial at a target that knows nobody by that id and answers changes with `status`.
+async fn tried(
+    shape: &str,
+    status: u16,
+    operation: Operation,
+) -> (Result<Answered, Failure>, Target) {
+    let target = Target::with(
+        shape,
+        |manifest| manifest.writes.extend(["status".into(), "user".into()]),
+        move |asked| match asked.method.as_str() {
+            "GET" => (404, json!({"error": "no such user"})),
+            _ => (status, json!({"ok": true})),
+        },
+    )
+    .await;
+    let call = target.gate.trial(&target.writer);
+    let nobody = change(operation, NOBODY, NOBODY);
+    let answer = target.connector.write(&call, &nobody).await;
+    (answer, target)
+}
+
+#[tokio::test]
+async fn d2_a_trial_sends_the_change_of_nobody_and_a_secret_that_may_only_read_is_denied() {
+    for operation in [Operation::Disable, Operation::Delete] {
+        let (denied, target) = tried(SHAPE, 403, operation).await;
+        let failure = denied.expect_err("it may only read");
+        assert_eq!(failure.code, crate::connectors::FORBIDDEN);
+        let sent: Vec<_> = target.changes().into_iter().map(|seen| seen.1).collect();
+        assert_eq!(sent, [format!("/api/users/{NOBODY}")]);
+        assert_eq!(
+            target.asked(&sent[0]),
+            2,
+            "looked for before, and not after"
+        );
+        // What is not about the powers says nothing against them.
+        for (status, told) in [
+            (404, Answered::Absent),
+            (412, Answered::Absent),
+            (200, Answered::Accepted),
+        ] {
+            let (answer, target) = tried(SHAPE, status, operation).await;
+            assert_eq!((answer, target.changes().len()), (Ok(told), 1), "{status}");
+        }
+        for status in [400, 409] {
+            let (answer, _) = tried(SHAPE, status, operation).await;
+            assert_eq!(answer.expect_err("no").class, FailureClass::WriteFailure);
+        }
+        // A real change of whom nobody is is still not sent.
+        let write = target.write(&change(operation, NOBODY, NOBODY)).await;
+        assert_eq!((write, target.changes().len()), (Ok(Answered::Absent), 1));
+    }
+}
+
+#[tokio::test]
+async fn d2_a_trial_is_not_sent_where_it_could_be_more_than_a_trial() {
+    let patch = "method = \"PATCH\"\npath = \"/users/{account.id}\"\n\
+        body = { active = false, profile = { note = \"left: {account.login}\" } }";
+    assert!(SHAPE.contains(patch));
+    let as_put = patch.replace("PATCH", "PUT");
+    let in_query = patch
+        .replace("PATCH", "POST")
+        .replace("/users/{account.id}", "/users/leave?user={account.id}");
+    let by_number = patch.replace("\"left: {account.login}\"", "\"{account.id:number}\"");
+    let alone = "path = \"/users/{account.id}\"\naccount = \"$.user\"";
+    let in_list = "path = \"/users?id={account.id}\"\nitems = \"$.users\"\nempty = [404]";
+    for (why, shape) in [
+        ("could make the account", SHAPE.replace(patch, &as_put)),
+        ("could mean everybody", SHAPE.replace(patch, &in_query)),
+        ("is no number", SHAPE.replace(patch, &by_number)),
+        ("was not asked for alone", SHAPE.replace(alone, in_list)),
+    ] {
+        let (answer, target) = tried(&shape, 200, Operation::Disable).await;
+        assert_eq!(
+            (answer, target.changes()),
+            (Ok(Answered::Absent), vec![]),
+            "{why}"
+        );
+    }
+    // A target that makes the number 0 of any text, and has somebody of that number.
+    let target = Target::new(SHAPE, |method, _| match method {
+        "GET" => (200, json!({"user": user(0, "root")})),
+        _ => (200, json!({"ok": true})),
+    })
+    .await;
+    let call = target.gate.trial(&target.writer);
+    let nobody = change(Operation::Delete, NOBODY, NOBODY);
+    let failure = target.connector.write(&call, &nobody).await;
+    assert_eq!(failure.expect_err("somebody").class, FailureClass::Drifted);
+    // Nor an account that is there, whatever the caller says of it.
+    let target = Target::new(SHAPE, steadfast((200, json!({"ok": true})))).await;
+    let call = target.gate.trial(&target.writer);
+    let failure = target.connector.write(&call, &disable()).await;
+    assert_eq!(
+        failure.expect_err("somebody").class,
+        FailureClass::Ambiguous
+    );
+    assert_eq!(target.changes(), []);
+}
+
+#[tokio::test]
+async fn c3_a_trial_is_judged_like_any_change() {
+    let mut target = tried(SHAPE, 200, Operation::Disable).await.1;
+    target.gate = Recorder::forbidding(&["active"]);
+    let call = target.gate.trial(&target.writer);
+    let nobody = change(Operation::Disable, NOBODY, NOBODY);
+    let failure = target.connector.write(&call, &nobody).await;
+    assert_eq!(failure.expect_err("refused").class, FailureClass::Refused);
+    assert_eq!(target.changes().len(), 1, "the one before");
+}

@@ -236,6 +236,57 @@ fn c3_everything_that_a_request_writes_is_held_against_the_manifest() {
     );
 }
 
+#[tokio::test]
+async fn c3_a_query_hides_nothing_that_a_body_without_names_writes() {
+    let patch = "method = \"PATCH\"\npath = \"/users/{account.id}\"\n\
+        body = { active = false, profile = { note = \"left: {account.login}\" } }";
+    assert!(SHAPE.contains(patch));
+    for (path, body, hidden) in [
+        (
+            "/users/{account.id}/status?notify=false",
+            "\"active\"",
+            "status",
+        ),
+        ("/users/{account.id}/roles?notify=1", "[\"admin\"]", "roles"),
+        ("/users/{account.id}/flags?notify=1", "{}", "flags"),
+        ("/users/{account.id}/flags?notify=1", "false", "flags"),
+        (
+            "/users/{account.id}/roles?notify=1",
+            "[{ path = \"/active\", role = \"admin\" }]",
+            "roles",
+        ),
+    ] {
+        let put = format!("method = \"PUT\"\npath = \"{path}\"\nbody = {body}");
+        let shape = SHAPE.replace(patch, &put);
+        let fields = ["notify", "active", hidden].map(ToOwned::to_owned);
+        let approve = |manifest: &mut Manifest| manifest.writes.extend(fields);
+        let mut target = Target::with(&shape, approve, |asked| {
+            steadfast((200, json!({"ok": true})))(&asked.method, &asked.path)
+        })
+        .await;
+        target.gate = Recorder::forbidding(&[hidden]);
+        let failure = target.write(&change(Operation::Disable, "7", "ada")).await;
+        let failure = failure.expect_err("not approved");
+        assert_eq!(failure.class, FailureClass::Refused, "{path} {body}");
+        assert_eq!(target.changes(), [], "not a byte of {path} {body}");
+        // And it is told when the manifest is read.
+        let told = load("https://crm.acme.example", &shape).map(drop);
+        let told = told.expect_err("not approved").to_string();
+        for field in ["notify", hidden] {
+            assert!(
+                told.contains(&format!("writes `{field}`")),
+                "{field}: {told}"
+            );
+        }
+    }
+    // Where nothing names what the body writes, nothing is written that the guard could approve.
+    let put = "method = \"PUT\"\npath = \"/{account.id}?active=1\"\nbody = \"on\"";
+    let shape = SHAPE.replace(patch, put);
+    let loaded = load("https://crm.acme.example", &shape).expect("loads");
+    let request = &loaded.settings.writes[&Operation::Disable];
+    assert!(request.fields(Operation::Disable).is_empty());
+}
+
 #[test]
 fn c3_headers_that_make_another_request_are_refused() {
     let own = SHAPE.replacen(

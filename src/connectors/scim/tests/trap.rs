@@ -91,6 +91,8 @@ pub(super) enum Trap {
     HidesDisabled,
     /// Somebody else is faster with every removal, which is then answered with this status.
     SecondRemoval(u16),
+    /// The token may only read.
+    ReadsOnly,
     /// A change is refused with 500, and nothing is done.
     Fails,
     /// A change is answered 429, and asks to wait a minute.

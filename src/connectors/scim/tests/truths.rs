@@ -6,6 +6,7 @@
 use super::*;
 use crate::connectors::fixture::crm;
 use crate::document::Document;
+use crate::domain::approval::Signed;
 
 #[tokio::test]
 async fn a_patch_is_accepted_with_a_body_without_one_and_with_half_of_one() {
@@ -188,6 +189,57 @@ async fn a_minute_to_wait_is_told_and_not_slept_through() {
             assert_eq!(failure.retry_after_seconds, Some(60), "{trap:?}");
         }
         assert_eq!(bench.server.fired(), 2, "{trap:?}");
+    }
+}
+
+/// Tries the change of an account that nobody has.
+async fn tried(bench: &Bench, operation: Operation) -> Result<Answered, Failure> {
+    let nobody = "f19bb2c0-0000-4000-8000-00000000beef";
+    let change = Change {
+        account: nobody.into(),
+        login: nobody.to_owned(),
+        ..change(operation)
+    };
+    bench.crm.try_write(&bench.writer, &change).await
+}
+
+#[tokio::test]
+async fn d2_a_trial_sends_the_change_of_nobody_and_a_token_that_may_only_read_is_denied() {
+    for (operation, method) in [(Operation::Disable, "PATCH"), (Operation::Delete, "DELETE")] {
+        let reads = bench(Trap::ReadsOnly).await;
+        let failure = tried(&reads, operation)
+            .await
+            .expect_err("it may only read");
+        assert_eq!(failure.code, crate::connectors::FORBIDDEN);
+        assert_eq!(reads.server.fired(), 1);
+        let writes = bench(Trap::None).await;
+        assert_eq!(tried(&writes, operation).await, Ok(Answered::Absent));
+        assert_eq!(writes.server.sent(method).len(), 1);
+        // Where there is no PATCH a user is put in its place, which could make one.
+        let puts = bench(Trap::NoPatchAndRaced).await;
+        if operation == Operation::Disable {
+            assert_eq!(
+                class(tried(&puts, operation).await),
+                FailureClass::Unsupported
+            );
+        }
+        assert_eq!(puts.server.sent("PUT"), [""; 0]);
+        // Whom there is, the trial leaves alone.
+        let ada = writes
+            .crm
+            .try_write(&writes.writer, &change(operation))
+            .await;
+        assert_eq!(class(ada), FailureClass::Ambiguous);
+        assert_eq!(writes.server.sent(method).len(), 1);
+        // Nor is it sent while a pause binds.
+        writes.crm.pause(Some(Signed {
+            by: "ann".to_owned(),
+            at: writes.clock.now(),
+            reason: "it misbehaves".to_owned(),
+        }));
+        let paused = tried(&writes, operation).await.expect_err("paused");
+        assert_eq!(paused.code, crate::connectors::PAUSED);
+        assert_eq!(writes.server.sent(method).len(), 1);
     }
 }
 

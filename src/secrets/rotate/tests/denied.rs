@@ -9,12 +9,19 @@ use crate::domain::access::Operation;
 #[tokio::test]
 async fn d2_a_new_writer_that_may_only_read_is_never_promoted() {
     for (strategy, known) in WAYS {
-        // Where one value is known at a time, the new one is the old one's in all but the value.
-        if strategy == Strategy::Choose {
-            continue;
-        }
         let mut world = World::of(strategy, known).await;
         world.target.truth().reads_only = true;
+        // Where one value is known at a time, the old one is dead when the new one is tried.
+        if strategy == Strategy::Choose {
+            assert_eq!(
+                world.rotate(),
+                Ok(()),
+                "nothing may hold up the one that is left"
+            );
+            world.only_a_new_one_works();
+            assert_eq!(world.target.truth().tried, [], "and nothing is tried");
+            continue;
+        }
         let failure = world.rotate().expect_err("it may not write");
         let found = (failure.class, failure.code.as_str());
         assert_eq!(found, (FailureClass::WriteFailure, "CB-SECRETS-30"));
@@ -35,7 +42,21 @@ async fn d2_a_new_writer_is_tried_by_changes_of_nobody() {
     let tried = world.target.truth().tried.clone();
     let operations: Vec<_> = tried.iter().map(|one| one.operation).collect();
     assert_eq!(operations, [Operation::Disable, Operation::Delete]);
-    assert!(tried.iter().all(|one| one.account.as_str() == "r1"));
+    let nobody = tried[0].account.as_str();
+    assert!(uuid::Uuid::try_parse(nobody).is_ok(), "{nobody}");
+    assert!(
+        tried
+            .iter()
+            .all(|one| one.account.as_str() == nobody && one.login == nobody)
+    );
+    assert!(
+        nobody.starts_with('f'),
+        "no number that somebody has: {nobody}"
+    );
+    let mut other = World::new(Strategy::Add).await;
+    other.rotate().expect("undisturbed");
+    let other = other.target.truth().tried[0].clone();
+    assert_ne!(other.account.as_str(), nobody, "each rotation has its own");
 }
 
 /// Up to the proof that the old one is refused.

@@ -32,6 +32,7 @@ pub(super) fn refuse(
         Trap::AnnouncedOnly | Trap::AnnouncesNothing if body["Operations"].is_array() => {
             error(501, "", "no PATCH here")
         }
+        Trap::ReadsOnly => error(403, "", "this token may read"),
         Trap::Fails => error(500, "", "boom"),
         Trap::SlowDown | Trap::SlowDownUntil => {
             let mut answer = error(429, "", "slow down");
