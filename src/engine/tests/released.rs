@@ -228,6 +228,46 @@ fn a5_of_two_people_who_answer_at_once_the_first_counts() {
 }
 
 #[test]
+fn b7_called_off_after_held_news_was_dropped_what_was_removed_before_is_reviewed() {
+    // Given a departure that was carried out, and doubtful news of it that a person dropped.
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    play.pass(2 * 86_400, &mut target);
+    let far = melbourne("2126-01-01T09:00:00");
+    play.hear(news(EventKind::TerminationChanged, 2, far));
+    let task = play.tasks_open()[0].id;
+    let drop = Wish::RuleHold {
+        task,
+        release: false,
+        note: "a slip".to_owned(),
+        meant: None,
+    };
+    assert!(play.wish("ann", drop).accepted);
+    play.rest(&mut target);
+    assert_eq!(play.cases[1].ended, Some(End::Rescinded));
+    assert!(codes(&play).is_empty());
+    // When its source calls the departure off, then somebody is told to review what was removed.
+    play.hear(stays(3));
+    play.rest(&mut target);
+    assert_eq!(codes(&play), ["CB-ADMIT-3"]);
+    // And where nothing was removed there is nothing to review.
+    let mut play = Play::new(&[(CRM, facts())]);
+    let far = melbourne("2126-01-01T09:00:00");
+    play.hear(news(EventKind::WorkerTerminated, 1, far));
+    let task = play.tasks_open()[0].id;
+    let drop = Wish::RuleHold {
+        task,
+        release: false,
+        note: "a slip".to_owned(),
+        meant: None,
+    };
+    play.wish("ann", drop);
+    play.rest(&mut target);
+    play.hear(stays(2));
+    assert!(codes(&play).is_empty());
+}
+
+#[test]
 fn b7_called_off_while_news_is_held_what_was_removed_before_is_reviewed() {
     let mut target = Target::new();
     let mut play = Play::begun();
