@@ -369,6 +369,24 @@ impl Run {
         self.halted = true;
     }
 
+    /// A person has it, and the machine tries again at once instead of later. False where it tries nothing, or
+    /// is about to.
+    pub fn hasten(&mut self, now: Timestamp) -> bool {
+        match &mut self.stage {
+            Stage::WithPerson {
+                next_try: Some(next),
+                ..
+            } if *next > now => {
+                *next = now;
+                true
+            }
+            Stage::WithPerson { .. }
+            | Stage::Due { .. }
+            | Stage::Gathering { .. }
+            | Stage::Ended { .. } => false,
+        }
+    }
+
     /// The pass of the drill that it belongs to; `None` for all that is real.
     pub fn drill(&self) -> Option<Pass> {
         match &self.body {
