@@ -29,7 +29,7 @@ pub trait Connector: Send + Sync + fmt::Debug {
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure>;
 
     /// True where a read shows keys and tokens that are left without their account, or where none can be
-    /// left: then one whose revocation failed and that is not shown is gone.
+    /// left: then one that was not revoked, or not with success, and that is not shown is gone.
     fn shows_orphans(&self) -> bool {
         false
     }

@@ -87,7 +87,7 @@ fn stopped(hr_case: &str, cases: &[ExistingCase]) -> Option<&'static str> {
 }
 
 /// The last word since the departure was told is that the subject is back, or never was to leave. As long
-/// as a person has the task of a rehiring, it counts whenever it came in.
+/// as a person has the task of a rehiring that was told later, it counts whenever it came in.
 fn is_back(run: &Run, hr_cases: &[String], cases: &[ExistingCase], now: Timestamp) -> bool {
     let Some(departure) = departure(run, hr_cases, cases) else {
         return false;
@@ -99,9 +99,13 @@ fn is_back(run: &Run, hr_cases: &[String], cases: &[ExistingCase], now: Timestam
             return hr_cases.contains(&case.row.hr_case) && case.row.opened >= began;
         }
         let rehired = body(case).is_some_and(|body| body.kind == Some(EventKind::Rehired));
-        let older = told(case).zip(told(departure)).is_some_and(|(r, d)| r < d);
-        let counts = case.ended.is_none() || case.row.opened >= began;
-        rehired && !older && counts && case.row.effective <= now
+        let since = case.row.opened >= began;
+        let counts = match told(case).zip(told(departure)) {
+            Some((back, left)) => back >= left && (case.ended.is_none() || since),
+            // Nobody says which was told first: the one that was heard of later is the later news.
+            None => since,
+        };
+        rehired && counts && case.row.effective <= now
     });
     let Some(back) = back.map(|case| case.row.opened).max() else {
         return false;

@@ -194,7 +194,7 @@ fn contradicted(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
 }
 
 /// Another record has one of the subject's identifiers.
-fn taken(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
+pub(super) fn taken(subject: &Subject, case: &ExistingCase) -> Option<Failure> {
     let other = subject_of(case).filter(|other| other.key() != subject.key())?;
     if case.ended == Some(End::Rescinded) {
         return None;

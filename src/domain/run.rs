@@ -164,6 +164,14 @@ pub struct Leaving {
     pub privileged: bool,
 }
 
+impl Leaving {
+    /// True where what is done for this departure is done as hastily as for the other, and closed by as
+    /// many people.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.for_cause >= other.for_cause && self.privileged >= other.privileged
+    }
+}
+
 /// One case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseBody {
@@ -239,7 +247,8 @@ pub struct DiscoveryBody {
     /// Which round of its case it belongs to, from 0: what is told of a case under way begins the next.
     #[serde(default, skip_serializing_if = "super::round::is_first")]
     pub round: u32,
-    /// Found, but another round's removal of it is open, and the case waits for that one.
+    /// Found, but another round's removal of it is open, which is as hasty and as privileged, and the case
+    /// waits for that one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<AccountId>,
     /// Accounts that may be the subject's and that no rule decides about, in words for a person.
@@ -358,6 +367,24 @@ impl Run {
     pub fn halt(&mut self, leased: bool) {
         self.in_flight |= leased && !self.halted;
         self.halted = true;
+    }
+
+    /// A person has it, and the machine tries again at once instead of later. False where it tries nothing, or
+    /// is about to.
+    pub fn hasten(&mut self, now: Timestamp) -> bool {
+        match &mut self.stage {
+            Stage::WithPerson {
+                next_try: Some(next),
+                ..
+            } if *next > now => {
+                *next = now;
+                true
+            }
+            Stage::WithPerson { .. }
+            | Stage::Due { .. }
+            | Stage::Gathering { .. }
+            | Stage::Ended { .. } => false,
+        }
     }
 
     /// The pass of the drill that it belongs to; `None` for all that is real.

@@ -56,7 +56,8 @@ impl Engine {
         }
     }
 
-    /// Notes what another round of the case has in hand. The first search of a case that nobody has told
+    /// Notes what another round of the case has in hand. A removal that was begun before haste or privilege
+    /// was told goes on waiting for brakes and tries, and one person closes it: the account gets another one. The first search of a case that nobody has told
     /// more of asks nothing. A store that is away costs a second task, not a removal.
     async fn gather(&self, run: &mut Run, found: &[Account]) {
         let (Some(case), Some(connector)) = (run.case, run.connector.clone()) else {
@@ -65,7 +66,7 @@ impl Engine {
         let RunBody::Discovery(body) = &run.body else {
             return;
         };
-        let own = body.round;
+        let (own, leaving) = (body.round, body.leaving.clone());
         let mut elsewhere = Vec::new();
         let later = if run.step > 0 { u32::MAX } else { own };
         for round in (0..later).filter(|round| *round != own) {
@@ -84,7 +85,11 @@ impl Engine {
                     let name = in_round(account.id.as_str(), begun);
                     let removal = other.id.child(RunKind::Removal.as_str(), &name);
                     let removal = self.store.run(removal).await;
-                    if matches!(removal, Ok(Some((run, _))) if !run.stage.ended()) {
+                    let covers = |run: &Run| {
+                        let others = run.leaving();
+                        !run.stage.ended() && others.is_some_and(|one| one.covers(&leaving))
+                    };
+                    if matches!(&removal, Ok(Some((run, _))) if covers(run)) {
                         elsewhere.push(account.id.clone());
                     }
                 }

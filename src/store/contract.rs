@@ -68,7 +68,9 @@ pub trait Store:
 
     /// Admits up to `limit` recorded events, oldest first, each decided by the closure in the same
     /// transaction; several workers never admit the same event. Runs of opened cases that are due
-    /// by `now` are leased to `keep.worker` at once as far as `keep` allows, and returned.
+    /// by `now` are leased to `keep.worker` at once as far as `keep` allows, and returned. News of a
+    /// legal hold makes the open discoveries and removals of its subject that a person has, and that
+    /// the machine would try later, due at `now`, and ends their leases.
     async fn admit(
         &self,
         limit: u32,

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::domain::doubt::names;
 use crate::domain::event::RecordedEvent;
 use crate::domain::id::CaseId;
+use crate::domain::legal::LegalMatter;
 use crate::domain::review::reviews;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::{AdmissionDecision, CaseRow, ExistingCase, Settlement};
@@ -46,6 +47,9 @@ pub(super) enum Change {
     Revise(CaseId, u64),
     /// Rotations to begin.
     Rotate(Vec<Run>),
+    /// The key of a subject that came under a legal hold, or out of one: what the machine may do and what
+    /// its tasks must say is another by now, so what a person has of theirs is tried at once.
+    LookAgain(String),
 }
 
 /// What became of one event.
@@ -94,6 +98,9 @@ impl Docket {
                 reason: admission.reason,
             });
             self.note(&event, admission.decision, &mut rulings);
+            let matter = LegalMatter::of(&event.event);
+            let again = matter.map(|matter| Change::LookAgain(matter.subject));
+            rulings.changes.extend(again);
             for case in admission.halts {
                 self.halt(case, event.event.revision, &mut rulings);
             }

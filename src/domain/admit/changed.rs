@@ -7,6 +7,7 @@
 use super::super::doubt::{Ruling, Voice, is_held};
 use super::super::event::{LifecycleEvent, Urgency};
 use super::super::id::ConnectorName;
+use super::super::outcome::Failure;
 use super::super::run::{CaseBody, Run, RunBody, Stage, priority};
 use super::super::settlement::{
     Admission, AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Settlement,
@@ -205,17 +206,21 @@ impl Opening<'_> {
             | Some(ExistingCase {
                 ended: Some(End::Rescinded),
                 ..
-            }) => (self.called_off()?, "called off with nothing to stop"),
+            }) => match news.removed {
+                // News of it was held and dropped meanwhile.
+                Some(_) => (
+                    self.open(Some(too_late(TOO_LATE_BEFORE)))?,
+                    "called off too late",
+                ),
+                None => (self.called_off()?, "called off with nothing to stop"),
+            },
             Some(case) if case.halted => {
                 let case = case.row.id;
                 let decision = AdmissionDecision::Revise { case, revision };
                 (decision, "called off once more")
             }
             Some(case) if case.ended.is_some() => {
-                let why = "the departure was called off after its case had ended: review what was \
-                    removed";
-                let decision = self.open(Some(person("CB-ADMIT-3", why)))?;
-                (decision, "called off too late")
+                (self.open(Some(too_late(TOO_LATE)))?, "called off too late")
             }
             Some(case) => {
                 let why = format!("called off by revision {revision}");
@@ -230,9 +235,7 @@ impl Opening<'_> {
         };
         let (decision, reason) = match (decision, news.removed) {
             (stop, Some(_)) if stops(&stop) => {
-                let why = "the departure was called off after an earlier case of it had ended: review \
-                    what was removed";
-                let (case, first) = self.opened(Some(person("CB-ADMIT-3", why)))?;
+                let (case, first) = self.opened(Some(too_late(TOO_LATE_BEFORE)))?;
                 let decision = AdmissionDecision::Stop {
                     case: Box::new(case),
                     first: Box::new(first),
@@ -315,6 +318,14 @@ impl Opening<'_> {
 }
 
 const MOVED: &str = "moved";
+const TOO_LATE: &str =
+    "the departure was called off after its case had ended: review what was removed";
+const TOO_LATE_BEFORE: &str =
+    "the departure was called off after an earlier case of it had ended: review what was removed";
+
+fn too_late(why: &str) -> Failure {
+    person("CB-ADMIT-3", why)
+}
 
 fn stops(decision: &AdmissionDecision) -> bool {
     matches!(

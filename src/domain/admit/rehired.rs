@@ -6,7 +6,9 @@
 //! is stopped either, and the person who gets the rehiring is told so loudly.
 
 use super::super::again::seen_again;
-use super::super::doubt::contradiction;
+use super::super::doubt::{contradiction, taken};
+use super::super::id::CaseId;
+use super::super::outcome::Failure;
 use super::super::run::{CaseBody, RunBody};
 use super::super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase};
 use super::super::step::Inconsistent;
@@ -46,15 +48,18 @@ impl Opening<'_> {
                     stops.push(stop);
                     format!("case {id} {words}")
                 }
-                Order::Older => format!("case {id} goes on: its departure was told later than this"),
+                Order::Older => {
+                    format!("case {id} goes on: its departure was told later than this")
+                }
                 Order::Unclear(why) => {
                     loud = true;
-                    format!(
-                        "case {id} GOES ON TAKING ACCESS AWAY, and perhaps should not ({why}): if it is \
-                         out of date, have the source call that departure off"
-                    )
+                    unclear(id, &why)
                 }
             });
+        }
+        for (id, doubt) in self.of_other_records() {
+            loud = true;
+            told.push(unclear(id, &doubt.message));
         }
         told.insert(0, for_person(event.kind).to_owned());
         let why = told.join("; ");
@@ -83,6 +88,17 @@ impl Opening<'_> {
             RunBody::Case(body) if body.departs() => Some((case, body)),
             _ => None,
         })
+    }
+
+    /// Departures under way of other records that share a name with the subject: whoever is back may be known
+    /// by a new number.
+    fn of_other_records(&self) -> impl Iterator<Item = (CaseId, Failure)> {
+        let subject = &self.recorded.event.subject;
+        let departs =
+            |case: &&ExistingCase| matches!(&case.run.body, RunBody::Case(body) if body.departs());
+        let under_way = self.existing.iter().filter(|case| goes_on(case));
+        let departures = under_way.filter(departs);
+        departures.filter_map(|case| Some((case.row.id, taken(subject, case)?)))
     }
 
     fn order(&self, row: &CaseRow, body: &CaseBody) -> Order {
@@ -125,6 +141,13 @@ impl Opening<'_> {
             }
         }
     }
+}
+
+fn unclear(case: CaseId, why: &str) -> String {
+    format!(
+        "case {case} GOES ON TAKING ACCESS AWAY, and perhaps should not ({why}): if it is out of date, have \
+         the source call that departure off"
+    )
 }
 
 /// Its source's time, else when it was heard of.

@@ -107,6 +107,19 @@ fn ruled(command: &Command, mut run: Run, ruling: Ruling, now: Timestamp) -> Obe
         } else {
             "the event is dropped"
         });
+        match &body.ruling {
+            None => {}
+            Some(given) if repeats(&ruling, given) => return answered(command, answer),
+            // The task says so after the next step only. The first answer counts: it may be that of a newer
+            // event, of which this one knows nothing.
+            Some(given) => {
+                let words = format!(
+                    "{} has answered it ({}): read it again",
+                    given.by, given.note
+                );
+                return answered(command, no("CB-COMMAND-12", &words));
+            }
+        }
         let begins = body.effective.instant(body.recorded);
         let later = ruling.release && begins.is_ok_and(|begins| begins > now);
         let puts_off = run.case.filter(|_| later);
@@ -120,6 +133,11 @@ fn ruled(command: &Command, mut run: Run, ruling: Ruling, now: Timestamp) -> Obe
     }
     let words = "the task holds no event that could be released or dropped";
     answered(command, no("CB-HOLD-5", words))
+}
+
+/// Two people said the same of the same event; what an event says is of the newer one.
+fn repeats(ruling: &Ruling, given: &Ruling) -> bool {
+    ruling.release == given.release && given.voice == Some(Voice::Person)
 }
 
 fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Change, Answer> {

@@ -6,11 +6,11 @@
 
 use super::super::access::Account;
 use super::super::correlation::{Again, Search, ambiguous};
-use super::super::id::StateName;
+use super::super::id::{EntitlementId, StateName};
 use super::super::legal::forbade;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::probe::{ProbeFinding, Probed, Tried, renew, tried};
-use super::super::run::{Item, RemovalBody, Returned, RunBody};
+use super::super::run::{Item, ItemStatus, RemovalBody, Returned, RunBody};
 use super::super::time::Timestamp;
 use super::super::verdict::{Expectation, Finding, Observation, Sighting, Verdict, judge, residue};
 use super::super::workflow::OutcomeKey;
@@ -95,7 +95,7 @@ impl Step<'_> {
         };
         let not_before = body.last_write.unwrap_or(Timestamp::MIN);
         let mut finding = judge(observation, body.expect, not_before, max_age);
-        let unproved: Vec<_> = unproved(body, observation).cloned().collect();
+        let unproved = unproved(body, observation);
         if let (Finding::Absent, Some(item)) = (&finding, unproved.first()) {
             finding = Finding::Inconclusive(not_shown(item));
         }
@@ -212,29 +212,48 @@ impl Step<'_> {
     }
 }
 
-/// Keys and tokens whose revocation failed, and of which a look that does not show them says nothing:
-/// they may outlive the account, and of an account that is there the verifier may not see them. One that it was
-/// shown before it would see again.
-fn unproved<'b>(
-    body: &'b RemovalBody,
-    observation: &'b Observation,
-) -> impl Iterator<Item = &'b Item> {
+/// Keys and tokens that the target has not said to be gone, because it refused or because nobody asked it,
+/// and of which a look that does not show them says nothing: they may outlive the account, and of an account
+/// that is there the verifier may not see them. One that it was shown before it would see again.
+fn unproved(body: &RemovalBody, observation: &Observation) -> Vec<Item> {
     let shown = match &observation.sighting {
         Sighting::There(account) => Some(&account.entitlements),
         Sighting::NotThere => None,
     };
-    body.items.iter().filter(move |item| {
+    let owed = body.items.iter().cloned().chain(only_listed(body));
+    owed.filter(|item| {
         let asked = match shown {
             Some(shown) => item.seen || shown.iter().any(|one| one.id == item.entitlement.id),
             None => observation.shows_orphans,
         };
-        item.is_credential() && item.resisted && !asked
+        let said = matches!(item.status, ItemStatus::Accepted | ItemStatus::Absent);
+        item.is_credential() && (item.resisted || !said) && !asked
     })
+    .collect()
+}
+
+/// What a listing showed of an account that was never read by itself: no step has taken it up.
+fn only_listed(body: &RemovalBody) -> impl Iterator<Item = Item> {
+    let listed = body.account.entitlements.iter();
+    let known = |id: &EntitlementId| body.items.iter().any(|item| item.entitlement.id == *id);
+    listed
+        .filter(move |one| !body.inspected && !known(&one.id))
+        .map(|entitlement| Item {
+            status: ItemStatus::Owed,
+            resisted: false,
+            seen: false,
+            entitlement: entitlement.clone(),
+        })
 }
 
 fn not_shown(item: &Item) -> String {
+    let came_to = if item.resisted {
+        "could not be revoked"
+    } else {
+        "was not revoked"
+    };
     format!(
-        "{} could not be revoked, and that this look does not show it does not prove that it is gone",
+        "{} {came_to}, and that this look does not show it does not prove that it is gone",
         item.entitlement.name
     )
 }

@@ -82,12 +82,19 @@ async fn attest(ward: &Ward) {
 
 /// A departure from two targets that is settled at the first, while the other is away.
 async fn half_way() -> Ward {
+    half_way_after(Vec::new()).await
+}
+
+/// The same, where these were heard of before.
+async fn half_way_after(events: Vec<LifecycleEvent>) -> Ward {
     let idp = text("", false)
         .replace("name = \"crm\"", "name = \"idp\"")
         .replace("none:crm", "none:idp");
     let ward = Ward::behind(approved(&text("", false)), Some(approved(&idp))).await;
     surveyed(&ward).await;
     ward.upstream.shown().fails = Some(FailureClass::Unreachable);
+    hear(&ward, events).await;
+    ward.work(60).await;
     ward.leaver_leaves().await;
     ward.work(A_LONG_TIME).await;
     assert_eq!(ward.ended().await.len(), 1, "verified there");
@@ -228,6 +235,23 @@ async fn e3_whoever_is_rehired_or_never_left_is_no_return() {
         ward.work(60).await;
         assert_eq!(surveyed(&ward).await, 0);
         assert!(is_there(&ward));
+    }
+}
+
+#[tokio::test]
+async fn e3_a_rehiring_that_nobody_closed_silences_no_return_after_the_departure_that_followed() {
+    for told in [None, Some(given::dawn())] {
+        // Given a rehiring whose task is open still, and the subject leaves again, nobody says when it was told.
+        let mut back = other_news(EventKind::Rehired);
+        back.occurred = told;
+        let ward = half_way_after(vec![back]).await;
+        let open = ward.open_tasks().await;
+        assert!(open.iter().any(|task| task.code == "CB-ADMIT-2"));
+        // When access is there again, then it is removed.
+        bring_back(&ward);
+        assert_eq!(surveyed(&ward).await, 1, "{told:?}");
+        ward.work(A_LONG_TIME).await;
+        assert!(!is_there(&ward), "{told:?}");
     }
 }
 

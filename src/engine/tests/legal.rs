@@ -258,6 +258,33 @@ async fn b9_what_a_person_is_asked_deletes_nothing_while_data_are_held() {
 }
 
 #[tokio::test]
+async fn b9_news_of_a_hold_does_not_wait_for_the_next_try_of_what_a_person_has() {
+    // Given a removal of which a person has the task for days, so that the machine tries it once a day.
+    let ward = able().await;
+    ward.leaver_leaves().await;
+    until_deletion(&ward).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.work(4 * 24 * HOUR).await;
+    let first_step = async || {
+        let mut tasks = ward.open_tasks().await;
+        tasks.retain(|task| task.kind == RunKind::Removal);
+        tasks.remove(0).steps.remove(0)
+    };
+    assert!(!first_step().await.contains("LEGAL HOLD"));
+    // When a hold comes, then the task says so within the hour.
+    told(&ward, PLACED, "LH-77", 1).await;
+    ward.work(HOUR).await;
+    assert!(first_step().await.contains("LEGAL HOLD LH-77"));
+    // And when it is lifted after days, the machine goes on.
+    ward.target.shown().fails = None;
+    ward.work(4 * 24 * HOUR).await;
+    is_cut_off_and_kept(&ward, "LH-77").await;
+    told(&ward, LIFTED, "LH-77", 2).await;
+    ward.work(60).await;
+    assert_eq!(ward.target.shown().accounts.len(), 4);
+}
+
+#[tokio::test]
 async fn b9_an_account_that_is_gone_under_a_hold_is_told() {
     let ward = able().await;
     told(&ward, PLACED, "LH-77", 1).await;

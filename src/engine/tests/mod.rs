@@ -13,6 +13,7 @@ mod desks;
 mod doubts;
 mod drill;
 mod given;
+mod graver;
 mod health;
 mod holds;
 mod identities;

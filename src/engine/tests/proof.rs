@@ -7,6 +7,7 @@ use super::play::Play;
 use super::target::{Look, Target};
 use super::ward::{Ward, numbered};
 use crate::domain::access::Operation;
+use crate::domain::estate::ConnectorFacts;
 use crate::domain::outcome::FailureClass;
 use crate::domain::run::{Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
@@ -156,6 +157,75 @@ fn e1_a_key_that_would_be_seen_and_is_not_is_gone_though_its_revocation_failed()
     // Then the ordinary road is open: what could not be revoked went with the account.
     play.pass(7200, &mut target);
     assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+}
+
+/// A departure from a target that shows no key by itself.
+fn with_blind_looks(connector: ConnectorFacts) -> (Target, Play) {
+    let mut target = Target::new();
+    target.look.shows_orphans = false;
+    let mut play = Play::new(&[(CRM, connector)]);
+    play.hear(given::leaves());
+    (target, play)
+}
+
+/// The removal is a person's, and says that nobody has revoked the key.
+fn waits_for_its_key(play: &Play) {
+    assert_eq!(play.end(RunKind::Removal), None);
+    let verdict = play.run(RunKind::Removal).verdict;
+    assert!(verdict <= Some(Verdict::Accepted), "{verdict:?}");
+    let Some(Finding::Inconclusive(why)) = &play.removal().last_finding else {
+        panic!("{:?}", play.removal().last_finding);
+    };
+    assert!(why.starts_with("k-api was not revoked"), "{why}");
+}
+
+#[test]
+fn e1_a_key_that_nobody_tried_to_revoke_is_not_proved_gone_either() {
+    // Given a target that shows keys, and whose manifest offers no way to revoke them.
+    let mut only = facts();
+    only.operations.remove(&Operation::RevokeCredential);
+    let (mut target, mut play) = with_blind_looks(only.clone());
+    // When the account is deleted, and looked at for a week.
+    play.pass(7 * 86_400, &mut target);
+    // Then nothing was proved.
+    assert!(!target.accounts.contains_key(&"a-1".into()));
+    waits_for_its_key(&play);
+    // And where a look shows keys without their account, it proves that this one is gone.
+    let (mut target, mut play) = with_blind_looks(only);
+    target.look.shows_orphans = true;
+    play.pass(7200, &mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+}
+
+#[test]
+fn e1_an_account_that_a_person_deleted_does_not_take_an_untried_key_with_it() {
+    // Given a removal that went to a person before it came to the key.
+    let (mut target, mut play) = with_blind_looks(facts());
+    target.fail("disable", FailureClass::AuthFailure);
+    play.until(RunKind::Removal, "with_person", &mut target);
+    assert_eq!(play.removal().items.len(), 3);
+    // When that person deletes the account, says so, and the machine looks for a week.
+    target.accounts.remove(&"a-1".into());
+    let task = play.task(RunKind::Removal).id;
+    play.close(task, "ann", None);
+    play.rest(&mut target);
+    waits_for_its_key(&play);
+    play.pass(7 * 86_400, &mut target);
+    waits_for_its_key(&play);
+    // Then only a statement ends it.
+    play.close(task, "ann", Some(given::attested("ann")));
+    play.rest(&mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Attested));
+}
+
+#[test]
+fn e1_a_key_that_only_the_listing_showed_is_not_proved_gone_either() {
+    // Given an account that is listed with its key, and cannot be read by itself.
+    let (mut target, mut play) = with_blind_looks(facts());
+    target.fail("inspect", FailureClass::Unsupported);
+    play.pass(7 * 86_400, &mut target);
+    assert!(!target.accounts.contains_key(&"a-1".into()));
+    waits_for_its_key(&play);
 }
 
 #[test]

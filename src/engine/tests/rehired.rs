@@ -210,6 +210,50 @@ fn b7_a_rehiring_of_whom_it_is_not_certain_is_loud_and_stops_nothing() {
     assert!(carried_out(&mut play, &mut target));
 }
 
+/// The same person, or somebody else, under this record.
+fn record(mut event: LifecycleEvent, id: &str, kind: &str) -> LifecycleEvent {
+    event.subject.id = id.to_owned();
+    event.subject.identifiers = vec![Identifier {
+        kind: kind.to_owned(),
+        value: "lea".to_owned(),
+    }];
+    event
+}
+
+#[test]
+fn b7_a_rehiring_under_another_record_is_loud_about_the_departure_that_shares_its_name() {
+    for (kind, code) in [("username", "CB-ADMIT-5"), ("email", "CB-ADMIT-2")] {
+        for departure in [scheduled(), leaves()] {
+            let event = record(back(), "e-77", kind);
+            let mut target = Target::new();
+            let mut play = Play::new(&[(super::given::CRM, super::given::facts())]);
+            play.hear(record(departure, super::given::LEAVER, kind));
+            play.rest(&mut target);
+            let decision = play.hear(event);
+            // Nothing stops: perhaps it is somebody else who got the name.
+            assert!(matches!(decision, AdmissionDecision::Open { .. }), "{kind}");
+            let told = task(&play, play.cases[1].row.id);
+            assert_eq!(told.code, code);
+            let named = told.why.contains(&play.cases[0].row.id.to_string());
+            let loud = code == "CB-ADMIT-5";
+            assert_eq!((told.priority == 0, named), (loud, loud), "{}", told.why);
+            play.pass(30 * 86_400, &mut target);
+            assert_eq!(play.cases[0].ended, Some(End::Verified));
+        }
+    }
+}
+
+#[test]
+fn b7_a_rehiring_under_another_record_leaves_departures_alone_that_are_over() {
+    let mut target = Target::new();
+    let mut play = Play::new(&[(super::given::CRM, super::given::facts())]);
+    play.hear(record(leaves(), super::given::LEAVER, "username"));
+    play.pass(30 * 86_400, &mut target);
+    assert_eq!(play.cases[0].ended, Some(End::Verified));
+    play.hear(record(back(), "e-77", "username"));
+    assert_eq!(task(&play, play.cases[1].row.id).code, "CB-ADMIT-2");
+}
+
 #[test]
 fn a3_a_departure_told_before_the_rehiring_and_heard_of_after_it_is_held() {
     let told = |event, day: u32| at(event, &format!("2026-11-{day}T07:00:00Z"));

@@ -158,6 +158,115 @@ fn a5_an_answer_counts_for_the_event_that_was_read_though_its_doubt_reads_the_sa
     }
 }
 
+/// A departure that is held, this heard of it, and what each of two people then says at once.
+fn answered_after(
+    heard: Option<LifecycleEvent>,
+    answers: [bool; 2],
+) -> (Play, Vec<Option<String>>) {
+    let far = melbourne("2024-01-01T09:00:00");
+    let mut play = Play::new(&[(CRM, facts())]);
+    play.hear(news(EventKind::WorkerTerminated, 1, far));
+    play.rest(&mut Target::new());
+    let task = play.tasks_open()[0].id;
+    let meant = play.tasks[&task].meant();
+    if let Some(event) = heard {
+        play.hear(event);
+        assert_eq!(play.tasks[&task].meant(), meant, "no step was made since");
+    }
+    let answer = |(who, release)| {
+        let note = "asked".to_owned();
+        let meant = Some(meant.clone());
+        let wish = Wish::RuleHold {
+            task,
+            release,
+            note,
+            meant,
+        };
+        play.wish(who, wish).code
+    };
+    let codes = ["ann", "bob"]
+        .into_iter()
+        .zip(answers)
+        .map(answer)
+        .collect();
+    (play, codes)
+}
+
+#[test]
+fn a5_a_person_does_not_overrule_the_event_that_has_answered_meanwhile() {
+    let refused = Some("CB-COMMAND-12".to_owned());
+    for release in [true, false] {
+        // Called off: whoever lets it go revives nothing.
+        let (mut play, codes) = answered_after(Some(stays(2)), [release; 2]);
+        assert_eq!(codes, [refused.clone(), refused.clone()], "{release}");
+        let mut target = Target::new();
+        play.pass(2 * 86_400, &mut target);
+        assert_eq!(play.end(RunKind::Case), Some(End::Rescinded), "{release}");
+        assert!(play.effects().is_empty(), "{release}");
+        // Corrected: whoever drops it loses nothing.
+        let right = news(EventKind::TerminationChanged, 2, Effective::Immediately);
+        let (mut play, codes) = answered_after(Some(right), [release; 2]);
+        assert_eq!(codes, [refused.clone(), refused.clone()], "{release}");
+        play.pass(2 * 86_400, &mut target);
+        assert_eq!(play.end(RunKind::Case), Some(End::Verified), "{release}");
+    }
+}
+
+#[test]
+fn a5_of_two_people_who_answer_at_once_the_first_counts() {
+    let refused = Some("CB-COMMAND-12".to_owned());
+    for (answers, codes, end) in [
+        ([true, true], [None, None], End::Verified),
+        ([true, false], [None, refused.clone()], End::Verified),
+        ([false, true], [None, refused], End::Rescinded),
+    ] {
+        let (mut play, answered) = answered_after(None, answers);
+        assert_eq!(answered, codes, "{answers:?}");
+        play.pass(2 * 86_400, &mut Target::new());
+        assert_eq!(play.end(RunKind::Case), Some(end), "{answers:?}");
+    }
+}
+
+#[test]
+fn b7_called_off_after_held_news_was_dropped_what_was_removed_before_is_reviewed() {
+    // Given a departure that was carried out, and doubtful news of it that a person dropped.
+    let mut target = Target::new();
+    let mut play = Play::begun();
+    play.pass(2 * 86_400, &mut target);
+    let far = melbourne("2126-01-01T09:00:00");
+    play.hear(news(EventKind::TerminationChanged, 2, far));
+    let task = play.tasks_open()[0].id;
+    let drop = Wish::RuleHold {
+        task,
+        release: false,
+        note: "a slip".to_owned(),
+        meant: None,
+    };
+    assert!(play.wish("ann", drop).accepted);
+    play.rest(&mut target);
+    assert_eq!(play.cases[1].ended, Some(End::Rescinded));
+    assert!(codes(&play).is_empty());
+    // When its source calls the departure off, then somebody is told to review what was removed.
+    play.hear(stays(3));
+    play.rest(&mut target);
+    assert_eq!(codes(&play), ["CB-ADMIT-3"]);
+    // And where nothing was removed there is nothing to review.
+    let mut play = Play::new(&[(CRM, facts())]);
+    let far = melbourne("2126-01-01T09:00:00");
+    play.hear(news(EventKind::WorkerTerminated, 1, far));
+    let task = play.tasks_open()[0].id;
+    let drop = Wish::RuleHold {
+        task,
+        release: false,
+        note: "a slip".to_owned(),
+        meant: None,
+    };
+    play.wish("ann", drop);
+    play.rest(&mut target);
+    play.hear(stays(2));
+    assert!(codes(&play).is_empty());
+}
+
 #[test]
 fn b7_called_off_while_news_is_held_what_was_removed_before_is_reviewed() {
     let mut target = Target::new();

@@ -122,6 +122,11 @@ impl Connector for Arc<Scripted> {
         })
     }
 
+    /// Keys end with their account.
+    fn shows_orphans(&self) -> bool {
+        true
+    }
+
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
         self.answer()?;
         let waits = self.shown().writes_wait.clone();

@@ -306,6 +306,8 @@ impl Touched {
                 }
                 Change::Review(run) => touched.cases.extend(run.case.map(|case| case.0)),
                 Change::Rotate(runs) => touched.runs.extend(runs.iter().map(|run| run.id.0)),
+                // Which runs these are is seen when they are changed, and noted there.
+                Change::LookAgain(_) => {}
             }
         }
         touched

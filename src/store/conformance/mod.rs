@@ -67,6 +67,7 @@ macro_rules! suite {
             overruling: [
                 b7_admission_sees_no_case_half_ended,
                 b7_a_release_stops_the_case_under_way_in_its_own_transaction,
+                b9_news_of_a_legal_hold_makes_what_a_person_has_of_its_subject_due,
             ]
             leases: [
                 claims_follow_priority_and_leave_out_busy_connectors,

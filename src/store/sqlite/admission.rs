@@ -15,7 +15,7 @@ use crate::store::aside::Aside;
 use crate::store::audit::{Notes, Touched};
 use crate::store::docket::{Change, Docket, Rulings};
 use crate::store::plan::{Opening, Share};
-use crate::store::row::{EventRow, HaltedRow};
+use crate::store::row::{EventRow, HaltedRow, RunRow};
 use crate::store::shape::{RunColumns, json, micros, micros_up};
 use crate::store::{AdmitFn, Admitted, Claimed, Keep, Stored};
 
@@ -220,6 +220,7 @@ async fn apply(
             runs::overrule(tx, &columns, Some(micros_up(now))).await
         }
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
+        Change::LookAgain(subject) => look_again(tx, subject, now, notes).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
                 start(tx, rotation).await?;
@@ -227,6 +228,34 @@ async fn apply(
             Ok(())
         }
     }
+}
+
+/// What a person has of the subject's open departures is due at once, whoever is at it: a try that began
+/// before sees what was, and its answer is refused. What a try does first only reads.
+async fn look_again(
+    tx: &mut SqliteConnection,
+    subject: &str,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Stored<()> {
+    let rows = sqlx::query_as::<_, RunRow>(
+        "SELECT r.id, r.body FROM runs r JOIN cases c ON c.id = r.case_id \
+         WHERE c.subject_key = ? AND c.ended IS NULL AND r.ended IS NULL \
+         AND r.kind IN ('discovery', 'removal') AND r.stage = 'with_person'",
+    )
+    .bind(subject)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut touched = Touched::default();
+    for row in rows {
+        let mut run = row.run()?;
+        if run.hasten(now) {
+            touched.runs.push(run.id.0);
+            let columns = RunColumns::of(&run, &[])?;
+            runs::overrule(tx, &columns, Some(micros_up(now))).await?;
+        }
+    }
+    audit::touched(tx, notes, &touched).await
 }
 
 /// Every open run of the case learns that it must not write again, and is looked at at once.
