@@ -57,8 +57,9 @@ impl Engine {
     }
 
     /// Notes what another round of the case has in hand. A removal that was begun before haste or privilege
-    /// was told goes on waiting for brakes and tries, and one person closes it: the account gets another one. The first search of a case that nobody has told
-    /// more of asks nothing. A store that is away costs a second task, not a removal.
+    /// was told goes on waiting for brakes and tries, and one person closes it: the account gets another
+    /// one. The first search of a case that nobody has told more of asks nothing. A store that is away costs
+    /// a second task, not a removal.
     async fn gather(&self, run: &mut Run, found: &[Account]) {
         let (Some(case), Some(connector)) = (run.case, run.connector.clone()) else {
             return;

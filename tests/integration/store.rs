@@ -145,6 +145,7 @@ macro_rules! unreadable {
 
 unreadable!(
     a3_an_event_keeps_no_other_event_waiting,
+    b9_a_legal_hold_is_in_force_though_a_removal_cannot_be_read,
     f2_a_task_keeps_no_other_task_from_its_desk,
     f4_a_wish_about_what_cannot_be_read_keeps_no_other_wish_waiting,
     f4_a_wish_keeps_no_other_wish_waiting,

@@ -2,7 +2,8 @@
 //!
 //! Owns what is sent for each operation and what the directory's answer to it means. The entry is
 //! read first and its login asserted; "not there" is read again before it is believed, and a trial
-//! sends its change then all the same. Renders no change that gives: a placeholder and a parking group are named by the manifest and hold nothing.
+//! sends its change then all the same. Renders no change that gives: a placeholder and a parking group
+//! are named by the manifest and hold nothing.
 
 use std::collections::HashMap;
 

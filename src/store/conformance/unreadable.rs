@@ -10,14 +10,15 @@ use uuid::Uuid;
 use super::super::{CopiesWanted, Store};
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
+use super::domain::event::{EventKind, RecordedEvent};
 use super::domain::id::CommandId;
 use super::domain::run::Run;
-use super::domain::settlement::Obedience;
+use super::domain::settlement::{ExistingCase, Obedience};
 use super::domain::task::FallbackTask;
 use super::domain::verdict::CredentialRole;
 use super::given::{
     a_case, a_removal, a_task, at, event, fenced, handed_over, ignores, keep, opens, recorded,
-    worker,
+    subject, worker,
 };
 
 fn rotate(number: u64) -> Command {
@@ -91,6 +92,24 @@ pub async fn f4_a_wish_about_what_cannot_be_read_keeps_no_other_wish_waiting(
     let [first, second] = answers;
     assert!(first.await.expect("read").is_none(), "it is owed");
     assert!(second.await.expect("read").is_some());
+}
+
+pub async fn b9_a_legal_hold_is_in_force_though_a_removal_cannot_be_read(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    let removal = a_removal(store, "c").await;
+    let handed = fenced(&removal, handed_over(&removal.run));
+    let settled = store.settle(at(0), &keep(1, 0), &[handed]).await;
+    assert_eq!(settled.expect("settled").accepted, [true]);
+    beside("UPDATE runs SET body = '{}' WHERE kind = 'removal'").await;
+    let mut news = event("hold", "LH-77", 1);
+    news.event.kind = EventKind::LegalHoldPlaced;
+    news.event.subject = subject("c");
+    recorded(store, vec![news]).await;
+    let opens = |event: &RecordedEvent, _: &[ExistingCase]| opens(event);
+    let admitted = store.admit(10, at(1), &keep(1, 0), &opens).await;
+    assert_eq!(admitted.expect("admitted").events, 1);
 }
 
 /// Two tasks of persons, one of which is broken.

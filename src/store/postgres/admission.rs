@@ -85,7 +85,7 @@ async fn try_admit(
     let (mut kept, mut tip) = opened.await?;
     if link.is_none() {
         for change in &rulings.changes {
-            apply(&mut tx, change, now, &mut notes).await?;
+            apply(&mut tx, change, now, &funnel.aside, &mut notes).await?;
         }
         audit::touched(&mut tx, &mut notes, &touched).await?;
         tip = audit::write(&mut tx, strands, &notes).await?;
@@ -259,6 +259,7 @@ async fn apply(
     tx: &mut PgConnection,
     change: &Change,
     now: Timestamp,
+    aside: &Aside,
     notes: &mut Notes,
 ) -> Stored<()> {
     match change {
@@ -290,7 +291,7 @@ async fn apply(
             runs::overrule(tx, &columns, Some(micros_up(now))).await
         }
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
-        Change::LookAgain(subject) => look_again(tx, subject, now, notes).await,
+        Change::LookAgain(subject) => look_again(tx, subject, now, aside, notes).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
                 runs::insert(tx, &RunColumns::wished(rotation)?).await?;
@@ -306,6 +307,7 @@ async fn look_again(
     tx: &mut PgConnection,
     subject: &str,
     now: Timestamp,
+    aside: &Aside,
     notes: &mut Notes,
 ) -> Stored<()> {
     let rows = sqlx::query_as::<_, RunRow>(
@@ -318,8 +320,11 @@ async fn look_again(
     .await?;
     let mut touched = Touched::default();
     for row in rows {
-        let mut run = row.run()?;
-        if run.hasten(now) {
+        // The hold is in force whether its tasks can be read or not.
+        let read = aside.read("runs", row.id, row.run())?;
+        if let Some(mut run) = read
+            && run.hasten(now)
+        {
             touched.runs.push(run.id.0);
             let columns = RunColumns::of(&run, &[])?;
             runs::overrule(tx, &columns, Some(micros_up(now))).await?;

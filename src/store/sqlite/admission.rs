@@ -63,7 +63,7 @@ async fn try_admit(
     let mut notes = Notes::default();
     let mut kept = open(&mut tx, &rulings, now, keep.worker, &mut share, &mut notes).await?;
     for change in &rulings.changes {
-        apply(&mut tx, change, now, &mut notes).await?;
+        apply(&mut tx, change, now, &funnel.aside, &mut notes).await?;
     }
     mark(&mut tx, &rulings, now).await?;
     audit::touched(&mut tx, &mut notes, &Touched::by(&rulings)).await?;
@@ -196,6 +196,7 @@ async fn apply(
     tx: &mut SqliteConnection,
     change: &Change,
     now: Timestamp,
+    aside: &Aside,
     notes: &mut Notes,
 ) -> Stored<()> {
     match change {
@@ -220,7 +221,7 @@ async fn apply(
             runs::overrule(tx, &columns, Some(micros_up(now))).await
         }
         Change::Revise(case, revision) => cases::revise(tx, *case, *revision).await,
-        Change::LookAgain(subject) => look_again(tx, subject, now, notes).await,
+        Change::LookAgain(subject) => look_again(tx, subject, now, aside, notes).await,
         Change::Rotate(rotations) => {
             for rotation in rotations {
                 start(tx, rotation).await?;
@@ -236,6 +237,7 @@ async fn look_again(
     tx: &mut SqliteConnection,
     subject: &str,
     now: Timestamp,
+    aside: &Aside,
     notes: &mut Notes,
 ) -> Stored<()> {
     let rows = sqlx::query_as::<_, RunRow>(
@@ -248,8 +250,11 @@ async fn look_again(
     .await?;
     let mut touched = Touched::default();
     for row in rows {
-        let mut run = row.run()?;
-        if run.hasten(now) {
+        // The hold is in force whether its tasks can be read or not.
+        let read = aside.read("runs", row.id, row.run())?;
+        if let Some(mut run) = read
+            && run.hasten(now)
+        {
             touched.runs.push(run.id.0);
             let columns = RunColumns::of(&run, &[])?;
             runs::overrule(tx, &columns, Some(micros_up(now))).await?;
