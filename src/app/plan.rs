@@ -10,11 +10,11 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::connectors::{Guarded, Registry};
+use crate::connectors::{Guarded, Registry, Shown};
 use crate::definitions::Library;
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
 use crate::domain::admit::admit;
-use crate::domain::correlation::{correlate_at, nobody_knows};
+use crate::domain::correlation::nobody_knows;
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -135,7 +135,13 @@ pub async fn plan(event: &LifecycleEvent, with: &With<'_>, vault: Arc<dyn Vault>
             |name: &ConnectorName| event.connectors.is_empty() || event.connectors.contains(name);
         let asked = registry.iter().filter(|connector| meant(connector.name()));
         let is_protected = with.engine.protected.contains(&event.subject.key());
-        let planned = asked.map(|one| target(event, one, &secrets, &operations, is_protected));
+        let asks = Asks {
+            event,
+            since: with.now,
+            operations: &operations,
+            is_protected,
+        };
+        let planned = asked.map(|one| target(&asks, one, &secrets));
         targets = join_all(planned).await;
         // A target that cannot be asked gets a task of its own, and may know them.
         let nobody = |target: &TargetPlan| {
@@ -294,18 +300,24 @@ fn opened(decision: AdmissionDecision) -> Option<Box<Settlement>> {
     }
 }
 
-async fn target(
-    event: &LifecycleEvent,
-    connector: &Guarded,
-    secrets: &Secrets,
-    operations: &[Operation],
+/// What every target is asked of one event.
+#[derive(Clone, Copy)]
+struct Asks<'a> {
+    event: &'a LifecycleEvent,
+    /// A listing from then on will do: all events of a file search the same one.
+    since: Timestamp,
+    operations: &'a [Operation],
     is_protected: bool,
-) -> TargetPlan {
-    let planned = found(event, connector, secrets).await;
+}
+
+async fn target(asks: &Asks<'_>, connector: &Guarded, secrets: &Secrets) -> TargetPlan {
+    let planned = found(asks, connector, secrets).await;
     let (found, failure) = match planned {
         Ok(found) => (found, None),
         Err(failure) => (Found::default(), Some(failure)),
     };
+    let listed = found.listed.as_ref();
+    let listed = listed.map_or(&[][..], |shown| shown.roster.accounts());
     let accounts = found.accounts.iter();
     TargetPlan {
         connector: connector.name().clone(),
@@ -314,8 +326,8 @@ async fn target(
                 account: account.id.clone(),
                 login: account.login.clone(),
                 steps: unless_held(
-                    steps(connector, account, operations),
-                    held(event, connector, account, &found, is_protected),
+                    steps(connector, account, asks.operations),
+                    held(asks, connector, account, &found.accounts, listed),
                 ),
             })
             .collect(),
@@ -330,19 +342,19 @@ struct Found {
     accounts: Vec<Account>,
     unclear: Vec<String>,
     /// Everybody there.
-    listed: Vec<Account>,
+    listed: Option<Arc<Shown>>,
 }
 
 /// Why this account's removal would wait for two people.
 fn held(
-    event: &LifecycleEvent,
+    asks: &Asks<'_>,
     connector: &Guarded,
     account: &Account,
-    found: &Found,
-    is_protected: bool,
+    found: &[Account],
+    listed: &[Account],
 ) -> Option<String> {
-    if is_protected {
-        let subject = event.subject.key();
+    if asks.is_protected {
+        let subject = asks.event.subject.key();
         return Some(format!(
             "{}: {subject} is a protected subject",
             protect::SUBJECT
@@ -353,8 +365,8 @@ fn held(
         let code = protect::BREAK_GLASS;
         return Some(format!("{code}: it is a break-glass account"));
     }
-    let leaving = found.accounts.iter().map(|one| one.id.clone()).collect();
-    let listed = Some(found.listed.as_slice());
+    let leaving = found.iter().map(|one| one.id.clone()).collect();
+    let listed = Some(listed);
     let words = protect::is_last(&facts.administrators, account, false, listed, &leaving)?;
     Some(format!("{}: {words}", protect::LAST_ADMINISTRATOR))
 }
@@ -370,28 +382,19 @@ fn unless_held(mut steps: Vec<PlannedStep>, held: Option<String>) -> Vec<Planned
 }
 
 /// The subject's accounts, each read with everything it has.
-async fn found(
-    event: &LifecycleEvent,
-    connector: &Guarded,
-    secrets: &Secrets,
-) -> Result<Found, Failure> {
+async fn found(asks: &Asks<'_>, connector: &Guarded, secrets: &Secrets) -> Result<Found, Failure> {
     let manifest = connector.manifest();
     let credential = secrets
         .credential(manifest, CredentialRole::Verifier)
         .await?;
-    let listing = connector.list(&credential).await?;
-    if let Some(gap) = listing.gap(listing.completeness, &manifest.expect) {
+    let shown = connector.shown(&credential, asks.since).await?;
+    if let Some(gap) = shown.gap(shown.completeness, &manifest.expect) {
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
-    let matched = correlate_at(
-        &manifest.name,
-        &manifest.correlation,
-        &event.subject,
-        &listing.accounts,
-    );
+    let matched = shown.roster.search(&manifest.name, &asks.event.subject);
     let mut found = Found {
         unclear: matched.unclear,
-        listed: listing.accounts,
+        listed: Some(shown),
         ..Found::default()
     };
     for account in matched.accounts {

@@ -41,14 +41,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let progress =
         ProgressBar::with_draw_target(Some(events.len() as u64), ProgressDrawTarget::stderr());
     let mut plans = Vec::new();
+    let with = With {
+        library: &config.workflows,
+        registry: &config.connectors,
+        engine: &config.settings.engine,
+        now: context.clock.now(),
+    };
     for one in &events {
         let vault = std::sync::Arc::clone(&vault);
-        let with = With {
-            library: &config.workflows,
-            registry: &config.connectors,
-            engine: &config.settings.engine,
-            now: context.clock.now(),
-        };
         plans.push(plan::plan(&one.event, &with, vault).await);
         progress.inc(1);
     }

@@ -234,17 +234,26 @@ impl Listing {
     /// The first reason why it does not show everything, as far as it is believed (`completeness`);
     /// where the count is the reason, with the numbers.
     pub fn gap(&self, completeness: Completeness, expect: &Expect) -> Option<String> {
-        let gap = completeness.gap()?;
-        let others = Completeness {
-            count_in_band: true,
-            ..completeness
-        };
-        let counted = expect.miscount(self.accounts.len());
-        Some(match (others.gap(), counted) {
-            (None, Some(counted)) => format!("{gap}: {counted}"),
-            (Some(_), _) | (None, None) => gap.to_owned(),
-        })
+        gap_of(completeness, expect, self.accounts.len())
     }
+}
+
+/// Why a list of so many accounts does not show everything.
+pub(super) fn gap_of(
+    completeness: Completeness,
+    expect: &Expect,
+    accounts: usize,
+) -> Option<String> {
+    let gap = completeness.gap()?;
+    let others = Completeness {
+        count_in_band: true,
+        ..completeness
+    };
+    let counted = expect.miscount(accounts);
+    Some(match (others.gap(), counted) {
+        (None, Some(counted)) => format!("{gap}: {counted}"),
+        (Some(_), _) | (None, None) => gap.to_owned(),
+    })
 }
 
 /// One account, and how sure that is.

@@ -41,6 +41,7 @@ pub struct Guarded {
     brakes: Arc<Brakes>,
     mandate: Mandate,
     pausing: Arc<Pausing>,
+    sharing: Arc<Sharing>,
     clock: Arc<dyn Clock>,
     /// What is made up is told to nobody.
     quiet: bool,
@@ -57,6 +58,7 @@ impl Guarded {
             connector,
             mandate: Mandate::default(),
             pausing: Arc::default(),
+            sharing: Arc::default(),
             clock,
             quiet: false,
         }
@@ -85,6 +87,7 @@ impl Guarded {
                 brakes: self.brakes.clone(),
                 mandate,
                 pausing: self.pausing.clone(),
+                sharing: self.sharing.clone(),
                 clock,
                 quiet: false,
             },
@@ -461,15 +464,18 @@ mod judge;
 mod minting;
 mod pausing;
 mod purpose;
+mod shown;
 mod texts;
 mod vitals;
 
 pub use pausing::PAUSED;
+pub use shown::Shown;
 pub use vitals::Vitals;
 
 use judge::{Judge, refused};
 use pausing::Pausing;
 use purpose::Purpose;
+use shown::Sharing;
 
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ mod written;
 pub use comparison::{Difference, Effect, compare, effect, narrowed};
 pub use contract::*;
 pub use governance::{Placed, Roll, Standing};
-pub use guard::{Guarded, PAUSED, Vitals};
+pub use guard::{Guarded, PAUSED, Shown, Vitals};
 pub use mandate::{BARRED, Mandate};
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
 pub use probe::{Caller, Probe, Tries, WRONG_PASSWORD};

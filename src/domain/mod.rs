@@ -32,6 +32,7 @@ pub mod probe;
 pub mod protect;
 pub mod retry;
 pub mod review;
+pub mod roster;
 pub mod rotation;
 pub mod round;
 pub mod run;

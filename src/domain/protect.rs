@@ -51,6 +51,16 @@ pub fn account(run: &Run, body: &RemovalBody, estate: &Estate) -> Option<Hold> {
     kept.then(|| hold(BREAK_GLASS, &words, of_removal(run.id)))
 }
 
+/// True where what is cut is something that only administrators have.
+pub fn is_upstream_administrator(
+    facts: &ConnectorFacts,
+    account: &Account,
+    cut: &dyn Fn(&Entitlement) -> bool,
+) -> bool {
+    let mut powers = account.entitlements.iter().filter(|one| cut(one));
+    powers.any(|power| facts.administrators.contains(&power.id))
+}
+
 /// What an upstream keeps from being cut by the machine: an account for emergencies, and the last one
 /// there that has what only administrators have. Nobody approves it: who wants it does it by hand.
 ///
@@ -136,6 +146,10 @@ pub fn is_last(
     listed: Option<&[Account]>,
     leaving: &BTreeSet<AccountId>,
 ) -> Option<String> {
+    let powers = powers(administrators, account, unread);
+    if powers.is_empty() {
+        return None;
+    }
     let remains = |other: &&Account| {
         other.id != account.id
             && other.state != AccountState::Disabled
@@ -152,7 +166,7 @@ pub fn is_last(
             }
         }
     };
-    let alone = powers(administrators, account, unread)
+    let alone = powers
         .into_iter()
         .find(|power| !remaining.iter().any(|account| has(account, power)))?;
     let seen = match alone {

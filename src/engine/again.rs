@@ -199,7 +199,9 @@ impl Engine {
                 self.look_at_account(connector, credential, body, recheck)
                     .await
             }
-            RunBody::Discovery(body) => self.look_for_accounts(connector, body).await,
+            RunBody::Discovery(body) => {
+                self.look_for_accounts(connector, body, recheck.until).await
+            }
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => Ok(Finding::Absent),
         }
     }
@@ -232,9 +234,10 @@ impl Engine {
         &self,
         connector: &Guarded,
         body: &DiscoveryBody,
+        since: Timestamp,
     ) -> Result<Finding, Failure> {
         let search = self
-            .search_closely(connector, &body.subject, body.expect)
+            .search_closely(connector, &body.subject, body.expect, since)
             .await?;
         let expect = body.expect.unwrap_or(connector.manifest().after_removal);
         let shown = search.accounts.iter();

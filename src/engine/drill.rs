@@ -167,7 +167,7 @@ impl Engine {
         match drill.stage {
             Stage::Looking => {
                 let well = connector.rehearsing(Pass::Well);
-                let search = self.search(&well, &terms.canary, None).await;
+                let search = self.search(&well, &terms.canary, None, now).await;
                 let found = search.and_then(Search::decided);
                 Ok(drill.looked(found, &ground(self.clock.now())))
             }

@@ -4,9 +4,9 @@
 //! and from a removal to the tries of its leaver's ways in. Decides nothing; a search that was not
 //! complete is a failure, never a short list.
 
-use crate::connectors::{Credential, Guarded};
+use crate::connectors::{Credential, Guarded, Shown};
 use crate::domain::access::{Account, Entitlement, EntitlementKind};
-use crate::domain::correlation::{Again, Gone, Search, correlate_at};
+use crate::domain::correlation::{Again, Gone, Search};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::Probed;
@@ -17,12 +17,13 @@ use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{CredentialRole, Expectation, residue};
 use crate::domain::workflow::RunKind;
-use crate::store::{KnownAccount, Listed};
+use crate::store::{Listed, StoreError};
 use crate::verification::Trial;
 
 use super::Engine;
 use super::drive::removal;
 use super::perform::lost;
+use super::recalled::last_seen;
 
 impl Engine {
     pub(super) async fn find(
@@ -37,11 +38,13 @@ impl Engine {
                 (None, Vec::new())
             }
         };
+        // Of a mass departure all fall due at once, and search the same listing.
+        let since = run.stage.due().unwrap_or_else(|| self.clock.now());
         // What was removed already is held against what is to be left of it.
         let searched = if removed.is_empty() {
-            self.search(connector, subject, expect).await
+            self.search(connector, subject, expect, since).await
         } else {
-            self.search_closely(connector, subject, expect).await
+            self.search_closely(connector, subject, expect, since).await
         };
         match searched {
             Ok(mut search) => {
@@ -101,30 +104,23 @@ impl Engine {
         }
     }
 
-    /// A search of the whole target; `expect` is what must be left of the accounts, if not what the
-    /// manifest says.
+    /// A search of the whole target as it is listed from `since` on; `expect` is what must be left of the
+    /// accounts, if not what the manifest says.
     pub(super) async fn search(
         &self,
         connector: &Guarded,
         subject: &Subject,
         expect: Option<Expectation>,
+        since: Timestamp,
     ) -> Result<Search, Failure> {
-        let at = self.clock.now();
         let credential = self.credential(connector, CredentialRole::Verifier).await?;
-        let listing = connector.list(&credential).await?;
+        let listing = connector.shown(&credential, since).await?;
         if let Some(gap) = listing.gap(listing.completeness, &connector.manifest().expect) {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
-        let rule = &connector.manifest().correlation;
-        let mut search = correlate_at(connector.name(), rule, subject, &listing.accounts);
-        self.resolve(
-            connector,
-            &credential,
-            subject,
-            &listing.accounts,
-            &mut search,
-        )
-        .await?;
+        let mut search = listing.roster.search(connector.name(), subject);
+        self.resolve(connector, &credential, subject, &listing, &mut search)
+            .await?;
         let manifest = connector.manifest();
         let expect = expect.unwrap_or(manifest.after_removal);
         let left = |one: &Account| !residue(one, expect).is_empty();
@@ -145,8 +141,14 @@ impl Engine {
             ));
         }
         if connector.vitals().is_worth_keeping() {
-            self.remember(connector.name(), at, believed.is_none(), listing.accounts)
-                .await;
+            let accounts = listing.roster.accounts().to_vec();
+            self.remember(
+                connector.name(),
+                listing.began,
+                believed.is_none(),
+                accounts,
+            )
+            .await;
         }
         Ok(search)
     }
@@ -158,8 +160,9 @@ impl Engine {
         connector: &Guarded,
         subject: &Subject,
         expect: Option<Expectation>,
+        since: Timestamp,
     ) -> Result<Search, Failure> {
-        let mut search = self.search(connector, subject, expect).await?;
+        let mut search = self.search(connector, subject, expect, since).await?;
         let manifest = connector.manifest();
         let expect = expect.unwrap_or(manifest.after_removal);
         let credential = self.credential(connector, CredentialRole::Verifier).await?;
@@ -193,26 +196,19 @@ impl Engine {
         connector: &Guarded,
         credential: &Credential,
         subject: &Subject,
-        listed: &[Account],
+        listing: &Shown,
         search: &mut Search,
     ) -> Result<(), Failure> {
-        let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
+        let known = async {
+            let inventory = self.store.inventory(connector.name()).await?;
+            Ok::<_, StoreError>(inventory.map_or_else(Vec::new, last_seen))
+        };
+        let Ok(missing) = listing.lacks(connector, known).await else {
             return Ok(());
         };
         let oldest = connector.manifest().expect.max_data_age_seconds;
-        let shown = |known: &&KnownAccount| listed.iter().any(|one| one.id == known.account.id);
-        let missing = inventory.accounts.iter().filter(|known| !shown(known));
-        for known in missing {
-            let account = std::slice::from_ref(&known.account);
-            let rule = &connector.manifest().correlation;
-            if correlate_at(connector.name(), rule, subject, account)
-                .accounts
-                .is_empty()
-            {
-                continue;
-            }
+        for (last, last_seen) in missing.each_of(connector.name(), subject) {
             let read_at = self.clock.now();
-            let last = &known.account;
             let reading = connector
                 .read_known(credential, &last.id, Some(&last.login))
                 .await?;
@@ -225,9 +221,9 @@ impl Engine {
                     return Err(too_old(reading.data_age_seconds, oldest));
                 }
                 (None, None) => search.gone.push(Gone {
-                    account: known.account.id.clone(),
-                    login: known.account.login.clone(),
-                    last_seen: known.seen,
+                    account: last.id.clone(),
+                    login: last.login.clone(),
+                    last_seen,
                     read_at,
                     method: reading.method,
                 }),
@@ -265,17 +261,13 @@ impl Engine {
         let RunBody::Discovery(body) = &mut run.body else {
             return;
         };
-        let Ok(Some(inventory)) = self.store.inventory(connector.name()).await else {
+        let Some(known) = self.recalled.inventory(self, connector).await else {
             return;
         };
-        let rule = &connector.manifest().correlation;
-        let known = inventory.accounts.iter();
-        let accounts: Vec<_> = known.map(|known| known.account.clone()).collect();
-        let accounts = correlate_at(connector.name(), rule, subject, &accounts).accounts;
-        let theirs = |known: &&KnownAccount| accounts.iter().any(|a| a.id == known.account.id);
-        let oldest = inventory.accounts.iter().filter(theirs);
-        body.found_at = oldest.map(|known| known.seen).min().or(inventory.whole_at);
-        body.found = accounts;
+        let found = known.accounts.search(connector.name(), subject).accounts;
+        let seen = found.iter().filter_map(|one| known.accounts.seen(&one.id));
+        body.found_at = seen.min().or(known.whole_at);
+        body.found = found;
     }
 
     /// Tries the ways in of accounts that were removed once more: a cache, a replica or another system may

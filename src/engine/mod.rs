@@ -15,6 +15,7 @@ mod holds;
 mod look;
 mod pauses;
 mod perform;
+mod recalled;
 mod returned;
 mod rounds;
 mod scout;
@@ -126,6 +127,7 @@ pub struct Engine {
     serving: RwLock<Arc<Serving>>,
     manifests: Option<Manifests>,
     pauses: pauses::Known,
+    recalled: recalled::Recalled,
     desks: Option<Desks>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
@@ -198,6 +200,7 @@ impl Engine {
             serving: RwLock::new(Arc::new(serving)),
             manifests: None,
             pauses: pauses::Known::default(),
+            recalled: recalled::Recalled::default(),
             desks: None,
             definitions: Mutex::default(),
         }

@@ -58,6 +58,7 @@ impl Sweeper {
         let mut ticks = self.ticks();
         loop {
             ticks.tick().await;
+            self.engine.forget_old();
             self.crew.may_begin().await;
             let _ = warned(self.engine.escalate().await);
             let _ = warned(self.engine.remind().await);
@@ -74,6 +75,14 @@ impl Sweeper {
 }
 
 impl Engine {
+    /// Lets go of listings and inventories that nobody is to use any more; each may be as large as its target.
+    fn forget_old(&self) {
+        for connector in self.serving().registry.iter() {
+            connector.forget_old();
+        }
+        self.recalled.forget_old(self.clock.now());
+    }
+
     /// Starts a rotation for each secret that is past its age or ends soon, the gravest first and not
     /// all at once; returns how many began. Those that waited behind another move up.
     ///

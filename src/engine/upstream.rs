@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use crate::connectors::{Change, Guarded};
 use crate::domain::access::{Entitlement, Operation};
-use crate::domain::correlation::correlate_at;
 use crate::domain::estate::Upstream;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::protect;
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::Outcome;
 use crate::domain::subject::Subject;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 use super::Engine;
@@ -38,7 +38,8 @@ impl Engine {
             );
             Failure::new(FailureClass::Unsupported, "CB-ENGINE-7", words)
         })?;
-        self.cut_at(&connector, upstream, &subject).await
+        let since = run.stage.due().unwrap_or_else(|| self.clock.now());
+        self.cut_at(&connector, upstream, &subject, since).await
     }
 
     async fn cut_at(
@@ -46,20 +47,20 @@ impl Engine {
         connector: &Arc<Guarded>,
         upstream: &Upstream,
         subject: &Subject,
+        since: Timestamp,
     ) -> Result<Outcome, Failure> {
         let manifest = connector.manifest();
         let verifier = self
             .secrets
             .credential(manifest, CredentialRole::Verifier)
             .await?;
-        let listing = connector.list(&verifier).await?;
+        // Where a target fails, all of a mass departure is cut at the same place.
+        let listing = connector.shown(&verifier, since).await?;
         let believed = connector.vitals().believed(listing.completeness);
         if let Some(gap) = listing.gap(believed, &manifest.expect) {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
-        let rule = &manifest.correlation;
-        let accounts =
-            correlate_at(connector.name(), rule, subject, &listing.accounts).decided()?;
+        let accounts = listing.roster.search(connector.name(), subject).decided()?;
         let since = self.clock.now();
         let mut looks = Vec::with_capacity(accounts.len());
         for account in accounts {
@@ -70,7 +71,13 @@ impl Engine {
                 .flat_map(|read| read.entitlements);
             if let Some(facts) = self.serving().estate.connectors.get(connector.name()) {
                 let cut = |one: &Entitlement| upstream.is(one);
-                protect::upstream(facts, &account, &listing.accounts, &cut)?;
+                // Who else administers is asked at this very moment.
+                let alone = if protect::is_upstream_administrator(facts, &account, &cut) {
+                    connector.shown(&verifier, self.clock.now()).await?
+                } else {
+                    listing.clone()
+                };
+                protect::upstream(facts, &account, alone.roster.accounts(), &cut)?;
             }
             for entitlement in has.filter(|one| upstream.is(one)) {
                 let writer = self

@@ -4,43 +4,35 @@
 //! shows nothing, a whole listing as the control that the verifier sees at all. Judges nothing; what
 //! a look proves is said by `domain::verdict`.
 
-mod listings;
 mod probing;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use crate::connectors::{Credential, Guarded, Listing};
+use crate::connectors::{Credential, Guarded, Shown};
 use crate::domain::access::Account;
-use crate::domain::correlation::same_name;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::{Completeness, Expectation, Observation, Sighting, residue};
 
-use listings::Listings;
-
 pub use probing::Trial;
 
-/// Looks at accounts. One for the whole worker, so that observers of one target share listings.
+/// Looks at accounts.
 #[derive(Debug)]
 pub struct Verification {
     clock: Arc<dyn Clock>,
-    listings: Listings,
 }
 
 impl Verification {
-    /// Nothing has been looked at yet.
+    /// Looks are dated by this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            listings: Listings::default(),
-        }
+        Self { clock }
     }
 
     /// Looks at one account. An account that its id does not show is looked for in a complete
-    /// listing begun after `not_before`: a "not found" may hide what the caller may not see, and
+    /// listing begun after `written`: a "not found" may hide what the caller may not see, and
     /// another system may have made the account anew under its old login, which is then read by the
     /// id that it has now.
     ///
@@ -52,7 +44,7 @@ impl Verification {
         verifier: &Credential,
         account: &AccountId,
         login: &str,
-        not_before: Timestamp,
+        written: Timestamp,
     ) -> Result<Observation, Failure> {
         let at = self.clock.now();
         let reading = connector.read_known(verifier, account, Some(login)).await?;
@@ -67,25 +59,21 @@ impl Verification {
                 sighting: Sighting::There(Box::new(seen)),
             });
         }
-        let (began, listing) = self
-            .listings
-            .fresh(connector, verifier, not_before, &self.clock)
-            .await?;
+        let shown = connector.shown_after(verifier, written).await?;
         let mut look = Observation {
-            at: at.min(began),
+            at: at.min(shown.began),
             credential: verifier.role,
-            method: format!("{} and {}", reading.method, listing.method),
-            completeness: both(reading.completeness, banded(connector, &listing)),
-            data_age_seconds: reading.data_age_seconds.max(listing.data_age_seconds),
+            method: format!("{} and {}", reading.method, shown.method),
+            completeness: both(reading.completeness, banded(connector, &shown)),
+            data_age_seconds: reading.data_age_seconds.max(shown.data_age_seconds),
             shows_orphans: connector.shows_orphans(),
             sighting: Sighting::NotThere,
         };
-        if let Some(row) = listing.accounts.iter().find(|row| row.id == *account) {
+        if let Some(row) = shown.roster.get(account) {
             contradicted(&mut look, row);
             return Ok(look);
         }
-        let namesakes = listing.accounts.iter();
-        for row in namesakes.filter(|row| same_name(&row.login, login)) {
+        for row in shown.roster.by_login(login) {
             namesake(connector, verifier, row, &mut look).await?;
         }
         Ok(look)
@@ -127,13 +115,13 @@ async fn namesake(
 }
 
 /// The listing's completeness, with its count held against the manifest's band.
-fn banded(connector: &Guarded, listing: &Listing) -> Completeness {
+fn banded(connector: &Guarded, shown: &Shown) -> Completeness {
     let expect = &connector.manifest().expect;
-    let count = listing.accounts.len() as u64;
+    let count = shown.roster.accounts().len() as u64;
     let in_band = (expect.accounts_min.max(1)..=expect.accounts_max).contains(&count);
     connector.vitals().believed(Completeness {
-        count_in_band: listing.completeness.count_in_band && in_band,
-        ..listing.completeness
+        count_in_band: shown.completeness.count_in_band && in_band,
+        ..shown.completeness
     })
 }
 

@@ -322,11 +322,7 @@ async fn e1_an_account_under_the_old_login_is_judged_by_its_own_read() {
         inherited_from: None,
     });
     fake.readable.lock().expect("not poisoned").push(second);
-    let clock = scene.clock.clone();
-    let scene = Scene {
-        verification: Verification::new(clock),
-        ..scene
-    };
+    scene.clock.advance(6);
     let looked = scene.look(CredentialRole::Verifier).await;
     let finding = powerless(&looked);
     assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
@@ -406,6 +402,7 @@ async fn e1_a_long_listing_is_shared_by_all_who_waited_for_it_and_by_none_who_wr
     let scene = Scene::new(&["a", "b"]);
     *scene.fake.slow.lock().expect("not poisoned") = Some((scene.clock.clone(), 20));
     let began = scene.clock.now();
+    scene.clock.advance(1);
     let looks = (0..8).map(|_| scene.look_after(CredentialRole::Verifier, began));
     futures_util::future::join_all(looks).await;
     assert_eq!(scene.fake.listings.load(Ordering::SeqCst), 1);

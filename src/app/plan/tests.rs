@@ -160,18 +160,20 @@ async fn g3_the_last_administrator_is_not_planned_as_sent() {
         }],
         ..Account::left_behind(&id.into(), None)
     };
-    let mut found = Found {
-        accounts: vec![admin("ada")],
-        listed: vec![admin("ada")],
-        ..Found::default()
+    let asks = Asks {
+        event: &event,
+        since: Timestamp::MIN,
+        operations: &[],
+        is_protected: false,
     };
-    let alone = held(&event, &wiki, &found.accounts[0], &found, false);
+    let (ada, bob) = (admin("ada"), admin("bob"));
+    let held = |found: &[Account], listed: &[Account]| held(&asks, &wiki, &ada, found, listed);
+    let alone = held(std::slice::from_ref(&ada), std::slice::from_ref(&ada));
     assert!(alone.is_some_and(|why| why.starts_with("CB-PROTECT-3")));
-    found.listed.push(admin("bob"));
-    assert_eq!(held(&event, &wiki, &found.accounts[0], &found, false), None);
+    let both = [ada.clone(), bob];
+    assert_eq!(held(&both[..1], &both), None);
     // Of two who leave at once none remains.
-    found.accounts.push(admin("bob"));
-    assert!(held(&event, &wiki, &found.accounts[0], &found, false).is_some());
+    assert!(held(&both, &both).is_some());
 }
 
 #[tokio::test]

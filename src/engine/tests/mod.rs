@@ -21,6 +21,7 @@ mod in_hand;
 mod legal;
 mod living;
 mod manifests;
+mod many;
 mod never_grants;
 mod order;
 mod pauses;

@@ -41,6 +41,8 @@ pub(super) struct Shown {
     pub(super) hangs: bool,
     /// How many have begun so.
     pub(super) hanging: u64,
+    /// How many have begun in all.
+    pub(super) listings: u64,
     /// Listings show no entitlements.
     pub(super) bare: bool,
     /// Left out of listings.
@@ -94,6 +96,7 @@ impl Scripted {
 #[async_trait]
 impl Connector for Arc<Scripted> {
     async fn list(&self, _: &Call<'_>) -> Result<Listing, Failure> {
+        self.shown().listings += 1;
         if self.shown().hangs {
             self.shown().hanging += 1;
             std::future::pending::<()>().await;
@@ -288,6 +291,7 @@ impl Ward {
                 fails: None,
                 hangs: false,
                 hanging: 0,
+                listings: 0,
                 bare: false,
                 unlisted: None,
                 unreadable: None,
@@ -384,29 +388,34 @@ impl Ward {
 
     /// Everything that is due within these seconds, looked for once a minute.
     pub(super) async fn work(&self, seconds: u64) {
-        let keep = self.none_kept();
         for _ in 0..=seconds / 60 {
-            self.engine.admit(&keep).await.expect("admitted");
-            loop {
-                let wide = Keep {
-                    at_most: 10,
-                    ..keep.clone()
-                };
-                let now = self.clock.now();
-                let claimed = self.store.claim(now, &wide).await.expect("claimed");
-                if claimed.is_empty() {
-                    break;
-                }
-                for one in claimed {
-                    let held = [self.engine.step(&one).await.expect("consistent")];
-                    let now = self.clock.now();
-                    let settled = self.store.settle(now, &keep, &held).await.expect("settled");
-                    assert_eq!(settled.accepted, [true]);
-                    let given = [(one.run.id, one.token)];
-                    self.store.release(self.worker, &given).await.expect("free");
-                }
-            }
+            self.work_now().await;
             self.clock.advance(60);
+        }
+    }
+
+    /// Everything that is due at this moment.
+    pub(super) async fn work_now(&self) {
+        let keep = self.none_kept();
+        self.engine.admit(&keep).await.expect("admitted");
+        loop {
+            let wide = Keep {
+                at_most: 10,
+                ..keep.clone()
+            };
+            let now = self.clock.now();
+            let claimed = self.store.claim(now, &wide).await.expect("claimed");
+            if claimed.is_empty() {
+                break;
+            }
+            for one in claimed {
+                let held = [self.engine.step(&one).await.expect("consistent")];
+                let now = self.clock.now();
+                let settled = self.store.settle(now, &keep, &held).await.expect("settled");
+                assert_eq!(settled.accepted, [true]);
+                let given = [(one.run.id, one.token)];
+                self.store.release(self.worker, &given).await.expect("free");
+            }
         }
     }
 
