@@ -26,7 +26,6 @@ use clawback::domain::pause::{Pause, Pauses};
 use clawback::domain::run::Run;
 use clawback::domain::settlement::{ExistingCase, JournalEntry, OutboxMessage};
 use clawback::domain::step::Parts;
-use clawback::domain::subject::Subject;
 use clawback::domain::task::FallbackTask;
 use clawback::domain::time::Timestamp;
 use clawback::domain::user::{Act, ApiToken, SecretDigest, Session, User};
@@ -35,7 +34,7 @@ use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
     Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
     Desks, Dossier, DrillLease, Drills, Dropping, EscalateFn, Examination, Fenced, IntakeBatch,
-    Inventory, Keep, Listed, ObeyFn, Paused, People, Receipt, RemindFn, Retention, RuleFn,
+    Inventory, Keep, Leaver, Listed, ObeyFn, Paused, People, Receipt, RemindFn, Retention, RuleFn,
     RunsEnded, SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
     SurveyWanted, TaskFilter, Users,
 };
@@ -269,7 +268,7 @@ users! {
     fn save_token(token: &ApiToken) -> Stored<()>;
     fn note_act(act: &Act) -> Stored<()>;
     fn acts(filter: &ActFilter) -> Stored<Vec<(u64, Act)>>;
-    fn leavers(since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>>;
+    fn leavers(since: Timestamp, now: Timestamp) -> Stored<Vec<Leaver>>;
 }
 
 #[async_trait]

@@ -8,18 +8,20 @@ use tokio_util::sync::CancellationToken;
 use super::{AppError, Parts};
 use crate::config::Settings;
 use crate::domain::audit::{
-    Digest, Finding, Mark, Signed, Span, Tally, Tombstone, Verifier, Window,
+    Digest, Fault, Finding, Mark, Signed, Span, Tally, Tombstone, Verifier, Window,
 };
 use crate::domain::id::ConnectorName;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
 use crate::secrets::signing::{self, Signer};
-use crate::secrets::{Owner, Vault};
+use crate::secrets::{Owner, Vault, VaultError};
 use crate::store::Store;
 use crate::store::audit::tables;
 
 /// The owner of what no connector owns; no manifest can have this name, for it has a blank.
 const PLATFORM: &str = "the platform";
+/// Where checkpoints are kept.
+const CHECKPOINTS: &str = "audit_checkpoints";
 
 /// What a verification came to.
 #[derive(Debug)]
@@ -61,6 +63,35 @@ pub async fn verify(
     noted: Option<(i64, Digest)>,
 ) -> Result<Verified, AppError> {
     looked(store, Verifier::new(tables::ALL, key), noted).await
+}
+
+/// Adds a finding where the vault holds no key by which the log says that it is signed: somebody may have
+/// written it anew and signed it by a key of their own. Without such a vault a log is whole by the key that
+/// it names itself.
+///
+/// # Errors
+/// When store or vault fails.
+pub async fn by_own_key(
+    mut verified: Verified,
+    store: &dyn Store,
+    vault: &dyn Vault,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Verified, AppError> {
+    let Some((number, _)) = verified.tally.last else {
+        return Ok(verified);
+    };
+    match signer(store, vault, settings, now).await {
+        Ok(_) => {}
+        Err(AppError::Vault(VaultError::Missing { .. })) => verified.findings.push(Finding {
+            fault: Fault::NotSigned,
+            table: CHECKPOINTS,
+            row: number.to_string(),
+            detail: "it is signed by a key that the vault does not hold".to_owned(),
+        }),
+        Err(error) => return Err(error),
+    }
+    Ok(verified)
 }
 
 /// The same for a part of the log, if `from` or `to` names one; `tell` hears now and then how many links
@@ -247,5 +278,45 @@ fn owner(settings: &Settings) -> Owner {
         reference: settings.audit.key.clone(),
         connector: ConnectorName(PLATFORM.to_owned()),
         role: CredentialRole::Writer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::wall;
+    use crate::secrets::LocalVault;
+    use crate::store::{self, given};
+
+    /// Decision 12: the database alone permits nothing but cutting off an end.
+    #[tokio::test]
+    async fn e6_a_log_that_is_signed_by_a_key_of_somebody_elses_is_not_whole() {
+        let place = store::Settings::at("sqlite::memory:");
+        let store = store::open(&place).await.expect("opened");
+        store.migrate().await.expect("migrated");
+        given::a_case(&store, "c").await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("clawback.toml");
+        std::fs::write(&file, "").expect("written");
+        let (settings, clock) = (Settings::load(&file).expect("reads"), wall::clock());
+        let ours = LocalVault::in_memory().expect("a vault");
+        let theirs = LocalVault::in_memory().expect("a vault");
+        for (vault, foreign) in [(&theirs, false), (&ours, true)] {
+            if !foreign {
+                let made = checkpoint(store.as_ref(), vault, &settings, clock.as_ref(), 0).await;
+                assert!(made.expect("made").is_some());
+            }
+            let verified = verify(store.as_ref(), None, None).await.expect("read");
+            assert_eq!(verified.findings, [], "by the key that it names itself");
+            let now = clock.now();
+            let judged = by_own_key(verified, store.as_ref(), vault, &settings, now).await;
+            let found: Vec<_> = judged.expect("judged").findings;
+            let faults: Vec<_> = found.iter().map(|one| (one.fault, one.table)).collect();
+            if foreign {
+                assert_eq!(faults, [(Fault::NotSigned, CHECKPOINTS)]);
+            } else {
+                assert_eq!(faults, []);
+            }
+        }
     }
 }

@@ -6,8 +6,9 @@
 use serde_json::Value;
 
 use super::AppError;
-use super::evidence::{NOTHING_YET, Target, targets, workflow_of};
+use super::evidence::{NEVER_LOOKED, NOTHING_YET, Target, targets, workflow_of};
 use crate::domain::time::Timestamp;
+use crate::domain::workflow::End;
 use crate::store::{CaseFilter, CaseStory, Store};
 
 /// More cases than this in one report: ask for a shorter period.
@@ -88,7 +89,8 @@ fn row(story: &CaseStory, target: Option<&Target>) -> Row {
     let state = story.report.ended.map_or("open", |end| end.as_str());
     // An open case may still find access, or wait for a person who says where it is.
     let (proof, why) = match story.report.ended {
-        Some(_) => ("none needed", ""),
+        Some(End::Rescinded | End::Halted) => ("none needed", NEVER_LOOKED),
+        Some(End::Verified | End::Attested | End::Rotated) => ("none needed", ""),
         None => ("none", NOTHING_YET),
     };
     Row {

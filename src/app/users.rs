@@ -91,6 +91,7 @@ impl Desk {
             provider: None,
             subject: new.subject,
             disabled: None,
+            enabled: None,
             failures: 0,
             locked_until: None,
             created: self.clock.now(),
@@ -166,6 +167,9 @@ impl Desk {
         let now = self.clock.now();
         let change = |user: &mut User| {
             user.disabled = disabled.then_some(now);
+            if !disabled {
+                user.enabled = Some(now);
+            }
             user.unlock();
         };
         let what = if disabled {

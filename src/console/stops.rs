@@ -40,6 +40,10 @@ pub(super) struct CloseAll {
     /// One's own statement, for targets that cannot be read.
     #[serde(default)]
     pub attest: Option<String>,
+    /// The tasks that were read and are meant; what is open besides stays so. Absent: all that are open.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub tasks: Option<Vec<TaskId>>,
 }
 
 /// What a second person states.
@@ -102,7 +106,12 @@ impl Office {
             limit: MOST,
             ..TaskFilter::default()
         };
-        let tasks = self.store.tasks(&filter).await?;
+        let mut tasks = self.store.tasks(&filter).await?;
+        let open = tasks.len();
+        if let Some(meant) = &given.tasks {
+            tasks.retain(|task| meant.contains(&task.id));
+        }
+        let others = open - tasks.len();
         if tasks.is_empty() {
             return Err(Problem::missing("open task of this connector"));
         }
@@ -129,8 +138,13 @@ impl Office {
         let words = format!("{of} in line, bulk {}: {reason}", bulk.id);
         self.note(who, "close_tasks_at_once", &given.connector, &words)
             .await?;
+        let besides = match others {
+            0 => String::new(),
+            1 => "; 1 other was not meant and stays open".to_owned(),
+            others => format!("; {others} others were not meant and stay open"),
+        };
         Ok(done(format!(
-            "{of} tasks are said to be done; the machine looks at each"
+            "{of} tasks are said to be done; the machine looks at each{besides}"
         )))
     }
 
@@ -186,6 +200,18 @@ fn about(connector: Option<&ConnectorName>) -> String {
 type Sent = (Extension<Who>, Extension<Fields>);
 type Body<T> = Result<Json<T>, JsonRejection>;
 
+/// The tasks that a form was made for.
+fn read_tasks(text: &str) -> Result<Vec<TaskId>, Problem> {
+    let ids = text.split_whitespace().map(|id| id.parse().map(TaskId));
+    let ids: Result<Vec<_>, uuid::Error> = ids.collect();
+    ids.map_err(|_| {
+        Problem::refused(
+            None,
+            "the form does not say which tasks it means: open the list again",
+        )
+    })
+}
+
 fn reason(fields: &Fields) -> Reason {
     Reason {
         reason: fields.get("reason").to_owned(),
@@ -219,6 +245,7 @@ pub(super) async fn close_all_form(State(office): State<Shared>, (who, fields): 
         note: fields.get("note").to_owned(),
         reason: fields.get("reason").to_owned(),
         attest: Some(fields.get("attest").to_owned()),
+        tasks: Some(read_tasks(fields.get("tasks"))?),
     };
     let path = format!("/tasks?connector={}", page::escape(&given.connector));
     came_to(&path, office.close_all(&who, &given).await)

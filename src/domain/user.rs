@@ -110,6 +110,9 @@ pub struct User {
     pub subject: Option<String>,
     /// Since when they may not sign in any more.
     pub disabled: Option<Timestamp>,
+    /// When somebody let them in again: departures from before that are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<Timestamp>,
     /// Wrong passwords in a row.
     pub failures: u32,
     /// Until when no password is looked at.
@@ -308,6 +311,7 @@ mod tests {
             provider: None,
             subject: Some("acme/17".to_owned()),
             disabled: None,
+            enabled: None,
             failures: 0,
             locked_until: None,
             created: at(0),

@@ -449,6 +449,8 @@ pub struct Counts {
     pub cases_open: u64,
     /// Removals by verdict and end.
     pub removals: u64,
+    /// Removals that have not ended.
+    pub removals_open: u64,
     /// Removals that ended verified.
     pub removals_verified: u64,
     /// Removals that ended attested.

@@ -51,7 +51,7 @@ pub use estate::*;
 pub use people::{EscalateFn, Paused, People, RemindFn};
 pub use retention::{Dropping, Retention, SealFn};
 pub use settings::Settings;
-pub use users::{ActFilter, ChangeFn, Users};
+pub use users::{ActFilter, ChangeFn, Leaver, Users};
 
 /// Opens the store that the settings name. Does not migrate; see [`Store::migrate`].
 pub async fn open(settings: &Settings) -> Stored<Arc<dyn Store>> {

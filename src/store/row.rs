@@ -404,6 +404,7 @@ pub(super) struct CountsRow {
     cases: i64,
     cases_open: i64,
     removals: i64,
+    removals_open: i64,
     removals_verified: i64,
     removals_attested: i64,
     runs_with_open_task: i64,
@@ -430,6 +431,7 @@ impl CountsRow {
             cases: whole(self.cases),
             cases_open: whole(self.cases_open),
             removals: whole(self.removals),
+            removals_open: whole(self.removals_open),
             removals_verified: whole(self.removals_verified),
             removals_attested: whole(self.removals_attested),
             runs_with_open_task: whole(self.runs_with_open_task),
@@ -472,6 +474,7 @@ pub(super) fn counts_statement(now: &str) -> String {
         (SELECT min(opened_us) FROM tasks WHERE state <> 'closed') AS oldest_task_us, \
         r.* FROM (SELECT \
           count(*) FILTER (WHERE kind = 'removal') AS removals, \
+          count(*) FILTER (WHERE kind = 'removal' AND ended IS NULL) AS removals_open, \
           count(*) FILTER (WHERE kind = 'removal' AND ended = 'verified') AS removals_verified, \
           count(*) FILTER (WHERE kind = 'removal' AND ended = 'attested') AS removals_attested, \
           count(*) FILTER (WHERE ended IS NULL AND (owner IS NOT NULL OR due_us <= {now})) \

@@ -76,8 +76,18 @@ pub trait Users: Send + Sync {
     async fn acts(&self, filter: &ActFilter) -> Stored<Vec<(u64, Act)>>;
 
     /// Whose access has been ending since then: the subjects of cases that took effect, or were
-    /// opened after they took effect, from `since` until `now`, and were not called off.
-    async fn leavers(&self, since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>>;
+    /// opened after they took effect, from `since` until `now`, and were not called off. A case that
+    /// cannot be read is left out, and told.
+    async fn leavers(&self, since: Timestamp, now: Timestamp) -> Stored<Vec<Leaver>>;
+}
+
+/// Somebody whose access has been ending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaver {
+    /// Who.
+    pub subject: Subject,
+    /// Since when: the case took effect, or was opened after it had.
+    pub since: Timestamp,
 }
 
 pub(super) const ADD_USER: &str =
@@ -115,9 +125,11 @@ pub(super) const ADD_ACT: &str = "INSERT INTO acts (at_us, who, origin, what, ab
 pub(super) const ACTS: &str = "SELECT seq, at_us, who, origin, what, about, came_to FROM acts \
      WHERE seq < $1 AND ($3 = '' OR who = $3) AND ($4 = '' OR about = $4) \
      ORDER BY seq DESC LIMIT $2";
-pub(super) const LEAVERS: &str = "SELECT r.id, r.body FROM cases c JOIN runs r ON r.id = c.run_id \
+pub(super) const LEAVERS: &str = "SELECT r.id, r.body, \
+     CASE WHEN c.effective_us > c.opened_us THEN c.effective_us ELSE c.opened_us END AS since_us \
+     FROM cases c JOIN runs r ON r.id = c.run_id \
      WHERE c.effective_us <= $2 AND (c.effective_us >= $1 OR c.opened_us >= $1) \
-     AND (c.ended IS NULL OR c.ended <> 'rescinded')";
+     AND NOT c.halted AND (c.ended IS NULL OR c.ended <> 'rescinded')";
 
 /// One thing kept as JSON, under its key.
 #[derive(sqlx::FromRow)]
@@ -176,16 +188,31 @@ impl ActRow {
     }
 }
 
-/// The subject of a case's run.
-pub(super) fn leaver(row: &RunRow) -> Stored<Option<Subject>> {
-    Ok(match row.run()?.body {
-        // Nobody leaves in a drill, and of what a person still has to decide nobody knows.
-        RunBody::Case(body) if body.drill.is_some() || body.for_person.is_some() => None,
-        RunBody::Case(body) => Some(body.subject),
-        RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => {
-            None
-        }
-    })
+/// The run of a case, and since when its subject has been leaving.
+#[derive(sqlx::FromRow)]
+pub(super) struct LeaverRow {
+    #[sqlx(flatten)]
+    pub(super) run: RunRow,
+    since_us: i64,
+}
+
+impl LeaverRow {
+    /// Nobody leaves in a drill, and of what a person still has to decide nobody knows.
+    pub(super) fn leaver(&self) -> Stored<Option<Leaver>> {
+        let since = Timestamp::from_microsecond(self.since_us);
+        let since = since.map_err(|error| corrupt("cases", "opened_us", self.run.id, &error))?;
+        Ok(match self.run.run()?.body {
+            RunBody::Case(body) if body.drill.is_some() || body.for_person.is_some() => None,
+            RunBody::Case(body) => Some(Leaver {
+                subject: body.subject,
+                since,
+            }),
+            RunBody::Discovery(_)
+            | RunBody::Removal(_)
+            | RunBody::Rotation(_)
+            | RunBody::Care(_) => None,
+        })
+    }
 }
 
 /// A session that ends at `ends`, as JSON is written of it.

@@ -18,6 +18,9 @@ use crate::store::CaseStory;
 /// Why nothing is proved of an open case that knows of no account and no target that is owed.
 pub const NOTHING_YET: &str = "the case is open, and no access is known yet";
 
+/// Why nothing is to be proved of a case that ended without looking anywhere.
+pub const NEVER_LOOKED: &str = "it was called off before any access was looked for";
+
 /// How the end of access is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
@@ -107,16 +110,30 @@ pub(super) fn verb(action: Option<&Action>) -> &'static str {
     }
 }
 
-/// Every removal of a case, and every discovery that ended without looking.
+/// Every removal of a case, every discovery that ended without looking, and the case itself where it ended
+/// on a person's word.
 pub fn targets(story: &CaseStory, workflow: Option<&Workflow>) -> Vec<Target> {
     let runs = story.runs.iter().filter(|run| match run.kind {
         RunKind::Removal => true,
         RunKind::Discovery => !looked(run),
-        RunKind::Case | RunKind::Rotation | RunKind::Care => false,
+        RunKind::Case => attested_itself(story, run),
+        RunKind::Rotation | RunKind::Care => false,
     });
     let mut targets: Vec<_> = runs.map(|run| target(story, workflow, run)).collect();
     targets.sort_by(|a, b| (&a.connector, &a.login).cmp(&(&b.connector, &b.login)));
     targets
+}
+
+/// True when a person's word stands for the whole case, and not for parts of it.
+fn attested_itself(story: &CaseStory, run: &Run) -> bool {
+    let ended = matches!(
+        &run.stage,
+        Stage::Ended {
+            end: End::Attested,
+            ..
+        }
+    );
+    ended && story.tasks.iter().any(|task| task.run == run.id)
 }
 
 /// True when a discovery listed its target itself.
@@ -136,7 +153,9 @@ fn target(story: &CaseStory, workflow: Option<&Workflow>, run: &Run) -> Target {
         .iter()
         .filter(|entry| entry.run == run.id)
         .collect();
-    let task = story.tasks.iter().find(|task| task.run == run.id);
+    // A case may have had several, one after the other.
+    let tasks = story.tasks.iter().filter(|task| task.run == run.id);
+    let task = tasks.max_by_key(|task| task.opened);
     let removal = match &run.body {
         RunBody::Removal(body) => Some(&**body),
         RunBody::Case(_) | RunBody::Discovery(_) | RunBody::Rotation(_) | RunBody::Care(_) => None,

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{AppError, audit};
 use crate::config::Settings;
 use crate::definitions::{self, RestoreError};
-use crate::domain::audit::{Finding, key_in_words};
+use crate::domain::audit::{Fault, Finding, key_in_words};
 use crate::domain::id::CaseId;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::workflow::Workflow;
@@ -25,7 +25,7 @@ use crate::store::{CaseStory, Store};
 
 pub use bundle::bundle;
 pub use envelope::{Envelope, EvidenceError, PAYLOAD_TYPE, key_id};
-pub use facts::{NOTHING_YET, Proof, Target, targets};
+pub use facts::{NEVER_LOOKED, NOTHING_YET, Proof, Target, targets};
 pub use page::{is_page, page};
 
 /// A case with everything that is known of it.
@@ -114,17 +114,18 @@ pub async fn export(
     Ok(Some(Envelope::sign(&payload, &signer)))
 }
 
-/// True for a finding about the log itself, or about a row of this case.
+/// True for a finding about the log itself, about a row of this case, or about one that may have been of
+/// this case: what is gone, or says that it is another case's, tells no more whose it was.
 fn concerns(finding: &Finding, of: &Gathered) -> bool {
     let log = finding.table.starts_with("audit_");
-    let rows = of
-        .dossier
-        .recorded
-        .iter()
-        .map(|entry| key_in_words(&entry.key));
-    let runs = of.story.runs.iter().map(|run| run.id.to_string());
-    // A line that is gone is no row any more, but its key begins with its run.
-    log || rows.chain(runs).any(|row| finding.row.starts_with(&row))
+    let gone = match finding.fault {
+        Fault::Removed | Fault::Moved | Fault::CutOff | Fault::TooMuch => true,
+        Fault::Changed | Fault::Inserted | Fault::NotSigned => false,
+    };
+    let of_some_case = matches!(finding.table, "runs" | "journal" | "tasks" | "commands");
+    let rows = of.dossier.recorded.iter();
+    let mut rows = rows.map(|entry| key_in_words(&entry.key));
+    log || gone || of_some_case || rows.any(|row| finding.row.starts_with(&row))
 }
 
 /// Seconds between two instants, for reports; negative when `until` comes first.

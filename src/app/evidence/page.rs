@@ -224,10 +224,10 @@ const PEOPLE: &[(&str, &str)] = &[
 ];
 
 fn first_half(payload: &Value) -> String {
-    let nothing = if payload["case"]["state"] == "open" {
-        "No access is known yet."
-    } else {
-        "The subject had no account in any target."
+    let nothing = match payload["case"]["state"].as_str() {
+        Some("open") => "No access is known yet.",
+        Some("verified") => "The subject had no account in any target.",
+        _ => "It was called off before any access was looked for.",
     };
     let mut out = section("Case", "", &sheet(&payload["case"], CASE));
     out += &section(

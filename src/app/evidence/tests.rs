@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::envelope::Envelope;
 use super::*;
+use crate::app::report::as_json;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::settlement::Settlement;
 use crate::domain::task::TaskNote;
@@ -320,6 +321,46 @@ async fn e6_an_open_case_that_has_looked_nowhere_has_proved_nothing() {
     settle(&store, vec![fenced(&case, end)]).await;
     let payload = bundle(&gather_from(&store, id).await, None, at(9));
     assert_eq!(payload["residual"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_what_may_have_been_of_the_case_is_not_signed_away() {
+    let gathered = a_gathered_case().await;
+    let finding = |fault, table| Finding {
+        fault,
+        table,
+        row: "018f0000-0000-7000-8000-000000000000".to_owned(),
+        detail: String::new(),
+    };
+    // A removal that was taken out with its lines, and one that was given to another case.
+    assert!(concerns(&finding(Fault::Removed, "runs"), &gathered));
+    assert!(concerns(&finding(Fault::Removed, "messages"), &gathered));
+    assert!(concerns(&finding(Fault::Changed, "runs"), &gathered));
+    assert!(concerns(&finding(Fault::Changed, "audit_links"), &gathered));
+    assert!(!concerns(&finding(Fault::Changed, "pauses"), &gathered));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_a_case_that_a_person_attested_whole_is_told_as_attested() {
+    let store = open(&StoreSettings::at("sqlite::memory:"))
+        .await
+        .expect("opened");
+    store.migrate().await.expect("migrated");
+    let case = a_case(&store, "ada").await;
+    let id = case.run.case.expect("a case");
+    let mut word = Settlement {
+        case_ended: Some((id, End::Attested, at(2))),
+        ..step(&case.run, ended(End::Attested))
+    };
+    word.task = Some(closed(a_task(&case.run)));
+    settle(&store, vec![fenced(&case, word)]).await;
+    let payload = bundle(&gather_from(&store, id).await, None, at(9));
+    assert_eq!(payload["targets"][0]["proof"], "attested");
+    assert!(!page(&payload).contains("had no account"));
+    let rows = crate::app::report::rows(&*store, Timestamp::MIN, Timestamp::MAX).await;
+    let rows = as_json(&rows.expect("read"));
+    assert_eq!(rows[0]["proof"], "attested", "{rows}");
+    assert_ne!(rows[0]["task_closed"], "", "{rows}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -247,6 +247,7 @@ impl Office {
             provider: None,
             subject: None,
             disabled: None,
+            enabled: None,
             failures: 0,
             locked_until: None,
             created: self.now(),

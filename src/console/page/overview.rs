@@ -57,9 +57,6 @@ fn list(urgent: &[Urgent], now: Timestamp) -> Markup {
 }
 
 fn figures(figures: &Figures) -> Markup {
-    let owed = figures
-        .removals
-        .saturating_sub(figures.removals_verified + figures.removals_attested);
     let rows = [
         (
             figures.cases_open,
@@ -83,7 +80,7 @@ fn figures(figures: &Figures) -> Markup {
             "/cases",
         ),
         (
-            owed,
+            figures.removals_open,
             "still owed",
             format!("{} with a person", figures.removals_in_tasks),
             "/cases?open=true",

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{DOUBT, EXCEPTION, TaskLine, TaskView, TasksAsked, TicketView};
+use super::super::view::{DOUBT, EXCEPTION, SHOWN, TaskLine, TaskView, TasksAsked, TicketView};
 use super::super::words;
 use super::{Page, form_token, frame, parts};
 use crate::domain::time::Timestamp;
@@ -40,33 +40,40 @@ pub(in super::super) fn tasks(
         @if tasks.is_empty() {
             (parts::nothing("No task waits for a person."))
         } @else {
-            p class="quiet" { (words::count(tasks.len() as u64, "task", "tasks")) ", most urgent first" }
+            p class="quiet" {
+                @if tasks.len() >= SHOWN { "The first " }
+                (words::count(tasks.len() as u64, "task", "tasks")) ", most urgent first"
+            }
             (table(tasks, now))
             @if let Some(connector) = asked.connector.as_deref().filter(|name| !name.is_empty()) {
-                (at_once(who, connector))
+                (at_once(who, connector, tasks))
             }
         }
     };
     frame(who, &page, &main)
 }
 
-/// Says of all open tasks of one target that they are done.
-fn at_once(who: &Who, connector: &str) -> Markup {
+/// Says of all open tasks of one target that are shown that they are done. What came meanwhile is not meant.
+fn at_once(who: &Who, connector: &str, tasks: &[TaskLine]) -> Markup {
+    let open = tasks.iter().filter(|task| task.state != "closed");
+    let ids: Vec<_> = open.map(|task| task.id.to_string()).collect();
+    let count = words::count(ids.len() as u64, "open task", "open tasks");
     html! {
-        @if who.may(Role::Operator) {
+        @if who.may(Role::Operator) && !ids.is_empty() {
             details class="deeds wide" {
-                summary { "All open tasks of " (connector) " are done" }
+                summary { "The " (count) " of " (connector) " shown here are done" }
                 p class="quiet" { "Each is checked like any other, and each says for good that it was one of many, and why." }
                 form method="post" action="/tasks/close" class="stack" {
                     (form_token(who))
                     input type="hidden" name="connector" value=(connector);
+                    input type="hidden" name="tasks" value=(ids.join(" "));
                     label for="all-note" { "What was done" }
                     input id="all-note" name="note" required maxlength="500" autocomplete="off";
                     label for="all-reason" { "Why all at once" }
                     input id="all-reason" name="reason" required maxlength="500" autocomplete="off";
                     label for="all-attest" { "If they cannot be read, what you state" }
                     input id="all-attest" name="attest" maxlength="500" autocomplete="off";
-                    button type="submit" { "Say that all are done" }
+                    button type="submit" { "Say that these are done" }
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! Owns the house of these tests: a clock that they move, a browser that keeps cookies, other rooms
 //! as a stand-in. Routes come from the table, so a new one is attacked by existing.
 
+mod at_once;
 mod attacks;
 mod audits;
 mod doors;
@@ -257,6 +258,7 @@ impl House {
             provider: None,
             subject: None,
             disabled: None,
+            enabled: None,
             failures: 0,
             locked_until: None,
             created: self.clock.now(),

@@ -25,7 +25,7 @@ pub(super) use paper::{
 };
 pub(super) use step::StepView;
 pub(super) use task::{
-    DOUBT, EXCEPTION, STATES, TaskLine, TaskView, TasksAsked, TicketView, one_task, tasks,
+    DOUBT, EXCEPTION, SHOWN, STATES, TaskLine, TaskView, TasksAsked, TicketView, one_task, tasks,
 };
 
 use schemars::JsonSchema;

@@ -181,6 +181,9 @@ impl TaskLine {
     }
 }
 
+/// Tasks that are shown where nobody asks for more.
+pub(in super::super) const SHOWN: usize = 200;
+
 /// Tasks by priority, then deadline.
 pub(in super::super) async fn tasks(
     office: &Office,
@@ -189,7 +192,7 @@ pub(in super::super) async fn tasks(
     let filter = TaskFilter {
         closed: asked.closed,
         connector: asked.connector.clone().map(ConnectorName),
-        limit: asked.limit.unwrap_or(200).min(1000),
+        limit: asked.limit.unwrap_or(SHOWN as u32).min(1000),
         ..TaskFilter::default()
     };
     let tasks = office.store.tasks(&filter).await?;

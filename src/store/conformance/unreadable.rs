@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::{CopiesWanted, Store};
+use super::super::{CopiesWanted, Store, TaskFilter};
 use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
 use super::domain::event::{EventKind, RecordedEvent};
@@ -110,6 +110,23 @@ pub async fn b9_a_legal_hold_is_in_force_though_a_removal_cannot_be_read(
     let opens = |event: &RecordedEvent, _: &[ExistingCase]| opens(event);
     let admitted = store.admit(10, at(1), &keep(1, 0), &opens).await;
     assert_eq!(admitted.expect("admitted").events, 1);
+}
+
+pub async fn f2_one_task_or_case_that_cannot_be_read_hides_no_other_from_people(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    two_tasks(store, "servicedesk", &beside).await;
+    let tasks = store.tasks(&TaskFilter::default()).await.expect("read");
+    assert_eq!(tasks.len(), 1);
+    let before = store.leavers(at(0), at(10)).await.expect("read").len();
+    beside(
+        "UPDATE runs SET body = '{}' WHERE id = \
+         (SELECT id FROM runs WHERE kind = 'case' ORDER BY id LIMIT 1)",
+    )
+    .await;
+    let after = store.leavers(at(0), at(10)).await.expect("read").len();
+    assert_eq!(after, before - 1);
 }
 
 /// Two tasks of persons, one of which is broken.

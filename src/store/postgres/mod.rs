@@ -307,7 +307,7 @@ impl Store for PostgresStore {
     }
 
     async fn tasks(&self, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
-        tasks::list(self.funnel.pool(), filter).await
+        tasks::list(&self.funnel, filter).await
     }
 
     async fn task(&self, id: TaskId) -> Stored<Option<FallbackTask>> {

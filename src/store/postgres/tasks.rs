@@ -13,6 +13,7 @@ use crate::store::shape::{json, micros};
 use crate::store::{Stored, TaskFilter};
 
 use super::batch::{Batch, Columns};
+use super::funnel::Funnel;
 
 /// Adds the part that writes these tasks; `join` limits them to runs whose settlement was taken.
 pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> Stored<()> {
@@ -135,13 +136,14 @@ pub(super) async fn open_by_id(tx: &mut PgConnection, ids: &[Uuid]) -> Stored<Op
     Ok(rows.iter().map(TaskRow::open).collect())
 }
 
-pub(super) async fn list(pool: &PgPool, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
+/// One that cannot be read is left out, and told: it hides no other.
+pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
     let limit = if filter.limit == 0 {
         1000
     } else {
         filter.limit
     };
-    sqlx::query_as::<_, TaskRow>(
+    let rows = sqlx::query_as::<_, TaskRow>(
         "SELECT id, body FROM tasks WHERE ($1 OR state <> 'closed' OR $3::text IS NOT NULL) \
          AND ($2::text IS NULL OR connector = $2) AND ($3::text IS NULL OR state = $3) \
          ORDER BY priority, deadline_us, id LIMIT $4",
@@ -150,11 +152,12 @@ pub(super) async fn list(pool: &PgPool, filter: &TaskFilter) -> Stored<Vec<Fallb
     .bind(filter.connector.as_ref().map(ConnectorName::as_str))
     .bind(filter.state.as_deref())
     .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await?
-    .iter()
-    .map(TaskRow::task)
-    .collect()
+    .fetch_all(funnel.pool())
+    .await?;
+    let read = rows
+        .iter()
+        .map(|row| funnel.aside.read("tasks", row.id, row.task()));
+    read.filter_map(Result::transpose).collect()
 }
 
 pub(super) async fn one(pool: &PgPool, id: TaskId) -> Stored<Option<FallbackTask>> {

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use crate::domain::id::SessionId;
-use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use crate::store::Stored;
 use crate::store::audit::Notes;
-use crate::store::row::RunRow;
 use crate::store::shape::{json, micros};
-use crate::store::users::{self, ActFilter, ActRow, ChangeFn, KeptRow, OwnedRow, Users};
+use crate::store::users::{
+    self, ActFilter, ActRow, ChangeFn, KeptRow, Leaver, LeaverRow, OwnedRow, Users,
+};
 
 use super::{PostgresStore, audit};
 
@@ -218,15 +218,16 @@ impl Users for PostgresStore {
         rows.into_iter().map(ActRow::act).collect()
     }
 
-    async fn leavers(&self, since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>> {
-        let rows: Vec<RunRow> = sqlx::query_as(users::LEAVERS)
+    async fn leavers(&self, since: Timestamp, now: Timestamp) -> Stored<Vec<Leaver>> {
+        let rows: Vec<LeaverRow> = sqlx::query_as(users::LEAVERS)
             .bind(micros(since))
             .bind(micros(now))
             .fetch_all(self.funnel.pool())
             .await?;
         let mut leavers = Vec::new();
         for row in &rows {
-            leavers.extend(users::leaver(row)?);
+            let read = self.funnel.aside.read("runs", row.run.id, row.leaver())?;
+            leavers.extend(read.flatten());
         }
         Ok(leavers)
     }

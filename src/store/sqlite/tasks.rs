@@ -69,6 +69,7 @@ pub(super) async fn open_by_id(tx: &mut SqliteConnection, ids: &[Uuid]) -> Store
     Ok(open)
 }
 
+/// One that cannot be read is left out, and told: it hides no other.
 pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<FallbackTask>> {
     let limit = if filter.limit == 0 {
         1000
@@ -76,7 +77,7 @@ pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<Fal
         filter.limit
     };
     let mut reader = funnel.reader().await?;
-    sqlx::query_as::<_, TaskRow>(
+    let rows = sqlx::query_as::<_, TaskRow>(
         "SELECT id, body FROM tasks WHERE (?1 OR state <> 'closed' OR ?3 IS NOT NULL) \
          AND (?2 IS NULL OR connector = ?2) AND (?3 IS NULL OR state = ?3) \
          ORDER BY priority, deadline_us, id LIMIT ?4",
@@ -86,10 +87,11 @@ pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<Fal
     .bind(filter.state.as_deref())
     .bind(limit)
     .fetch_all(&mut *reader)
-    .await?
-    .iter()
-    .map(TaskRow::task)
-    .collect()
+    .await?;
+    let read = rows
+        .iter()
+        .map(|row| funnel.aside.read("tasks", row.id, row.task()));
+    read.filter_map(Result::transpose).collect()
 }
 
 pub(super) async fn one(funnel: &Funnel, id: TaskId) -> Stored<Option<FallbackTask>> {

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 use crate::domain::id::SessionId;
-use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Act, ApiToken, SecretDigest, Session, User};
 use crate::store::Stored;
 use crate::store::audit::Notes;
-use crate::store::row::RunRow;
 use crate::store::shape::{json, micros};
-use crate::store::users::{self, ActFilter, ActRow, ChangeFn, KeptRow, OwnedRow, Users};
+use crate::store::users::{
+    self, ActFilter, ActRow, ChangeFn, KeptRow, Leaver, LeaverRow, OwnedRow, Users,
+};
 
 use super::{SqliteStore, audit};
 
@@ -233,16 +233,17 @@ impl Users for SqliteStore {
         rows.into_iter().map(ActRow::act).collect()
     }
 
-    async fn leavers(&self, since: Timestamp, now: Timestamp) -> Stored<Vec<Subject>> {
+    async fn leavers(&self, since: Timestamp, now: Timestamp) -> Stored<Vec<Leaver>> {
         let mut reader = self.funnel.reader().await?;
-        let rows: Vec<RunRow> = sqlx::query_as(users::LEAVERS)
+        let rows: Vec<LeaverRow> = sqlx::query_as(users::LEAVERS)
             .bind(micros(since))
             .bind(micros(now))
             .fetch_all(&mut *reader)
             .await?;
         let mut leavers = Vec::new();
         for row in &rows {
-            leavers.extend(users::leaver(row)?);
+            let read = self.funnel.aside.read("runs", row.run.id, row.leaver())?;
+            leavers.extend(read.flatten());
         }
         Ok(leavers)
     }

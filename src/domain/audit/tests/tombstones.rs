@@ -266,6 +266,23 @@ fn e6_a_row_goes_only_if_its_tombstone_counted_it() {
 }
 
 #[test]
+fn e6_a_part_that_begins_behind_a_drop_is_whole() {
+    let mut log = drawn();
+    log.let_go(0, &[5]);
+    for number in 0..4 {
+        let seq = log.links.last().expect("some").seq + 1;
+        log.add_link(70 + number, seq, &Entries::default());
+        log.sign("k1", None);
+    }
+    let seqs: Vec<_> = log.links.iter().map(|link| link.seq).collect();
+    for from in seqs {
+        let span = Span::between(&log.checkpoints, Some(Mark::Link(from)), None);
+        let verifier = Verifier::new(TABLES, Some("k1".to_owned())).only(span);
+        assert_eq!(log.verify_with(verifier).0, [], "from {from}");
+    }
+}
+
+#[test]
 fn e6_keys_that_changed_in_a_period_that_went_are_still_known() {
     let mut log = drawn();
     log.sign("k1", Some("k2"));

@@ -148,6 +148,8 @@ impl Verifier {
     /// All links are in: each tombstone is signed by the key of its time, and counted what went.
     pub(super) fn stones_over(&mut self) {
         let last = self.previous.as_ref().map_or(0, |signed| signed.number);
+        // The links that say what went follow right behind what a tombstone had seen.
+        let first = self.dropped_until.max(self.begins_after());
         let mut found = Vec::new();
         for stone in &self.stones {
             let says = &stone.says;
@@ -163,7 +165,7 @@ impl Verifier {
             }
             let told = (stone.late.count(), stone.late.root());
             let counted = says.late == 0 && told.0 == 0 || told == (says.late, says.late_root);
-            if says.seen >= self.dropped_until && !counted {
+            if says.seen >= first && !counted {
                 let detail = format!(
                     "it let {} rows go that later links cover, and links say so of {}",
                     says.late, told.0
