@@ -88,7 +88,12 @@ impl Farewell {
         loop {
             let now = self.clock.now();
             let since = looked.since(now);
-            match self.look(since, now).await {
+            // A store that hangs keeps no process from its end.
+            let look = tokio::select! {
+                look = self.look(since, now) => look,
+                () = stop.cancelled() => return,
+            };
+            match look {
                 Ok(()) => looked.note(since, now),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,

@@ -53,6 +53,22 @@ pub struct Parts {
     pub beside: Vec<Arc<dyn Check>>,
 }
 
+/// Whether each of these parts can do its work.
+pub(super) async fn each(parts: &Parts, patience: Duration) -> Vec<(&'static str, bool)> {
+    let all = parts.ready.iter().chain(&parts.beside);
+    let answers = join_all(all.map(|check| asked(check, patience))).await;
+    let told = answers.into_iter();
+    told.map(|(part, answer)| (part, answer.is_ok())).collect()
+}
+
+async fn asked(check: &Arc<dyn Check>, patience: Duration) -> (&'static str, Result<(), String>) {
+    let answer = match tokio::time::timeout(patience, check.check()).await {
+        Ok(answer) => answer,
+        Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
+    };
+    (check.part(), answer)
+}
+
 /// Asks all at once; true if all of `checks` are well, and the answer, which tells `beside` too.
 pub(super) async fn ask(
     checks: &[Arc<dyn Check>],
@@ -60,14 +76,7 @@ pub(super) async fn ask(
     patience: Duration,
 ) -> (bool, Value) {
     let all = checks.iter().chain(beside);
-    let answers = join_all(all.map(|check| async move {
-        let answer = match tokio::time::timeout(patience, check.check()).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
-        };
-        (check.part(), answer)
-    }))
-    .await;
+    let answers = join_all(all.map(|check| asked(check, patience))).await;
     let mut deciding = answers.iter().take(checks.len());
     let well = deciding.all(|(_, answer)| answer.is_ok());
     let parts: Vec<_> = answers

@@ -14,7 +14,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Check, PATIENCE, Parts, ask};
+use super::health::{Check, PATIENCE, Parts, ask, each};
 use super::office::Shared;
 use super::routes;
 use crate::telemetry::metrics;
@@ -64,7 +64,11 @@ async fn answer(checks: &[Arc<dyn Check>], beside: &[Arc<dyn Check>]) -> Respons
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-async fn page() -> Response {
+async fn page(State(parts): State<Arc<Parts>>) -> Response {
+    // Gauges stand at their last value while what tells them stands still; these do not.
+    for (part, ready) in each(&parts, PATIENCE).await {
+        metrics::part_ready(part, ready);
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], metrics::page()).into_response()
 }

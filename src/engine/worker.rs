@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::id::WorkerId;
 use crate::domain::time::Timestamp;
 use crate::store::Claimed;
+use crate::telemetry::Stopwatch;
 
 use super::courier::Courier;
 use super::crew::{Hands, Place, Shares};
@@ -366,17 +367,47 @@ impl Life {
     }
 }
 
-/// Logs a failure that the next round repeats.
+/// Logs a failure that the next round repeats: the same words once in a while, for while the store is away
+/// every poll of every loop fails.
 pub(super) fn warned<T>(result: Result<T, EngineError>) -> Option<T> {
-    match result {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a verb failed; it is tried again"
-            );
-            None
+    let error = match result {
+        Ok(value) => return Some(value),
+        Err(error) => error,
+    };
+    if let Some(left_out) = SAID.admit(&error.to_string()) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            left_out,
+            "a verb failed; it is tried again"
+        );
+    }
+    None
+}
+
+static SAID: Said = Said(Mutex::new(BTreeMap::new()));
+/// The same words are not said again for so long.
+const QUIET: Duration = Duration::from_secs(10);
+/// Different words that are remembered.
+const KINDS: usize = 64;
+
+/// What was said, when, and how often it was left out since.
+struct Said(Mutex<BTreeMap<String, (Stopwatch, u64)>>);
+
+impl Said {
+    /// How often the words were left out, if they are to be said now.
+    fn admit(&self, words: &str) -> Option<u64> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, left_out)) = said.get_mut(words)
+            && since.elapsed() < QUIET
+        {
+            *left_out += 1;
+            return None;
         }
+        if said.len() >= KINDS {
+            said.retain(|_, (since, _)| since.elapsed() < QUIET);
+        }
+        let before = said.insert(words.to_owned(), (Stopwatch::start(), 0));
+        Some(before.map_or(0, |(_, left_out)| left_out))
     }
 }
 
@@ -397,5 +428,17 @@ mod tests {
         // Through, or at its next attempt.
         pulse.committed(0);
         assert_eq!(pulse.turn_age_seconds(at(1001)), Some(1));
+    }
+
+    #[test]
+    fn h2_a_store_that_is_away_fills_no_log() {
+        let said = Said(Mutex::default());
+        assert_eq!(said.admit("the store is away"), Some(0));
+        for _ in 0..100 {
+            assert_eq!(said.admit("the store is away"), None);
+        }
+        assert_eq!(said.admit("another thing"), Some(0));
+        let lines = said.0.lock().expect("free");
+        assert_eq!(lines["the store is away"].1, 100);
     }
 }

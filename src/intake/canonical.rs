@@ -90,7 +90,7 @@ pub(super) fn lifecycle_event(
     let effective = effective(&data, kind, urgency, recorded, &faults);
     let revision = revision(&data, &faults);
     let hr_case = data.text("case_id", TEXT);
-    let reason = data.text("reason", 2000);
+    let reason = data.words("reason", 2000);
     let connectors = connectors(&data, &faults);
     let whole = match (subject, revision, effective) {
         (Some(subject), Some(revision), Some(effective)) => Some(LifecycleEvent {
@@ -167,7 +167,7 @@ fn subject(data: &Fields<'_>, event: EventKind, faults: &Faults) -> Option<Subje
         fields.fault("tenant", "may hold letters, digits, `.`, `_` and `-` only");
     }
     let id = fields.required("id", TEXT);
-    let display_name = fields.text("display_name", TEXT);
+    let display_name = fields.words("display_name", TEXT);
     let privileged = fields.boolean("privileged");
     let identifiers = identifiers(&fields, id.as_deref(), faults);
     Some(Subject {

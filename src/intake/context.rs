@@ -241,6 +241,7 @@ impl ReaderContext {
                     // No answer is not the same as no commit.
                     Err(_) => checkpoint,
                 },
+                others: checkpoints.keys().any(|(other, _)| *other == place.0),
                 kept,
             };
             let (start, alarm) = resume(known);

@@ -113,6 +113,29 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A text that people read and nothing is decided by, of at most `longest` characters: how it is spaced
+    /// keeps no departure back.
+    pub(super) fn words(&self, key: &str, longest: usize) -> Option<String> {
+        let value = self.get(key)?;
+        let Some(text) = value.as_str() else {
+            self.fault(key, "is not a string: send a string");
+            return None;
+        };
+        let blank = |letter: char| if letter.is_control() { ' ' } else { letter };
+        let text: String = text.chars().map(blank).collect();
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        match flaw(text, longest) {
+            Some(flaw) => {
+                self.fault(key, &flaw);
+                None
+            }
+            None => Some(text.to_owned()),
+        }
+    }
+
     /// A text that must be there.
     pub(super) fn required(&self, key: &str, longest: usize) -> Option<String> {
         if self.get(key).is_none() {

@@ -11,6 +11,9 @@ pub(super) struct Known {
     pub(super) checkpoint: Option<i64>,
     /// Next offset to read by the group's commit.
     pub(super) committed: Option<i64>,
+    /// True where the database has marks of other partitions of the topic: it is no new one, and where this
+    /// partition's mark is gone a backup may be older than its first message.
+    pub(super) others: bool,
     /// First offset that the broker still has, and the one after the last; `None` when it did not
     /// say.
     pub(super) kept: Option<(i64, i64)>,
@@ -30,7 +33,8 @@ pub(super) enum Alarm {
     Rewound,
     /// The group was moved ahead of what the database holds: read again from the database's mark.
     MovedAhead,
-    /// The database knows nothing of the partition although the group has read from it.
+    /// The database knows nothing of the partition although the group has read from it: it is read from its
+    /// beginning where the database knows others, and otherwise from the group's mark.
     Unknown,
 }
 
@@ -40,7 +44,9 @@ pub(super) fn resume(known: Known) -> (Option<i64>, Option<Alarm>) {
         let read_before = known
             .committed
             .is_some_and(|committed| known.kept.is_none_or(|(low, _)| committed > low));
-        return (None, read_before.then_some(Alarm::Unknown));
+        let first = known.kept.map(|(low, _)| low);
+        let start = first.filter(|_| read_before && known.others);
+        return (start, read_before.then_some(Alarm::Unknown));
     };
     let Some((low, high)) = known.kept else {
         return (
@@ -95,8 +101,23 @@ mod tests {
         resume(Known {
             checkpoint: checkpoint.into(),
             committed: committed.into(),
+            others: false,
             kept: Some(kept),
         })
+    }
+
+    #[test]
+    fn a3_a_partition_that_a_restored_database_has_no_mark_of_is_read_from_its_beginning() {
+        let restored = |committed| Known {
+            checkpoint: None,
+            committed,
+            others: true,
+            kept: Some((3, 9)),
+        };
+        assert_eq!(resume(restored(Some(7))), (Some(3), Some(Alarm::Unknown)));
+        // Nothing was read of it, or nothing that is still there.
+        assert_eq!(resume(restored(None)), (None, None));
+        assert_eq!(resume(restored(Some(3))), (None, None));
     }
 
     #[test]

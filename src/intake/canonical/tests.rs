@@ -191,6 +191,20 @@ fn unknown_fields_are_named_where_they_are_names() {
 }
 
 #[test]
+fn a4_how_words_for_people_are_spaced_keeps_no_departure_back() {
+    let mut data = sound();
+    data["reason"] = json!("Resignation,\nby mutual consent ");
+    data["subject"]["display_name"] = json!("\tAda Lovelace ");
+    let event = read(data).expect("an event");
+    let reason = event.reason.expect("told");
+    assert_eq!(reason, "Resignation, by mutual consent");
+    assert_eq!(event.subject.display_name.as_deref(), Some("Ada Lovelace"));
+    let mut data = sound();
+    data["reason"] = json!(" \n ");
+    assert_eq!(read(data).expect("an event").reason, None);
+}
+
+#[test]
 fn all_faults_are_told_at_once_and_none_repeats_the_payload() {
     let mut data = sound();
     data["subject"]["id"] = json!("Lovelace\n");

@@ -51,6 +51,7 @@ fn touch() {
     run_failed();
     row_unreadable("events");
     clock_apart(12);
+    part_ready("store", true);
     kafka_lag("identity.lifecycle.v1", 0, 4);
     waiting(Some(1), 2);
     spans_exported(1);
