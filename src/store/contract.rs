@@ -78,8 +78,8 @@ pub trait Store:
         keep: &Keep,
         decide: AdmitFn<'_>,
     ) -> Stored<Admitted>;
-    /// Carries out up to `limit` waiting commands, oldest first. A command about a task whose run
-    /// is leased stays waiting until the run is free.
+    /// Carries out up to `limit` waiting commands: those about no task, such as pauses, then those about
+    /// tasks, each oldest first. One about a task whose run is leased waits until the run is free.
     async fn obey(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
 
     // --- runs ---

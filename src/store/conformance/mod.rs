@@ -127,6 +127,7 @@ macro_rules! suite {
                 a_wish_wakes_a_worker,
             ]
             people: [
+                g4_a_pause_waits_behind_no_wishes_about_tasks,
                 f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_come,
                 f5_a_desk_that_is_told_gets_a_copy,
                 f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free,
