@@ -59,7 +59,8 @@ pub trait Store:
     // --- intake ---
 
     /// Records a batch: events (repeats by key do nothing), dead letters, outbox messages and
-    /// partition checkpoints, all or nothing. Wakes workers when an event was new.
+    /// partition checkpoints, all or nothing. Wakes workers when an event was new. Nothing is recorded on
+    /// top of a hole: [`StoreError::WentBack`].
     async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>>;
     /// Where each partition was left: next offset to read, for the gap check.
     async fn checkpoints(&self, group: &str, topic: &str) -> Stored<Vec<(i32, i64)>>;
@@ -337,6 +338,8 @@ pub enum Receipt {
     /// Recorded before with the same payload.
     Duplicate,
     /// Recorded before with another payload: not recorded; the caller makes it a dead letter.
+    /// What its reader committed last; a database that has less, or nothing, has gone back.
+    pub committed: Option<i64>,
     Conflict,
 }
 

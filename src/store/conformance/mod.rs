@@ -51,6 +51,7 @@ macro_rules! suite {
                 a3_many_consumers_record_an_event_once,
                 a4_a_dead_letter_is_kept_whole_and_once,
                 checkpoints_never_go_back,
+                a3_nothing_is_recorded_on_top_of_a_hole,
             ]
             admission: [
                 a3_events_of_one_case_see_each_other_within_a_batch,
