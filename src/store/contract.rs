@@ -157,7 +157,8 @@ pub trait Store:
     // --- inventory ---
 
     /// Takes a listing in: what it showed is refreshed, and what a complete one did not show is taken
-    /// away. A listing begun before the last complete one changes nothing.
+    /// away. A listing begun before the last complete one changes nothing. A large one is taken in by parts:
+    /// one that breaks off has refreshed some, and taken nothing away.
     async fn save_inventory(&self, listed: &Listed) -> Stored<()>;
     /// What is known of one target's accounts, by id; `None` when it was never listed.
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>>;
