@@ -104,6 +104,14 @@ pub trait Store:
     async fn parts_of(&self, case: CaseId) -> Stored<Parts>;
     /// Gives leases back unused, at drain; tokens keep counting.
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
+    /// Gives the lease of a run back that cannot go on; it is not due before `until`, so that others
+    /// have their turn.
+    async fn put_back(
+        &self,
+        worker: WorkerId,
+        run: (RunId, FencingToken),
+        until: Timestamp,
+    ) -> Stored<()>;
     /// Adds one run outside of any settlement (a rotation that the sweep decided); `false` if a
     /// run with its id exists, or another rotation of the same secret is under way and the reason
     /// is not one that waits its turn ([`Trigger::waits_its_turn`](crate::domain::rotation::Trigger::waits_its_turn)), or another waits already.
@@ -227,7 +235,8 @@ pub trait Store:
     async fn tasks(&self, filter: &TaskFilter) -> Stored<Vec<FallbackTask>>;
     /// One task.
     async fn task(&self, id: TaskId) -> Stored<Option<FallbackTask>>;
-    /// Rotations, newest first, with those that have ended.
+    /// Rotations, newest first, with those that have ended. Of all connectors, one that this version cannot
+    /// read is left out and told; of one connector, it is an error.
     async fn rotations(&self, connector: Option<&ConnectorName>) -> Stored<Vec<Run>>;
     /// One run with its journal (a rotation has no case to be found under).
     async fn run(&self, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>>;
@@ -329,6 +338,8 @@ pub struct Checkpoint {
     pub partition: i32,
     /// The next offset to read.
     pub next_offset: i64,
+    /// What its reader committed last; a database that has less, or nothing, has gone back.
+    pub committed: Option<i64>,
 }
 
 /// What became of one event of a batch.
@@ -339,8 +350,6 @@ pub enum Receipt {
     /// Recorded before with the same payload.
     Duplicate,
     /// Recorded before with another payload: not recorded; the caller makes it a dead letter.
-    /// What its reader committed last; a database that has less, or nothing, has gone back.
-    pub committed: Option<i64>,
     Conflict,
 }
 
