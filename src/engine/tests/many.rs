@@ -6,7 +6,7 @@ use super::ward::{Ward, numbered};
 use crate::domain::access::{Account, AccountState};
 use crate::domain::event::Urgency;
 
-fn can_sign_in(account: &&Account) -> bool {
+fn can_sign_in(account: &Account) -> bool {
     account.state != AccountState::Disabled
 }
 
@@ -49,6 +49,6 @@ async fn e1_no_listing_stands_for_an_account_that_was_made_after_it_began() {
         .accounts
         .iter()
         .filter(|one| one.id.as_str() == "late");
-    assert_eq!(late.filter(can_sign_in).count(), 0);
+    assert_eq!(late.filter(|one| can_sign_in(one)).count(), 0);
     assert!(shown.listings > before);
 }
