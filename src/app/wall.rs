@@ -152,6 +152,11 @@ impl Clock for WallClock {
         self.answer(Timestamp::now().as_microsecond(), self.passed())
     }
 
+    #[allow(clippy::disallowed_methods)]
+    fn reading(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     fn heed(&self, there: Timestamp) {
         self.hear(there.as_microsecond(), self.passed());
     }

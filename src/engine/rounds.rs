@@ -150,7 +150,7 @@ impl Engine {
         crew: &Crew,
         pulse: &Pulse,
     ) -> Result<(), EngineError> {
-        let before = self.clock.now();
+        let (before, shown) = (self.clock.now(), self.clock.reading());
         let Some(there) = self.store.clock().await? else {
             crew.hold_off(false);
             return Ok(());
@@ -160,6 +160,8 @@ impl Engine {
             self.clock.heed(there);
         }
         let apart = apart_milliseconds(before, there, after);
+        // A jump that is not believed is still to be put right: one of the two clocks is wrong.
+        let shown = apart_milliseconds(shown, there, self.clock.reading()).max(apart);
         let wrong = apart > APART_MILLISECONDS;
         if wrong {
             tracing::error!(
@@ -167,10 +169,16 @@ impl Engine {
                 apart_milliseconds = apart,
                 "this machine's clock and the database's are apart: nothing is begun here"
             );
+        } else if shown > APART_MILLISECONDS {
+            tracing::error!(
+                code = "CB-ENGINE-13",
+                apart_milliseconds = shown,
+                "this machine's clock jumped, and the database's did not: the database's is gone by"
+            );
         } else if pulse.clock_apart_milliseconds().is_some() {
             tracing::warn!("this machine's clock agrees with the database's again");
         }
-        metrics::clock_apart(apart);
+        metrics::clock_apart(shown);
         pulse.clock_apart(wrong.then_some(apart));
         crew.hold_off(wrong);
         Ok(())
