@@ -205,6 +205,7 @@ store! {
     fn obey(limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
     fn parts_of(case: CaseId) -> Stored<Parts>;
     fn release(worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
+    fn put_back(worker: WorkerId, run: (RunId, FencingToken), until: Timestamp) -> Stored<()>;
     fn start(run: &Run, now: Timestamp) -> Stored<bool>;
     fn advance_rotations(now: Timestamp) -> Stored<u64>;
     fn enlist(worker: WorkerId, now: Timestamp, lease_seconds: u64) -> Stored<()>;

@@ -3,7 +3,8 @@
 //! Owns the only reads of the machine's clock and of random ids. The clock never goes back, not even
 //! when the machine's does: a settlement is never older than the claim that it follows. It is held
 //! against the time that has really passed: a machine that is set forward is not believed at once, so
-//! that no departure begins before its time because of a slip that is soon put right.
+//! that no departure begins before its time because of a slip that is soon put right; and not at all
+//! while the database's clock goes on as if nothing had been.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -16,6 +17,8 @@ use crate::domain::time::{Chance, Clock, Timestamp};
 const JUMP_US: i64 = 5_000_000;
 /// A jump that stays for so long is the truth: the machine slept, or was wrong before.
 const STAYS_US: i64 = 30_000_000;
+/// What another clock said longer ago contradicts nothing any more.
+const HEARD_US: i64 = 300_000_000;
 
 /// The machine's clock, cut to microseconds as the databases keep them.
 #[derive(Debug)]
@@ -34,6 +37,21 @@ struct Seen {
     jumped: Option<i64>,
     /// The latest answer, since 1970, and when it was given.
     answer: (i64, i64),
+    /// What another clock said last, since 1970, and when that was.
+    heard: Option<(i64, i64)>,
+    /// It is told already that readings are not believed, though they stay elsewhere.
+    denied: bool,
+}
+
+impl Seen {
+    /// True when the other clock agrees with the time that was counted and not with this reading.
+    fn contradicts(&self, reading: i64, counted: i64, passed: i64) -> bool {
+        self.heard.is_some_and(|(there, at)| {
+            let there = there + (passed - at);
+            let agrees = |time: i64| (time - there).abs() <= JUMP_US;
+            passed - at < HEARD_US && agrees(counted) && !agrees(reading)
+        })
+    }
 }
 
 /// The machine's random numbers.
@@ -67,11 +85,22 @@ impl WallClock {
             reading: (reading, passed),
             jumped: None,
             answer: (reading, passed),
+            heard: None,
+            denied: false,
         });
         let counted = known.reading.0 + (passed - known.reading.1);
         let off = reading - counted;
         let stays = |since: i64| passed - since >= STAYS_US;
-        let time = if off.abs() <= JUMP_US || known.jumped.is_some_and(stays) {
+        let stays = known.jumped.is_some_and(stays);
+        let denied = stays && known.contradicts(reading, counted, passed);
+        if denied && !known.denied {
+            tracing::error!(
+                seconds = off / 1_000_000,
+                "the machine's clock stays where it jumped, and the database's says otherwise: not believed"
+            );
+        }
+        known.denied = denied;
+        let time = if off.abs() <= JUMP_US || (stays && !denied) {
             if known.jumped.take().is_some() && off.abs() > JUMP_US {
                 tracing::error!(
                     seconds = off / 1_000_000,
@@ -102,12 +131,34 @@ impl WallClock {
     }
 }
 
+impl WallClock {
+    /// What another clock said `passed` microseconds after the begin.
+    fn hear(&self, there: i64, passed: i64) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = seen.as_mut() {
+            seen.heard = Some((there, passed));
+        }
+    }
+
+    fn passed(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
 impl Clock for WallClock {
     // The one place: everything else is handed this clock.
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> Timestamp {
-        let passed = i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX);
-        self.answer(Timestamp::now().as_microsecond(), passed)
+        self.answer(Timestamp::now().as_microsecond(), self.passed())
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn reading(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn heed(&self, there: Timestamp) {
+        self.hear(there.as_microsecond(), self.passed());
     }
 }
 
@@ -154,6 +205,37 @@ mod tests {
     fn a_machine_that_slept_is_believed_when_its_clock_stays() {
         let slept = [(100, 0), (5000, 1), (5029, 30), (5030, 31), (5031, 32)];
         assert_eq!(answers(slept), [100, 101, 130, 5030, 5031]);
+    }
+
+    #[test]
+    fn b7_a_jump_that_the_databases_clock_contradicts_costs_no_idle_time() {
+        let second = 1_000_000;
+        let clock = WallClock::new();
+        let answer = |reading: i64, passed: i64| {
+            let answer = clock.answer(reading * second, passed * second);
+            answer.as_second()
+        };
+        let heed = |there: i64, passed: i64| clock.hear(there * second, passed * second);
+        // Given a machine that is set forward by a day, for minutes, while the database's clock goes on.
+        assert_eq!(answer(100, 0), 100);
+        for passed in (10..=600).step_by(10) {
+            heed(100 + passed, passed);
+            assert_eq!(answer(86_500 + passed, passed), 100 + passed);
+        }
+        // When it is put right, then nothing has to be waited for.
+        assert_eq!(answer(701, 601), 701);
+        // A machine that slept is believed: the database's clock says so, too.
+        assert_eq!(answer(5000, 602), 702);
+        heed(5031, 633);
+        assert_eq!(answer(5032, 634), 5032);
+        // And one is believed that nobody has contradicted for long.
+        assert_eq!(answer(90_000, 635), 5033);
+        assert_eq!(
+            answer(90_030, 665),
+            5063,
+            "what was said before still counts"
+        );
+        assert_eq!(answer(90_400, 1035), 90_400);
     }
 
     #[test]

@@ -133,7 +133,9 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
         Some(StoreError::Locked(_) | StoreError::Schema(_) | StoreError::Broken { .. }) => {
             Exit::Refused
         }
-        Some(StoreError::Corrupt { .. } | StoreError::Refused(_)) | None => Exit::Failed,
+        Some(StoreError::Corrupt { .. } | StoreError::Refused(_) | StoreError::WentBack) | None => {
+            Exit::Failed
+        }
     }
 }
 

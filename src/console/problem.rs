@@ -105,9 +105,10 @@ impl From<StoreError> for Problem {
         let status = match &error {
             StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Broken { .. } | StoreError::Locked(_) => StatusCode::CONFLICT,
-            StoreError::Corrupt { .. } | StoreError::Schema(_) | StoreError::Refused(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            StoreError::Corrupt { .. }
+            | StoreError::Schema(_)
+            | StoreError::Refused(_)
+            | StoreError::WentBack => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {
             tracing::error!(

@@ -14,6 +14,15 @@ pub use jiff::Timestamp;
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Now, at least as late as any earlier answer of this clock.
     fn now(&self) -> Timestamp;
+
+    /// What the machine's clock shows, which may be something else after it jumped.
+    fn reading(&self) -> Timestamp {
+        self.now()
+    }
+
+    /// Another clock, which many go by, says that it is `there` now. A clock that is read from a machine
+    /// believes no jump that it contradicts.
+    fn heed(&self, _there: Timestamp) {}
 }
 
 /// Draws what must differ from call to call: jitter and the names of workers and commands.

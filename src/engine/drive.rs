@@ -30,7 +30,7 @@ use super::crew::Place;
 use super::perform::{Answer, Item};
 use super::{Engine, EngineError, Writer, tell};
 
-/// How long a run that cannot go on is held before it is let go.
+/// How long until it is tried again to let go of a run that cannot go on.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// A run under way, with what its next step needs.
@@ -61,13 +61,17 @@ impl From<Option<Box<Ride>>> for Next {
 impl Engine {
     /// Drives one claimed run until it rests; `place` is given back at the end.
     ///
-    /// A run that cannot go on is let go after a pause, so that it is tried again, here or by another
-    /// worker, for as long as it is owed: this worker lives, so no lease would run out.
+    /// A run that cannot go on is let go and is due again after a pause, later each time, here or at
+    /// another worker, for as long as it is owed: this worker lives, so no lease would run out, and as the
+    /// oldest that are due such runs would take the turns of all others at their target.
     pub(super) async fn drive(self: Arc<Self>, claimed: Claimed, writer: Writer, place: Place) {
         let (run, case, token) = (claimed.run.id, claimed.run.case, claimed.token);
         let ride = AssertUnwindSafe(self.ride(claimed, &writer, &place));
         let error = match ride.catch_unwind().await {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                self.stalled.goes_on(run);
+                return;
+            }
             Ok(Err(error)) => error,
             Err(_) => EngineError::Panicked,
         };
@@ -77,15 +81,19 @@ impl Engine {
             error = &error as &dyn std::error::Error,
             "a run cannot go on; it is tried again"
         );
+        let until = self
+            .stalled
+            .until(run, error.is_passing(), self.clock.now());
         let let_go = async {
             loop {
-                tokio::time::sleep(PAUSE).await;
-                match self.store.release(place.worker(), &[(run, token)]).await {
+                let held = (run, token);
+                match self.store.put_back(place.worker(), held, until).await {
                     Ok(()) => return,
                     Err(error) => tracing::warn!(
                         %run, error = &error as &dyn std::error::Error, "not let go yet"
                     ),
                 }
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::select! {

@@ -203,9 +203,11 @@ impl Engine {
             let inventory = self.store.inventory(connector.name()).await?;
             Ok::<_, StoreError>(inventory.map_or_else(Vec::new, last_seen))
         };
-        let Ok(missing) = listing.lacks(connector, known).await else {
-            return Ok(());
-        };
+        let missing = listing.lacks(connector, known).await;
+        // What it would have shown might be there: nothing is decided without it.
+        let missing = missing.map_err(|error| {
+            Failure::new(FailureClass::Unreachable, "CB-ENGINE-10", error.to_string())
+        })?;
         let oldest = connector.manifest().expect.max_data_age_seconds;
         for (last, last_seen) in missing.each_of(connector.name(), subject) {
             let read_at = self.clock.now();
@@ -232,8 +234,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Keeps a listing for the person who takes over when the target is away.
-    async fn remember(
+    /// Keeps a listing for the person who takes over when the target is away. One that is not kept is told,
+    /// and keeps nobody from what else it shows.
+    pub(super) async fn remember(
         &self,
         connector: &ConnectorName,
         at: Timestamp,

@@ -22,6 +22,7 @@ mod scout;
 mod settings;
 mod settle;
 mod silent;
+mod stalled;
 mod survey;
 mod sweep;
 mod tell;
@@ -128,6 +129,8 @@ pub struct Engine {
     manifests: Option<Manifests>,
     pauses: pauses::Known,
     recalled: recalled::Recalled,
+    /// Runs of this worker that cannot go on.
+    stalled: stalled::Stalled,
     desks: Option<Desks>,
     definitions: Mutex<HashMap<DefinitionDigest, Arc<Workflow>>>,
 }
@@ -201,6 +204,7 @@ impl Engine {
             manifests: None,
             pauses: pauses::Known::default(),
             recalled: recalled::Recalled::default(),
+            stalled: stalled::Stalled::default(),
             desks: None,
             definitions: Mutex::default(),
         }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -24,6 +25,9 @@ const PAUSES_MILLISECONDS: u64 = 250;
 
 /// A worker whose clock is farther than this from the database's, in milliseconds, begins nothing.
 const APART_MILLISECONDS: u64 = 5000;
+
+/// An answer that took longer says too little of what time it is now.
+const PROMPT: SignedDuration = SignedDuration::from_secs(2);
 
 /// The rounds of one life.
 pub(super) struct Rounds {
@@ -146,12 +150,18 @@ impl Engine {
         crew: &Crew,
         pulse: &Pulse,
     ) -> Result<(), EngineError> {
-        let before = self.clock.now();
+        let (before, shown) = (self.clock.now(), self.clock.reading());
         let Some(there) = self.store.clock().await? else {
             crew.hold_off(false);
             return Ok(());
         };
-        let apart = apart_milliseconds(before, there, self.clock.now());
+        let after = self.clock.now();
+        if before.duration_until(after) <= PROMPT {
+            self.clock.heed(there);
+        }
+        let apart = apart_milliseconds(before, there, after);
+        // A jump that is not believed is still to be put right: one of the two clocks is wrong.
+        let shown = apart_milliseconds(shown, there, self.clock.reading()).max(apart);
         let wrong = apart > APART_MILLISECONDS;
         if wrong {
             tracing::error!(
@@ -159,10 +169,16 @@ impl Engine {
                 apart_milliseconds = apart,
                 "this machine's clock and the database's are apart: nothing is begun here"
             );
+        } else if shown > APART_MILLISECONDS {
+            tracing::error!(
+                code = "CB-ENGINE-13",
+                apart_milliseconds = shown,
+                "this machine's clock jumped, and the database's did not: the database's is gone by"
+            );
         } else if pulse.clock_apart_milliseconds().is_some() {
             tracing::warn!("this machine's clock agrees with the database's again");
         }
-        metrics::clock_apart(apart);
+        metrics::clock_apart(shown);
         pulse.clock_apart(wrong.then_some(apart));
         crew.hold_off(wrong);
         Ok(())

@@ -22,7 +22,7 @@ use crate::domain::rotation::Rotations;
 use crate::domain::status;
 use crate::domain::time::{Timestamp, after};
 use crate::domain::verdict::CredentialRole;
-use crate::store::{Listed, SurveyLease, SurveyWanted};
+use crate::store::{SurveyLease, SurveyWanted};
 
 use super::again::SeenAgain;
 use super::worker::warned;
@@ -144,14 +144,9 @@ impl Engine {
             let owed = expected.recheck.as_ref();
             let listed = &listing.accounts;
             came_back = self.see_returned(&connector, listed, at, owed).await?;
-            let listed = Listed {
-                connector: lease.connector.clone(),
-                at,
-                credential: CredentialRole::Verifier,
-                whole: expected.trouble.is_none(),
-                accounts: listing.accounts,
-            };
-            self.store.save_inventory(&listed).await?;
+            // The rest of what the survey saw is not lost with it.
+            let (whole, accounts) = (expected.trouble.is_none(), listing.accounts);
+            self.remember(&lease.connector, at, whole, accounts).await;
         }
         self.force_silent(&connector, &lease.standing, &expected)
             .await?;
@@ -285,7 +280,9 @@ impl Surveyed<'_> {
             );
             messages.push(news);
         }
-        let due = if standing.recheck.is_some() && !self.seen.stuck {
+        // While it is away nothing is seen again: the survey itself is all that there is to do.
+        let goes_on = standing.recheck.is_some() && !standing.state.is_away();
+        let due = if goes_on && !self.seen.stuck {
             now
         } else {
             next_survey(&standing, &self.bounds, now, self.fraction)

@@ -141,6 +141,8 @@ struct Reader<'a> {
     opened: Timestamp,
     committed: Timestamp,
     dirty: bool,
+    /// The database lacks what this reader had committed.
+    went_back: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -178,17 +180,18 @@ impl<'a> Reader<'a> {
             health: &intake.health,
             runtime,
             stop,
-            recorder: Recorder {
-                store: Arc::clone(&intake.store),
-                clock: Arc::clone(&intake.clock),
-                health: Arc::clone(&intake.health),
-                group: settings.group.clone(),
-            },
+            recorder: Recorder::new(
+                Arc::clone(&intake.store),
+                Arc::clone(&intake.clock),
+                Arc::clone(&intake.health),
+                settings.group.clone(),
+            ),
             consumer,
             flood: Flood::new(settings.flood_dead_letters, settings.flood_window_seconds),
             opened: now,
             committed: now,
             dirty: false,
+            went_back: false,
         })
     }
 
@@ -198,6 +201,10 @@ impl<'a> Reader<'a> {
             let idle = batch.is_empty();
             if !idle {
                 self.settle(batch)?;
+            }
+            if self.went_back {
+                // The next reader places every partition where the database stands.
+                return Ok(Ended::Stuck);
             }
             self.commit_when_due(idle);
             self.consumer.context().look_for_losses(&self.consumer);
@@ -297,6 +304,16 @@ impl<'a> Reader<'a> {
                     let until = after_ms(self.clock.now(), pause);
                     pause = (pause * 2).min(LONGEST_PAUSE_MS);
                     self.idle_until(until, &mut late)?;
+                }
+                Some(Err(error @ StoreError::WentBack)) => {
+                    tracing::error!(
+                        code = "CB-STORE-7", %error, group = self.settings.group,
+                        "reading begins anew where the database stands"
+                    );
+                    self.went_back = true;
+                    // It may have been held meanwhile; the next reader is not.
+                    self.go_on();
+                    return Ok(());
                 }
                 Some(Err(error)) => return Err(error.into()),
                 None => return Ok(()),

@@ -5,7 +5,7 @@
 //! that is away goes back to the caller, who keeps the batch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::event::RecordedEvent;
 use crate::domain::time::{Clock, Timestamp};
@@ -32,23 +32,60 @@ pub(super) struct Recorder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
     pub(super) group: String,
+    /// Where each partition was left by the last commit of this reader.
+    committed: Mutex<BTreeMap<Partition, i64>>,
 }
 
+/// A topic and a partition of it.
+type Partition = (String, i32);
+
 impl Recorder {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        health: Arc<Health>,
+        group: String,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            health,
+            group,
+            committed: Mutex::default(),
+        }
+    }
+
+    /// Into the store, on top of what this reader committed before: a database that has lost that takes
+    /// nothing more, so that the hole is read again.
+    async fn commit(&self, whole: &IntakeBatch) -> Result<Vec<Receipt>, StoreError> {
+        let receipts = self.store.record(whole).await?;
+        let mut committed = self
+            .committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for one in &whole.checkpoints {
+            let place = committed.entry((one.topic.clone(), one.partition));
+            let next = place.or_insert(one.next_offset);
+            *next = one.next_offset.max(*next);
+        }
+        Ok(receipts)
+    }
+
     /// Records all messages. Afterwards `batch` is as recorded: what had to become a dead letter
     /// has. Repeating the call is harmless. Returns how many dead letters there were.
     ///
     /// # Errors
-    /// When the store is away, or refuses even the dead letter.
+    /// When the store is away, has gone back behind what was recorded before, or refuses even the dead
+    /// letter.
     pub(super) async fn record(&self, batch: &mut [Taken]) -> Result<usize, StoreError> {
         let _spans = self.spans(batch);
         let watch = Stopwatch::start();
-        let receipts = match self.store.record(&self.intake_batch(batch)).await {
+        let receipts = match self.commit(&self.intake_batch(batch)).await {
             Ok(receipts) => receipts,
             Err(StoreError::Refused(_)) if batch.len() > 1 => return self.one_by_one(batch).await,
             Err(StoreError::Refused(words)) => {
                 self.refuse(batch, &*words);
-                self.store.record(&self.intake_batch(batch)).await?
+                self.commit(&self.intake_batch(batch)).await?
             }
             Err(error) => return Err(error),
         };
@@ -56,7 +93,7 @@ impl Recorder {
         let conflicts = self.take_receipts(batch, &receipts);
         if conflicts > 0 {
             // The offset is stored only after this second commit: until then it is read again.
-            self.store.record(&self.intake_batch(batch)).await?;
+            self.commit(&self.intake_batch(batch)).await?;
         }
         Ok(self.count_dead(batch))
     }
@@ -124,15 +161,24 @@ impl Recorder {
             let place = next.entry((&message.topic, message.partition)).or_default();
             *place = (*place).max(message.offset + 1);
         }
-        whole.checkpoints = next
-            .into_iter()
-            .map(|((topic, partition), next_offset)| Checkpoint {
+        let committed = self
+            .committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let checkpoints = next.into_iter().map(|((topic, partition), next_offset)| {
+            let topic = topic.to_owned();
+            let place = (topic, partition);
+            let committed = committed.get(&place).copied();
+            Checkpoint {
                 group: self.group.clone(),
-                topic: topic.to_owned(),
+                topic: place.0,
                 partition,
                 next_offset,
-            })
-            .collect();
+                committed,
+            }
+        });
+        whole.checkpoints = checkpoints.collect();
+        drop(committed);
         whole
     }
 
@@ -203,5 +249,67 @@ impl Recorder {
             );
         }
         dead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::in_memory;
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    fn taken(offset: i64) -> Vec<Taken> {
+        let message = RawMessage {
+            topic: "t".to_owned(),
+            offset,
+            ..RawMessage::default()
+        };
+        let decoded = Err(Rejection::new(Code::Refused, "planted"));
+        vec![Taken { message, decoded }]
+    }
+
+    #[tokio::test]
+    async fn a3_nothing_is_recorded_on_top_of_what_the_database_has_lost() {
+        // Given a reader that has recorded two batches.
+        let health = Arc::default();
+        let mut recorder =
+            Recorder::new(in_memory().await, Arc::new(Still), health, "g".to_owned());
+        for offset in [6, 7] {
+            let recorded = recorder.record(&mut taken(offset)).await;
+            assert_eq!(recorded.expect("recorded"), 1);
+        }
+        // When the database has only the first of them, and when it has none.
+        let before = [vec![6], vec![]];
+        for offsets in before {
+            let back = in_memory().await;
+            let place = |offset: i64| Checkpoint {
+                group: "g".to_owned(),
+                topic: "t".to_owned(),
+                partition: 0,
+                next_offset: offset + 1,
+                committed: None,
+            };
+            let known: Vec<_> = offsets.iter().map(|offset| (0, offset + 1)).collect();
+            let batch = IntakeBatch {
+                checkpoints: offsets.into_iter().map(place).collect(),
+                ..IntakeBatch::default()
+            };
+            back.record(&batch).await.expect("recorded");
+            recorder.store = back.clone();
+            // Then the next one is refused whole, and the mark stays where reading has to begin.
+            let refused = recorder.record(&mut taken(8)).await;
+            assert!(matches!(refused, Err(StoreError::WentBack)), "{refused:?}");
+            let marks = back.checkpoints("g", "t").await.expect("read");
+            assert_eq!(marks, known);
+            assert!(back.dead_letters(9).await.expect("read").is_empty());
+        }
     }
 }

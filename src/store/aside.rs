@@ -11,10 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::event::RecordedEvent;
+use crate::domain::run::Run;
 use crate::domain::task::FallbackTask;
 use crate::telemetry::{Stopwatch, metrics};
 
-use super::row::{EventRow, TaskRow};
+use super::row::{EventRow, RunRow, TaskRow};
 use super::{StoreError, Stored};
 
 /// How long a row is left alone before it is tried again: somebody may have mended it.
@@ -89,6 +90,17 @@ impl Aside {
             }
         }
         Ok(tasks)
+    }
+
+    /// Those of these runs that can be read.
+    pub(super) fn runs(&self, rows: &[RunRow]) -> Stored<Vec<Run>> {
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            if !self.knows("runs", row.id) {
+                runs.extend(self.read("runs", row.id, row.run())?);
+            }
+        }
+        Ok(runs)
     }
 
     /// How many events an admission tries next that met something unreadable with these: half of

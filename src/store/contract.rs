@@ -59,7 +59,8 @@ pub trait Store:
     // --- intake ---
 
     /// Records a batch: events (repeats by key do nothing), dead letters, outbox messages and
-    /// partition checkpoints, all or nothing. Wakes workers when an event was new.
+    /// partition checkpoints, all or nothing. Wakes workers when an event was new. Nothing is recorded on
+    /// top of a hole: [`StoreError::WentBack`].
     async fn record(&self, batch: &IntakeBatch) -> Stored<Vec<Receipt>>;
     /// Where each partition was left: next offset to read, for the gap check.
     async fn checkpoints(&self, group: &str, topic: &str) -> Stored<Vec<(i32, i64)>>;
@@ -78,8 +79,8 @@ pub trait Store:
         keep: &Keep,
         decide: AdmitFn<'_>,
     ) -> Stored<Admitted>;
-    /// Carries out up to `limit` waiting commands, oldest first. A command about a task whose run
-    /// is leased stays waiting until the run is free.
+    /// Carries out up to `limit` waiting commands: those about no task, such as pauses, then those about
+    /// tasks, each oldest first. One about a task whose run is leased waits until the run is free.
     async fn obey(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
 
     // --- runs ---
@@ -103,6 +104,14 @@ pub trait Store:
     async fn parts_of(&self, case: CaseId) -> Stored<Parts>;
     /// Gives leases back unused, at drain; tokens keep counting.
     async fn release(&self, worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
+    /// Gives the lease of a run back that cannot go on; it is not due before `until`, so that others
+    /// have their turn.
+    async fn put_back(
+        &self,
+        worker: WorkerId,
+        run: (RunId, FencingToken),
+        until: Timestamp,
+    ) -> Stored<()>;
     /// Adds one run outside of any settlement (a rotation that the sweep decided); `false` if a
     /// run with its id exists, or another rotation of the same secret is under way and the reason
     /// is not one that waits its turn ([`Trigger::waits_its_turn`](crate::domain::rotation::Trigger::waits_its_turn)), or another waits already.
@@ -156,7 +165,8 @@ pub trait Store:
     // --- inventory ---
 
     /// Takes a listing in: what it showed is refreshed, and what a complete one did not show is taken
-    /// away. A listing begun before the last complete one changes nothing.
+    /// away. A listing begun before the last complete one changes nothing. A large one is taken in by parts:
+    /// one that breaks off has refreshed some, and taken nothing away.
     async fn save_inventory(&self, listed: &Listed) -> Stored<()>;
     /// What is known of one target's accounts, by id; `None` when it was never listed.
     async fn inventory(&self, connector: &ConnectorName) -> Stored<Option<Inventory>>;
@@ -225,7 +235,8 @@ pub trait Store:
     async fn tasks(&self, filter: &TaskFilter) -> Stored<Vec<FallbackTask>>;
     /// One task.
     async fn task(&self, id: TaskId) -> Stored<Option<FallbackTask>>;
-    /// Rotations, newest first, with those that have ended.
+    /// Rotations, newest first, with those that have ended. Of all connectors, one that this version cannot
+    /// read is left out and told; of one connector, it is an error.
     async fn rotations(&self, connector: Option<&ConnectorName>) -> Stored<Vec<Run>>;
     /// One run with its journal (a rotation has no case to be found under).
     async fn run(&self, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>>;
@@ -327,6 +338,8 @@ pub struct Checkpoint {
     pub partition: i32,
     /// The next offset to read.
     pub next_offset: i64,
+    /// What its reader committed last; a database that has less, or nothing, has gone back.
+    pub committed: Option<i64>,
 }
 
 /// What became of one event of a batch.

@@ -64,8 +64,8 @@ pub trait Drills: Send + Sync {
     /// narrower manifest that followed without an approval of its own has what it followed.
     async fn drilled(&self, now: Timestamp) -> Stored<BTreeSet<ConnectorName>>;
     /// Runs at this connector that are with a person because of one of these codes try again now, and
-    /// its survey is due if it was found to be undrilled.
-    /// Returns how many; those that a worker holds come to it by themselves.
+    /// its survey is due if it was found to be undrilled. They are woken some at a time, and one that cannot
+    /// be read is left out. Returns how many; those that a worker holds come to it by themselves.
     async fn wake_barred(
         &self,
         connector: &ConnectorName,

@@ -40,6 +40,10 @@ pub enum StoreError {
     /// Another engine holds this SQLite file.
     #[error("CB-STORE-6: another worker has the database file {0} open")]
     Locked(String),
+    /// Where a partition was left is not known any more, though it had been committed: the database has
+    /// gone back, as in a failover to a replica that had not heard the last commits.
+    #[error("CB-STORE-7: the database has lost what was recorded last")]
+    WentBack,
 }
 
 impl StoreError {

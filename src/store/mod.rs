@@ -15,6 +15,8 @@ mod docket;
 mod drills;
 mod error;
 mod estate;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod intake;
 mod paper;
 mod people;

@@ -240,6 +240,7 @@ async fn remember(bed: &Bed, next_offset: i64) {
             topic: bed.topic.clone(),
             partition: 0,
             next_offset,
+            committed: None,
         }],
         ..IntakeBatch::default()
     };

@@ -146,6 +146,8 @@ macro_rules! unreadable {
 unreadable!(
     a3_an_event_keeps_no_other_event_waiting,
     b9_a_legal_hold_is_in_force_though_a_removal_cannot_be_read,
+    c8_a_run_keeps_no_other_that_was_barred_asleep,
+    d2_a_rotation_keeps_no_other_from_being_known,
     f2_a_task_keeps_no_other_task_from_its_desk,
     f2_one_task_or_case_that_cannot_be_read_hides_no_other_from_people,
     f4_a_wish_about_what_cannot_be_read_keeps_no_other_wish_waiting,

@@ -7,6 +7,7 @@ use super::given::{self, attested};
 use super::ward::{Ward, approved, numbered, text};
 use crate::domain::command::{Command, Wish};
 use crate::domain::event::Urgency;
+use crate::domain::health::{Advance, Tally};
 use crate::domain::id::CommandId;
 use crate::domain::outcome::FailureClass;
 use crate::domain::subject::Identifier;
@@ -212,4 +213,44 @@ async fn c10_a_recheck_of_a_slow_target_moves_on_within_each_lease() {
     }
     assert_eq!(seen, 30);
     assert!(surveys > 1);
+}
+
+#[tokio::test]
+async fn c10_a_recheck_hurries_no_survey_while_its_connector_is_away() {
+    // Given a recheck that is not over, at a target that is surveyed once in half an hour.
+    let slow = text("", false).replace("refresh_seconds = 60", "refresh_seconds = 3600");
+    let ward = Ward::under(approved(&slow)).await;
+    ward.survey_after(0).await.expect("due");
+    ward.leaver_leaves().await;
+    ward.work(A_LONG_TIME).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.survey_after(60).await.expect("due");
+    {
+        let mut shown = ward.target.shown();
+        shown.fails = None;
+        shown.accounts.extend(numbered(&["a-1"]));
+        shown.unreadable = Some("a-1".into());
+    }
+    ward.survey_after(3600).await.expect("due");
+    assert!(ward.standing().await.recheck.is_some(), "it is not over");
+    let ahead = |advance: &Advance| {
+        let now = ward.clock.now();
+        advance.due.duration_since(now).as_secs()
+    };
+    // When it is away once more, then its next survey keeps its pace.
+    ward.target.shown().fails = Some(FailureClass::RateLimited);
+    let away = ward.survey_after(3600).await.expect("due");
+    assert!(away.standing.recheck.is_some());
+    assert!(ahead(&away) >= 60, "{}", ahead(&away));
+    // And where it answers, and only a write failed.
+    ward.target.shown().fails = None;
+    let tally = Tally {
+        write_failed: Some((ward.clock.now(), FailureClass::WriteFailure)),
+        ..Tally::default()
+    };
+    let tallies = [("crm".into(), tally)].into();
+    ward.store.note_calls(&tallies).await.expect("noted");
+    let away = ward.survey_after(3600).await.expect("due");
+    assert!(away.standing.state.is_away() && away.standing.recheck.is_some());
+    assert!(ahead(&away) >= 60, "{}", ahead(&away));
 }

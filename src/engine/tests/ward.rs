@@ -284,6 +284,17 @@ impl Ward {
         settings: Settings,
         desks: Option<Desks>,
     ) -> Self {
+        let store = crate::store::fixture::in_memory().await;
+        Self::kept_in(store, (manifest, upstream), settings, desks).await
+    }
+
+    /// The same over this store.
+    pub(super) async fn kept_in(
+        store: Arc<dyn Store>,
+        (manifest, upstream): (Manifest, Option<Manifest>),
+        settings: Settings,
+        desks: Option<Desks>,
+    ) -> Self {
         let scripted = || {
             Arc::new(Scripted(Mutex::new(Shown {
                 accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
@@ -302,9 +313,6 @@ impl Ward {
             })))
         };
         let (target, gate) = (scripted(), scripted());
-        let place = crate::store::Settings::at("sqlite::memory:");
-        let store = crate::store::open(&place).await.expect("opened");
-        store.migrate().await.expect("migrated");
         let mut parts = vec![(manifest, target.clone())];
         parts.extend(upstream.map(|manifest| (manifest, gate.clone())));
         let (engine, clock, worker) = engine(parts, settings, &store, desks).await;

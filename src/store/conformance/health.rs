@@ -78,7 +78,7 @@ pub async fn c5_a_listing_refreshes_and_only_a_whole_one_takes_away(home: &Home)
 }
 
 pub async fn c5_a_large_listing_is_kept_whole(home: &Home) {
-    let ids: Vec<String> = (0..700).map(|id| format!("a{id:03}")).collect();
+    let ids: Vec<String> = (0..5700).map(|id| format!("a{id:04}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     home.store
         .save_inventory(&listed(1, true, &ids))
@@ -91,6 +91,12 @@ pub async fn c5_a_large_listing_is_kept_whole(home: &Home) {
         .map(|one| one.account.id.as_str())
         .collect();
     assert_eq!(kept, ids);
+    // Of the next one, the last part takes away what none of them shows.
+    let second = listed(2, true, &ids[600..]);
+    home.store.save_inventory(&second).await.expect("saved");
+    let kept = inventory(home).await.expect("listed");
+    assert_eq!((kept.accounts.len(), kept.whole_at), (5100, Some(at(2))));
+    assert_eq!(kept.accounts[0].account.id.as_str(), ids[600]);
 }
 
 fn wanted(names: &[&str]) -> Vec<SurveyWanted> {

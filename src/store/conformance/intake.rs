@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::super::{Checkpoint, DeadLetter, IntakeBatch, Receipt};
+use super::super::{Checkpoint, DeadLetter, IntakeBatch, Receipt, StoreError};
 use super::Home;
 use super::domain::id::DeadLetterId;
 use super::given::{at, event, message};
@@ -101,6 +101,7 @@ pub async fn checkpoints_never_go_back(home: &Home) {
         topic: "t".to_owned(),
         partition,
         next_offset,
+        committed: None,
     };
     for checkpoints in [
         vec![place(0, 5), place(1, 9), place(0, 7)],
@@ -121,4 +122,36 @@ pub async fn checkpoints_never_go_back(home: &Home) {
             .expect("read")
             .is_empty()
     );
+}
+
+pub async fn a3_nothing_is_recorded_on_top_of_a_hole(home: &Home) {
+    let store = &home.store;
+    let batch = |id: &str, next_offset, committed| IntakeBatch {
+        events: vec![event(id, id, 1)],
+        checkpoints: vec![Checkpoint {
+            group: "g".to_owned(),
+            topic: "t".to_owned(),
+            partition: 0,
+            next_offset,
+            committed,
+        }],
+        ..IntakeBatch::default()
+    };
+    // What the reader committed is not there at all, and then less of it is there.
+    let marks = async || store.checkpoints("g", "t").await.expect("read");
+    let refused = store.record(&batch("1", 6, Some(5))).await;
+    assert!(matches!(refused, Err(StoreError::WentBack)), "{refused:?}");
+    assert_eq!(marks().await, []);
+    store.record(&batch("1", 6, None)).await.expect("recorded");
+    let refused = store.record(&batch("2", 9, Some(8))).await;
+    assert!(matches!(refused, Err(StoreError::WentBack)), "{refused:?}");
+    assert_eq!(marks().await, [(0, 6)]);
+    let counts = store.counts(at(0)).await.expect("counted");
+    assert_eq!(counts.events_recorded, 1);
+    // As much, or more by another reader, is as it should be.
+    for (id, next, committed) in [("2", 9, 6), ("3", 10, 7)] {
+        let recorded = store.record(&batch(id, next, Some(committed))).await;
+        assert_eq!(recorded.expect("recorded"), [Receipt::New]);
+    }
+    assert_eq!(marks().await, [(0, 10)]);
 }

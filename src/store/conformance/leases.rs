@@ -259,3 +259,38 @@ pub async fn a_run_without_a_living_owner_is_freed(home: &Home) {
         1
     );
 }
+
+pub async fn b4_a_run_that_is_put_back_gives_others_their_turn(home: &Home) {
+    let store = &home.store;
+    let enlisted = store.enlist(worker(1), at(0), 3600).await;
+    enlisted.expect("enlisted");
+    let (first, second) = (rotation("crm", "x", 1), rotation("erp", "x", 2));
+    for run in [&first, &second] {
+        assert!(store.start(run, at(0)).await.expect("started"));
+    }
+    let take = async |second| {
+        let claimed = store.claim(at(second), &keep(1, 1)).await.expect("claimed");
+        claimed
+            .into_iter()
+            .next()
+            .map(|one| (one.run.id, one.token))
+    };
+    let held = take(5).await.expect("due");
+    assert_eq!(held.0, first.id);
+    // Another's is not given back, nor with an older token.
+    let older = (held.0, FencingToken(held.1.0 - 1));
+    for (number, held) in [(2, held), (1, older)] {
+        let back = store.put_back(worker(number), held, at(60)).await;
+        back.expect("nothing is changed");
+    }
+    store.put_back(worker(1), held, at(60)).await.expect("back");
+    let next = take(6).await.expect("due");
+    assert_eq!(next.0, second.id);
+    assert_eq!(take(59).await, None, "it is left alone");
+    let again = take(60).await.expect("due");
+    assert_eq!(again.0, first.id);
+    assert!(again.1 > held.1);
+    // It is not made due sooner.
+    store.put_back(worker(1), again, at(0)).await.expect("back");
+    assert_eq!(take(59).await, None);
+}

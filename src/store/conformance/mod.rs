@@ -51,6 +51,7 @@ macro_rules! suite {
                 a3_many_consumers_record_an_event_once,
                 a4_a_dead_letter_is_kept_whole_and_once,
                 checkpoints_never_go_back,
+                a3_nothing_is_recorded_on_top_of_a_hole,
             ]
             admission: [
                 a3_events_of_one_case_see_each_other_within_a_batch,
@@ -76,6 +77,7 @@ macro_rules! suite {
                 b3_a_worker_thought_dead_cannot_write,
                 a_heartbeat_keeps_a_worker_alive_until_it_is_buried,
                 released_and_discharged_runs_go_to_others,
+                b4_a_run_that_is_put_back_gives_others_their_turn,
                 a_run_without_a_living_owner_is_freed,
             ]
             settling: [
@@ -125,11 +127,13 @@ macro_rules! suite {
                 a_wish_leaves_a_woken_run_awake,
                 a_wish_without_a_task_is_answered,
                 a_wish_wakes_a_worker,
+                g4_a_pause_waits_behind_no_wishes_about_tasks,
             ]
             people: [
                 f5_an_overdue_task_is_escalated_once_and_again_when_its_time_has_come,
                 f5_a_desk_that_is_told_gets_a_copy,
                 f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free,
+                f5_tasks_of_leased_runs_keep_no_other_from_being_told,
                 p_two_people_attest_what_is_privileged,
                 p_nobody_approves_what_they_proposed_whatever_the_kind,
                 g1_many_workers_cannot_overrun_a_brake,

@@ -156,6 +156,35 @@ pub async fn f5_a_task_whose_run_is_leased_is_escalated_when_it_is_free(home: &H
     );
 }
 
+pub async fn f5_tasks_of_leased_runs_keep_no_other_from_being_told(home: &Home) {
+    let store = &home.store;
+    let first = with_a_person(home, "c").await;
+    // It is under way again, and its task is the longest overdue.
+    let sooner = |command: &Command, task: Option<&FallbackTask>, found: Option<&Run>| Obedience {
+        run: found.map(|found| {
+            let mut run = step(found, super::given::due("check", 0)).run;
+            run.task = Some(run.id.task());
+            run
+        }),
+        task: task.cloned().map(|mut task| {
+            task.deadline = at(10);
+            task
+        }),
+        ..bare(command)
+    };
+    let task = first.id.task();
+    let claim = wish(1, Wish::ClaimTask { task });
+    store.wish(&claim).await.expect("wished");
+    assert_eq!(store.obey(10, at(1), &sooner).await.expect("obeyed"), 1);
+    let held = store.claim(at(1), &keep(2, 5)).await.expect("claimed");
+    assert_eq!(held.len(), 1);
+    let second = with_a_person(home, "d").await;
+    let decide = |task: &FallbackTask| Some(told(task, 9000));
+    let told = store.escalate(1, at(9000), &decide).await.expect("looked");
+    let told: Vec<_> = told.iter().map(|task| task.run).collect();
+    assert_eq!(told, [second.id]);
+}
+
 pub async fn p_two_people_attest_what_is_privileged(home: &Home) {
     let run = with_a_person(home, "c").await;
     let by = |name: &str| Attestation {

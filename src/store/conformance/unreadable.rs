@@ -12,13 +12,13 @@ use super::domain::command::{Answer, Command, Wish};
 use super::domain::escalation::Escalated;
 use super::domain::event::{EventKind, RecordedEvent};
 use super::domain::id::CommandId;
-use super::domain::run::Run;
+use super::domain::run::{Run, Stage};
 use super::domain::settlement::{ExistingCase, Obedience};
 use super::domain::task::FallbackTask;
 use super::domain::verdict::CredentialRole;
 use super::given::{
     a_case, a_removal, a_task, at, event, fenced, handed_over, ignores, keep, opens, recorded,
-    subject, worker,
+    rotation, subject, worker,
 };
 
 fn rotate(number: u64) -> Command {
@@ -229,4 +229,47 @@ pub async fn a3_an_event_keeps_no_other_event_waiting(
     let counts = store.counts(at(60)).await.expect("counted");
     assert_eq!(counts.events_waiting, 2, "both are owed, and seen to be");
     assert_eq!(counts.oldest_event_seconds, Some(60));
+}
+
+pub async fn d2_a_rotation_keeps_no_other_from_being_known(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    let (torn, sound) = (rotation("crm", "x", 1), rotation("erp", "x", 1));
+    for run in [&torn, &sound] {
+        assert!(store.start(run, at(0)).await.expect("started"));
+    }
+    beside("UPDATE runs SET body = '{}' WHERE connector = 'crm'").await;
+    let known = store.rotations(None).await.expect("the others are told");
+    assert_eq!(known, [sound]);
+    // Who asks for its connector must not think that there is none.
+    assert!(store.rotations(Some(&"crm".into())).await.is_err());
+}
+
+pub async fn c8_a_run_keeps_no_other_that_was_barred_asleep(
+    store: &Arc<dyn Store>,
+    beside: impl AsyncFn(&'static str),
+) {
+    let mut last = None;
+    for number in 0..5 {
+        let removal = a_removal(store, &format!("c{number}")).await;
+        let mut settlement = handed_over(&removal.run);
+        if let Stage::WithPerson { next_try, .. } = &mut settlement.run.stage {
+            *next_try = Some(at(900));
+        }
+        let task = settlement.task.as_mut().expect("opened");
+        "CB-GUARD-15".clone_into(&mut task.code);
+        last.clone_from(&settlement.run.connector);
+        let batch = [fenced(&removal, settlement)];
+        let settled = store.settle(at(1), &keep(1, 0), &batch).await;
+        assert_eq!(settled.expect("settled").accepted, [true]);
+    }
+    beside(
+        "UPDATE runs SET body = '{}' WHERE kind = 'removal' AND NOT EXISTS (SELECT 1 FROM runs o \
+         WHERE o.kind = 'removal' AND o.id < runs.id)",
+    )
+    .await;
+    let connector = last.expect("of one");
+    let woken = store.wake_barred(&connector, &["CB-GUARD-15"], at(3)).await;
+    assert_eq!(woken.expect("the others are woken"), 4);
 }

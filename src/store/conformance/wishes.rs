@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::super::{Claimed, Store};
 use super::Home;
 use super::domain::command::{Answer, Command, Wish};
-use super::domain::id::{CommandId, TaskId};
+use super::domain::id::{CommandId, ConnectorName, TaskId};
+use super::domain::pause::PauseChange;
 use super::domain::run::Run;
 use super::domain::settlement::{Obedience, Settlement};
 use super::domain::task::{FallbackTask, TaskNote};
@@ -19,6 +20,7 @@ use super::given::{
     a_case, a_removal, at, due, fenced, gathering, handed_over, keep, proved, removal, rotation,
     step,
 };
+use super::people::signed;
 
 fn claim_task(number: u64, task: TaskId) -> Command {
     Command {
@@ -205,4 +207,41 @@ pub async fn a_wish_wakes_a_worker(home: &Home) {
     let both = async { tokio::join!(waits, wishes) };
     let done = tokio::time::timeout(Duration::from_secs(30), both).await;
     assert!(done.is_ok(), "nobody was woken");
+}
+
+pub async fn g4_a_pause_waits_behind_no_wishes_about_tasks(home: &Home) {
+    let store = &home.store;
+    for number in 1..=200 {
+        let task = TaskId(Uuid::from_u64_pair(9, number));
+        let wish = claim_task(number, task);
+        store.wish(&wish).await.expect("wished");
+    }
+    let crm = ConnectorName::from("crm");
+    let reason = "it misbehaves".to_owned();
+    let pause = Command {
+        id: CommandId(Uuid::from_u64_pair(0xc0, 201)),
+        by: "operator".to_owned(),
+        at: at(201),
+        wish: Wish::Pause {
+            connector: Some(crm.clone()),
+            reason,
+        },
+    };
+    store.wish(&pause).await.expect("wished");
+    let decide = |command: &Command, task: Option<&FallbackTask>, run: Option<&Run>| Obedience {
+        pause: command.wish.task().is_none().then(|| PauseChange::Begin {
+            connector: Some(crm.clone()),
+            signed: signed("operator"),
+        }),
+        ..noted(command, task, run)
+    };
+    assert_eq!(store.obey(16, at(202), &decide).await.expect("obeyed"), 16);
+    let pauses = store.pauses().await.expect("read");
+    assert_eq!(pauses.0.len(), 1, "it is in force");
+    // The others kept their order.
+    for (number, done) in [(15, true), (16, false)] {
+        let id = CommandId(Uuid::from_u64_pair(0xc0, number));
+        let answer = store.answer(id).await.expect("read");
+        assert_eq!(answer.is_some(), done, "{number}");
+    }
 }

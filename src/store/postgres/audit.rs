@@ -113,16 +113,22 @@ pub(super) fn part(
     Ok(grown)
 }
 
-/// True when a statement was refused because less was taken than its link would cover.
+/// True when a statement was refused because less was taken than its link would cover: the link has no
+/// place in its strand then.
 pub(super) fn not_whole(error: &StoreError) -> bool {
+    is_null_in(error, "audit_links")
+}
+
+/// True when a statement was refused because it left out a value in this table.
+pub(super) fn is_null_in(error: &StoreError, table: &str) -> bool {
     let StoreError::Refused(source) = error else {
         return false;
     };
     let said = source.downcast_ref::<sqlx::Error>();
     let said = said.and_then(sqlx::Error::as_database_error);
-    // Not null violation: of the link's place in its strand.
+    // Not null violation.
     said.is_some_and(|said| {
-        said.code().is_some_and(|code| code == "23502") && said.table() == Some("audit_links")
+        said.code().is_some_and(|code| code == "23502") && said.table() == Some(table)
     })
 }
 

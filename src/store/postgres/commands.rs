@@ -1,6 +1,7 @@
 //! Wishes of operators, in line until a worker carries them out.
 //!
-//! A wish about a task whose run is leased stays in line: the worker that holds the run comes first.
+//! Wishes about no task come first. One about a task whose run is leased stays in line: the worker that
+//! holds the run comes before it.
 //! Workers follow each other through a gate, so wishes about one task keep their order.
 
 use std::collections::HashSet;
@@ -78,6 +79,18 @@ pub(super) async fn obey(
     }
 }
 
+/// Wishes about no task first, a pause above all: thousands about tasks may have come before it, in one
+/// command. Each kind is in the order of its arrival, and nothing of one depends on the other.
+const WAITING: &str = "SELECT id, body FROM ( \
+      SELECT * FROM (SELECT 0 AS turn, seq, id, body FROM commands \
+        WHERE answer IS NULL AND task_id IS NULL ORDER BY seq LIMIT $1) AS estate \
+      UNION ALL \
+      SELECT * FROM (SELECT 1 AS turn, c.seq, c.id, c.body FROM commands c \
+        LEFT JOIN tasks t ON t.id = c.task_id LEFT JOIN runs r ON r.id = t.run_id \
+        WHERE c.answer IS NULL AND c.task_id IS NOT NULL AND r.owner IS NULL \
+        ORDER BY c.seq LIMIT $1) AS about_tasks \
+    ) AS waiting ORDER BY turn, seq LIMIT $1";
+
 async fn try_obey(
     connection: &mut PgConnection,
     funnel: &Funnel,
@@ -97,14 +110,10 @@ async fn try_obey(
         tx.rollback().await?;
         return Ok(Some(0));
     }
-    let rows = sqlx::query_as::<_, (Uuid, String)>(
-        "SELECT c.id, c.body FROM commands c LEFT JOIN tasks t ON t.id = c.task_id \
-         LEFT JOIN runs r ON r.id = t.run_id \
-         WHERE c.answer IS NULL AND r.owner IS NULL ORDER BY c.seq LIMIT $1",
-    )
-    .bind(i64::from(limit) + i64::from(funnel.aside.count("commands")))
-    .fetch_all(&mut *tx)
-    .await?;
+    let rows = sqlx::query_as::<_, (Uuid, String)>(WAITING)
+        .bind(i64::from(limit) + i64::from(funnel.aside.count("commands")))
+        .fetch_all(&mut *tx)
+        .await?;
     let mut count = 0;
     let mut notes = Notes::default();
     let mut leased = HashSet::new();

@@ -19,8 +19,11 @@ use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{DrillLease, Drills, Examination, Stored};
 
-use super::funnel::within;
+use super::funnel::{Funnel, within};
 use super::{PostgresStore, audit, health, runs};
+
+/// Runs that are woken in one transaction.
+const WOKEN_AT_ONCE: usize = 200;
 
 /// What has passed a drill, or does without: the newest binding, or one that it follows without an
 /// approval of its own.
@@ -173,20 +176,25 @@ impl Drills for PostgresStore {
         now: Timestamp,
     ) -> Stored<u64> {
         let mut tries = 0;
-        loop {
-            let mut lane = self.funnel.lane("wake_barred").await?;
-            let woken = within(try_wake(
-                &mut lane,
-                &self.funnel.strands,
-                connector,
-                codes,
-                now,
-            ))
-            .await;
-            if let Some(woken) = lane.done(woken, &mut tries) {
-                return woken;
+        let barred = loop {
+            let mut lane = self.funnel.lane("barred").await?;
+            let listed = within(try_list(&mut lane, connector, codes)).await;
+            if let Some(listed) = lane.done(listed, &mut tries) {
+                break listed?;
             }
+        };
+        let mut all = 0;
+        for part in barred.chunks(WOKEN_AT_ONCE) {
+            let mut tries = 0;
+            all += loop {
+                let mut lane = self.funnel.lane("wake_barred").await?;
+                let woken = within(try_wake(&mut lane, &self.funnel, part, now)).await;
+                if let Some(woken) = lane.done(woken, &mut tries) {
+                    break woken?;
+                }
+            };
         }
+        Ok(all)
     }
 
     async fn note_examination(&self, examination: &Examination) -> Stored<()> {
@@ -230,25 +238,40 @@ impl Drills for PostgresStore {
     }
 }
 
-/// Each run is read and locked again: the list was made without a lock.
-async fn try_wake(
+/// The runs whose open task has one of these codes. Who owns the connector is not asked any longer for what
+/// has come.
+async fn try_list(
     connection: &mut PgConnection,
-    strands: &Strands,
     connector: &ConnectorName,
     codes: &[&str],
-    now: Timestamp,
-) -> Stored<u64> {
-    let mut tx = connection.begin().await?;
-    let listed: Vec<Uuid> = sqlx::query_scalar(
+) -> Stored<Vec<Uuid>> {
+    sqlx::query(
+        "UPDATE connector_health SET due_us = 0 WHERE connector = $1 \
+         AND replace(body, '\\u0000', '\\ufffd')::json ->> 'undrilled' IS NOT NULL",
+    )
+    .bind(connector.as_str())
+    .execute(&mut *connection)
+    .await?;
+    Ok(sqlx::query_scalar(
         "SELECT run_id FROM tasks WHERE state <> 'closed' AND connector = $1 \
          AND (replace(body, '\\u0000', '\\ufffd')::json ->> 'code') = ANY ($2)",
     )
     .bind(connector.as_str())
     .bind(codes)
-    .fetch_all(&mut *tx)
-    .await?;
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Each run is read and locked again: the list was made without a lock.
+async fn try_wake(
+    connection: &mut PgConnection,
+    funnel: &Funnel,
+    barred: &[Uuid],
+    now: Timestamp,
+) -> Stored<u64> {
+    let mut tx = connection.begin().await?;
     let mut woken = Vec::new();
-    for id in listed {
+    for id in barred {
         let row = sqlx::query_as::<_, RunRow>(
             "SELECT id, body FROM runs WHERE id = $1 AND stage = 'with_person' \
              AND ended IS NULL AND owner IS NULL AND due_us > $2 FOR UPDATE SKIP LOCKED",
@@ -258,26 +281,20 @@ async fn try_wake(
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { continue };
-        let mut run = row.run()?;
+        let Some(mut run) = funnel.aside.read("runs", id, row.run())? else {
+            continue;
+        };
         if let Stage::WithPerson { next_try, .. } = &mut run.stage {
             *next_try = Some(now);
         }
         let columns = RunColumns::of(&run, &[])?;
         runs::overrule(&mut tx, &columns, columns.due_us).await?;
-        woken.push(id);
+        woken.push(*id);
     }
-    // Its owner is not asked any longer for what has come.
-    sqlx::query(
-        "UPDATE connector_health SET due_us = 0 WHERE connector = $1 \
-         AND replace(body, '\\u0000', '\\ufffd')::json ->> 'undrilled' IS NOT NULL",
-    )
-    .bind(connector.as_str())
-    .execute(&mut *tx)
-    .await?;
     let mut notes = Notes::default();
     notes.add(&audit::rows(&mut tx, &tables::RUNS, "id", &woken).await?);
-    let tip = audit::write(&mut tx, strands, &notes).await?;
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
-    strands.give(tip);
+    funnel.strands.give(tip);
     Ok(woken.len() as u64)
 }

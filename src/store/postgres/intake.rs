@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::store::audit::{Notes, Strands, tables};
 use crate::store::shape::{json, micros};
-use crate::store::{IntakeBatch, Receipt, Stored};
+use crate::store::{IntakeBatch, Receipt, StoreError, Stored};
 
 use super::batch::{Batch, Columns};
 use super::funnel::{Funnel, within};
@@ -22,8 +22,17 @@ pub(super) async fn record(funnel: &Funnel, intake: &IntakeBatch) -> Stored<Vec<
         let mut lane = funnel.lane("record").await?;
         let recorded = within(try_record(&mut lane, &funnel.strands, intake)).await;
         if let Some(recorded) = lane.done(recorded, &mut tries) {
-            return recorded;
+            return recorded.map_err(went_back);
         }
+    }
+}
+
+/// A checkpoint is null only where the database has less than its reader had committed.
+fn went_back(error: StoreError) -> StoreError {
+    if audit::is_null_in(&error, "checkpoints") {
+        StoreError::WentBack
+    } else {
+        error
     }
 }
 
@@ -261,10 +270,11 @@ fn checkpoints_of(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
     // The last word for each partition counts; one statement can't write a row twice.
     let mut last = HashMap::new();
     for one in &intake.checkpoints {
-        let next: &mut i64 = last
+        let (next, committed) = last
             .entry((&one.group, &one.topic, one.partition))
-            .or_insert(one.next_offset);
+            .or_insert((one.next_offset, one.committed));
         *next = one.next_offset.max(*next);
+        *committed = one.committed.max(*committed);
     }
     if last.is_empty() {
         return Ok(());
@@ -292,7 +302,12 @@ fn checkpoints_of(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
             .add(
                 "next",
                 "bigint",
-                last.iter().map(|one| one.1).collect::<Vec<_>>(),
+                last.iter().map(|one| one.1.0).collect::<Vec<_>>(),
+            )?
+            .add(
+                "had",
+                "bigint",
+                last.iter().map(|one| one.1.1).collect::<Vec<_>>(),
             )?;
         columns.rows("x")
     };
@@ -300,7 +315,10 @@ fn checkpoints_of(batch: &mut Batch, intake: &IntakeBatch) -> Stored<()> {
         "places",
         &format!(
             "INSERT INTO checkpoints (consumer_group, topic, partition, next_offset) \
-             SELECT x.* FROM {rows} ON CONFLICT (consumer_group, topic, partition) \
+             SELECT x.g, x.topic, x.part, CASE WHEN x.had IS NULL OR (SELECT k.next_offset \
+               FROM checkpoints k WHERE k.consumer_group = x.g AND k.topic = x.topic \
+               AND k.partition = x.part) >= x.had THEN x.next END \
+             FROM {rows} ON CONFLICT (consumer_group, topic, partition) \
              DO UPDATE SET next_offset = greatest(checkpoints.next_offset, excluded.next_offset)"
         ),
     );

@@ -1,11 +1,13 @@
 //! Accounts of targets as last seen, each with its age.
 //!
 //! A listing refreshes what it shows; only a complete one takes away what it does not show. One that
-//! was begun before the last complete listing is late, and changes nothing. Listings of one target
-//! follow each other by the lock on its line.
+//! was begun before the last complete listing is late, and changes nothing more. A listing is taken in by
+//! parts, so that a large target needs no more patience than a small one; parts of listings of one
+//! target follow each other by the lock on its line, and the last part takes away.
 
 use sqlx::{Connection, PgConnection};
 
+use crate::domain::access::Account;
 use crate::domain::id::ConnectorName;
 use crate::domain::run::Run;
 use crate::store::row::{KnownRow, RunRow};
@@ -17,18 +19,48 @@ use super::funnel::{Funnel, within};
 /// Before any complete listing.
 const NEVER: i64 = i64::MIN;
 
+/// Accounts that are written in one transaction.
+const PART: usize = 5000;
+
 pub(super) async fn save(funnel: &Funnel, listed: &Listed) -> Stored<()> {
+    let mut rest = listed.accounts.as_slice();
+    loop {
+        let (part, later) = rest.split_at(rest.len().min(PART));
+        let late = save_part(funnel, listed, part, later.is_empty()).await? == Part::Late;
+        if late || later.is_empty() {
+            return Ok(());
+        }
+        rest = later;
+    }
+}
+
+/// What became of a part of a listing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    In,
+    /// A complete listing that was begun later is in already.
+    Late,
+}
+
+async fn save_part(funnel: &Funnel, listed: &Listed, part: &[Account], last: bool) -> Stored<Part> {
+    let ids: Vec<&str> = part.iter().map(|one| one.id.as_str()).collect();
+    let bodies = part.iter().map(json).collect::<Stored<Vec<_>>>()?;
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("save_inventory").await?;
-        let saved = within(try_save(&mut lane, listed)).await;
+        let saved = within(try_save(&mut lane, listed, (&ids, &bodies), last)).await;
         if let Some(saved) = lane.done(saved, &mut tries) {
             return saved;
         }
     }
 }
 
-async fn try_save(connection: &mut PgConnection, listed: &Listed) -> Stored<()> {
+async fn try_save(
+    connection: &mut PgConnection,
+    listed: &Listed,
+    (ids, bodies): (&[&str], &[String]),
+    last: bool,
+) -> Stored<Part> {
     let mut tx = connection.begin().await?;
     let (name, at) = (listed.connector.as_str(), micros(listed.at));
     sqlx::query(
@@ -38,21 +70,15 @@ async fn try_save(connection: &mut PgConnection, listed: &Listed) -> Stored<()> 
     .bind(NEVER)
     .execute(&mut *tx)
     .await?;
-    let last: i64 =
+    let whole_at: i64 =
         sqlx::query_scalar("SELECT at_us FROM inventories WHERE connector = $1 FOR UPDATE")
             .bind(name)
             .fetch_one(&mut *tx)
             .await?;
-    if last > at {
+    if whole_at > at {
         tx.rollback().await?;
-        return Ok(());
+        return Ok(Part::Late);
     }
-    let ids: Vec<&str> = listed.accounts.iter().map(|one| one.id.as_str()).collect();
-    let bodies = listed
-        .accounts
-        .iter()
-        .map(json)
-        .collect::<Stored<Vec<_>>>()?;
     sqlx::query(
         "INSERT INTO known_accounts AS k (connector, account, seen_us, credential, whole, body) \
          SELECT DISTINCT ON (a.account) $1, a.account, $2, $3, $4, a.body \
@@ -69,7 +95,7 @@ async fn try_save(connection: &mut PgConnection, listed: &Listed) -> Stored<()> 
     .bind(bodies)
     .execute(&mut *tx)
     .await?;
-    if listed.whole {
+    if listed.whole && last {
         sqlx::query("DELETE FROM known_accounts WHERE connector = $1 AND seen_us < $2")
             .bind(name)
             .bind(at)
@@ -82,7 +108,7 @@ async fn try_save(connection: &mut PgConnection, listed: &Listed) -> Stored<()> 
             .await?;
     }
     tx.commit().await?;
-    Ok(())
+    Ok(Part::In)
 }
 
 pub(super) async fn read(funnel: &Funnel, connector: &ConnectorName) -> Stored<Option<Inventory>> {

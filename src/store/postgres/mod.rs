@@ -169,6 +169,15 @@ impl Store for PostgresStore {
         runs::release(&self.funnel, worker, runs).await
     }
 
+    async fn put_back(
+        &self,
+        worker: WorkerId,
+        run: (RunId, FencingToken),
+        until: Timestamp,
+    ) -> Stored<()> {
+        runs::put_back(&self.funnel, worker, run, until).await
+    }
+
     async fn start(&self, run: &Run, _now: Timestamp) -> Stored<bool> {
         runs::start(&self.funnel, run).await
     }

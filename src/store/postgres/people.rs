@@ -207,12 +207,17 @@ async fn try_escalate(
     decide: EscalateFn<'_>,
 ) -> Stored<Vec<FallbackTask>> {
     let mut tx = connection.begin().await?;
-    let due: Vec<Uuid> =
-        sqlx::query_scalar("SELECT id FROM tasks WHERE chase_us <= $1 ORDER BY chase_us LIMIT $2")
-            .bind(micros(now))
-            .bind(i64::from(limit) + i64::from(funnel.aside.count("tasks")))
-            .fetch_all(&mut *tx)
-            .await?;
+    // Those of leased runs are left out before they are counted: a run that cannot be read stays leased,
+    // and enough of them would take the place of all others.
+    let due: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT t.id FROM tasks t WHERE t.chase_us <= $1 AND EXISTS (SELECT 1 FROM runs r \
+           WHERE r.id = ANY (ARRAY[t.run_id]) AND r.owner IS NULL) \
+         ORDER BY t.chase_us LIMIT $2",
+    )
+    .bind(micros(now))
+    .bind(i64::from(limit) + i64::from(funnel.aside.count("tasks")))
+    .fetch_all(&mut *tx)
+    .await?;
     if due.is_empty() {
         tx.rollback().await?;
         return Ok(Vec::new());

@@ -286,6 +286,26 @@ pub(super) async fn release(
     own.ended(released).map(drop)
 }
 
+pub(super) async fn put_back(
+    funnel: &Funnel,
+    worker: WorkerId,
+    (run, token): (RunId, FencingToken),
+    until: Timestamp,
+) -> Stored<()> {
+    let mut own = funnel.own("put_back").await?;
+    let back = sqlx::query(
+        "UPDATE runs SET owner = NULL, due_us = greatest(due_us, $4) \
+         WHERE id = $2 AND token = $3 AND owner = $1",
+    )
+    .bind(worker.0)
+    .bind(run.0)
+    .bind(token.0)
+    .bind(micros_up(until))
+    .execute(&mut *own);
+    let back = within(async { Ok(back.await?) }).await;
+    own.ended(back).map(drop)
+}
+
 pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     let columns = RunColumns::wished(run)?;
     let mut tries = 0;
@@ -332,16 +352,17 @@ pub(super) async fn rotations(
     funnel: &Funnel,
     connector: Option<&ConnectorName>,
 ) -> Stored<Vec<Run>> {
-    sqlx::query_as::<_, RunRow>(
+    let rows = sqlx::query_as::<_, RunRow>(
         "SELECT id, body FROM runs WHERE kind = 'rotation' AND ($1::text IS NULL OR connector = $1) \
          ORDER BY id DESC",
     )
     .bind(connector.map(ConnectorName::as_str))
     .fetch_all(funnel.pool())
-    .await?
-    .iter()
-    .map(RunRow::run)
-    .collect()
+    .await?;
+    if connector.is_some() {
+        return rows.iter().map(RunRow::run).collect();
+    }
+    funnel.aside.runs(&rows)
 }
 
 pub(super) async fn run(funnel: &Funnel, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>> {

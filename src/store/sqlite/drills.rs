@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
+use uuid::Uuid;
 
 use crate::domain::audit::Tip;
 use crate::domain::drill::Drill;
@@ -18,7 +19,11 @@ use crate::store::row::RunRow;
 use crate::store::shape::{RunColumns, json, micros, micros_up, parsed};
 use crate::store::{DrillLease, Drills, Examination, Stored};
 
+use super::funnel::Funnel;
 use super::{SqliteStore, audit, health, runs};
+
+/// Runs that are woken in one transaction.
+const WOKEN_AT_ONCE: usize = 200;
 
 /// What has passed a drill, or does without: the newest binding, or one that it follows without an
 /// approval of its own.
@@ -186,43 +191,12 @@ impl Drills for SqliteStore {
         codes: &[&str],
         now: Timestamp,
     ) -> Stored<u64> {
-        let mut writer = self.funnel.writer().await;
-        let mut tx = writer.begin("wake_barred").await?;
-        let rows = sqlx::query_as::<_, RunRow>(
-            "SELECT r.id, r.body FROM runs r JOIN tasks t ON t.id = r.task_id \
-             WHERE r.connector = ?1 AND r.stage = 'with_person' AND r.ended IS NULL \
-             AND r.owner IS NULL AND t.body ->> 'code' IN (SELECT value FROM json_each(?2)) \
-             AND r.due_us > ?3",
-        )
-        .bind(connector.as_str())
-        .bind(json(&codes)?)
-        .bind(micros(now))
-        .fetch_all(&mut *tx)
-        .await?;
-        let mut woken = Vec::new();
-        for row in rows {
-            let mut run = row.run()?;
-            woken.push(run.id.0);
-            if let Stage::WithPerson { next_try, .. } = &mut run.stage {
-                *next_try = Some(now);
-            }
-            let columns = RunColumns::of(&run, &[])?;
-            runs::overrule(&mut tx, &columns, columns.due_us).await?;
+        let barred = list_barred(&self.funnel, connector, codes, now).await?;
+        let mut all = 0;
+        for part in barred.chunks(WOKEN_AT_ONCE) {
+            all += wake(&self.funnel, part, now).await?;
         }
-        // Its owner is not asked any longer for what has come.
-        sqlx::query(
-            "UPDATE connector_health SET due_us = 0 WHERE connector = ?1 \
-             AND body ->> 'undrilled' IS NOT NULL",
-        )
-        .bind(connector.as_str())
-        .execute(&mut *tx)
-        .await?;
-        let mut notes = Notes::default();
-        notes.add(&audit::rows(&mut tx, &tables::RUNS, "id", &woken).await?);
-        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
-        tx.commit().await?;
-        self.funnel.strands.give(tip);
-        Ok(woken.len() as u64)
+        Ok(all)
     }
 
     async fn note_examination(&self, examination: &Examination) -> Stored<()> {
@@ -266,4 +240,66 @@ impl Drills for SqliteStore {
             .map(|body| parsed(body, "examinations", "body", connector))
             .collect()
     }
+}
+
+/// The runs whose open task has one of these codes. Who owns the connector is not asked any longer for what
+/// has come.
+async fn list_barred(
+    funnel: &Funnel,
+    connector: &ConnectorName,
+    codes: &[&str],
+    now: Timestamp,
+) -> Stored<Vec<Uuid>> {
+    let mut writer = funnel.writer().await;
+    sqlx::query(
+        "UPDATE connector_health SET due_us = 0 WHERE connector = ?1 \
+         AND body ->> 'undrilled' IS NOT NULL",
+    )
+    .bind(connector.as_str())
+    .execute(writer.alone())
+    .await?;
+    Ok(sqlx::query_scalar(
+        "SELECT r.id FROM runs r JOIN tasks t ON t.id = r.task_id \
+         WHERE r.connector = ?1 AND r.stage = 'with_person' AND r.ended IS NULL \
+         AND r.owner IS NULL AND t.body ->> 'code' IN (SELECT value FROM json_each(?2)) \
+         AND r.due_us > ?3",
+    )
+    .bind(connector.as_str())
+    .bind(json(&codes)?)
+    .bind(micros(now))
+    .fetch_all(writer.alone())
+    .await?)
+}
+
+/// Each run is read again: others wrote since it was listed.
+async fn wake(funnel: &Funnel, barred: &[Uuid], now: Timestamp) -> Stored<u64> {
+    let mut writer = funnel.writer().await;
+    let mut tx = writer.begin("wake_barred").await?;
+    let mut woken = Vec::new();
+    for id in barred {
+        let row = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE id = ?1 AND stage = 'with_person' \
+             AND ended IS NULL AND owner IS NULL AND due_us > ?2",
+        )
+        .bind(id)
+        .bind(micros(now))
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else { continue };
+        let Some(mut run) = funnel.aside.read("runs", id, row.run())? else {
+            continue;
+        };
+        if let Stage::WithPerson { next_try, .. } = &mut run.stage {
+            *next_try = Some(now);
+        }
+        let columns = RunColumns::of(&run, &[])?;
+        runs::overrule(&mut tx, &columns, columns.due_us).await?;
+        woken.push(*id);
+    }
+    let mut notes = Notes::default();
+    notes.add(&audit::rows(&mut tx, &tables::RUNS, "id", &woken).await?);
+    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
+    tx.commit().await?;
+    funnel.strands.give(tip);
+    Ok(woken.len() as u64)
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::domain::event::RecordedEvent;
 use crate::store::audit::{Notes, tables};
 use crate::store::shape::{json, micros};
-use crate::store::{Checkpoint, DeadLetter, IntakeBatch, Receipt, Stored};
+use crate::store::{Checkpoint, DeadLetter, IntakeBatch, Receipt, StoreError, Stored};
 
 use super::funnel::Funnel;
 use super::rows::{chunks, tuples};
@@ -96,6 +96,18 @@ async fn dead_letter(tx: &mut SqliteConnection, letter: &DeadLetter) -> Stored<(
 }
 
 async fn save_checkpoint(tx: &mut SqliteConnection, checkpoint: &Checkpoint) -> Stored<()> {
+    let kept: Option<i64> = sqlx::query_scalar(
+        "SELECT next_offset FROM checkpoints \
+         WHERE consumer_group = ? AND topic = ? AND partition = ?",
+    )
+    .bind(&checkpoint.group)
+    .bind(&checkpoint.topic)
+    .bind(checkpoint.partition)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if kept < checkpoint.committed {
+        return Err(StoreError::WentBack);
+    }
     sqlx::query(
         "INSERT INTO checkpoints (consumer_group, topic, partition, next_offset) VALUES (?,?,?,?) \
          ON CONFLICT (consumer_group, topic, partition) \

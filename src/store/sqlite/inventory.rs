@@ -1,10 +1,12 @@
 //! Accounts of targets as last seen, each with its age.
 //!
 //! A listing refreshes what it shows; only a complete one takes away what it does not show. One that
-//! was begun before the last complete listing is late, and changes nothing.
+//! was begun before the last complete listing is late, and changes nothing more. A listing is taken in by
+//! parts, between which others write; the last part takes away.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use crate::domain::access::Account;
 use crate::domain::id::ConnectorName;
 use crate::domain::run::Run;
 use crate::store::row::{KnownRow, RunRow};
@@ -14,15 +16,40 @@ use crate::store::{Inventory, Listed, RunsEnded, Stored};
 use super::funnel::Funnel;
 use super::rows::{chunks, tuples};
 
+/// Accounts that are written in one transaction.
+const PART: usize = 5000;
+
 pub(super) async fn save(funnel: &Funnel, listed: &Listed) -> Stored<()> {
+    let mut rest = listed.accounts.as_slice();
+    loop {
+        let (part, later) = rest.split_at(rest.len().min(PART));
+        let late = save_part(funnel, listed, part, later.is_empty()).await? == Part::Late;
+        if late || later.is_empty() {
+            return Ok(());
+        }
+        rest = later;
+    }
+}
+
+/// What became of a part of a listing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    In,
+    /// A complete listing that was begun later is in already.
+    Late,
+}
+
+async fn save_part(funnel: &Funnel, listed: &Listed, part: &[Account], last: bool) -> Stored<Part> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("save_inventory").await?;
     let (name, at) = (listed.connector.as_str(), micros(listed.at));
-    let last = whole_at(&mut tx, name).await?;
-    if last.is_some_and(|last| last > at) {
-        return Ok(());
+    if whole_at(&mut tx, name)
+        .await?
+        .is_some_and(|whole| whole > at)
+    {
+        return Ok(Part::Late);
     }
-    for chunk in chunks(&listed.accounts) {
+    for chunk in chunks(part) {
         let sql = format!(
             "INSERT INTO known_accounts (connector, account, seen_us, credential, whole, body) \
              VALUES {} ON CONFLICT (connector, account) DO UPDATE SET seen_us = excluded.seen_us, \
@@ -42,7 +69,7 @@ pub(super) async fn save(funnel: &Funnel, listed: &Listed) -> Stored<()> {
         }
         query.execute(&mut *tx).await?;
     }
-    if listed.whole {
+    if listed.whole && last {
         sqlx::query("DELETE FROM known_accounts WHERE connector = ? AND seen_us < ?")
             .bind(name)
             .bind(at)
@@ -58,7 +85,7 @@ pub(super) async fn save(funnel: &Funnel, listed: &Listed) -> Stored<()> {
         .await?;
     }
     tx.commit().await?;
-    Ok(())
+    Ok(Part::In)
 }
 
 async fn whole_at(connection: &mut SqliteConnection, name: &str) -> Stored<Option<i64>> {

@@ -227,6 +227,26 @@ pub(super) async fn release(
     Ok(())
 }
 
+pub(super) async fn put_back(
+    funnel: &Funnel,
+    worker: WorkerId,
+    (run, token): (RunId, FencingToken),
+    until: Timestamp,
+) -> Stored<()> {
+    let mut writer = funnel.writer().await;
+    sqlx::query(
+        "UPDATE runs SET owner = NULL, due_us = max(due_us, ?4) \
+         WHERE id = ?2 AND token = ?3 AND owner = ?1",
+    )
+    .bind(worker.0)
+    .bind(run.0)
+    .bind(token.0)
+    .bind(micros_up(until))
+    .execute(writer.alone())
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn start(funnel: &Funnel, run: &Run) -> Stored<bool> {
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("start").await?;
@@ -289,16 +309,17 @@ pub(super) async fn rotations(
     connector: Option<&ConnectorName>,
 ) -> Stored<Vec<Run>> {
     let mut reader = funnel.reader().await?;
-    sqlx::query_as::<_, RunRow>(
+    let rows = sqlx::query_as::<_, RunRow>(
         "SELECT id, body FROM runs WHERE kind = 'rotation' AND (?1 IS NULL OR connector = ?1) \
          ORDER BY rowid DESC",
     )
     .bind(connector.map(ConnectorName::as_str))
     .fetch_all(&mut *reader)
-    .await?
-    .iter()
-    .map(RunRow::run)
-    .collect()
+    .await?;
+    if connector.is_some() {
+        return rows.iter().map(RunRow::run).collect();
+    }
+    funnel.aside.runs(&rows)
 }
 
 pub(super) async fn run(funnel: &Funnel, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>> {
