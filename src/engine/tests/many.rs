@@ -10,6 +10,19 @@ fn can_sign_in(account: &Account) -> bool {
     account.state != AccountState::Disabled
 }
 
+/// The clock stands still: nothing lies between the event and the first write but the target.
+#[tokio::test]
+async fn i1_containment_waits_for_nothing_but_the_target() {
+    for urgency in [Urgency::Planned, Urgency::ForCause] {
+        let ward = Ward::new("", false).await;
+        ward.leaves("a-2", urgency).await;
+        ward.work_now().await;
+        let shown = ward.target.shown();
+        let theirs = shown.accounts.iter().find(|one| one.id.as_str() == "a-2");
+        assert!(theirs.is_none_or(|one| !can_sign_in(one)), "{theirs:?}");
+    }
+}
+
 #[tokio::test]
 async fn i3_a_mass_departure_lists_a_target_a_few_times_and_not_once_for_each_leaver() {
     let ward = Ward::new("", false).await;
