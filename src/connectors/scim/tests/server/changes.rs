@@ -152,8 +152,10 @@ pub(super) fn put(
     let named = headers.get("if-match").and_then(|v| v.to_str().ok());
     if state.trap == Trap::VersionIgnored {
         state.fired += 1;
-        let members = find(state, kind, id).expect("is there")["members"].as_array_mut();
-        members.into_iter().for_each(|all| all.retain(|one| one["value"] != "bob"));
+        let target = find(state, kind, id).expect("is there");
+        if let Some(members) = target["members"].as_array_mut() {
+            members.retain(|one| one["value"] != "bob");
+        }
     }
     if named != Some(&expected) && state.trap != Trap::VersionIgnored {
         return error(412, "", "another version");
