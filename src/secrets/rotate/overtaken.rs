@@ -58,7 +58,8 @@ impl Rotation<'_> {
         let previous = record.and_then(|record| record.previous.as_ref());
         current.replaces.is_some_and(|version| {
             let kept = previous.is_some_and(|previous| previous.version == version);
-            !kept && !(gone && self.body.facts.made.contains(&version))
+            let ours_and_gone = gone && self.body.facts.made.contains(&version);
+            !(kept || ours_and_gone)
         })
     }
 
