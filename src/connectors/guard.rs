@@ -163,6 +163,11 @@ impl Guarded {
         self.listing(credential, Purpose::Survey).await
     }
 
+    /// The same to see whether a new secret shows what it must, which no event owes.
+    pub async fn try_list(&self, credential: &Credential) -> Result<Listing, Failure> {
+        self.listing(credential, Purpose::TryList).await
+    }
+
     async fn listing(
         &self,
         credential: &Credential,
@@ -331,6 +336,7 @@ impl Guarded {
             Purpose::Change(_) => self.vitals.note(true, failed),
             Purpose::Survey
             | Purpose::Try
+            | Purpose::TryList
             | Purpose::TryChange(_)
             | Purpose::Probe(_)
             | Purpose::ListSecrets

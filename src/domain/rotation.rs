@@ -167,6 +167,13 @@ pub struct RotationBody {
 pub struct RotationFacts {
     /// Ids of secrets that the target knew before ours was created (strategy `Add`).
     pub known: Vec<String>,
+    /// True once `known` was noted. Where the target keeps no labels it is not noted anew: by then it would
+    /// hold what this rotation made and lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
+    /// Vault versions of all that this rotation saved as pending.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub made: BTreeSet<u64>,
     /// The label under which we create: names this rotation, so that an orphan is recognised. It begins
     /// with [`own_labels`]; those that began before that only with `clawback:`.
     pub label: String,

@@ -9,6 +9,7 @@ mod chosen;
 mod ending;
 mod leftovers;
 mod minted;
+mod overtaken;
 mod proof;
 mod slot;
 mod trial;
@@ -170,28 +171,10 @@ impl Rotation<'_> {
         };
         let credential = self.required(slot).await?;
         self.connector.try_credential(&credential).await?;
-        match self.body.role {
-            CredentialRole::Writer | CredentialRole::Verifier => {
-                let listing = self.connector.list(&credential).await?;
-                if listing.completeness.permission_cut {
-                    return Err(Failure::new(
-                        FailureClass::WriteFailure,
-                        "CB-SECRETS-14",
-                        "the new secret signs in but is not allowed to see everything",
-                    ));
-                }
-                // Where the target knows one secret at a time, the old one is dead already: nothing is
-                // gained by keeping it, and the new one is the same credential in all but its value.
-                let chosen = self.body.strategy == Strategy::Choose;
-                if self.body.role == CredentialRole::Writer && !chosen {
-                    self.try_writes(&credential).await?;
-                }
-            }
-            CredentialRole::Rotator => {
-                self.connector
-                    .minted(&credential, CredentialRole::Rotator)
-                    .await?;
-            }
+        // Where the target knows one secret at a time, the old one is dead already: nothing is gained by
+        // keeping it, and the new one is the same credential in all but its value.
+        if self.body.strategy != Strategy::Choose {
+            self.try_powers(&credential).await?;
         }
         Ok(self.body.facts.clone())
     }
@@ -288,6 +271,11 @@ impl Rotation<'_> {
         }
         .into()
     }
+}
+
+/// What is kept of the value in use.
+fn current_of(record: Option<&SecretRecord>) -> Option<&SlotRecord> {
+    record.and_then(|record| record.current.as_ref())
 }
 
 #[cfg(test)]

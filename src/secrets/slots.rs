@@ -138,7 +138,8 @@ pub struct SecretRecord {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// An operator's own value becomes current. The one it replaces is kept as previous, so that it
-    /// can be taken away at the target and shown to be refused; an older previous one stays.
+    /// can be taken away at the target and shown to be refused; an older previous one stays. Where it is
+    /// the same value, only what is known of it is added to.
     Put {
         /// The value.
         new: NewSecret,
@@ -298,6 +299,14 @@ impl Slots {
 
     fn put(&mut self, owner: &Owner, new: &NewSecret, at: Timestamp) -> Result<(), VaultError> {
         let mut fresh = self.fresh(owner, None, new, at)?;
+        if let Some(held) = self.current.as_mut().filter(|held| is_same(held, new)) {
+            // The same value again takes nobody's place: more is known of it, and it is as old as it was.
+            let record = &mut held.record;
+            record.remote_ref = new.remote_ref.clone().or(record.remote_ref.take());
+            record.expires = new.expires.or(record.expires);
+            self.version += 1;
+            return Ok(());
+        }
         fresh.record.replaces = self.in_use();
         if self.previous.is_none() {
             self.previous = self.current.take();
@@ -404,6 +413,11 @@ impl Slots {
 
 fn is_of(held: Option<&Revealed>, label: &str) -> bool {
     held.is_some_and(|held| held.record.label.as_deref() == Some(label))
+}
+
+fn is_same(held: &Revealed, new: &NewSecret) -> bool {
+    held.value.expose_secret() == new.value.expose_secret()
+        && (new.username.is_none() || held.record.username == new.username)
 }
 
 fn not_pending(owner: &Owner, label: &str) -> VaultError {

@@ -66,6 +66,7 @@ impl<'a> Judge<'a> {
                 Purpose::List
                 | Purpose::Survey
                 | Purpose::Try
+                | Purpose::TryList
                 | Purpose::Read(_)
                 | Purpose::Change(_)
                 | Purpose::TryChange(_),
@@ -98,6 +99,7 @@ impl<'a> Judge<'a> {
             | Purpose::Survey
             | Purpose::Read(_)
             | Purpose::Try
+            | Purpose::TryList
             | Purpose::Probe(_)
             | Purpose::ListSecrets
             | Purpose::ChangeSecret => {
@@ -160,6 +162,7 @@ impl<'a> Judge<'a> {
             | Purpose::Change(_)
             | Purpose::TryChange(_)
             | Purpose::Try
+            | Purpose::TryList
             | Purpose::Probe(_) => {
                 return Err(refused(
                     "CB-GUARD-4",

@@ -15,6 +15,8 @@ pub(super) enum Purpose<'a> {
     /// A change of an account that nobody has, to see whether the credential may make one.
     TryChange(&'a Change),
     Try,
+    /// A list of accounts, to see whether a new secret shows them.
+    TryList,
     /// A try to get in as this account; `None` is its control, which names no account.
     Probe(Option<&'a AccountId>),
     ListSecrets,
@@ -28,6 +30,7 @@ impl Purpose<'_> {
             Self::List | Self::Read(_) | Self::Change(_) | Self::Probe(_) => true,
             Self::Survey
             | Self::Try
+            | Self::TryList
             | Self::TryChange(_)
             | Self::ListSecrets
             | Self::ChangeSecret => false,
@@ -42,6 +45,7 @@ impl Purpose<'_> {
             Self::Read(_) => "read",
             Self::Change(change) => change.operation.as_str(),
             Self::Try => "try_credential",
+            Self::TryList => "try_list",
             Self::TryChange(_) => "try_write",
             Self::Probe(_) => "probe",
             Self::ListSecrets => "list_secrets",

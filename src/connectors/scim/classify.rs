@@ -68,7 +68,9 @@ pub(super) fn no_safe_way(what: &str) -> Failure {
     Failure::new(
         FailureClass::Unsupported,
         "CB-SCIM-5",
-        format!("{what}: without PATCH and without ETag no change is safe"),
+        format!(
+            "{what}: without PATCH, and without versions that the target is said to check, no change is safe"
+        ),
     )
 }
 

@@ -31,6 +31,9 @@ pub(super) struct Abilities {
     /// `None` when it does not say: tried, and believed when refused.
     pub(super) patch: Option<bool>,
     pub(super) filter: bool,
+    /// Whether a change under `If-Match` counts only at that version (RFC 7644 §3.14). Many that show an
+    /// `ETag` never look at it.
+    pub(super) etag: bool,
 }
 
 /// What is known of the filter on members.
@@ -241,6 +244,13 @@ impl Session<'_> {
         }))
     }
 
+    /// Whether what was read may be sent back changed. A version that is shown is no promise that it is
+    /// looked at: without one by the server or the owner, a stale copy could bring back what others took.
+    pub(super) async fn may_replace(&self, as_read: &Found) -> Result<bool, Failure> {
+        let shown = as_read.etag.is_some();
+        Ok(shown && (self.settings.checks_versions || self.abilities().await?.etag))
+    }
+
     /// What the server says of itself, asked once in a while.
     pub(super) async fn abilities(&self) -> Result<Abilities, Failure> {
         if let Some(abilities) = self.known.fresh(|memory| memory.abilities) {
@@ -270,5 +280,6 @@ fn abilities(body: &Value) -> Abilities {
     Abilities {
         patch: supported("patch"),
         filter: supported("filter").unwrap_or(false),
+        etag: supported("etag").unwrap_or(false),
     }
 }

@@ -3,7 +3,8 @@
 //! Owns the ladder of forms and the look after each: servers are known to answer 200 to a filtered
 //! removal and to remove nobody. The form that lists the member as a value is read by others as the
 //! removal of all members, so it is sent only where nobody else can be hit, or where the owner says
-//! that the target is safe. The last rung is a PUT that counts only at the version that was read.
+//! that the target is safe. The last rung is a PUT that counts only at the version that was read,
+//! and is left out where nobody says that the target looks at versions.
 
 use serde_json::{Value, json};
 
@@ -108,7 +109,7 @@ impl OneOf<'_> {
                 Rung::NoPatch(found) => (found, false),
             }
         };
-        if patched && now.etag.is_none() {
+        if patched && !self.session.may_replace(&now).await? {
             return Err(classify::without_effect("the removal"));
         }
         let changed = self.without(&now.body);
@@ -156,8 +157,8 @@ impl OneOf<'_> {
             }
         }
         match refusal {
-            // Nothing but a version makes the last rung safe.
-            Some(refusal) if found.etag.is_none() => Err(refusal),
+            // Nothing but a version that is looked at makes the last rung safe.
+            Some(refusal) if !self.session.may_replace(&found).await? => Err(refusal),
             Some(_) | None => Ok(Rung::Still(found)),
         }
     }

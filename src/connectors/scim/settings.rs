@@ -28,6 +28,8 @@ pub(super) struct Settings {
     /// True when the target takes the removal of one member only as a value list, and is known not
     /// to read it as the removal of all members.
     pub(super) value_removal: bool,
+    /// True when the owner says that the target refuses a PUT under another version than the current one.
+    pub(super) checks_versions: bool,
     /// Attributes that every user must show.
     pub(super) declared: Vec<String>,
     /// There are no more accounts.
@@ -59,6 +61,7 @@ impl Settings {
         let groups = table.boolean("groups").is_none_or(|item| item.value);
         let groups_may_be_empty = table.boolean("groups_may_be_empty");
         let value_removal = read_member_removal(table);
+        let checks_versions = table.boolean("checks_versions");
         let tokens = TokenEndpoint::read(table, manifest, transport.as_ref(), clock);
         for (operation, field) in [
             (Operation::Disable, "active"),
@@ -84,6 +87,7 @@ impl Settings {
             groups,
             groups_may_be_empty: groups_may_be_empty.is_some_and(|item| item.value),
             value_removal,
+            checks_versions: checks_versions.is_some_and(|item| item.value),
             declared: manifest.expect.fields.clone(),
             accounts_max: manifest.expect.accounts_max.min(MOST_ITEMS),
             tokens,

@@ -59,7 +59,7 @@ pub(super) async fn disable(session: &Session<'_>, change: &Change) -> Result<An
 }
 
 /// Replaces a resource by one that differs in what is to go, if nobody else changed it meanwhile.
-/// Without a version there is no telling, and a stale copy could bring back what was just removed.
+/// Without a version that is looked at there is no telling, and a stale copy could bring back what was just removed.
 pub(super) async fn replace(
     session: &Session<'_>,
     change: &Change,
@@ -68,7 +68,8 @@ pub(super) async fn replace(
     changed: &Value,
 ) -> Result<Answered, Failure> {
     let mut request = render::put(path, changed);
-    if !render::only_at(&mut request, as_read.etag.as_deref()) {
+    let named = render::only_at(&mut request, as_read.etag.as_deref());
+    if !named || !session.may_replace(as_read).await? {
         return Err(classify::no_safe_way(change.operation.as_str()));
     }
     let answer = session.change(change, request, as_read).await?;

@@ -456,7 +456,7 @@ fn by_hand(body: &RunBody) -> Option<Vec<String>> {
     }
     Some(vec![
         format!("Make a new secret for {connector}'s {role} at the target; the old one goes on working meanwhile, where the target lets it"),
-        format!("Put it in with `clawback secrets set {connector} --role {role}`, and with `--expires` where the target ends it by itself"),
+        format!("Put it in with `clawback secrets set {connector} --role {role}`, with `--remote-ref` and its id where the target lists secrets by ids, and with `--expires` where the target ends it by itself"),
         "Take the old one away at the target".to_owned(),
         "Close this task, or leave it: the machine tries both, and believes it when the target takes the new one and refuses the old one".to_owned(),
     ])

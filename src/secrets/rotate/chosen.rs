@@ -37,6 +37,7 @@ impl Rotation<'_> {
             && self.is_ours(record.as_ref(), Slot::Pending)
         {
             facts.pending_version = Some(pending.version);
+            facts.made.insert(pending.version);
             return Ok(());
         }
         let new = NewSecret {
@@ -59,6 +60,7 @@ impl Rotation<'_> {
             })
             .await?;
         facts.pending_version = Some(version);
+        facts.made.insert(version);
         Ok(())
     }
 

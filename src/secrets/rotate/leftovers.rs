@@ -122,6 +122,11 @@ impl Rotation<'_> {
             // A target that refuses everybody says nothing of this one: it stays until it is known.
             return Ok(());
         }
+        if self.body.facts.started_version == Some(version) {
+            // What this rotation began with, pushed aside by a person: it is seen refused once more when the
+            // new one takes over, and stands for itself until then.
+            return Ok(());
+        }
         self.change(Change::ForgetLeftover { version }).await?;
         Ok(())
     }

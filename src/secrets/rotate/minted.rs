@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{Answer, Rotation};
 use crate::connectors::{Credential, KnownSecret};
-use crate::domain::outcome::Failure;
+use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::RotationFacts;
 use crate::secrets::{Change, NewSecret, Slot};
 
@@ -27,16 +27,24 @@ impl Rotation<'_> {
             None
         };
         let is_saved = |known: &KnownSecret| saved.as_ref().is_some_and(|one| known.is_of(one));
-        facts.known = listed
+        let others: Vec<_> = listed
             .iter()
             .filter(|known| known.label != facts.label && !is_saved(known))
-            .map(|known| known.remote_ref.clone())
             .collect();
-        let Some(current) = self.in_slot(Slot::Current).await? else {
+        let ids: Vec<_> = others.iter().map(|one| one.remote_ref.clone()).collect();
+        let current = self.in_slot(Slot::Current).await?;
+        if facts.noted && !has_labels(&listed) {
+            let previous = self.in_slot(Slot::Previous).await?;
+            see_no_strangers(facts, &others, current.iter().chain(&previous))?;
+        } else {
+            facts.known.clone_from(&ids);
+        }
+        facts.noted = true;
+        let Some(current) = current else {
             return Ok(());
         };
         let listed_as = listed.iter().find(|known| known.is_of(&current));
-        facts.previous_ref = match (&current.remote_ref, facts.known.as_slice()) {
+        facts.previous_ref = match (&current.remote_ref, ids.as_slice()) {
             (Some(remote_ref), _) => Some(remote_ref.clone()),
             // An operator put it in without its id.
             (None, _) if listed_as.is_some() => listed_as.map(|known| known.remote_ref.clone()),
@@ -60,6 +68,7 @@ impl Rotation<'_> {
         {
             if self.still_good(&rotator, &pending).await? {
                 facts.pending_version = Some(pending.version);
+                facts.made.insert(pending.version);
                 facts.new_ref = pending.remote_ref;
                 return Ok(facts);
             }
@@ -69,21 +78,8 @@ impl Rotation<'_> {
         // Read before anything is asked of the target: whoever is faster than us wins the save.
         let base = self.version().await?;
         let listed = self.listed(&rotator).await?;
-        // What somebody put in meanwhile is in use, though nobody had heard of it when this began.
-        let (current, previous) = (
-            self.in_slot(Slot::Current).await?,
-            self.in_slot(Slot::Previous).await?,
-        );
-        let kept = |known: &KnownSecret| {
-            let mut kept = current.iter().chain(&previous);
-            kept.any(|credential| known.is_of(credential))
-        };
-        let orphans = listed.iter().filter(|known| self.is_orphan(known, &listed));
-        for orphan in orphans.filter(|known| !kept(known)) {
-            if let (true, Some(value)) = (orphan.fixed, &orphan.shown) {
-                return self.take_up(base, orphan, value).await;
-            }
-            self.retire_one(&rotator, &orphan.remote_ref).await?;
+        if let Some((orphan, value)) = self.clear_orphans(&rotator, &listed).await? {
+            return self.take_up(base, orphan, value).await;
         }
         self.clear_ended(&rotator, &listed).await?;
         self.secrets.vault().probe(&self.owner).await?;
@@ -98,6 +94,7 @@ impl Rotation<'_> {
         match self.save_pending(base, new).await {
             Ok(version) => {
                 facts.pending_version = Some(version);
+                facts.made.insert(version);
                 facts.new_ref = minted.remote_ref;
                 Ok(facts)
             }
@@ -118,6 +115,32 @@ impl Rotation<'_> {
         }
     }
 
+    /// Takes away what an attempt before has left, but for the one to be taken up.
+    async fn clear_orphans<'l>(
+        &self,
+        rotator: &Credential,
+        listed: &'l [KnownSecret],
+    ) -> Result<Option<(&'l KnownSecret, &'l SecretString)>, Failure> {
+        // What somebody put in meanwhile is in use, though nobody had heard of it when this began.
+        let current = self.in_slot(Slot::Current).await?;
+        let previous = self.in_slot(Slot::Previous).await?;
+        let kept = || current.iter().chain(&previous);
+        for orphan in listed.iter().filter(|known| self.is_orphan(known, listed)) {
+            if kept().any(|credential| orphan.is_of(credential)) {
+                continue;
+            }
+            if let (true, Some(value)) = (orphan.fixed, &orphan.shown) {
+                return Ok(Some((orphan, value)));
+            }
+            let labelled = orphan.label == self.body.facts.label;
+            if !labelled && self.may_be_in_use(listed, kept()) {
+                return Err(anybodys(&orphan.remote_ref));
+            }
+            self.retire_one(rotator, &orphan.remote_ref).await?;
+        }
+        Ok(None)
+    }
+
     /// Saves as pending what an attempt before had made, and whose answer it lost.
     async fn take_up(
         &self,
@@ -132,7 +155,9 @@ impl Rotation<'_> {
             remote_ref: Some(orphan.remote_ref.clone()),
             expires: None,
         };
-        facts.pending_version = Some(self.save_pending(base, new).await?);
+        let version = self.save_pending(base, new).await?;
+        facts.pending_version = Some(version);
+        facts.made.insert(version);
         facts.new_ref = Some(orphan.remote_ref.clone());
         Ok(facts)
     }
@@ -229,8 +254,21 @@ impl Rotation<'_> {
     fn is_orphan(&self, one: &KnownSecret, listed: &[KnownSecret]) -> bool {
         let facts = &self.body.facts;
         let known = facts.known.contains(&one.remote_ref);
-        let labels = listed.iter().any(|other| !other.label.is_empty());
-        one.label == facts.label || (!labels && !known)
+        one.label == facts.label || (!has_labels(listed) && !known)
+    }
+
+    /// True while one that somebody put in since this began is in use, and the target's list does not tell
+    /// which it is: then what has no label may be that one.
+    fn may_be_in_use<'c>(
+        &self,
+        listed: &[KnownSecret],
+        mut kept: impl Iterator<Item = &'c Credential>,
+    ) -> bool {
+        let started = self.body.facts.started_version;
+        kept.any(|one| {
+            let later = started.is_none_or(|started| one.version > started);
+            later && !listed.iter().any(|known| known.is_of(one))
+        })
     }
 
     pub(super) async fn listed(&self, rotator: &Credential) -> Result<Vec<KnownSecret>, Failure> {
@@ -255,4 +293,35 @@ impl Rotation<'_> {
             .retire(rotator, self.body.role, remote_ref)
             .await
     }
+}
+
+fn has_labels(listed: &[KnownSecret]) -> bool {
+    listed.iter().any(|known| !known.label.is_empty())
+}
+
+/// Where the target keeps no labels, what came since this began is ours, whose answer was lost, or anybody's.
+/// To take it for one that was there would leave it behind, and another with each try.
+fn see_no_strangers<'c>(
+    facts: &RotationFacts,
+    others: &[&KnownSecret],
+    kept: impl Iterator<Item = &'c Credential> + Clone,
+) -> Result<(), Failure> {
+    let strange = others.iter().find(|known| {
+        let ours = facts.new_ref.as_ref() == Some(&known.remote_ref);
+        // One that stands where none is taken away is taken up by `create`.
+        let told = ours || known.fixed || facts.known.contains(&known.remote_ref);
+        !told && !kept.clone().any(|one| known.is_of(one))
+    });
+    strange.map_or(Ok(()), |known| Err(anybodys(&known.remote_ref)))
+}
+
+fn anybodys(remote_ref: &str) -> Failure {
+    Failure::new(
+        FailureClass::Unsupported,
+        "CB-SECRETS-32",
+        format!(
+            "the target keeps no labels and shows {remote_ref}, which this rotation may have made and lost, or \
+             somebody may use: name the one in use (`secrets set --remote-ref`), or take it away"
+        ),
+    )
 }

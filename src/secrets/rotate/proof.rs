@@ -1,12 +1,11 @@
 //! The last step: the target refuses what was replaced.
 //!
 //! Owns what counts as that proof: the old value is tried and refused while the new one is accepted,
-//! for a target that refuses everybody proves nothing, and neither does a denied request. Also checks the word of a person who says that
-//! they replaced the secret by hand. Takes nothing away; that is `retire`.
+//! for a target that refuses everybody proves nothing, and neither does a denied request. Also checks the word
+//! of a person who says that they replaced the secret by hand. Takes nothing away; that is `retire`, and `overtaken`.
 
-use secrecy::ExposeSecret;
-
-use super::Rotation;
+use super::overtaken::is_same;
+use super::{Rotation, current_of};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
 use crate::secrets::{Change, SecretRecord, Slot};
@@ -27,6 +26,8 @@ impl Rotation<'_> {
         }
         let current = self.required(Slot::Current).await?;
         self.connector.try_credential(&current).await?;
+        // A person's stands in the place of what this rotation made, which may open the target still.
+        let gone = !ours && self.clear_ours(record.as_ref(), &current).await?;
         let previous = self.in_slot(Slot::Previous).await?;
         if let Some(previous) = &previous {
             if self.opens(previous).await? {
@@ -34,6 +35,9 @@ impl Rotation<'_> {
             }
             // Once more: what began to refuse everybody in between proves nothing of the old one.
             self.connector.try_credential(&current).await?;
+        }
+        if !ours && self.has_passed_over(record.as_ref(), gone) {
+            return Err(not_kept());
         }
         match &previous {
             // What ours replaced, if anything, is what promotion put aside.
@@ -67,8 +71,10 @@ impl Rotation<'_> {
         if stays || self.is_ours(record.as_ref(), Slot::Current) {
             return Ok(());
         }
+        // Of what was ours, `create` has taken away what the target lists.
+        let passed_over = self.has_passed_over(record.as_ref(), true);
         let kept = record.and_then(|record| record.previous);
-        if kept.is_none_or(|kept| kept.version != started) {
+        if passed_over || kept.is_none_or(|kept| kept.version != started) {
             // Where the target knows one value at a time, the new one has ended it.
             return match self.body.strategy {
                 Strategy::Add => Err(not_kept()),
@@ -77,9 +83,7 @@ impl Rotation<'_> {
         }
         let pushed = self.required(Slot::Previous).await?;
         let by = self.required(Slot::Current).await?;
-        let same = pushed.username == by.username
-            && pushed.secret.expose_secret() == by.secret.expose_secret();
-        if same || !self.opens(&pushed).await? {
+        if is_same(&pushed, &by) || !self.opens(&pushed).await? {
             return Ok(());
         }
         Err(still_accepted())
@@ -127,8 +131,7 @@ impl Rotation<'_> {
 
 /// The version of the value in use.
 fn current(record: Option<&SecretRecord>) -> Option<u64> {
-    let current = record.and_then(|record| record.current.as_ref());
-    current.map(|current| current.version)
+    current_of(record).map(|current| current.version)
 }
 
 fn for_person() -> Failure {

@@ -6,9 +6,11 @@
 
 mod denied;
 mod ends;
+mod overtaken;
 mod persons;
 mod places;
 mod target;
+mod trials;
 
 use std::sync::Arc;
 

@@ -284,7 +284,7 @@ async fn a_deleted_user_that_is_still_a_member_is_still_there() {
 #[tokio::test]
 async fn disabling_changes_active_and_nothing_else() {
     for trap in [Trap::None, Trap::NoPatch, Trap::Peculiar] {
-        let bench = bench(trap).await;
+        let bench = with(trap, "checks_versions = true").await;
         let before = bench.server.user("ada").expect("there");
         let disable = change(Operation::Disable);
         assert_eq!(

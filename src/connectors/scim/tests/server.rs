@@ -190,8 +190,11 @@ fn config(state: &Estate) -> Response {
         // Says nothing of itself: PATCH is tried, and believed when refused.
         return error(404, "", "no such place");
     }
-    axum::Json(json!({ "patch": {"supported": patch}, "filter": {"supported": filter} }))
-        .into_response()
+    let etag = !matches!(state.trap, Trap::NoPatchNoVersion | Trap::VersionIgnored);
+    axum::Json(json!({
+        "patch": {"supported": patch}, "filter": {"supported": filter}, "etag": {"supported": etag},
+    }))
+    .into_response()
 }
 
 fn list(state: &mut Estate, kind: &str, query: &str) -> Response {

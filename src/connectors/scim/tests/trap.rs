@@ -83,7 +83,7 @@ pub(super) enum Trap {
     AnnouncesNothing,
     /// Changes are taken to a named version only.
     VersionRequired,
-    /// No PATCH, and `If-Match` is not looked at.
+    /// No PATCH; a version is shown, `If-Match` is not looked at, and somebody takes bob out before each PUT.
     VersionIgnored,
     /// Every change finds another version.
     AlwaysRaced,

@@ -91,9 +91,35 @@ async fn a_version_that_is_required_is_named_and_one_that_is_ignored_hurts_nobod
     assert_eq!(required.write(&delete).await, Ok(Answered::Accepted));
     assert_eq!(required.server.fired(), 3);
     let ignored = bench(Trap::VersionIgnored).await;
-    assert_eq!(ignored.revoke("group:g1").await, Ok(Answered::Accepted));
-    assert_eq!(ignored.server.members("g1"), ["bob", "cyd"]);
-    assert_eq!(ignored.server.fired(), 1);
+    let refused = ignored.revoke("group:g1").await.expect_err("not safe");
+    let found = (refused.class, refused.code.as_str());
+    assert_eq!(found, (FailureClass::Unsupported, "CB-SCIM-5"));
+    assert_eq!(
+        class(ignored.write(&disable).await),
+        FailureClass::Unsupported
+    );
+    assert_eq!(ignored.server.sent("PUT"), [""; 0]);
+    assert_eq!(ignored.server.members("g1"), ["ada", "bob", "cyd"]);
+}
+
+#[tokio::test]
+async fn b8_a_put_is_sent_only_where_the_server_or_the_owner_says_that_versions_are_checked() {
+    // Given a server that has no PATCH and says nothing of itself: the owner's word is needed.
+    let silent = bench(Trap::NoPatch).await;
+    assert_eq!(
+        class(silent.revoke("group:g1").await),
+        FailureClass::Unsupported
+    );
+    assert_eq!(silent.server.sent("PUT"), [""; 0]);
+    let told = with(Trap::NoPatch, "checks_versions = true").await;
+    assert_eq!(told.revoke("group:g1").await, Ok(Answered::Accepted));
+    assert_eq!(told.server.members("g1"), ["bob", "cyd"]);
+    assert!(silent.server.fired() > 0 && told.server.fired() > 0);
+    // What the word is worth: where it is wrong, who was taken out meanwhile is a member again.
+    let wrong = with(Trap::VersionIgnored, "checks_versions = true").await;
+    assert_eq!(wrong.revoke("group:g1").await, Ok(Answered::Accepted));
+    assert_eq!(wrong.server.fired(), 1, "bob was taken out");
+    assert_eq!(wrong.server.members("g1"), ["bob", "cyd"]);
 }
 
 #[tokio::test]

@@ -85,6 +85,12 @@ pub(super) struct Truth {
     pub(super) tried: Vec<Change>,
     /// Answers whom it does not let in like one who may not do this.
     pub(super) denies: bool,
+    /// Lists of accounts lack what they should show.
+    pub(super) drifted: bool,
+    /// So many secrets are made, and the answer does not show them.
+    pub(super) unusable: u32,
+    /// What the rotator signs in with, where that was replaced.
+    pub(super) rotator: Option<String>,
     /// From this call on it is locked.
     pub(super) locks_at: Option<u32>,
 }
@@ -171,7 +177,7 @@ impl Target {
 fn sign_in(truth: &Truth, credential: &Credential) -> Result<(), Failure> {
     let value = credential.secret.expose_secret();
     let known = match credential.role {
-        CredentialRole::Rotator => value == ROTATOR,
+        CredentialRole::Rotator => value == truth.rotator.as_deref().unwrap_or(ROTATOR),
         _ => truth.live.iter().any(|(name, (live, _))| {
             let named = credential.username.as_ref();
             let by_name = !NAMES.contains(&name.as_str()) || named == Some(name);
@@ -195,6 +201,9 @@ impl Connector for Target {
     async fn list(&self, call: &Call<'_>) -> Result<Listing, Failure> {
         self.call(|truth| {
             sign_in(truth, call.credential)?;
+            if truth.drifted {
+                return Err(Failure::new(FailureClass::Drifted, "T", "a field is gone"));
+            }
             Ok(Listing {
                 accounts: Vec::new(),
                 completeness: Completeness::WHOLE,
@@ -262,6 +271,10 @@ impl Connector for Target {
                 (value.clone(), order.label.clone()),
             );
             truth.most = truth.most.max(truth.live.len());
+            if truth.unusable > 0 {
+                truth.unusable -= 1;
+                return Err(Failure::new(FailureClass::Drifted, "T-LACKS", "no value"));
+            }
             Ok(Minted {
                 remote_ref,
                 secret: SecretString::from(value),
@@ -274,8 +287,11 @@ impl Connector for Target {
     async fn minted(
         &self,
         call: &Call<'_>,
-        _: CredentialRole,
+        role: CredentialRole,
     ) -> Result<Vec<KnownSecret>, Failure> {
+        if role == CredentialRole::Rotator {
+            return Err(unsupported("list the secrets of its administrator"));
+        }
         self.call(|truth| {
             sign_in(truth, call.credential)?;
             let live = truth.live.iter().map(|(id, one)| (id, &one.0, &one.1));

@@ -150,7 +150,13 @@ pub(super) fn put(
     }
     let expected = format!("W/\"{}\"", state.version);
     let named = headers.get("if-match").and_then(|v| v.to_str().ok());
-    state.fired += u32::from(state.trap == Trap::VersionIgnored);
+    if state.trap == Trap::VersionIgnored {
+        state.fired += 1;
+        let target = find(state, kind, id).expect("is there");
+        if let Some(members) = target["members"].as_array_mut() {
+            members.retain(|one| one["value"] != "bob");
+        }
+    }
     if named != Some(&expected) && state.trap != Trap::VersionIgnored {
         return error(412, "", "another version");
     }
