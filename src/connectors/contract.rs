@@ -197,11 +197,9 @@ impl Change {
             Operation::Disable => account.state == AccountState::Disabled,
             Operation::EndSessions => account.sessions == Some(0),
             Operation::RevokeEntitlement | Operation::RevokeCredential => {
-                let wanted = self.entitlement.as_ref().map(|one| &one.id);
-                account
-                    .entitlements
-                    .iter()
-                    .all(|one| Some(&one.id) != wanted)
+                let wanted = self.entitlement.as_ref();
+                let mut has = account.entitlements.iter();
+                !has.any(|one| wanted.is_some_and(|wanted| wanted.is_same(one)))
             }
             Operation::Delete | Operation::List | Operation::Read => false,
         }

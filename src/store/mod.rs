@@ -17,6 +17,7 @@ mod error;
 mod estate;
 mod intake;
 mod paper;
+mod parts;
 mod people;
 mod plan;
 mod postgres;

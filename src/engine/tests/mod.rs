@@ -7,6 +7,7 @@
 mod advice;
 mod again;
 mod ages;
+mod blind;
 mod calling_off;
 mod departures;
 mod desks;
