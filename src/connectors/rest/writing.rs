@@ -82,9 +82,7 @@ async fn accepted(
 /// Whether a look leaves nothing to change; only a whole one can say so.
 fn is_done(look: &Look, change: &Change) -> Result<bool, Failure> {
     let Some(account) = &look.account else {
-        let wanted = change.entitlement.as_ref();
-        let mut left = look.left.iter();
-        let outlives = left.any(|one| wanted.is_some_and(|wanted| wanted.is_same(one)))
+        let outlives = look.left.iter().any(|one| change.takes(one))
             || (change.operation == Operation::EndSessions && look.sessions > 0);
         if !outlives && !look.is_whole() {
             return Err(classify::drifted(

@@ -408,6 +408,7 @@ async fn f3_a_claim_is_checked_by_a_listing_that_began_after_it() {
     };
     let mut anew = numbered(&["a-9"]).remove(0);
     anew.login.clone_from(&body.account.login);
+    anew.attributes.clone_from(&body.account.attributes);
     ward.target
         .shown()
         .accounts

@@ -285,7 +285,7 @@ fn b7_a_departure_told_after_the_rehiring_is_carried_out() {
 /// each told on such a day; answers the play and how many cases there were before the last event.
 fn left_again(back_told: Option<u32>, told: Option<u32>) -> (Play, Target, usize) {
     let day = |event: LifecycleEvent, day: Option<u32>| match day {
-        Some(day) => at(event, &format!("2026-12-{day}T07:00:00Z")),
+        Some(day) => at(event, &format!("2026-12-{day:02}T07:00:00Z")),
         None => event,
     };
     let mut target = Target::new();

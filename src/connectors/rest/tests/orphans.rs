@@ -188,6 +188,7 @@ async fn e1_sessions_in_the_record_of_what_is_deleted_softly_are_shown_and_can_b
     let gone = async |sessions: Value| {
         let edit = |manifest: &mut Manifest| {
             manifest.operations.insert(Operation::EndSessions);
+            manifest.writes.insert("sessions".to_owned());
         };
         let target = Target::with(&shape, edit, move |asked| {
             match (asked.method.as_str(), asked.path.as_str()) {
