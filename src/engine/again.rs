@@ -1,8 +1,9 @@
 //! What was settled while a connector was away, seen again now that it is back.
 //!
 //! Owns the look at each removal that ended since the last good survey, and at each discovery that found
-//! nobody or that a person's word ended, in batches whose place is committed with the survey. Access that is there again goes through the ordinary door, as an event
-//! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
+//! nobody or that a person's word ended, in batches whose place is committed with the survey. Access that is
+//! there again goes through the ordinary door, as an event of Clawback's own: a case for that subject and that
+//! target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
 use crate::domain::again::{self, Again, Look};
@@ -249,7 +250,8 @@ impl Engine {
     }
 
     /// The search showed nobody, or a person said that the subject has nothing here; the target could not be
-    /// asked then, was silently wrong, or showed what no rule decides about. What it shows of that kind still is what the person had to rule on.
+    /// asked then, was silently wrong, or showed what no rule decides about. What it shows of that kind still is
+    /// what the person had to rule on.
     async fn look_for_accounts(
         &self,
         connector: &Guarded,

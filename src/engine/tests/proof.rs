@@ -9,7 +9,7 @@ use super::ward::{Ward, numbered};
 use crate::domain::access::Operation;
 use crate::domain::estate::ConnectorFacts;
 use crate::domain::outcome::FailureClass;
-use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::run::{Item, Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
 use crate::domain::task::CloseClaim;
 use crate::domain::time::Clock as _;
@@ -287,7 +287,7 @@ fn e1_a_key_and_a_role_of_one_id_are_two() {
     let mut play = Play::begun();
     play.until(RunKind::Removal, "revoke_credentials", &mut target);
     let items = &play.removal().items;
-    let kinds: Vec<_> = items.iter().map(|item| item.is_credential()).collect();
+    let kinds: Vec<_> = items.iter().map(Item::is_credential).collect();
     assert_eq!(kinds, [false, true], "{items:?}");
     // Then each is asked for by itself, and the answer about one says nothing of the other.
     target.fail("revoke_credential", FailureClass::Refused);
