@@ -207,6 +207,7 @@ fn removal(number: usize, now: Timestamp) -> RemovalBody {
         last_write: None,
         probed: Vec::new(),
         inspected: false,
+        shown: false,
         absent_at: None,
         stripped: false,
         returned: Vec::new(),

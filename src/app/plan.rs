@@ -14,7 +14,7 @@ use crate::connectors::{Guarded, Registry, Shown};
 use crate::definitions::Library;
 use crate::domain::access::{Account, Entitlement, EntitlementKind, Operation};
 use crate::domain::admit::admit;
-use crate::domain::correlation::nobody_knows;
+use crate::domain::correlation::{blind, nobody_knows};
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
 use crate::domain::outcome::{Failure, FailureClass};
@@ -392,6 +392,13 @@ async fn found(asks: &Asks<'_>, connector: &Guarded, secrets: &Secrets) -> Resul
         return Err(Failure::new(FailureClass::StaleData, "CB-PLAN-1", gap));
     }
     let matched = shown.roster.search(&manifest.name, &asks.event.subject);
+    let subject = &asks.event.subject;
+    if let (true, Some(blind)) = (
+        matched.shows_nothing(),
+        blind(&manifest.name, &manifest.correlation, subject),
+    ) {
+        return Err(blind);
+    }
     let mut found = Found {
         unclear: matched.unclear,
         listed: Some(shown),

@@ -191,17 +191,20 @@ pub struct Change {
 }
 
 impl Change {
+    /// True for the entitlement that the change takes away: a key and a role may have one id.
+    pub fn takes(&self, one: &Entitlement) -> bool {
+        let credentials = self.operation == Operation::RevokeCredential;
+        let wanted = self.entitlement.as_ref();
+        wanted.is_some_and(|wanted| wanted.id == one.id) && one.is_credential() == credentials
+    }
+
     /// True when an account as it was just read leaves nothing for the change to do.
     pub fn is_done_in(&self, account: &Account) -> bool {
         match self.operation {
             Operation::Disable => account.state == AccountState::Disabled,
             Operation::EndSessions => account.sessions == Some(0),
             Operation::RevokeEntitlement | Operation::RevokeCredential => {
-                let wanted = self.entitlement.as_ref().map(|one| &one.id);
-                account
-                    .entitlements
-                    .iter()
-                    .all(|one| Some(&one.id) != wanted)
+                !account.entitlements.iter().any(|one| self.takes(one))
             }
             Operation::Delete | Operation::List | Operation::Read => false,
         }

@@ -265,7 +265,7 @@ fn a_test_that_does_not_come_out_is_a_problem_at_its_line() {
         told,
         [(
             line - 3,
-            "test `a leaver whom no target knows goes to a person` fails: the run comes to `settled`"
+            "test `a leaver whom no target knows goes to a person` fails: the run comes to `look_again`"
                 .to_owned()
         )]
     );

@@ -64,6 +64,18 @@ pub struct Entitlement {
     pub inherited_from: Option<String>,
 }
 
+impl Entitlement {
+    /// True for keys, tokens and the like. What is one and what is not may share an id.
+    pub fn is_credential(&self) -> bool {
+        self.kind == EntitlementKind::Credential
+    }
+
+    /// True for the same entitlement, as it was read another time.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.is_credential() == other.is_credential()
+    }
+}
+
 /// One login object of a subject in a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {

@@ -12,7 +12,7 @@ mod silent;
 
 use std::collections::BTreeMap;
 
-use super::doubt::doubt;
+use super::doubt::{again, doubt};
 use super::drill::Pass;
 use super::event::{EventKind, RecordedEvent};
 use super::id::CaseId;
@@ -23,8 +23,11 @@ use super::step::{Decision, Given, Inconsistent, Woken, decide};
 use super::time::Timestamp;
 use super::workflow::{Action, RunKind, State, Workflow};
 
-use news::News;
+use news::{News, Since};
 pub(super) use news::{newest, tells_of_departure, was_wrong};
+
+/// Why what its revision says is known is no old news.
+const LEFT_AGAIN: &str = "the subject was back since this revision was told first";
 
 /// Decides what one recorded event comes to, given the cases of the same subject or HR case, newest first.
 /// `given.workflow` is the one that the event opens.
@@ -46,7 +49,14 @@ pub fn admit(
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
             let news = News::of_departure(event, existing);
             match news.under_way.split_first() {
-                _ if news.knows(event) => Ok(opening.ignored()),
+                _ if news.knows(event) => match news.since_back(event) {
+                    Since::Nothing => Ok(opening.ignored()),
+                    Since::Left => Ok(opening.admission(opening.open(None)?, LEFT_AGAIN)),
+                    Since::Unclear(back) => {
+                        let doubt = again(event, back);
+                        Ok(opening.admission(opening.open(Some(doubt))?, LEFT_AGAIN))
+                    }
+                },
                 Some((case, others)) => opening.changed(case, others),
                 // A halted one removes nothing any more, and one that made no sense never did: what is
                 // on again is a departure of its own.

@@ -15,8 +15,10 @@ use super::probe::Probed;
 use super::subject::Subject;
 use super::time::Timestamp;
 
+mod limits;
 mod names;
 
+pub use limits::{blind, somebody_elses};
 pub(super) use names::ever_folded;
 pub use names::{folded, same_name};
 
@@ -98,6 +100,11 @@ pub struct Gone {
 }
 
 impl Search {
+    /// True when there is nothing of the subject, and nothing that may be.
+    pub fn shows_nothing(&self) -> bool {
+        self.accounts.is_empty() && self.unclear.is_empty()
+    }
+
     /// The accounts, where nothing is left that a person must look at first.
     ///
     /// # Errors

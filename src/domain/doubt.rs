@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::correlation::{ever_folded, folded};
-use super::event::{EventKind, RecordedEvent};
+use super::event::{EventKind, LifecycleEvent, RecordedEvent};
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, RunBody};
 use super::settlement::ExistingCase;
@@ -23,13 +23,14 @@ const SHARED: [&str; 5] = ["account", "credential", "email", "id", "phone"];
 const CHANGING: [&str; 3] = ["login", "upn", "username"];
 
 /// The codes of the doubts.
-const DOUBTS: [&str; 6] = [
+const DOUBTS: [&str; 7] = [
     "CB-HOLD-1",
     "CB-HOLD-2",
     "CB-HOLD-3",
     "CB-HOLD-4",
     "CB-HOLD-7",
     "CB-HOLD-8",
+    "CB-HOLD-9",
 ];
 
 /// How far an event is trusted without a person.
@@ -255,6 +256,20 @@ fn outlived(recorded: &RecordedEvent, case: &ExistingCase) -> Option<Failure> {
         );
         held(FailureClass::StaleData, "CB-HOLD-8", words)
     })
+}
+
+/// What is known by its revision alone, and comes after its subject was back: a source that counts anew for
+/// each contract, or old news once more.
+pub fn again(event: &LifecycleEvent, back: &ExistingCase) -> Failure {
+    let words = format!(
+        "revision {} of {} is known, but {} was back since (case {}): the next departure, or the last one told \
+         once more",
+        event.revision,
+        event.hr_case,
+        event.subject.key(),
+        back.row.id
+    );
+    held(FailureClass::Ambiguous, "CB-HOLD-9", words)
 }
 
 fn far_off(recorded: &RecordedEvent, trust: &Trust, now: Timestamp) -> Option<Failure> {

@@ -22,6 +22,8 @@ pub struct Roster {
     /// What an account is asked for by, as a hash, with its place; in order. Two that share a hash are both
     /// handed out.
     places: Vec<(u64, usize)>,
+    /// Accounts were listed, and none of them with anything that decides whose it is.
+    anonymous: bool,
 }
 
 impl Roster {
@@ -38,7 +40,15 @@ impl Roster {
             }
         }
         places.sort_unstable();
+        let names = || rule.pairs.iter().filter(|pair| pair.decides);
+        let tells = |account: &Account| {
+            let mut told = names().filter_map(|pair| attribute(account, &pair.attribute));
+            told.any(|value| !value.is_empty())
+        };
+        let decides = names().next().is_some();
+        let anonymous = decides && !accounts.is_empty() && !accounts.iter().any(tells);
         Self {
+            anonymous,
             rule,
             accounts,
             places,
@@ -48,6 +58,16 @@ impl Roster {
     /// All of them, as they were listed.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
+    }
+
+    /// Why what is not found among them proves nothing, as a survey would say too: no account of many shows
+    /// what decides whose it is.
+    pub fn anonymous(&self) -> Option<String> {
+        let deciding = self.rule.pairs.iter().filter(|pair| pair.decides);
+        let names: Vec<_> = deciding.map(|pair| pair.attribute.as_str()).collect();
+        let names = names.join(", ");
+        self.anonymous
+            .then(|| format!("no account shows what decides whose it is: {names}"))
     }
 
     /// The account with this id.

@@ -244,6 +244,9 @@ pub struct DiscoveryBody {
     /// How often removals were begun. From the second search on, only what still gives access counts.
     #[serde(default)]
     pub rounds: u32,
+    /// A whole wait has passed since removals were begun last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rested: bool,
     /// Which round of its case it belongs to, from 0: what is told of a case under way begins the next.
     #[serde(default, skip_serializing_if = "super::round::is_first")]
     pub round: u32,
@@ -326,6 +329,9 @@ pub struct RemovalBody {
     /// It was read by itself since, with its entitlements; a listing may show none.
     #[serde(default)]
     pub inspected: bool,
+    /// The verifier was shown all of it, as long as it was there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shown: bool,
     /// What must no longer be seen.
     pub expect: Expectation,
     /// The pass of the drill that it belongs to.
@@ -432,18 +438,18 @@ impl RemovalBody {
         })
     }
 
-    /// The item with this entitlement id.
-    pub fn item_mut(&mut self, id: &EntitlementId) -> Option<&mut Item> {
-        self.items
-            .iter_mut()
-            .find(|item| &item.entitlement.id == id)
+    /// The item with this entitlement id, among the credentials or among all others: a key and a role may
+    /// have the same one.
+    pub fn item_mut(&mut self, credential: bool, id: &EntitlementId) -> Option<&mut Item> {
+        let mut items = self.items.iter_mut();
+        items.find(|item| item.is_credential() == credential && &item.entitlement.id == id)
     }
 }
 
 impl Item {
     /// True for keys, tokens and the like.
     pub fn is_credential(&self) -> bool {
-        self.entitlement.kind == super::access::EntitlementKind::Credential
+        self.entitlement.is_credential()
     }
 }
 

@@ -1,21 +1,23 @@
 //! What was settled while a connector was away, seen again now that it is back.
 //!
-//! Owns the look at each removal that ended since the last good survey, and at each discovery that a
-//! person's word ended, in batches whose place is committed with the survey. Access that is there again goes through the ordinary door, as an event
-//! of Clawback's own: a case for that subject and that target, which ends in proof or with a person.
+//! Owns the look at each removal that ended since the last good survey, and at each discovery that found
+//! nobody or that a person's word ended, in batches whose place is committed with the survey. Access that is
+//! there again goes through the ordinary door, as an event of Clawback's own: a case for that subject and that
+//! target, which ends in proof or with a person.
 
 use crate::connectors::{Credential, Guarded};
 use crate::domain::again::{self, Again, Look};
 use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent};
 use crate::domain::health::{Recheck, Sample, Standing};
 use crate::domain::id::{CaseId, ConnectorName, RunId};
-use crate::domain::outcome::Failure;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::round::discovery_of;
 use crate::domain::run::{CaseBody, DiscoveryBody, RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::ExistingCase;
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::time::{Effective, Timestamp};
 use crate::domain::verdict::{CredentialRole, Expectation, Finding, judge, residue};
-use crate::store::{IntakeBatch, RunsEnded};
+use crate::store::{IntakeBatch, RunsEnded, StoreError};
 
 use super::{Engine, EngineError};
 
@@ -200,10 +202,36 @@ impl Engine {
                     .await
             }
             RunBody::Discovery(body) => {
+                if self.looked_later(run, body).await? {
+                    return Ok(Finding::Absent);
+                }
                 self.look_for_accounts(connector, body, recheck.until).await
             }
             RunBody::Case(_) | RunBody::Rotation(_) | RunBody::Care(_) => Ok(Finding::Absent),
         }
+    }
+
+    /// True where its case searched the target once more, later: that search is seen again instead.
+    async fn looked_later(&self, run: &Run, body: &DiscoveryBody) -> Result<bool, Failure> {
+        let away = |error: StoreError| {
+            Failure::new(FailureClass::Unreachable, "CB-ENGINE-10", error.to_string())
+        };
+        let (Some(case), Some(connector)) = (run.case, &run.connector) else {
+            return Ok(false);
+        };
+        let Some((told, _)) = self.store.run(case.run()).await.map_err(away)? else {
+            return Ok(false);
+        };
+        let RunBody::Case(told) = &told.body else {
+            return Ok(false);
+        };
+        for round in body.round + 1..told.rounds {
+            let later = discovery_of(case, connector, round);
+            if self.store.run(later).await.map_err(away)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn look_at_account(
@@ -213,23 +241,17 @@ impl Engine {
         body: &RemovalBody,
         recheck: &Recheck,
     ) -> Result<Finding, Failure> {
-        let account = &body.account;
         let observation = self
             .verification
-            .observe(
-                connector,
-                credential,
-                &account.id,
-                &account.login,
-                recheck.until,
-            )
+            .observe(connector, credential, &body.account, recheck.until)
             .await?;
         let oldest = connector.manifest().expect.max_data_age_seconds;
         Ok(judge(&observation, body.expect, recheck.until, oldest))
     }
 
-    /// A person said that the subject has nothing here; the target could not be asked then, or showed what
-    /// no rule decides about. What it shows of that kind still is what the person had to rule on.
+    /// The search showed nobody, or a person said that the subject has nothing here; the target could not be
+    /// asked then, was silently wrong, or showed what no rule decides about. What it shows of that kind still is
+    /// what the person had to rule on.
     async fn look_for_accounts(
         &self,
         connector: &Guarded,

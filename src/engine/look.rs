@@ -6,7 +6,7 @@
 
 use crate::connectors::{Credential, Guarded, Shown};
 use crate::domain::access::{Account, Entitlement, EntitlementKind};
-use crate::domain::correlation::{Again, Gone, Search};
+use crate::domain::correlation::{Again, Gone, Search, blind};
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::Probed;
@@ -48,6 +48,13 @@ impl Engine {
         };
         match searched {
             Ok(mut search) => {
+                let rule = &connector.manifest().correlation;
+                if let (true, Some(blind)) = (
+                    search.shows_nothing(),
+                    blind(connector.name(), rule, subject),
+                ) {
+                    return Err(blind);
+                }
                 self.gather(run, &search.accounts).await;
                 search.again = self.try_again(connector, removed).await?;
                 Ok(Outcome::Accounts(search))
@@ -132,6 +139,7 @@ impl Engine {
         }
         let believed = connector.vitals().believed(listing.completeness);
         let believed = listing.gap(believed, &manifest.expect);
+        let believed = believed.or_else(|| listing.roster.anonymous());
         if let (true, Some(gap)) = (nothing_left, &believed) {
             // What it shows is there; that it shows no more proves nothing while it is drifted.
             return Err(Failure::new(
@@ -306,13 +314,7 @@ impl Engine {
         let not_before = body.last_write.max(claimed).unwrap_or(Timestamp::MIN);
         let observation = self
             .verification
-            .observe(
-                connector,
-                &credential,
-                &body.account.id,
-                &body.account.login,
-                not_before,
-            )
+            .observe(connector, &credential, &body.account, not_before)
             .await?;
         Ok(Outcome::Observed(observation))
     }

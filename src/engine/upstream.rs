@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::connectors::{Change, Guarded};
 use crate::domain::access::{Entitlement, Operation};
+use crate::domain::correlation::blind;
 use crate::domain::estate::Upstream;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::protect;
@@ -61,6 +62,12 @@ impl Engine {
             return Err(Failure::new(FailureClass::StaleData, "CB-ENGINE-6", gap));
         }
         let accounts = listing.roster.search(connector.name(), subject).decided()?;
+        if let (true, Some(blind)) = (
+            accounts.is_empty(),
+            blind(connector.name(), &manifest.correlation, subject),
+        ) {
+            return Err(blind);
+        }
         let since = self.clock.now();
         let mut looks = Vec::with_capacity(accounts.len());
         for account in accounts {
@@ -92,10 +99,9 @@ impl Engine {
                 };
                 connector.write(&writer, &change).await?;
             }
-            let (id, login) = (&account.id, &account.login);
             let look = self
                 .verification
-                .observe(connector, &verifier, id, login, since);
+                .observe(connector, &verifier, &account, since);
             looks.push(look.await?);
         }
         Ok(Outcome::Cut { since, looks })

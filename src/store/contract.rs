@@ -203,7 +203,8 @@ pub trait Store:
         limit: u32,
     ) -> Stored<Vec<Sample>>;
     /// Runs at one target that settled something: removals that ended verified or attested, and
-    /// discoveries that ended on a person's word, in the order of their ends.
+    /// discoveries that removed nothing and ended verified or that ended on a person's word, in the order of
+    /// their ends.
     async fn runs_ended(&self, which: &RunsEnded) -> Stored<Vec<Run>>;
 
     // --- what takes two people ---

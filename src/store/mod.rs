@@ -19,6 +19,7 @@ mod estate;
 pub(crate) mod fixture;
 mod intake;
 mod paper;
+mod parts;
 mod people;
 mod plan;
 mod postgres;

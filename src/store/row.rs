@@ -15,7 +15,6 @@ use crate::domain::id::{
 use crate::domain::pause::{Pause, Pauses};
 use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase, JournalEntry, OutboxMessage};
-use crate::domain::step::Parts;
 use crate::domain::task::FallbackTask;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -370,31 +369,6 @@ impl ReportRow {
             open_tasks: self.open_tasks as u32,
         })
     }
-}
-
-/// What a case came to be made of.
-#[derive(sqlx::FromRow)]
-pub(super) struct PartsRow {
-    removals: i64,
-    attested: i64,
-}
-
-impl PartsRow {
-    pub(super) fn parts(&self) -> Parts {
-        Parts {
-            removals: self.removals as u32,
-            attested: self.attested as u32,
-        }
-    }
-}
-
-/// The parts of the case with the id `case`, a parameter.
-pub(super) fn parts_statement(case: &str) -> String {
-    format!(
-        "SELECT count(*) FILTER (WHERE kind = 'removal') AS removals, \
-         count(*) FILTER (WHERE kind IN ('discovery', 'removal') AND ended = 'attested') AS attested \
-         FROM runs WHERE case_id = {case}"
-    )
 }
 
 #[derive(sqlx::FromRow)]

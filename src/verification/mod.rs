@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::connectors::{Credential, Guarded, Shown};
 use crate::domain::access::Account;
-use crate::domain::id::AccountId;
+use crate::domain::correlation::somebody_elses;
 use crate::domain::outcome::Failure;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::{Completeness, Expectation, Observation, Sighting, residue};
@@ -34,7 +34,7 @@ impl Verification {
     /// Looks at one account. An account that its id does not show is looked for in a complete
     /// listing begun after `written`: a "not found" may hide what the caller may not see, and
     /// another system may have made the account anew under its old login, which is then read by the
-    /// id that it has now.
+    /// id that it has now. One that is surely somebody else's by now is left out.
     ///
     /// # Errors
     /// When the target could not be read; that proves nothing either way.
@@ -42,10 +42,10 @@ impl Verification {
         &self,
         connector: &Guarded,
         verifier: &Credential,
-        account: &AccountId,
-        login: &str,
+        own: &Account,
         written: Timestamp,
     ) -> Result<Observation, Failure> {
+        let (account, login) = (&own.id, own.login.as_str());
         let at = self.clock.now();
         let reading = connector.read_known(verifier, account, Some(login)).await?;
         if let Some(seen) = reading.account {
@@ -74,7 +74,10 @@ impl Verification {
             return Ok(look);
         }
         for row in shown.roster.by_login(login) {
-            namesake(connector, verifier, row, &mut look).await?;
+            match somebody_elses(&connector.manifest().correlation, own, row) {
+                Some(why) => look.method = format!("{}; {} {why}", look.method, row.id),
+                None => namesake(connector, verifier, row, &mut look).await?,
+            }
         }
         Ok(look)
     }

@@ -174,9 +174,16 @@ struct Scene {
 
 impl Scene {
     fn new(listed: &[&str]) -> Self {
+        Self::by("id", listed)
+    }
+
+    /// Where this attribute decides whose an account is.
+    fn by(attribute: &str, listed: &[&str]) -> Self {
         let fake = Arc::new(Fake::default());
         *fake.listed.lock().expect("not poisoned") = listed.iter().map(|id| account(id)).collect();
-        let document = Document::parse("crm.toml", MANIFEST).expect("syntax");
+        let decides = format!("attribute = \"{attribute}\"");
+        let text = MANIFEST.replacen("attribute = \"id\"", &decides, 1);
+        let document = Document::parse("crm.toml", &text).expect("syntax");
         let manifest = Manifest::read(&document.root());
         assert!(document.take_problems().is_empty());
         let moved = Moved::new();
@@ -208,10 +215,10 @@ impl Scene {
             username: None,
             secret: SecretString::from("s"),
         };
-        let id = AccountId::from("gone");
-        let looked =
-            self.verification
-                .observe(&connector, &credential, &id, "login-gone", not_before);
+        let own = account("gone");
+        let looked = self
+            .verification
+            .observe(&connector, &credential, &own, not_before);
         looked.await.expect("readable")
     }
 
@@ -326,6 +333,48 @@ async fn e1_an_account_under_the_old_login_is_judged_by_its_own_read() {
     let looked = scene.look(CredentialRole::Verifier).await;
     let finding = powerless(&looked);
     assert!(matches!(finding, Finding::Present(_)), "{finding:?}");
+}
+
+#[tokio::test]
+async fn e1_a_namesake_who_is_surely_somebody_else_is_no_return() {
+    let with = |id: &str, login: &str, number: Option<&str>| {
+        let mut row = account(id);
+        row.login = login.to_owned();
+        let number = number.map(|number| ("number".to_owned(), number.to_owned()));
+        row.attributes.extend(number);
+        row
+    };
+    let own = with("gone", "login-gross", Some("E1"));
+    for (row, is_theirs) in [
+        (with("new", "Login-Gross", Some("E2")), false),
+        (with("new", "login-gross", Some("e1")), true),
+        (with("new", "login-gross", None), true),
+        (with("new", "login-groß", None), false),
+        (with("new", "login-groß", Some("E1")), true),
+    ] {
+        let scene = Scene::by("number", &["a", "b"]);
+        let fake = &scene.fake;
+        fake.listed.lock().expect("not poisoned").push(row.clone());
+        fake.readable
+            .lock()
+            .expect("not poisoned")
+            .push(row.clone());
+        let connector = scene.connector();
+        let looked = scene
+            .verification
+            .observe(&connector, &verifier(), &own, Timestamp::MIN)
+            .await
+            .expect("readable");
+        let there = matches!(looked.sighting, Sighting::There(_));
+        assert_eq!(there, is_theirs, "{row:?}");
+        // An auditor is told why it was left out.
+        assert_eq!(
+            looked.method.contains("new"),
+            !is_theirs,
+            "{}",
+            looked.method
+        );
+    }
 }
 
 #[tokio::test]

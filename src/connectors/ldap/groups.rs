@@ -106,6 +106,8 @@ fn entitlement(id: String, name: String) -> Entitlement {
 /// What the account is called in groups of this kind.
 pub fn member_names(kind: &Groups, account: &Entry, settings: &Settings) -> Vec<String> {
     match kind.names {
+        // An entry that is gone has none any more.
+        MemberName::Dn if account.dn.is_empty() => Vec::new(),
         MemberName::Dn => vec![account.dn.clone()],
         MemberName::Login => {
             let logins = account.texts(&settings.accounts.login);
@@ -120,6 +122,9 @@ async fn holding(
     kind: &Groups,
     names: &[String],
 ) -> Result<Vec<Group>, Failure> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let members = names.iter().map(|name| equals(&kind.member, name));
     let members: String = members.collect();
     let filter = format!("(&{}(|{members}))", kind.filter);
@@ -196,6 +201,28 @@ pub async fn direct(
     let found = holding(session, kind, &names).await?;
     session.must_be_whole()?;
     Ok(found)
+}
+
+/// The memberships that are left of an account without an entry.
+///
+/// # Errors
+/// As `classify` says.
+pub async fn memberships(
+    session: &mut Session<'_>,
+    ghost: &Entry,
+) -> Result<Vec<Entitlement>, Failure> {
+    let mut left = Vec::new();
+    for kind in &session.settings().groups {
+        let names = member_names(kind, ghost, session.settings());
+        let found = holding(session, kind, &names).await?;
+        if found.is_empty() && !names.is_empty() && !kind.may_be_empty {
+            let some = format!("(&{}({}=*))", kind.filter, kind.member);
+            session.hidden |= !session.any(&kind.base, some).await?;
+        }
+        let found = found.into_iter();
+        left.extend(found.map(|one| entitlement(format!("{GROUP}{}", one.id), one.name)));
+    }
+    Ok(left)
 }
 
 /// The groups that groups are members of, up to the top. A group is looked at once, so that groups

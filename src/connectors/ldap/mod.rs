@@ -10,6 +10,7 @@ mod client;
 mod entry;
 mod groups;
 mod knock;
+mod left;
 mod passwords;
 mod session;
 mod settings;
@@ -117,7 +118,7 @@ impl Connector for LdapConnector {
         let entry = session.account(id).await?;
         let account = match &entry {
             Some(entry) => Some(read_account(&mut session, entry, self.clock.now()).await?),
-            None => None,
+            None => left::behind(&mut session, id, call.login).await?,
         };
         let reading = Reading {
             account,

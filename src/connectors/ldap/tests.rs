@@ -6,6 +6,7 @@
 
 mod active_directory;
 mod double;
+mod left;
 mod table;
 mod trial;
 mod whole;

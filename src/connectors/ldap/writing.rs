@@ -14,9 +14,9 @@ use super::classify::{self, Phase};
 use super::client::{Edit, EditKind};
 use super::entry::{Entry, by_id};
 use super::groups::{self, FROM, GROUP, Group, PRIMARY};
-use super::read_account;
 use super::session::Session;
 use super::settings::Cleanup;
+use super::{left, read_account};
 use crate::connectors::{Answered, Change, unsupported};
 use crate::domain::access::{AccountState, Entitlement, Operation};
 use crate::domain::outcome::Failure;
@@ -35,7 +35,7 @@ pub async fn write(
         if session.is_trial() {
             return try_on_nobody(session, change).await;
         }
-        return Ok(Answered::Absent);
+        return clear_away(session, change).await;
     };
     let login = account.text(&session.settings().accounts.login);
     if session.is_trial() || login != Some(change.login.as_str()) {
@@ -94,6 +94,35 @@ async fn try_on_nobody(session: &mut Session<'_>, change: &Change) -> Result<Ans
         32 => Ok(Answered::Absent),
         _ => Err(classify::refused(&result, Phase::Write)),
     }
+}
+
+/// The entry is gone: what still names it is taken away, as far as nobody else has its login. Also what a
+/// deletion did not come to before it broke off.
+async fn clear_away(session: &mut Session<'_>, change: &Change) -> Result<Answered, Failure> {
+    let leaves = matches!(
+        change.operation,
+        Operation::RevokeEntitlement | Operation::Delete
+    );
+    if !leaves {
+        return Ok(Answered::Absent);
+    }
+    let Some(ghost) = left::ghost(session, &change.login).await? else {
+        return Ok(Answered::Absent);
+    };
+    let wanted = change.entitlement.as_ref().map(|one| one.id.as_str());
+    let mut left = false;
+    for kind in &session.settings().groups {
+        for group in groups::direct(session, kind, &ghost).await? {
+            if wanted.is_none_or(|id| id.strip_prefix(GROUP) == Some(group.id.as_str())) {
+                left |= drop_member(session, change, &ghost, kind, &group).await?;
+            }
+        }
+    }
+    Ok(if left {
+        Answered::Accepted
+    } else {
+        Answered::Absent
+    })
 }
 
 async fn disable(

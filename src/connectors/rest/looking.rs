@@ -34,6 +34,8 @@ pub struct Look {
     pub account: Option<Account>,
     /// Memberships and keys that are left without the account.
     pub left: Vec<Entitlement>,
+    /// Sessions that go on without the account.
+    pub sessions: u64,
     /// Its version, where the manifest says that it has one.
     pub version: Option<Version>,
     /// Real ids of the entitlements that are kept by a digest.
@@ -125,6 +127,7 @@ async fn account(
     let mut look = Look {
         account: None,
         left: Vec::new(),
+        sessions: 0,
         version: None,
         secrets: BTreeMap::new(),
         completeness: Completeness::WHOLE,
@@ -144,8 +147,9 @@ async fn account(
         let declared = settings.account.version.as_ref();
         look.version = version(declared, &value, answer.etag.as_deref());
         match shape::account(&settings.account, &value)? {
-            Shown::Gone(gone) => {
+            Shown::Gone { id: gone, sessions } => {
                 same(id, &gone)?;
+                look.sessions = sessions;
                 return Ok((look, None, Some(value)));
             }
             Shown::Account(found) => {

@@ -158,10 +158,12 @@ impl Connector for RestConnector {
 
     async fn read(&self, call: &Call<'_>, account: &AccountId) -> Result<Reading, Failure> {
         let look = looking::look(self.session(call), account).await?;
-        // A group can outlive its member, and a key its owner: that is access that is still there, to
-        // whoever gets the id next, and so it is shown as an account of its own.
-        let dangling = (!look.left.is_empty()).then(|| Account {
+        // A group can outlive its member, and a key or a session its owner: that is access that is still
+        // there, to whoever gets the id next, and so it is shown as an account of its own.
+        let sessions = (look.sessions > 0).then_some(look.sessions);
+        let dangling = (!look.left.is_empty() || sessions.is_some()).then(|| Account {
             entitlements: look.left,
+            sessions,
             ..Account::left_behind(account, call.login)
         });
         Ok(Reading {

@@ -24,7 +24,12 @@ pub enum Shown {
     /// It is there.
     Account(Box<Account>),
     /// It is there in name only: softly deleted.
-    Gone(AccountId),
+    Gone {
+        /// Its id.
+        id: AccountId,
+        /// Sessions that its record shows still; one that tells none any more has none.
+        sessions: u64,
+    },
 }
 
 /// The list at `place`.
@@ -68,14 +73,14 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
     let id = AccountId(required(&shape.id, value, "id")?);
     let left = shape.gone.as_ref().map(|path| path.query(value));
     if left.is_some_and(|found| found.iter().any(|value| says_something(value))) {
-        return Ok(Shown::Gone(id));
+        return Ok(gone(shape, value, id));
     }
     let mut state = AccountState::NotTold;
     if let Some(path) = &shape.state {
         let told = required(path, value, "state")?;
         match meaning(shape, &told) {
             Some(Meaning::State(known)) => state = *known,
-            Some(Meaning::Gone) => return Ok(Shown::Gone(id)),
+            Some(Meaning::Gone) => return Ok(gone(shape, value, id)),
             None => return Err(classify::drifted("the state has an undeclared value")),
         }
     }
@@ -113,6 +118,16 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
         sessions,
         privileged,
     })))
+}
+
+/// What is deleted softly need not show what it no longer has.
+fn gone(shape: &AccountShape, value: &Value, id: AccountId) -> Shown {
+    let told = shape.sessions.as_ref();
+    let told = told.and_then(|path| number(path, value, "number of sessions").ok());
+    Shown::Gone {
+        id,
+        sessions: told.unwrap_or(0),
+    }
 }
 
 /// The meaning of a state; yes and no are spelled in several ways.

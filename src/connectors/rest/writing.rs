@@ -82,8 +82,8 @@ async fn accepted(
 /// Whether a look leaves nothing to change; only a whole one can say so.
 fn is_done(look: &Look, change: &Change) -> Result<bool, Failure> {
     let Some(account) = &look.account else {
-        let wanted = change.entitlement.as_ref().map(|one| &one.id);
-        let outlives = look.left.iter().any(|one| Some(&one.id) == wanted);
+        let outlives = look.left.iter().any(|one| change.takes(one))
+            || (change.operation == Operation::EndSessions && look.sessions > 0);
         if !outlives && !look.is_whole() {
             return Err(classify::drifted(
                 "the account is not shown, and the lists that were asked have no end",

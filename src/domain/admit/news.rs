@@ -8,6 +8,7 @@ use super::super::doubt::is_held;
 use super::super::event::{EventKind, LifecycleEvent};
 use super::super::run::{CaseBody, RunBody};
 use super::super::settlement::ExistingCase;
+use super::super::time::Timestamp;
 use super::super::workflow::End;
 
 /// What is known of the departure that an event tells about.
@@ -19,6 +20,19 @@ pub(super) struct News<'a> {
     pub under_way: Vec<&'a ExistingCase>,
     /// The one that took access away before them, to its end, if nobody has reviewed it since.
     pub removed: Option<&'a ExistingCase>,
+    /// A rehiring that was heard of after all of them.
+    back: Option<&'a ExistingCase>,
+}
+
+/// What an event of which the revision is known tells, by the last rehiring of its subject. Sources without
+/// an id for each departure count from 1 again.
+pub(super) enum Since<'a> {
+    /// Nothing new.
+    Nothing,
+    /// The subject leaves again: it was told after the rehiring.
+    Left,
+    /// Nothing says which was told first.
+    Unclear(&'a ExistingCase),
 }
 
 impl<'a> News<'a> {
@@ -32,6 +46,7 @@ impl<'a> News<'a> {
             newest: newest(told()),
             under_way,
             removed: over.filter(|case| has_removed(case)),
+            back: back(event, existing, told().map(|case| case.row.opened).max()),
         }
     }
 
@@ -43,6 +58,7 @@ impl<'a> News<'a> {
             newest: newest(told),
             under_way: Vec::new(),
             removed: None,
+            back: None,
         }
     }
 
@@ -50,6 +66,22 @@ impl<'a> News<'a> {
     pub(super) fn knows(&self, event: &LifecycleEvent) -> bool {
         self.newest
             .is_some_and(|case| event.revision <= case.row.revision)
+    }
+
+    /// Whether it is told nonetheless of a departure that begins now. What is under way is told of already.
+    pub(super) fn since_back(&self, event: &LifecycleEvent) -> Since<'a> {
+        let told = self
+            .newest
+            .is_some_and(|case| case.row.event == event.key());
+        let Some(back) = self.back.filter(|_| self.under_way.is_empty() && !told) else {
+            return Since::Nothing;
+        };
+        let was_back = body(back).and_then(|body| body.occurred);
+        match event.occurred.zip(was_back) {
+            Some((left, back)) if left < back => Since::Nothing,
+            Some((left, was_back)) if left > was_back => Since::Left,
+            Some(_) | None => Since::Unclear(back),
+        }
     }
 }
 
@@ -61,6 +93,20 @@ fn about<'a>(
     existing
         .iter()
         .filter(move |case| case.row.subject_key == subject && case.row.hr_case == hr_case)
+}
+
+/// The last rehiring of the event's subject that was heard of after `departed`.
+fn back<'a>(
+    event: &LifecycleEvent,
+    existing: &'a [ExistingCase],
+    departed: Option<Timestamp>,
+) -> Option<&'a ExistingCase> {
+    let (key, departed) = (event.subject.key(), departed?);
+    let own = existing.iter().filter(|case| case.row.subject_key == key);
+    let rehired = own.filter(|case| kind(case) == Some(EventKind::Rehired));
+    rehired
+        .filter(|case| case.row.opened > departed)
+        .max_by_key(|case| case.row.opened)
 }
 
 pub(in super::super) fn newest<'a>(

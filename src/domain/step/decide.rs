@@ -5,12 +5,12 @@
 
 use super::super::access::{Entitlement, Operation};
 use super::super::estate::ConnectorFacts;
-use super::super::id::{EntitlementId, StateName};
+use super::super::id::{ConnectorName, EntitlementId, StateName};
 use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
 use super::super::task::FallbackTask;
-use super::super::time::after;
+use super::super::time::{Timestamp, after};
 use super::super::workflow::{Action, End, OutcomeKey, RotationStep};
 use super::{Given, Inconsistent, Step, claim};
 
@@ -83,12 +83,14 @@ pub struct Woken {
 }
 
 /// What a case came to be made of, once all of it has ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Its removals.
     pub removals: u32,
     /// Its removals and discoveries that ended on a person's word.
     pub attested: u32,
+    /// Targets that were searched and had nothing to remove, each with when its last search ended.
+    pub empty: Vec<(ConnectorName, Timestamp)>,
 }
 
 /// Decides what a claimed run does now.
@@ -126,6 +128,7 @@ pub fn decide(
             // The wait is over; the instant is computed anew, because zone rules change.
             Action::AwaitEffective if step.effective_due()?.is_some() => step.enter(&state)?,
             Action::AwaitEffective | Action::Wait { .. } | Action::Overlap => {
+                step.rested();
                 step.outcome(&state, OutcomeKey::Done, None)?;
             }
             Action::Discover
@@ -272,10 +275,14 @@ impl Step<'_> {
 
     /// All child runs have ended.
     fn gathered(&mut self, state: &StateName, parts: Option<Parts>) -> Result<(), Inconsistent> {
-        if let (RunBody::Case(body), Some(parts)) = (&mut self.run_mut().body, parts) {
+        if let (RunBody::Case(body), Some(parts)) = (&mut self.run_mut().body, &parts) {
             body.on_word = parts.attested > 0;
         }
         let discovers = self.state(state)?.action == Action::Discover;
+        if discovers {
+            // Where the workflow discovers once more, it looks at these.
+            self.empty = parts.as_ref().map(|parts| parts.empty.clone());
+        }
         match parts {
             Some(Parts { removals: 0, .. }) if discovers => {
                 self.outcome(state, OutcomeKey::Absent, None)
@@ -286,6 +293,13 @@ impl Step<'_> {
                 self.enter(&fallback)
             }
             _ => self.outcome(state, OutcomeKey::Done, None),
+        }
+    }
+
+    /// A wait is over. One that was cut short for a person's sake leaves the last look to be owed.
+    fn rested(&mut self) {
+        if let RunBody::Discovery(body) = &mut self.run_mut().body {
+            body.rested = body.unclear.is_empty();
         }
     }
 
@@ -316,7 +330,7 @@ impl Step<'_> {
     fn take_up(
         &mut self,
         state: &StateName,
-        next_try: Option<super::super::time::Timestamp>,
+        next_try: Option<Timestamp>,
     ) -> Result<(), Inconsistent> {
         let Action::Fallback(fallback) = &self.state(state)?.action else {
             return Err(self.broken(format!("`{state}` is no fallback state")));

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::access::Operation;
-use super::super::id::{EntitlementId, StateName};
+use super::super::access::{Entitlement, Operation};
+use super::super::id::StateName;
 use super::super::outcome::Failure;
 use super::super::retry::RetryPolicy;
 use super::super::rotation::Trigger;
@@ -205,6 +205,9 @@ impl Step<'_> {
         });
         match inherited {
             Some(failure) => self.fail(name, failure),
+            None if !body.inspected => {
+                self.skip(name, "nobody has read what the account has of this kind")
+            }
             None => self.skip(name, "the account has nothing of this kind"),
         }
     }
@@ -268,7 +271,7 @@ impl Step<'_> {
     /// are those that the read says nothing about.
     pub(super) fn owe(
         &mut self,
-        entitlements: &[super::super::access::Entitlement],
+        entitlements: &[Entitlement],
         role: CredentialRole,
         kept: Vec<Item>,
     ) {
@@ -276,14 +279,15 @@ impl Step<'_> {
         let RunBody::Removal(body) = &mut self.run_mut().body else {
             return;
         };
-        let seen = |id: &EntitlementId| {
+        let seen = |one: &Entitlement| {
             let before = body.items.iter();
             role == CredentialRole::Verifier
                 || before
                     .filter(|item| item.seen)
-                    .any(|item| item.entitlement.id == *id)
+                    .any(|item| item.entitlement.is_same(one))
         };
-        let unique: BTreeMap<_, _> = entitlements.iter().map(|e| (e.id.clone(), e)).collect();
+        let named = entitlements.iter().map(|e| ((e.is_credential(), &e.id), e));
+        let unique: BTreeMap<_, _> = named.collect();
         let mut items: Vec<_> = unique
             .into_values()
             .map(|entitlement| Item {
@@ -299,7 +303,7 @@ impl Step<'_> {
                     )),
                 },
                 resisted: false,
-                seen: seen(&entitlement.id),
+                seen: seen(entitlement),
                 entitlement: entitlement.clone(),
             })
             .collect();

@@ -4,17 +4,21 @@
 //! came back, inherited access, and what is left of a subject at a target. Judges by `verdict` and
 //! `probe`; looks at nothing itself.
 
-use super::super::access::Account;
+use super::super::access::{Account, Entitlement, Operation};
 use super::super::correlation::{Again, Search, ambiguous};
-use super::super::id::{EntitlementId, StateName};
+use super::super::id::StateName;
 use super::super::legal::forbade;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::probe::{ProbeFinding, Probed, Tried, renew, tried};
 use super::super::run::{Item, ItemStatus, RemovalBody, Returned, RunBody};
 use super::super::time::Timestamp;
 use super::super::verdict::{Expectation, Finding, Observation, Sighting, Verdict, judge, residue};
-use super::super::workflow::OutcomeKey;
+use super::super::workflow::{Action, OutcomeKey};
 use super::{Inconsistent, Step};
+
+/// Why an account that is gone proves nothing about its keys.
+const UNREAD: &str =
+    "nobody has read what keys the account had, and they need not have gone with it";
 
 impl Step<'_> {
     /// A complete listing was held against the subject. The first search finds all accounts; a
@@ -79,7 +83,20 @@ impl Step<'_> {
             OutcomeKey::Absent
         };
         self.note(state, None, key, None, detail);
-        self.outcome(state, key, None)
+        match self.owed_wait() {
+            Some(wait) if !found => self.enter(&wait),
+            Some(_) | None => self.outcome(state, key, None),
+        }
+    }
+
+    /// Where a target waits from which something was taken, and that was not left alone for a whole wait
+    /// since: a person was asked meanwhile, and what is brought back takes its time.
+    fn owed_wait(&self) -> Option<StateName> {
+        let RunBody::Discovery(body) = &self.run().body else {
+            return None;
+        };
+        let owed = body.rounds > 0 && !body.rested;
+        owed.then(|| self.state_that(|action| matches!(action, Action::Wait { .. })))?
     }
 
     /// A look with the verifier's credential.
@@ -99,6 +116,11 @@ impl Step<'_> {
         if let (Finding::Absent, Some(item)) = (&finding, unproved.first()) {
             finding = Finding::Inconclusive(not_shown(item));
         }
+        if finding == Finding::Absent && self.keys_unread(body, observation) {
+            finding = Finding::Inconclusive(UNREAD.to_owned());
+        }
+        let has_read = matches!(observation.sighting, Sighting::There(_))
+            && observation.completeness.gap().is_none();
         let inherited = inherited_only(observation, &finding, body.expect);
         let mut detail = serde_json::json!({ "observation": observation, "finding": finding });
         let key = match &finding {
@@ -119,6 +141,7 @@ impl Step<'_> {
                 body.absent_at = Some(observation.at);
             }
             body.last_finding = Some(finding);
+            body.shown |= has_read;
             // What a legal hold forbade to delete is seen, and the hold is still the reason.
             let kept =
                 key == OutcomeKey::Present && body.last_failure.as_ref().is_some_and(forbade);
@@ -138,6 +161,16 @@ impl Step<'_> {
         }
         self.note(state, None, key, None, detail);
         self.outcome(state, key, None)
+    }
+
+    /// True for an account that is gone before anybody has read what it had, at a target that has keys and
+    /// does not show them without their account: they may open the door still.
+    fn keys_unread(&self, body: &RemovalBody, observation: &Observation) -> bool {
+        let gone = observation.sighting == Sighting::NotThere && !observation.shows_orphans;
+        let has_keys = self
+            .facts()
+            .is_none_or(|facts| !facts.without.contains_key(&Operation::RevokeCredential));
+        gone && has_keys && !body.inspected && !body.shown
     }
 
     /// Tries to get in. A refusal of all of them lifts the verdict; what could not tell does not.
@@ -223,7 +256,7 @@ fn unproved(body: &RemovalBody, observation: &Observation) -> Vec<Item> {
     let owed = body.items.iter().cloned().chain(only_listed(body));
     owed.filter(|item| {
         let asked = match shown {
-            Some(shown) => item.seen || shown.iter().any(|one| one.id == item.entitlement.id),
+            Some(shown) => item.seen || shown.iter().any(|one| one.is_same(&item.entitlement)),
             None => observation.shows_orphans,
         };
         let said = matches!(item.status, ItemStatus::Accepted | ItemStatus::Absent);
@@ -235,9 +268,9 @@ fn unproved(body: &RemovalBody, observation: &Observation) -> Vec<Item> {
 /// What a listing showed of an account that was never read by itself: no step has taken it up.
 fn only_listed(body: &RemovalBody) -> impl Iterator<Item = Item> {
     let listed = body.account.entitlements.iter();
-    let known = |id: &EntitlementId| body.items.iter().any(|item| item.entitlement.id == *id);
+    let known = |one: &Entitlement| body.items.iter().any(|item| item.entitlement.is_same(one));
     listed
-        .filter(move |one| !body.inspected && !known(&one.id))
+        .filter(move |one| !body.inspected && !known(one))
         .map(|entitlement| Item {
             status: ItemStatus::Owed,
             resisted: false,

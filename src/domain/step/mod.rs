@@ -19,7 +19,7 @@ pub use spawn::rotation_run;
 use super::access::Operation;
 use super::approval::Under;
 use super::estate::{ConnectorFacts, Estate};
-use super::id::{EntitlementId, RunId, StateName};
+use super::id::{ConnectorName, EntitlementId, RunId, StateName};
 use super::outcome::{Failure, FailureClass};
 use super::run::{Run, RunBody, Stage};
 use super::settlement::{JournalEntry, Settlement};
@@ -63,6 +63,8 @@ struct Step<'a> {
     task: Option<FallbackTask>,
     /// What a halted case's runs did, when they have stopped.
     done: Option<Vec<String>>,
+    /// Where the discoveries of a case, which have just ended, had nothing to remove.
+    empty: Option<Vec<(ConnectorName, Timestamp)>>,
 }
 
 impl<'a> Step<'a> {
@@ -80,6 +82,7 @@ impl<'a> Step<'a> {
             },
             task,
             done: None,
+            empty: None,
         };
         step.out.run.step += 1;
         step

@@ -125,9 +125,18 @@ impl Step<'_> {
             "the case was stopped while this was being sent: it may or may not have happened",
         );
         let key = OutcomeKey::Failed(failure.class);
+        let credentials = self.state(state).is_ok_and(|state| {
+            matches!(
+                state.action,
+                Action::Each {
+                    operation: Operation::RevokeCredential,
+                    ..
+                }
+            )
+        });
         for item in items {
             if let (RunBody::Removal(body), Some(id)) = (&mut self.run_mut().body, &item)
-                && let Some(item) = body.item_mut(id)
+                && let Some(item) = body.item_mut(credentials, id)
             {
                 item.status = ItemStatus::Failed(failure.clone());
             }
@@ -188,6 +197,7 @@ impl Step<'_> {
         answers: Vec<(EntitlementId, Result<bool, Failure>)>,
     ) -> Result<(), Inconsistent> {
         self.sent(Some(operation));
+        let credentials = operation == Operation::RevokeCredential;
         let yes = answers.iter().any(|(_, answer)| matches!(answer, Ok(true)));
         for (id, answer) in answers {
             let (status, key, failure) = match answer {
@@ -204,7 +214,7 @@ impl Step<'_> {
             let RunBody::Removal(body) = &mut self.run_mut().body else {
                 return Err(self.broken("items belong to removals".to_owned()));
             };
-            match body.item_mut(&id) {
+            match body.item_mut(credentials, &id) {
                 Some(item) => {
                     item.resisted = matches!(status, ItemStatus::Failed(_));
                     item.status = status;
@@ -215,7 +225,6 @@ impl Step<'_> {
         if yes {
             self.accepted();
         }
-        let credentials = operation == Operation::RevokeCredential;
         let RunBody::Removal(body) = &self.run().body else {
             return Ok(());
         };

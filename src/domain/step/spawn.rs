@@ -12,15 +12,17 @@ use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger, own
 use super::super::round::in_round;
 use super::super::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
 use super::super::subject::Subject;
+use super::super::time::{Timestamp, after};
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
-use super::super::workflow::{OutcomeKey, RunKind};
+use super::super::workflow::{Action, OutcomeKey, RunKind};
 use super::{Given, Inconsistent, Step};
 
 impl Step<'_> {
     /// Spawns what the state asks for and gathers; goes on at once when there is nothing to spawn.
     pub(super) fn spawn(&mut self, name: &StateName) -> Result<(), Inconsistent> {
+        let later = self.empty.take();
         let leaver = match &self.run().body {
-            RunBody::Case(body) => Some(body.subject.clone()),
+            RunBody::Case(body) => later.is_none().then(|| body.subject.clone()),
             RunBody::Discovery(_)
             | RunBody::Removal(_)
             | RunBody::Rotation(_)
@@ -30,11 +32,14 @@ impl Step<'_> {
             self.replace_what_is_known_to(&subject);
         }
         let children = match &self.run().body {
-            RunBody::Case(body) => self
-                .reach(body)
-                .into_iter()
-                .map(|connector| self.discovery(connector, body))
-                .collect::<Result<Vec<_>, _>>()?,
+            RunBody::Case(body) => match &later {
+                Some(empty) => self.later(empty, body)?,
+                None => self
+                    .reach(body)
+                    .into_iter()
+                    .map(|connector| self.discovery(connector, body))
+                    .collect::<Result<Vec<_>, _>>()?,
+            },
             RunBody::Discovery(body) => body
                 .found
                 .iter()
@@ -49,6 +54,7 @@ impl Step<'_> {
             RunBody::Case(body) => body.rounds += 1,
             RunBody::Discovery(body) => {
                 body.rounds += 1;
+                body.rested = false;
                 for account in &body.found {
                     let begun = !body.elsewhere.contains(&account.id);
                     if begun && !body.removed.iter().any(|one| one.id == account.id) {
@@ -61,10 +67,12 @@ impl Step<'_> {
         if children.is_empty() {
             // A case without any connector has looked nowhere: that is for a person.
             let key = match self.run().kind {
-                RunKind::Case => OutcomeKey::Absent,
-                RunKind::Discovery | RunKind::Removal | RunKind::Rotation | RunKind::Care => {
-                    OutcomeKey::Done
-                }
+                RunKind::Case if later.is_none() => OutcomeKey::Absent,
+                RunKind::Case
+                | RunKind::Discovery
+                | RunKind::Removal
+                | RunKind::Rotation
+                | RunKind::Care => OutcomeKey::Done,
             };
             return self.outcome(name, key, None);
         }
@@ -73,6 +81,35 @@ impl Step<'_> {
             state: name.clone(),
         };
         Ok(())
+    }
+
+    /// A second look at the targets that had nothing, as long after the first as the others wait for
+    /// theirs: accounts are made late, by feeds, and by signing in.
+    fn later(
+        &self,
+        empty: &[(ConnectorName, Timestamp)],
+        case: &CaseBody,
+    ) -> Result<Vec<Run>, Inconsistent> {
+        let machine = self.given.workflow.machines.get(&RunKind::Discovery);
+        let waits = machine.into_iter().flat_map(|one| one.states.values());
+        let wait = waits.filter_map(|state| {
+            if let Action::Wait { seconds } = &state.action {
+                Some(*seconds)
+            } else {
+                None
+            }
+        });
+        let wait = wait.max().unwrap_or(0);
+        let reach = self.reach(case);
+        let there = empty.iter().filter(|(name, _)| reach.contains(name));
+        let runs = there.map(|(name, looked)| {
+            let mut run = self.discovery(name, case)?;
+            if let Stage::Due { due, .. } = &mut run.stage {
+                *due = after(*looked, wait).max(self.given.now);
+            }
+            Ok(run)
+        });
+        runs.collect()
     }
 
     /// Where a case looks. One that its event names and that is not there gets a discovery too: only a
@@ -123,6 +160,7 @@ impl Step<'_> {
             found: Vec::new(),
             found_at: None,
             rounds: 0,
+            rested: false,
             round: case.rounds,
             elsewhere: Vec::new(),
             removed: Vec::new(),
@@ -158,6 +196,7 @@ impl Step<'_> {
             account: account.clone(),
             account_as_of: self.given.now,
             inspected: false,
+            shown: false,
             expect: discovery
                 .expect
                 .or(self.facts().map(|facts| facts.expect))

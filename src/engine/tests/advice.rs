@@ -48,7 +48,7 @@ async fn f1_a_subject_that_nobody_knows_and_a_target_that_nobody_declares_have_s
     let kind = EventKind::WorkerTerminated;
     let mut stranger = given::news(kind, 1, Effective::Immediately);
     stranger.subject.identifiers = vec![Identifier {
-        kind: "username".to_owned(),
+        kind: "employee_number".to_owned(),
         value: "nobody-has-this".to_owned(),
     }];
     let mut elsewhere = given::news(kind, 1, Effective::Immediately);

@@ -14,11 +14,13 @@ use crate::domain::event::{EventKind, LifecycleEvent, Origin, RecordedEvent, Urg
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::{ProbeFacts, ProbeFinding, Probed};
 use crate::domain::rotation::Strategy;
+use crate::domain::run::{Run, Stage};
+use crate::domain::step::Parts;
 use crate::domain::subject::{Subject, SubjectKind};
 use crate::domain::task::Attestation;
 use crate::domain::time::{Effective, Timestamp};
 use crate::domain::verdict::{CredentialRole, Expectation};
-use crate::domain::workflow::RunKind;
+use crate::domain::workflow::{End, RunKind};
 
 /// The one connector of most tests.
 pub(super) const CRM: &str = "crm";
@@ -220,4 +222,32 @@ pub(super) fn attested(by: &str) -> Attestation {
         by: by.to_owned(),
         statement: "I saw it gone".to_owned(),
     }
+}
+
+/// What a case of these runs came to be made of, as a store says it.
+pub(super) fn parts<'r>(runs: impl Iterator<Item = &'r Run> + Clone) -> Parts {
+    let mut parts = Parts::default();
+    let mut searched = BTreeMap::new();
+    for run in runs.clone() {
+        parts.removals += u32::from(run.kind == RunKind::Removal);
+        let word = run.kind != RunKind::Case && run.stage.name() == "attested";
+        parts.attested += u32::from(word);
+        if let (
+            RunKind::Discovery,
+            Stage::Ended {
+                end: End::Verified,
+                at,
+            },
+            Some(connector),
+        ) = (run.kind, &run.stage, &run.connector)
+        {
+            let last = searched.entry(connector.clone()).or_insert(*at);
+            *last = (*last).max(*at);
+        }
+    }
+    for removal in runs.filter(|run| run.kind == RunKind::Removal) {
+        searched.retain(|connector, _| Some(connector) != removal.connector.as_ref());
+    }
+    parts.empty = searched.into_iter().collect();
+    parts
 }

@@ -380,7 +380,12 @@ async fn e3_whoever_is_to_be_back_later_is_not_back_yet() {
 #[tokio::test]
 async fn e3_another_departure_called_off_too_late_silences_no_return() {
     let ward = settled().await;
-    hear(&ward, vec![other_news(EventKind::WorkerTerminated)]).await;
+    let mut leaves = other_news(EventKind::WorkerTerminated);
+    leaves.subject.identifiers = vec![crate::domain::subject::Identifier {
+        kind: "employee_number".to_owned(),
+        value: "n-a-1".to_owned(),
+    }];
+    hear(&ward, vec![leaves]).await;
     ward.work(A_LONG_TIME).await;
     attest(&ward).await;
     ward.work(60).await;

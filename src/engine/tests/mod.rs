@@ -8,6 +8,7 @@ mod advice;
 mod again;
 mod ages;
 mod ailing;
+mod blind;
 mod calling_off;
 mod departures;
 mod desks;

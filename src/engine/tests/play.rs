@@ -22,7 +22,7 @@ use crate::domain::run::{RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::{
     AdmissionDecision, CaseRow, ExistingCase, JournalEntry, Outcome, Settlement,
 };
-use crate::domain::step::{Decision, Effect, Given, Parts, Woken, decide, settle};
+use crate::domain::step::{Decision, Effect, Given, Woken, decide, settle};
 use crate::domain::task::{Attestation, FallbackTask, TaskState};
 use crate::domain::time::{Timestamp, after, after_ms};
 use crate::domain::workflow::{End, RunKind, Workflow};
@@ -343,13 +343,7 @@ impl Play {
 
     fn woken(&self, run: &Run) -> Woken {
         let open_children = self.open_children(run.id);
-        let of_case = |other: &&Run| other.case == run.case;
-        let mut parts = Parts::default();
-        for part in self.runs.values().filter(of_case) {
-            parts.removals += u32::from(part.kind == RunKind::Removal);
-            let word = part.kind != RunKind::Case && part.stage.name() == "attested";
-            parts.attested += u32::from(word);
-        }
+        let parts = given::parts(self.runs.values().filter(|other| other.case == run.case));
         Woken {
             open_children,
             parts: (run.kind == RunKind::Case && open_children == 0).then_some(parts),

@@ -9,7 +9,7 @@ use super::ward::{Ward, numbered};
 use crate::domain::access::Operation;
 use crate::domain::estate::ConnectorFacts;
 use crate::domain::outcome::FailureClass;
-use crate::domain::run::{Run, RunBody, Stage};
+use crate::domain::run::{Item, Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
 use crate::domain::task::CloseClaim;
 use crate::domain::time::Clock as _;
@@ -229,6 +229,74 @@ fn e1_a_key_that_only_the_listing_showed_is_not_proved_gone_either() {
 }
 
 #[test]
+fn e1_keys_that_nobody_ever_read_are_not_proved_gone_with_their_account() {
+    // Given an account whose list of keys cannot be read, at a target that shows no key by itself.
+    let unread = |facts| {
+        let (mut target, play) = with_blind_looks(facts);
+        for (_, account) in target.accounts.values_mut() {
+            account.entitlements.clear();
+        }
+        target.fail("inspect", FailureClass::Drifted);
+        (target, play)
+    };
+    let (mut target, mut play) = unread(facts());
+    // When it is contained and deleted all the same, and looked at for a week.
+    play.pass(7 * 86_400, &mut target);
+    assert!(!target.accounts.contains_key(&"a-1".into()));
+    // Then nothing is proved, and nobody says that it had no keys.
+    assert_eq!(play.end(RunKind::Removal), None);
+    let Some(Finding::Inconclusive(why)) = &play.removal().last_finding else {
+        panic!("{:?}", play.removal().last_finding);
+    };
+    assert!(why.contains("nobody has read what keys"), "{why}");
+    let told = play.journal.iter().filter_map(|line| line.detail.as_ref());
+    let told: Vec<_> = told.map(ToString::to_string).collect();
+    assert!(
+        told.iter()
+            .all(|line| !line.contains("has nothing of this kind"))
+    );
+    // And a person's statement ends it.
+    let task = play.task(RunKind::Removal).id;
+    play.close(task, "ann", Some(given::attested("ann")));
+    play.rest(&mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Attested));
+    // Where there are no keys by the manifest, or they are shown without their account, it is proved.
+    let mut keyless = facts();
+    keyless.operations.remove(&Operation::RevokeCredential);
+    keyless
+        .without
+        .insert(Operation::RevokeCredential, "it has none".to_owned());
+    for (facts, shows_orphans) in [(keyless, false), (facts(), true)] {
+        let (mut target, mut play) = unread(facts);
+        target.look.shows_orphans = shows_orphans;
+        play.pass(7200, &mut target);
+        assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+    }
+}
+
+#[test]
+fn e1_a_key_and_a_role_of_one_id_are_two() {
+    // Given an account with a key `3` and a role `3`, and a target at which the key stays.
+    let mut target = Target::new();
+    let id = "a-1".into();
+    let (_, mine) = target.accounts.get_mut(&id).expect("is there");
+    for one in &mut mine.entitlements {
+        one.id = "3".into();
+    }
+    mine.entitlements.remove(0);
+    let mut play = Play::begun();
+    play.until(RunKind::Removal, "revoke_credentials", &mut target);
+    let items = &play.removal().items;
+    let kinds: Vec<_> = items.iter().map(Item::is_credential).collect();
+    assert_eq!(kinds, [false, true], "{items:?}");
+    // Then each is asked for by itself, and the answer about one says nothing of the other.
+    target.fail("revoke_credential", FailureClass::Refused);
+    play.until(RunKind::Removal, "delete", &mut target);
+    let items = &play.removal().items;
+    assert!(!items[0].resisted && items[1].resisted, "{items:?}");
+}
+
+#[test]
 fn e1_data_as_old_as_allowed_still_count() {
     let mut target = Target::new();
     target.look.data_age_seconds = 300;
@@ -340,6 +408,7 @@ async fn f3_a_claim_is_checked_by_a_listing_that_began_after_it() {
     };
     let mut anew = numbered(&["a-9"]).remove(0);
     anew.login.clone_from(&body.account.login);
+    anew.attributes.clone_from(&body.account.attributes);
     ward.target
         .shown()
         .accounts

@@ -6,6 +6,7 @@
 use super::given::{attested, leaves, melbourne, news};
 use super::play::Play;
 use super::target::Target;
+use crate::domain::command::Wish;
 use crate::domain::event::{EventKind, LifecycleEvent};
 use crate::domain::id::CaseId;
 use crate::domain::settlement::AdmissionDecision;
@@ -278,4 +279,62 @@ fn b7_a_departure_told_after_the_rehiring_is_carried_out() {
     let decision = play.hear(leaves());
     assert!(matches!(decision, AdmissionDecision::Open { .. }));
     assert!(carried_out(&mut play, &mut target));
+}
+
+/// Left in one year, back in the next, and told to leave anew under the same HR case by revision 1 again,
+/// each told on such a day; answers the play and how many cases there were before the last event.
+fn left_again(back_told: Option<u32>, told: Option<u32>) -> (Play, Target, usize) {
+    let day = |event: LifecycleEvent, day: Option<u32>| match day {
+        Some(day) => at(event, &format!("2026-12-{day:02}T07:00:00Z")),
+        None => event,
+    };
+    let mut target = Target::new();
+    let mut play = Play::new(&[(super::given::CRM, super::given::facts())]);
+    play.hear(leaves());
+    play.pass(3 * 86_400, &mut target);
+    assert_eq!(play.cases[0].ended, Some(End::Verified));
+    play.hear(day(back(), back_told));
+    play.pass(86_400, &mut target);
+    let again = Target::new().accounts;
+    target.accounts.extend(again);
+    let mut event = day(leaves(), told);
+    event.id = "leaves-again".to_owned();
+    let before = play.cases.len();
+    play.hear(event.clone());
+    // Told once more, it is one departure.
+    event.id = "leaves-again/2".to_owned();
+    play.hear(event);
+    (play, target, before)
+}
+
+#[test]
+fn b7_the_next_departure_under_an_old_revision_is_carried_out_when_it_was_told_after_the_rehiring()
+{
+    let (mut play, mut target, before) = left_again(Some(1), Some(20));
+    assert_eq!(play.cases.len(), before + 1);
+    assert!(carried_out(&mut play, &mut target));
+    assert_eq!(play.cases[before].ended, Some(End::Verified));
+}
+
+#[test]
+fn b7_an_old_revision_after_a_rehiring_is_a_persons_where_nothing_says_which_was_told_first() {
+    for (back, told) in [(None, None), (Some(1), None), (Some(1), Some(1))] {
+        let (mut play, mut target, before) = left_again(back, told);
+        assert_eq!(play.cases.len(), before + 1, "{back:?} {told:?}");
+        let held = play.cases[before].row.id;
+        assert_eq!(task(&play, held).code, "CB-HOLD-9");
+        assert!(!carried_out(&mut play, &mut target));
+        // And when a person lets it go on, it does.
+        let wish = Wish::RuleHold {
+            task: held.run().task(),
+            release: true,
+            note: "she left again".to_owned(),
+            meant: None,
+        };
+        play.wish("ann", wish);
+        assert!(carried_out(&mut play, &mut target), "{back:?} {told:?}");
+    }
+    // What was told before the rehiring is old news, as ever.
+    let (play, _, before) = left_again(Some(20), Some(1));
+    assert_eq!(play.cases.len(), before);
 }

@@ -275,6 +275,7 @@ fn p_a_case_that_gathered_nothing_has_proved_nothing() {
             parts: Some(Parts {
                 removals,
                 attested: 0,
+                empty: Vec::new(),
             }),
             ..Woken::default()
         };

@@ -83,11 +83,11 @@ fn e5_what_may_be_the_leavers_goes_to_a_person_and_holds_nothing_else_up() {
     assert_eq!(task.class, Some(FailureClass::Ambiguous));
     assert!(task.why.contains("zed"), "{}", task.why);
     assert!(task.opened < after(given::dawn(), DAY));
-    // And when a person has told whose it is, the case ends.
+    // And when a person has told whose it is, the case ends with the last look, a day later.
     target.unclear.clear();
     let id = task.id;
     play.close(id, "ann", None);
-    play.pass(60, &mut target);
+    play.pass(DAY, &mut target);
     assert_eq!(play.end(RunKind::Case), Some(End::Verified));
 }
 

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    Inventory, KnownAccount, Listed, RunsEnded, SAMPLES_KEPT, SurveyLease, SurveyWanted, TaskFilter,
+    Fenced, Inventory, KnownAccount, Listed, RunsEnded, SAMPLES_KEPT, SurveyLease, SurveyWanted,
+    TaskFilter,
 };
 use super::Home;
 use super::domain::health::{
@@ -13,9 +14,14 @@ use super::domain::health::{
 };
 use super::domain::id::ConnectorName;
 use super::domain::outcome::{Failure, FailureClass};
+use super::domain::settlement::Settlement;
 use super::domain::time::Timestamp;
 use super::domain::verdict::CredentialRole;
-use super::given::{a_removal, an_account, at, fenced, keep, message, proved, worker};
+use super::domain::workflow::{End, RunKind};
+use super::given::{
+    a_case, a_removal, an_account, at, discovery, ended, fenced, gathering, keep, message, proved,
+    removal, step, worker,
+};
 
 fn listed(second: u64, whole: bool, ids: &[&str]) -> Listed {
     Listed {
@@ -419,4 +425,55 @@ pub async fn c10_removals_are_read_in_the_order_of_their_ends(home: &Home) {
         ..which(None, 10)
     };
     assert!(read(later).await.is_empty());
+}
+
+pub async fn c10_searches_that_found_nobody_are_read_with_the_removals(home: &Home) {
+    // Given a case whose search of one target began a removal, and whose search of another did not.
+    let case = a_case(&home.store, "c").await;
+    let (found, nobody) = (discovery(&case.run, "crm"), discovery(&case.run, "wiki"));
+    let gather = Settlement {
+        children: vec![found.clone(), nobody.clone()],
+        ..step(&case.run, gathering("fan-out"))
+    };
+    let settle = async |batch: Vec<Fenced>| {
+        let settled = home.store.settle(at(0), &keep(1, 5), &batch).await;
+        settled.expect("settled").kept
+    };
+    let mut removals = Vec::new();
+    let mut searching = None;
+    for one in settle(vec![fenced(&case, gather)]).await {
+        let begins = one.run.id == found.id;
+        let next = if begins {
+            Settlement {
+                children: vec![removal(&one.run, "crm", "a1")],
+                ..step(&one.run, gathering("fan-out"))
+            }
+        } else {
+            step(&one.run, ended(End::Verified))
+        };
+        removals.extend(settle(vec![fenced(&one, next)]).await);
+    }
+    for one in removals
+        .into_iter()
+        .filter(|one| one.run.kind == RunKind::Removal)
+    {
+        let kept = settle(vec![fenced(&one, proved(&one.run))]).await;
+        searching = kept.into_iter().find(|kept| kept.run.id == found.id);
+    }
+    let found = searching.expect("woken");
+    settle(vec![fenced(&found, step(&found.run, ended(End::Verified)))]).await;
+    // Then the one that found nobody is told beside the removals, and the other is not.
+    let kinds = async |connector: &str| {
+        let which = RunsEnded {
+            connector: connector.into(),
+            since: at(0),
+            until: at(0),
+            after: None,
+            limit: 10,
+        };
+        let runs = home.store.runs_ended(&which).await.expect("read");
+        runs.iter().map(|run| run.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds("crm").await, [RunKind::Removal]);
+    assert_eq!(kinds("wiki").await, [RunKind::Discovery]);
 }

@@ -206,6 +206,7 @@ macro_rules! suite {
                 c5_calls_of_runs_are_added_up,
                 c5_a_task_about_a_connector_is_kept_with_its_survey,
                 c10_removals_are_read_in_the_order_of_their_ends,
+                c10_searches_that_found_nobody_are_read_with_the_removals,
             ]
             users: [
                 h1_a_user_is_added_once_and_changes_follow_each_other,

@@ -7,7 +7,7 @@ use super::Home;
 use super::domain::id::DefinitionDigest;
 use super::domain::settlement::Settlement;
 use super::domain::step::Parts;
-use super::domain::workflow::End;
+use super::domain::workflow::{End, RunKind};
 use super::given::{
     a_case, a_removal, a_task, at, closed, discovery, ended, event, failure, fenced, gathering,
     handed_over, keep, opens, proved, recorded, removal, step,
@@ -47,12 +47,17 @@ pub async fn a_case_tells_its_story(home: &Home) {
 }
 
 pub async fn a_case_tells_what_is_on_a_persons_word(home: &Home) {
-    // Given a case of which a removal is proved and the search of another target is attested.
+    // Given a case of which a removal is proved, the search of another target is attested, and that of a
+    // third had nothing to remove.
     let case = a_case(&home.store, "c").await;
     let id = case.run.case.expect("a case");
     let search = discovery(&case.run, "erp");
     let gather = Settlement {
-        children: vec![removal(&case.run, "crm", "a1"), search.clone()],
+        children: vec![
+            removal(&case.run, "crm", "a1"),
+            search.clone(),
+            discovery(&case.run, "wiki"),
+        ],
         ..step(&case.run, gathering("fan-out"))
     };
     let settle = async |batch: Vec<Fenced>| {
@@ -62,6 +67,9 @@ pub async fn a_case_tells_what_is_on_a_persons_word(home: &Home) {
     let mut kept = Vec::new();
     for one in settle(vec![fenced(&case, gather)]).await {
         let mut end = proved(&one.run);
+        if one.run.kind == RunKind::Discovery {
+            end = step(&one.run, ended(End::Verified));
+        }
         if one.run.id == search.id {
             end = step(&one.run, ended(End::Attested));
             end.task = Some(closed(a_task(&one.run)));
@@ -72,6 +80,7 @@ pub async fn a_case_tells_what_is_on_a_persons_word(home: &Home) {
     let made_of = Parts {
         removals: 1,
         attested: 1,
+        empty: vec![("wiki".into(), at(0))],
     };
     assert_eq!(home.store.parts_of(id).await.expect("read"), made_of);
     // And a case whose row says verified, as before it was asked, does not read so.

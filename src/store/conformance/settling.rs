@@ -99,6 +99,7 @@ pub async fn children_are_born_leased_and_wake_their_parent_at_zero(home: &Home)
     let made_of = Parts {
         removals: 2,
         attested: 0,
+        empty: Vec::new(),
     };
     assert_eq!(parts.await.expect("read"), made_of);
 

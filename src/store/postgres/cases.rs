@@ -12,7 +12,8 @@ use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase};
 use crate::domain::step::Parts;
 use crate::store::docket::{Opened, names_of};
-use crate::store::row::{ExistingRow, PartsRow, REPORT, ReportRow, RunRow, parts_statement};
+use crate::store::parts::{PartRow, parts, parts_statement};
+use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
 use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
@@ -160,11 +161,11 @@ pub(super) async fn end(tx: &mut PgConnection, case: CaseId, end: &str, at_us: i
 
 pub(super) async fn parts_of(funnel: &Funnel, case: CaseId) -> Stored<Parts> {
     let mut own = funnel.own("parts_of").await?;
-    let row = sqlx::query_as::<_, PartsRow>(AssertSqlSafe(parts_statement("$1")))
+    let rows = sqlx::query_as::<_, PartRow>(AssertSqlSafe(parts_statement("$1")))
         .bind(case.0)
-        .fetch_one(&mut *own);
-    let row = within(async { Ok(row.await?) }).await;
-    Ok(own.ended(row)?.parts())
+        .fetch_all(&mut *own);
+    let rows = within(async { Ok(rows.await?) }).await;
+    parts(case, &own.ended(rows)?)
 }
 
 /// Cases of these subject keys, of these tenants and HR cases, or of subjects with one of these

@@ -133,7 +133,9 @@ pub(super) async fn runs_ended(funnel: &Funnel, which: &RunsEnded) -> Stored<Vec
     sqlx::query_as::<_, RunRow>(
         "SELECT id, body FROM runs WHERE connector = $1 AND connector IS NOT NULL \
          AND ended IS NOT NULL AND (kind = 'removal' AND ended IN ('verified', 'attested') \
-           OR kind = 'discovery' AND ended = 'attested') \
+           OR kind = 'discovery' AND (ended = 'attested' OR ended = 'verified' \
+             AND NOT EXISTS (SELECT 1 FROM runs AS r WHERE r.case_id = runs.case_id \
+               AND r.kind = 'removal' AND r.parent_id = runs.id))) \
          AND ended_us >= $2 AND ended_us <= $3 \
          AND ($4::bigint IS NULL OR (ended_us, id) > ($4::bigint, $5::uuid)) \
          ORDER BY ended_us, id LIMIT $6",

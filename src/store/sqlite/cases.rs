@@ -12,7 +12,8 @@ use crate::domain::run::Run;
 use crate::domain::settlement::{CaseRow, ExistingCase};
 use crate::domain::step::Parts;
 use crate::store::docket::{Opened, names_of};
-use crate::store::row::{ExistingRow, PartsRow, REPORT, ReportRow, RunRow, parts_statement};
+use crate::store::parts::{PartRow, parts, parts_statement};
+use crate::store::row::{ExistingRow, REPORT, ReportRow, RunRow};
 use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
@@ -108,11 +109,11 @@ pub(super) async fn halt(tx: &mut SqliteConnection, case: CaseId) -> Stored<()> 
 
 pub(super) async fn parts_of(funnel: &Funnel, case: CaseId) -> Stored<Parts> {
     let mut reader = funnel.reader().await?;
-    let row = sqlx::query_as::<_, PartsRow>(AssertSqlSafe(parts_statement("?1")))
+    let rows = sqlx::query_as::<_, PartRow>(AssertSqlSafe(parts_statement("?1")))
         .bind(case.0)
-        .fetch_one(&mut *reader)
+        .fetch_all(&mut *reader)
         .await?;
-    Ok(row.parts())
+    parts(case, &rows)
 }
 
 pub(super) async fn end(

@@ -176,3 +176,44 @@ async fn e1_only_lists_of_their_own_show_keys_without_their_account() {
         assert_eq!(target.connector.shows_orphans(), shown, "{tables}");
     }
 }
+
+#[tokio::test]
+async fn e1_sessions_in_the_record_of_what_is_deleted_softly_are_shown_and_can_be_ended() {
+    let shape = SHAPE
+        .replace("[rest.account.states]", "sessions = \"$.sessions\"\n[rest.account.states]")
+        .replace(
+            "[rest.delete]\n",
+            "[rest.end_sessions]\nmethod = \"DELETE\"\npath = \"/users/{account.id}/sessions\"\n[rest.delete]\n",
+        );
+    let gone = async |sessions: Value| {
+        let edit = |manifest: &mut Manifest| {
+            manifest.operations.insert(Operation::EndSessions);
+            manifest.writes.insert("sessions".to_owned());
+        };
+        let target = Target::with(&shape, edit, move |asked| {
+            match (asked.method.as_str(), asked.path.as_str()) {
+                ("GET", "/api/users/7") => {
+                    let mut gone = user(7, "ada");
+                    gone["status"] = json!("deleted");
+                    gone["sessions"] = sessions.clone();
+                    (200, json!({ "user": gone }))
+                }
+                ("GET", "/api/users/7/keys") => (200, json!({"keys": []})),
+                ("GET", _) => (404, json!({})),
+                _ => (204, json!({"raw": ""})),
+            }
+        });
+        target.await
+    };
+    let change = crate::connectors::rehearsal::change(Operation::EndSessions, "7", "ada");
+    let target = gone(json!(3)).await;
+    let left = target.read("7").await.expect("read").account;
+    assert_eq!(left.expect("sessions go on").sessions, Some(3));
+    assert_eq!(target.write(&change).await, Ok(Answered::Accepted));
+    // None, or none told any more, is nothing left.
+    for none in [json!(0), Value::Null] {
+        let target = gone(none).await;
+        assert_eq!(target.read("7").await.expect("read").account, None);
+        assert_eq!(target.write(&change).await, Ok(Answered::Absent));
+    }
+}

@@ -1,0 +1,91 @@
+//! Memberships that outlive their account's entry.
+//!
+//! Owns groups that name members by login: they are shown and left after the entry is gone, as long as
+//! nobody else has the login.
+
+use super::*;
+
+/// Groups that name members by login, of a directory that cleans up by itself.
+const BY_LOGIN: &str = r#"
+[[ldap.groups]]
+base = "ou=posix"
+object_class = "posixGroup"
+member = "memberUid"
+named_by = "login"
+"#;
+
+/// Ada's entry is gone, and group g2 names her still until it is changed; `heir`: somebody else has her
+/// login by now.
+async fn gone(heir: bool) -> Stage {
+    let head = HEAD.replace("\"member\", ", "\"member\", \"memberUid\", ");
+    let changed = std::sync::atomic::AtomicBool::new(false);
+    Stage::with(&head, &format!("{OPEN}{BY_LOGIN}"), move |asked, _| {
+        use std::sync::atomic::Ordering;
+        match asked {
+            Asked::Modify(..) => {
+                changed.store(true, Ordering::SeqCst);
+                None
+            }
+            Asked::Search(base, filter) if base == "ou=people" && filter.contains("(uid=ada)") => {
+                Some(if heir {
+                    vec![person("99", "ada"), END]
+                } else {
+                    vec![END]
+                })
+            }
+            Asked::Search(base, _) if base == "ou=people" => Some(vec![END]),
+            Asked::Search(base, filter) if base == "ou=posix" => {
+                let hers = filter.contains("(memberUid=ada)") && !changed.load(Ordering::SeqCst);
+                Some(if hers || filter.contains("(memberUid=*)") {
+                    vec![group("cn=g2,ou=posix", "g2"), END]
+                } else {
+                    vec![END]
+                })
+            }
+            _ => None,
+        }
+    })
+    .await
+}
+
+async fn read(stage: &Stage) -> Reading {
+    let mut call = stage.gate.call(&stage.writer);
+    call.login = Some("ada");
+    let reading = stage.connector.read(&call, &"17".into()).await;
+    reading.expect("read")
+}
+
+#[tokio::test]
+async fn e1_a_membership_by_login_outlives_its_entry_and_is_seen_and_left() {
+    let taking = taking("17", "ada", "group:g2");
+    for change in [taking, change(Operation::Delete, "17", "ada")] {
+        let stage = gone(false).await;
+        let left = read(&stage).await.account.expect("something is left");
+        assert_eq!(left.login, "ada");
+        let held: Vec<_> = left
+            .entitlements
+            .iter()
+            .map(|one| one.id.as_str())
+            .collect();
+        assert_eq!(held, ["group:g2"]);
+        // What a deletion did not come to, its next try does.
+        assert_eq!(stage.write(&change).await, Ok(Answered::Accepted));
+        let sent = vec!["delete memberUid: ada".to_owned()];
+        let group = "cn=g2,ou=posix".to_owned();
+        assert_eq!(stage.double.changes(), [Asked::Modify(group, sent)]);
+        assert_eq!(read(&stage).await.account, None);
+        assert_eq!(stage.write(&change).await, Ok(Answered::Absent));
+    }
+}
+
+#[tokio::test]
+async fn e1_the_memberships_of_whoever_has_the_login_now_are_left_alone() {
+    let stage = gone(true).await;
+    let reading = read(&stage).await;
+    assert_eq!(reading.account, None);
+    let taking = taking("17", "ada", "group:g2");
+    assert_eq!(stage.write(&taking).await, Ok(Answered::Absent));
+    let deleting = change(Operation::Delete, "17", "ada");
+    assert_eq!(stage.write(&deleting).await, Ok(Answered::Absent));
+    assert!(stage.double.changes().is_empty());
+}
