@@ -42,7 +42,10 @@ pub(super) struct CloseAll {
     pub attest: Option<String>,
     /// The tasks that were read and are meant; what is open besides stays so. Absent: all that are open.
     #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(
+        with = "Option<Vec<String>>",
+        inner(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))
+    )]
     pub tasks: Option<Vec<TaskId>>,
 }
 

@@ -18,9 +18,6 @@ use crate::store::CaseStory;
 /// Why nothing is proved of an open case that knows of no account and no target that is owed.
 pub const NOTHING_YET: &str = "the case is open, and no access is known yet";
 
-/// Why nothing is to be proved of a case that ended without looking anywhere.
-pub const NEVER_LOOKED: &str = "it was called off before any access was looked for";
-
 /// How the end of access is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {

@@ -25,7 +25,7 @@ use crate::store::{CaseStory, Store};
 
 pub use bundle::bundle;
 pub use envelope::{Envelope, EvidenceError, PAYLOAD_TYPE, key_id};
-pub use facts::{NEVER_LOOKED, NOTHING_YET, Proof, Target, targets};
+pub use facts::{NOTHING_YET, Proof, Target, targets};
 pub use page::{is_page, page};
 
 /// A case with everything that is known of it.
