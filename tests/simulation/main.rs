@@ -166,7 +166,7 @@ async fn one_seed_tells_one_story() {
     );
 }
 
-/// B2: a worker that lives does not sit on a run that it cannot drive.
+/// B2: a worker that lives does not sit on a run that it cannot drive, and comes back to it later.
 #[tokio::test]
 async fn b2_a_run_that_cannot_go_on_is_let_go_and_tried_again() {
     let donor = History::new(Plan::default()).await;
@@ -199,6 +199,7 @@ async fn b2_a_run_that_cannot_go_on_is_let_go_and_tried_again() {
     let saved = history.store.save_definition(&definition, now).await;
     saved.expect("kept");
     until(async || {
+        history.clock.advance_ms(100);
         let found = history.store.run(run.id).await.expect("read");
         found.is_some_and(|(run, _)| run.step > stranger.step)
     })
