@@ -23,6 +23,9 @@ use crate::publish::{Delivered, Publisher};
 
 /// How long the console's last answers may take.
 const CLOSING: Duration = Duration::from_secs(2);
+/// How long the log's last checkpoint may take, and a period that is being dropped. What is not done by then
+/// is whole without it and done by the next worker.
+const SIGNING_OFF: Duration = Duration::from_secs(60);
 /// Longest pause between two looks for a store that is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -172,7 +175,10 @@ async fn work(
         first = first.and(ended);
     }
     unwitnessed.cancel();
-    while witness.join_next().await.is_some() {}
+    let signed_off = async { while witness.join_next().await.is_some() {} };
+    if tokio::time::timeout(SIGNING_OFF, signed_off).await.is_err() {
+        witness.shutdown().await;
+    }
     first
 }
 

@@ -1,8 +1,9 @@
 //! The real clock and the real chance, for the whole program.
 //!
-//! Owns the only reads of the machine's clock and of random ids. The clock never goes back, not even
-//! when the machine's does: a settlement is never older than the claim that it follows. It is held
-//! against the time that has really passed: a machine that is set forward is not believed at once, so
+//! Owns the only reads of the machine's clock and of random ids. The clock does not go back when the
+//! machine's does, so that a settlement is never older than the claim that it follows; but for one that
+//! was wrong from the start, which goes back once the database's agrees with the machine's: until then
+//! nothing was begun by it. It is held against the time that has really passed: a machine that is set forward is not believed at once, so
 //! that no departure begins before its time because of a slip that is soon put right; and not at all
 //! while the database's clock goes on as if nothing had been.
 
@@ -44,12 +45,17 @@ struct Seen {
 }
 
 impl Seen {
+    /// What the other clock says now, if it was heard lately.
+    fn there(&self, passed: i64) -> Option<i64> {
+        let heard = self.heard.filter(|(_, at)| passed - at < HEARD_US);
+        heard.map(|(there, at)| there + (passed - at))
+    }
+
     /// True when the other clock agrees with the time that was counted and not with this reading.
     fn contradicts(&self, reading: i64, counted: i64, passed: i64) -> bool {
-        self.heard.is_some_and(|(there, at)| {
-            let there = there + (passed - at);
+        self.there(passed).is_some_and(|there| {
             let agrees = |time: i64| (time - there).abs() <= JUMP_US;
-            passed - at < HEARD_US && agrees(counted) && !agrees(reading)
+            agrees(counted) && !agrees(reading)
         })
     }
 }
@@ -121,7 +127,16 @@ impl WallClock {
         };
         // Behind the latest answer time goes on at half its pace, until the machine has caught up.
         let (latest, at) = known.answer;
-        let time = if time >= latest {
+        let was_wrong = known.there(passed).is_some_and(|there| {
+            (time - there).abs() <= JUMP_US && latest + (passed - at) - there > JUMP_US
+        });
+        if was_wrong {
+            tracing::warn!(
+                seconds = (latest - time) / 1_000_000,
+                "the clock was ahead, as the database's says: it goes back"
+            );
+        }
+        let time = if time >= latest || was_wrong {
             time
         } else {
             latest + (passed - at).max(0) / 2
@@ -236,6 +251,25 @@ mod tests {
             "what was said before still counts"
         );
         assert_eq!(answer(90_400, 1035), 90_400);
+    }
+
+    #[test]
+    fn b7_a_clock_that_was_ahead_from_the_start_is_right_without_a_new_start() {
+        let second = 1_000_000;
+        let clock = WallClock::new();
+        let answer = |reading: i64, passed: i64| {
+            let answer = clock.answer(reading * second, passed * second);
+            answer.as_second()
+        };
+        // Given a machine that is a day ahead when the worker starts, and the database says so.
+        assert_eq!(answer(86_500, 0), 86_500);
+        clock.hear(110 * second, 10 * second);
+        assert_eq!(answer(86_510, 10), 86_510);
+        // When it is put right and stays there, then so is the clock.
+        assert_eq!(answer(120, 20), 86_520);
+        clock.hear(130 * second, 30 * second);
+        assert_eq!(answer(151, 51), 151);
+        assert_eq!(answer(152, 52), 152);
     }
 
     #[test]

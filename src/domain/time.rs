@@ -12,7 +12,7 @@ pub use jiff::Timestamp;
 
 /// Tells the time. The program has one that reads the wall clock; tests have one they move.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// Now, at least as late as any earlier answer of this clock.
+    /// Now, at least as late as any earlier answer of this clock, unless that was wrong by what others say.
     fn now(&self) -> Timestamp;
 
     /// What the machine's clock shows, which may be something else after it jumped.

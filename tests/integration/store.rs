@@ -71,6 +71,18 @@ impl Database {
         open(&Settings::at(url.to_string())).await.expect("opened")
     }
 
+    /// A store that comes to the server by way of another port.
+    pub async fn open_by(&self, port: u16) -> Arc<dyn Store> {
+        let by = self.server.clone().host("127.0.0.1").port(port);
+        let url = by.database(&self.name).to_url_lossy();
+        open(&Settings::at(url.to_string())).await.expect("opened")
+    }
+
+    /// Where the server listens.
+    pub fn place(&self) -> (String, u16) {
+        (self.server.get_host().to_owned(), self.server.get_port())
+    }
+
     pub async fn migrated(&self) -> Arc<dyn Store> {
         let store = self.open().await;
         store.migrate().await.expect("migrated");

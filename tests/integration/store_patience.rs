@@ -3,10 +3,17 @@
 //! Owns the connections that hold things up; every wait for them has an end. What holds whatever
 //! happens is the suite's, in `store`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use clawback::domain::user::User;
 use clawback::store::CaseFilter;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::store::Database;
@@ -108,6 +115,119 @@ async fn b3_what_operators_ask_holds_up_nothing_of_a_workers_own() {
     while let Some(answered) = asking.join_next().await {
         assert!(answered.expect("no panic"));
     }
+}
+
+/// Stands before the server. Connections that were there when it was told so are silent for good: what is
+/// sent on them is taken and goes nowhere, as where a firewall has forgotten them.
+struct Swallowing {
+    port: u16,
+    links: Arc<AtomicU64>,
+    silent: Arc<AtomicU64>,
+    _serving: JoinSet<()>,
+}
+
+impl Swallowing {
+    async fn before(server: (String, u16)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let (links, silent) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let mut serving = JoinSet::new();
+        let (made, hushed) = (links.clone(), silent.clone());
+        serving.spawn(async move {
+            let mut links = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let number = made.fetch_add(1, Ordering::SeqCst) + 1;
+                let there = TcpStream::connect((server.0.as_str(), server.1)).await;
+                let (from_client, to_client) = client.into_split();
+                let (from_server, to_server) = there.expect("a server").into_split();
+                links.spawn(carry(from_client, to_server, number, hushed.clone()));
+                links.spawn(carry(from_server, to_client, number, hushed.clone()));
+            }
+        });
+        Self {
+            port,
+            links,
+            silent,
+            _serving: serving,
+        }
+    }
+
+    fn silence(&self) -> u64 {
+        let links = self.links.load(Ordering::SeqCst);
+        self.silent.store(links, Ordering::SeqCst);
+        links
+    }
+}
+
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    number: u64,
+    silent: Arc<AtomicU64>,
+) {
+    let mut bytes = vec![0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        let swallowed = number <= silent.load(Ordering::SeqCst);
+        if !swallowed && to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn user(name: &str) -> User {
+    User {
+        name: name.to_owned(),
+        display_name: name.to_owned(),
+        roles: BTreeSet::new(),
+        password: None,
+        provider: None,
+        subject: None,
+        disabled: None,
+        enabled: None,
+        failures: 0,
+        locked_until: None,
+        created: at(0),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b2_connections_that_fall_silent_hold_up_nothing_for_good() {
+    let database = Database::create("silent").await;
+    database.migrated().await;
+    let proxy = Swallowing::before(database.place()).await;
+    let store = database.open_by(proxy.port).await;
+    let filter = CaseFilter::default();
+    let (one, other) = (user("one"), user("other"));
+    // Connections to every end that a worker or the console may have.
+    let used = tokio::join!(
+        store.cases(&filter),
+        store.users(),
+        store.add_user(&one),
+        store.ping(),
+        store.witness(&|_, _| None),
+    );
+    used.0.expect("listed");
+    used.1.expect("listed");
+    assert!(used.2.expect("added"));
+    used.3.expect("fits");
+    used.4.expect("nothing to sign");
+    assert!(proxy.silence() >= 3, "several connections lie idle");
+
+    let given_up = tokio::time::timeout(Duration::from_secs(120), async {
+        tokio::join!(store.cases(&filter), store.add_user(&other), store.ping())
+    });
+    let (cases, added, pinged) = given_up.await.expect("they are given up");
+    for ended in [cases.map(drop), added.map(drop), pinged] {
+        assert!(
+            ended.is_err_and(|error| error.is_passing()),
+            "the store is away"
+        );
+    }
+    // What comes next takes connections of its own.
+    assert!(store.cases(&filter).await.expect("listed").is_empty());
+    assert!(store.add_user(&other).await.expect("added"));
+    assert_eq!(store.users().await.expect("listed").len(), 2);
+    store.ping().await.expect("fits");
 }
 
 /// How PostgreSQL goes about a statement, with a table that is worth no scan.

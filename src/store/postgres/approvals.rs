@@ -195,14 +195,14 @@ pub(super) async fn past(funnel: &Funnel, matter: &Matter) -> Stored<Past> {
     )
     .bind(matter.kind.as_str())
     .bind(&matter.name)
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     let bindings = sqlx::query_as::<_, BindingRow>(
         "SELECT * FROM bindings WHERE matter = $1 AND name = $2 ORDER BY number",
     )
     .bind(matter.kind.as_str())
     .bind(&matter.name)
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     let proposals = proposals.into_iter().map(ProposalRow::proposal);
     let bindings = bindings.into_iter().map(BindingRow::binding);

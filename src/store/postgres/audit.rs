@@ -16,7 +16,7 @@ use crate::store::audit::{
 use crate::store::{StoreError, Stored};
 
 use super::batch::Batch;
-use super::funnel::Funnel;
+use super::funnel::{Funnel, READING, SIGNING, WHOLE_LOG, within, within_for};
 use super::{gate, retention};
 
 /// Entries of one link when a database without a log is taken in.
@@ -219,72 +219,81 @@ pub(super) async fn inspect(
     verifier: &mut Verifier,
     signed_by: SignedByFn<'_>,
 ) -> Stored<()> {
-    let mut connection = funnel.pool().acquire().await?;
-    // One transaction sees one state, whatever is written meanwhile.
-    let mut tx = connection
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await?;
-    super::funnel::takes_its_time(&mut tx).await?;
-    for signed in retention::tombstones_in(&mut tx).await? {
-        verifier.tombstone(&signed, signed_by);
-    }
-    verifier.heads(&retention::heads_in(&mut tx).await?, signed_by);
-    for signed in checkpoints_in(&mut tx).await? {
-        verifier.checkpoint(&signed, signed_by);
-    }
-    {
-        let mut links =
-            sqlx::query_as::<_, LinkRow>("SELECT * FROM audit_links WHERE seq > $1 ORDER BY seq")
-                .bind(verifier.begins_after())
-                .fetch(&mut *tx);
-        while let Some(link) = links.try_next().await? {
-            verifier.link(&link.link());
+    let mut reader = funnel.reader("inspect").await?;
+    let done = within_for(WHOLE_LOG, async {
+        // One transaction sees one state, whatever is written meanwhile.
+        let mut tx = reader
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        super::funnel::takes_its_time(&mut tx).await?;
+        for signed in retention::tombstones_in(&mut tx).await? {
+            verifier.tombstone(&signed, signed_by);
         }
-    }
-    verifier.links_over();
-    for table in tables::ALL {
-        let mut rows = sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *tx);
-        while let Some(row) = rows.try_next().await? {
-            verifier.row(table, entry_of(table, &row)?);
+        verifier.heads(&retention::heads_in(&mut tx).await?, signed_by);
+        for signed in checkpoints_in(&mut tx).await? {
+            verifier.checkpoint(&signed, signed_by);
         }
-    }
-    tx.commit().await?;
-    Ok(())
+        {
+            let mut links = sqlx::query_as::<_, LinkRow>(
+                "SELECT * FROM audit_links WHERE seq > $1 ORDER BY seq",
+            )
+            .bind(verifier.begins_after())
+            .fetch(&mut *tx);
+            while let Some(link) = links.try_next().await? {
+                verifier.link(&link.link());
+            }
+        }
+        verifier.links_over();
+        for table in tables::ALL {
+            let mut rows = sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *tx);
+            while let Some(row) = rows.try_next().await? {
+                verifier.row(table, entry_of(table, &row)?);
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    });
+    let done = done.await;
+    reader.ended(done)
 }
 
 pub(super) async fn witness(funnel: &Funnel, sign: SignFn<'_>) -> Stored<Option<Signed>> {
-    let mut connection = funnel.pool().acquire().await?;
-    let until = settled_until(&mut connection).await?;
-    let mut tx = connection.begin().await?;
-    if !gate::enter(&mut tx, gate::AUDIT).await? {
-        return Ok(None);
-    }
-    super::funnel::takes_its_time(&mut tx).await?;
-    let last = retention::last_checkpoint(&mut tx).await?;
-    let after = last.as_ref().and_then(Signed::read);
-    let mut window = Window::after(after.map_or(0, |checkpoint| checkpoint.until));
-    {
-        let mut links = sqlx::query_as::<_, LinkRow>(
-            "SELECT * FROM audit_links WHERE seq > $1 AND seq <= $2 ORDER BY seq",
-        )
-        .bind(window.until())
-        .bind(until)
-        .fetch(&mut *tx);
-        while let Some(link) = links.try_next().await? {
-            window.take(&link.link());
+    let mut reader = funnel.reader("witness").await?;
+    let done = within_for(SIGNING, async {
+        let until = settled_until(&mut reader).await?;
+        let mut tx = reader.begin().await?;
+        if !gate::enter(&mut tx, gate::AUDIT).await? {
+            return Ok(None);
         }
-    }
-    let Some(signed) = sign(&window, last.as_ref()) else {
-        return Ok(None);
-    };
-    sqlx::query("INSERT INTO audit_checkpoints (number, text, signature) VALUES ($1, $2, $3)")
-        .bind(signed.number)
-        .bind(&signed.text)
-        .bind(&signed.signature)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(Some(signed))
+        super::funnel::takes_its_time(&mut tx).await?;
+        let last = retention::last_checkpoint(&mut tx).await?;
+        let after = last.as_ref().and_then(Signed::read);
+        let mut window = Window::after(after.map_or(0, |checkpoint| checkpoint.until));
+        {
+            let mut links = sqlx::query_as::<_, LinkRow>(
+                "SELECT * FROM audit_links WHERE seq > $1 AND seq <= $2 ORDER BY seq",
+            )
+            .bind(window.until())
+            .bind(until)
+            .fetch(&mut *tx);
+            while let Some(link) = links.try_next().await? {
+                window.take(&link.link());
+            }
+        }
+        let Some(signed) = sign(&window, last.as_ref()) else {
+            return Ok(None);
+        };
+        sqlx::query("INSERT INTO audit_checkpoints (number, text, signature) VALUES ($1, $2, $3)")
+            .bind(signed.number)
+            .bind(&signed.text)
+            .bind(&signed.signature)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Some(signed))
+    });
+    let done = done.await;
+    reader.ended(done)
 }
 
 /// The last link such that none before it is still under way. The lock waits for the transactions that
@@ -305,22 +314,27 @@ async fn settled_until(connection: &mut PgConnection) -> Stored<i64> {
 }
 
 pub(super) async fn dossier(funnel: &Funnel, case: CaseId) -> Stored<Option<Dossier>> {
-    let mut reader = funnel.pool().acquire().await?;
-    let mut tx = reader.begin().await?;
-    let opening = sqlx::query_as::<_, OpeningRow>(AssertSqlSafe(OPENING.replace("{case}", "$1")))
-        .bind(case.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let Some(opening) = opening else {
-        return Ok(None);
-    };
-    let wishes = sqlx::query_as::<_, WishRow>(AssertSqlSafe(WISHES.replace("{case}", "$1")))
-        .bind(case.0)
-        .fetch_all(&mut *tx)
-        .await?;
-    let recorded = recorded(&mut tx, case.0, opening.key, &wishes).await?;
-    tx.commit().await?;
-    opening.dossier(wishes, recorded).map(Some)
+    let mut reader = funnel.reader("dossier").await?;
+    let done = within_for(READING, async {
+        let mut tx = reader.begin().await?;
+        let opening =
+            sqlx::query_as::<_, OpeningRow>(AssertSqlSafe(OPENING.replace("{case}", "$1")))
+                .bind(case.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some(opening) = opening else {
+            return Ok(None);
+        };
+        let wishes = sqlx::query_as::<_, WishRow>(AssertSqlSafe(WISHES.replace("{case}", "$1")))
+            .bind(case.0)
+            .fetch_all(&mut *tx)
+            .await?;
+        let recorded = recorded(&mut tx, case.0, opening.key, &wishes).await?;
+        tx.commit().await?;
+        opening.dossier(wishes, recorded).map(Some)
+    });
+    let done = done.await;
+    reader.ended(done)
 }
 
 /// Every recorded row about a case.
@@ -351,11 +365,15 @@ async fn recorded(
 }
 
 pub(super) async fn checkpoints(funnel: &Funnel) -> Stored<Vec<Signed>> {
-    checkpoints_in(&mut *funnel.pool().acquire().await?).await
+    let mut reader = funnel.reader("checkpoints").await?;
+    let signed = within_for(READING, checkpoints_in(&mut reader)).await;
+    reader.ended(signed)
 }
 
 pub(super) async fn last(funnel: &Funnel) -> Stored<Option<Signed>> {
-    retention::last_checkpoint(&mut *funnel.pool().acquire().await?).await
+    let mut reader = funnel.reader("last_checkpoint").await?;
+    let last = within(retention::last_checkpoint(&mut reader)).await;
+    reader.ended(last)
 }
 
 pub(super) async fn checkpoints_in(connection: &mut PgConnection) -> Stored<Vec<Signed>> {

@@ -18,7 +18,7 @@ use crate::store::shape::{micros, parsed};
 use crate::store::{CaseFilter, CaseReport, CaseStory, Stored};
 
 use super::batch::{Batch, Columns};
-use super::funnel::{Funnel, within};
+use super::funnel::{Funnel, READING, within, within_for};
 use super::{journal, tasks};
 
 /// Adds the part that writes the rows of opened cases; one that was called off before it was heard
@@ -245,7 +245,7 @@ pub(super) async fn list(funnel: &Funnel, filter: &CaseFilter) -> Stored<Vec<Cas
         .bind(filter.subject.as_deref())
         .bind(filter.event.map(|key| key.0))
         .bind(i64::from(limit))
-        .fetch_all(funnel.pool())
+        .fetch_all(funnel.readers())
         .await?
         .iter()
         .map(ReportRow::report)
@@ -253,35 +253,40 @@ pub(super) async fn list(funnel: &Funnel, filter: &CaseFilter) -> Stored<Vec<Cas
 }
 
 pub(super) async fn story(funnel: &Funnel, id: CaseId) -> Stored<Option<CaseStory>> {
-    let mut connection = funnel.pool().acquire().await?;
-    // One moment for all parts, so that no line of the journal is ahead of its run.
-    let mut tx = connection
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await?;
-    let row = sqlx::query_as::<_, ReportRow>(AssertSqlSafe(format!("{REPORT} WHERE c.id = $1")))
+    let mut reader = funnel.reader("story").await?;
+    let done = within_for(READING, async {
+        // One moment for all parts, so that no line of the journal is ahead of its run.
+        let mut tx = reader
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        let row =
+            sqlx::query_as::<_, ReportRow>(AssertSqlSafe(format!("{REPORT} WHERE c.id = $1")))
+                .bind(id.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let event: String = sqlx::query_scalar("SELECT body FROM events WHERE key = $1")
+            .bind(row.event_key())
+            .fetch_one(&mut *tx)
+            .await?;
+        let event: RecordedEvent = parsed(&event, "events", "body", row.event_key())?;
+        let runs = sqlx::query_as::<_, RunRow>(
+            "SELECT id, body FROM runs WHERE case_id = $1 \
+             ORDER BY array_position(ARRAY['case', 'discovery', 'removal'], kind), id",
+        )
         .bind(id.0)
-        .fetch_optional(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let event: String = sqlx::query_scalar("SELECT body FROM events WHERE key = $1")
-        .bind(row.event_key())
-        .fetch_one(&mut *tx)
-        .await?;
-    let event: RecordedEvent = parsed(&event, "events", "body", row.event_key())?;
-    let runs = sqlx::query_as::<_, RunRow>(
-        "SELECT id, body FROM runs WHERE case_id = $1 \
-         ORDER BY array_position(ARRAY['case', 'discovery', 'removal'], kind), id",
-    )
-    .bind(id.0)
-    .fetch_all(&mut *tx)
-    .await?;
-    let story = CaseStory {
-        report: row.report()?,
-        origin: event.origin,
-        runs: runs.iter().map(RunRow::run).collect::<Stored<_>>()?,
-        journal: journal::of_case(&mut tx, id).await?,
-        tasks: tasks::of_case(&mut tx, id).await?,
-    };
-    tx.commit().await?;
-    Ok(Some(story))
+        let story = CaseStory {
+            report: row.report()?,
+            origin: event.origin,
+            runs: runs.iter().map(RunRow::run).collect::<Stored<_>>()?,
+            journal: journal::of_case(&mut tx, id).await?,
+            tasks: tasks::of_case(&mut tx, id).await?,
+        };
+        tx.commit().await?;
+        Ok(Some(story))
+    });
+    let done = done.await;
+    reader.ended(done)
 }

@@ -27,33 +27,37 @@ use super::{admission, audit, cases, drills, gate, health, people, runs, tasks};
 pub(super) async fn wish(funnel: &Funnel, command: &Command) -> Stored<()> {
     let task = command.wish.task().map(|id| id.0);
     let body = json(command)?;
-    let mut connection = funnel.pool().acquire().await?;
-    let mut tx = connection.begin().await?;
-    let new: Option<Uuid> = sqlx::query_scalar(
-        "INSERT INTO commands (id, task_id, body) VALUES ($1, $2, $3) \
-         ON CONFLICT (id) DO NOTHING RETURNING id",
-    )
-    .bind(command.id.0)
-    .bind(task)
-    .bind(&body)
-    .fetch_optional(&mut *tx)
-    .await?;
-    let mut notes = Notes::default();
-    if new.is_some() {
-        notes.command(command.id.0, task, &body);
-    }
-    let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
-    sqlx::query(gate::TELL).execute(&mut *tx).await?;
-    tx.commit().await?;
-    funnel.strands.give(tip);
-    Ok(())
+    let mut reader = funnel.reader("wish").await?;
+    let done = within(async {
+        let mut tx = reader.begin().await?;
+        let new: Option<Uuid> = sqlx::query_scalar(
+            "INSERT INTO commands (id, task_id, body) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO NOTHING RETURNING id",
+        )
+        .bind(command.id.0)
+        .bind(task)
+        .bind(&body)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let mut notes = Notes::default();
+        if new.is_some() {
+            notes.command(command.id.0, task, &body);
+        }
+        let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
+        sqlx::query(gate::TELL).execute(&mut *tx).await?;
+        tx.commit().await?;
+        funnel.strands.give(tip);
+        Ok(())
+    });
+    let done = done.await;
+    reader.ended(done)
 }
 
 pub(super) async fn answer(funnel: &Funnel, id: CommandId) -> Stored<Option<Answer>> {
     let text: Option<Option<String>> =
         sqlx::query_scalar("SELECT answer FROM commands WHERE id = $1")
             .bind(id.0)
-            .fetch_optional(funnel.pool())
+            .fetch_optional(funnel.readers())
             .await?;
     text.flatten()
         .map(|text| parsed(&text, "commands", "answer", id))

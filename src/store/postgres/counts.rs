@@ -14,7 +14,7 @@ use super::funnel::Funnel;
 pub(super) async fn counts(funnel: &Funnel, now: Timestamp) -> Stored<Counts> {
     let row = sqlx::query_as::<_, CountsRow>(AssertSqlSafe(counts_statement("$1::bigint")))
         .bind(micros(now))
-        .fetch_one(funnel.pool())
+        .fetch_one(funnel.readers())
         .await?;
     Ok(row.counts(now))
 }

@@ -31,7 +31,7 @@ impl Departures for PostgresStore {
         )
         .bind(connector.as_str())
         .bind(micros(since))
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         last_of_each(rows)
     }
@@ -42,7 +42,7 @@ impl Departures for PostgresStore {
              WHERE c.subject_key = $1 ORDER BY c.opened_us, c.id",
         )
         .bind(subject_key)
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         let cases = rows.into_iter().map(ExistingRow::existing);
         cases.map(|case| case.map(|(_, case)| case)).collect()

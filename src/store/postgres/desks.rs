@@ -1,10 +1,10 @@
 //! Copies of tasks at desks: leased, kept under a fencing token, found by comparing.
 //!
 //! What a desk says by itself lies beside the copy, so that it is not lost while a worker has the
-//! copy in hand. Off the path of a step, so single statements go over the pool.
+//! copy in hand. Off the path of a step, so single statements go to the readers.
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::desk::{DeskCopy, Heard, news};
@@ -13,6 +13,7 @@ use crate::store::shape::{instant, json, micros, parsed};
 use crate::store::{CopiesWanted, CopyLease, DeskFigures, Desks, NextVisit, Stored};
 
 use super::PostgresStore;
+use super::funnel::within;
 
 /// Rows made for new tasks in one look.
 const NEW_AT_ONCE: i64 = 500;
@@ -41,7 +42,7 @@ impl Desks for PostgresStore {
         .bind(i64::from(want.at_most))
         .bind(want.worker.0)
         .bind(lease_us.unwrap_or(i64::MAX / 4))
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         let mut leases = Vec::with_capacity(rows.len());
         for (id, token, heard, body, task) in rows {
@@ -84,7 +85,7 @@ impl Desks for PostgresStore {
         .bind(next.and_then(|next| next.troubled).map(micros))
         .bind(heard)
         .bind(lease.task.state.as_str());
-        let done = query.execute(self.funnel.pool()).await?;
+        let done = query.execute(self.funnel.readers()).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -94,39 +95,44 @@ impl Desks for PostgresStore {
         task: TaskId,
         heard: &Heard,
     ) -> Stored<Option<bool>> {
-        let mut tx = self.funnel.pool().begin().await?;
-        let known: Option<(Option<String>,)> = sqlx::query_as(
-            "SELECT heard FROM desk_copies WHERE task_id = $1 AND desk = $2 FOR UPDATE",
-        )
-        .bind(task.0)
-        .bind(desk.as_str())
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some((known,)) = known else {
-            return Ok(None);
-        };
-        let known = heard_of(task.0, known.as_deref())?;
-        let Some(heard) = news(known.as_ref(), heard) else {
-            return Ok(Some(false));
-        };
-        sqlx::query(
-            "UPDATE desk_copies SET heard = $3, due_us = 0, hold_us = 0 \
-             WHERE task_id = $1 AND desk = $2",
-        )
-        .bind(task.0)
-        .bind(desk.as_str())
-        .bind(json(&heard)?)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Some(true))
+        let mut reader = self.funnel.reader("desk_said").await?;
+        let done = within(async {
+            let mut tx = reader.begin().await?;
+            let known: Option<(Option<String>,)> = sqlx::query_as(
+                "SELECT heard FROM desk_copies WHERE task_id = $1 AND desk = $2 FOR UPDATE",
+            )
+            .bind(task.0)
+            .bind(desk.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some((known,)) = known else {
+                return Ok(None);
+            };
+            let known = heard_of(task.0, known.as_deref())?;
+            let Some(heard) = news(known.as_ref(), heard) else {
+                return Ok(Some(false));
+            };
+            sqlx::query(
+                "UPDATE desk_copies SET heard = $3, due_us = 0, hold_us = 0 \
+                 WHERE task_id = $1 AND desk = $2",
+            )
+            .bind(task.0)
+            .bind(desk.as_str())
+            .bind(json(&heard)?)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(Some(true))
+        });
+        let done = done.await;
+        reader.ended(done)
     }
 
     async fn copies_of(&self, task: TaskId) -> Stored<Vec<DeskCopy>> {
         let rows: Vec<(String, Option<String>)> =
             sqlx::query_as("SELECT body, heard FROM desk_copies WHERE task_id = $1 ORDER BY desk")
                 .bind(task.0)
-                .fetch_all(self.funnel.pool())
+                .fetch_all(self.funnel.readers())
                 .await?;
         let rows = rows.iter();
         rows.map(|(body, heard)| copy_of(task.0, body, heard.as_deref()))
@@ -138,7 +144,7 @@ impl Desks for PostgresStore {
             "SELECT desk, count(*), count(troubled), min(troubled) FROM desk_copies \
              WHERE NOT finished GROUP BY desk ORDER BY desk",
         )
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         let rows = rows.into_iter();
         rows.map(|(desk, open, troubled, since)| {
@@ -164,13 +170,17 @@ impl PostgresStore {
         )
         .bind(want.desk.as_str())
         .bind(NEW_AT_ONCE)
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
-        let mut lane = self.funnel.pool().acquire().await?;
-        for (id, state) in new {
-            begin(&mut lane, TaskId(id), &want.desk, &state).await?;
-        }
-        Ok(())
+        let mut reader = self.funnel.reader("make_rows").await?;
+        let made = within(async {
+            for (id, state) in new {
+                begin(&mut reader, TaskId(id), &want.desk, &state).await?;
+            }
+            Ok(())
+        });
+        let made = made.await;
+        reader.ended(made)
     }
 }
 

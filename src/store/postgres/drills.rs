@@ -71,12 +71,17 @@ async fn noted(
 #[async_trait]
 impl Drills for PostgresStore {
     async fn begin_drill(&self, drill: &Drill) -> Stored<bool> {
-        let mut tx = self.funnel.pool().begin().await?;
-        let begun = insert(&mut tx, drill).await?;
-        let tip = noted(&mut tx, &self.funnel.strands, drill, begun).await?;
-        tx.commit().await?;
-        self.funnel.strands.give(tip);
-        Ok(begun)
+        let mut reader = self.funnel.reader("begin_drill").await?;
+        let done = within(async {
+            let mut tx = reader.begin().await?;
+            let begun = insert(&mut tx, drill).await?;
+            let tip = noted(&mut tx, &self.funnel.strands, drill, begun).await?;
+            tx.commit().await?;
+            self.funnel.strands.give(tip);
+            Ok(begun)
+        });
+        let done = done.await;
+        reader.ended(done)
     }
 
     async fn take_drills(
@@ -99,7 +104,7 @@ impl Drills for PostgresStore {
         .bind(worker.0)
         .bind(micros(now).saturating_add(lease_us.unwrap_or(i64::MAX)))
         .bind(i64::from(at_most))
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         rows.into_iter()
             .map(|(token, body)| {
@@ -113,35 +118,40 @@ impl Drills for PostgresStore {
 
     async fn keep_drill(&self, lease: &DrillLease, drill: &Drill, due: Timestamp) -> Stored<bool> {
         let ended = drill.ended();
-        let mut tx = self.funnel.pool().begin().await?;
-        let done = sqlx::query(
-            "UPDATE drills SET owner = NULL, until_us = NULL, manifest = $3, due_us = $4, \
-             ended_us = $5, passed = $6, body = $7 \
-             WHERE id = $1 AND token = $2 AND owner IS NOT NULL AND ended_us IS NULL",
-        )
-        .bind(drill.id.0)
-        .bind(lease.token.0)
-        .bind(drill.manifest.as_ref().map(ContentDigest::as_str))
-        .bind(ended.is_none().then(|| micros_up(due)))
-        .bind(ended.map(|(at, _)| micros(at)))
-        .bind(ended.map(|(_, passed)| passed))
-        .bind(json(drill)?)
-        .execute(&mut *tx)
-        .await?;
-        if ended.is_some() {
-            health::hasten(&mut tx, &drill.connector).await?;
-        }
-        let kept = done.rows_affected() > 0;
-        let tip = noted(&mut tx, &self.funnel.strands, drill, kept).await?;
-        tx.commit().await?;
-        self.funnel.strands.give(tip);
-        Ok(kept)
+        let mut reader = self.funnel.reader("keep_drill").await?;
+        let done = within(async {
+            let mut tx = reader.begin().await?;
+            let done = sqlx::query(
+                "UPDATE drills SET owner = NULL, until_us = NULL, manifest = $3, due_us = $4, \
+                 ended_us = $5, passed = $6, body = $7 \
+                 WHERE id = $1 AND token = $2 AND owner IS NOT NULL AND ended_us IS NULL",
+            )
+            .bind(drill.id.0)
+            .bind(lease.token.0)
+            .bind(drill.manifest.as_ref().map(ContentDigest::as_str))
+            .bind(ended.is_none().then(|| micros_up(due)))
+            .bind(ended.map(|(at, _)| micros(at)))
+            .bind(ended.map(|(_, passed)| passed))
+            .bind(json(drill)?)
+            .execute(&mut *tx)
+            .await?;
+            if ended.is_some() {
+                health::hasten(&mut tx, &drill.connector).await?;
+            }
+            let kept = done.rows_affected() > 0;
+            let tip = noted(&mut tx, &self.funnel.strands, drill, kept).await?;
+            tx.commit().await?;
+            self.funnel.strands.give(tip);
+            Ok(kept)
+        });
+        let done = done.await;
+        reader.ended(done)
     }
 
     async fn drill(&self, id: DrillId) -> Stored<Option<Drill>> {
         let body: Option<String> = sqlx::query_scalar("SELECT body FROM drills WHERE id = $1")
             .bind(id.0)
-            .fetch_optional(self.funnel.pool())
+            .fetch_optional(self.funnel.readers())
             .await?;
         body.map(|body| parsed(&body, "drills", "body", id))
             .transpose()
@@ -154,7 +164,7 @@ impl Drills for PostgresStore {
         )
         .bind(connector.map(ConnectorName::as_str))
         .bind(i64::from(limit))
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         rows.iter()
             .map(|body| parsed(body, "drills", "body", "of a list"))
@@ -164,7 +174,7 @@ impl Drills for PostgresStore {
     async fn drilled(&self, now: Timestamp) -> Stored<BTreeSet<ConnectorName>> {
         let names: Vec<String> = sqlx::query_scalar(DRILLED)
             .bind(micros(now))
-            .fetch_all(self.funnel.pool())
+            .fetch_all(self.funnel.readers())
             .await?;
         Ok(names.into_iter().map(ConnectorName).collect())
     }
@@ -198,26 +208,31 @@ impl Drills for PostgresStore {
     }
 
     async fn note_examination(&self, examination: &Examination) -> Stored<()> {
-        let mut tx = self.funnel.pool().begin().await?;
-        let done = sqlx::query(
-            "INSERT INTO examinations (connector, at_us, manifest, passed, body) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        )
-        .bind(examination.connector.as_str())
-        .bind(micros(examination.at))
-        .bind(examination.manifest.as_str())
-        .bind(examination.passed)
-        .bind(json(examination)?)
-        .execute(&mut *tx)
-        .await?;
-        let mut notes = Notes::default();
-        if done.rows_affected() > 0 {
-            notes.examination(examination)?;
-        }
-        let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
-        tx.commit().await?;
-        self.funnel.strands.give(tip);
-        Ok(())
+        let mut reader = self.funnel.reader("note_examination").await?;
+        let done = within(async {
+            let mut tx = reader.begin().await?;
+            let done = sqlx::query(
+                "INSERT INTO examinations (connector, at_us, manifest, passed, body) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            )
+            .bind(examination.connector.as_str())
+            .bind(micros(examination.at))
+            .bind(examination.manifest.as_str())
+            .bind(examination.passed)
+            .bind(json(examination)?)
+            .execute(&mut *tx)
+            .await?;
+            let mut notes = Notes::default();
+            if done.rows_affected() > 0 {
+                notes.examination(examination)?;
+            }
+            let tip = audit::write(&mut tx, &self.funnel.strands, &notes).await?;
+            tx.commit().await?;
+            self.funnel.strands.give(tip);
+            Ok(())
+        });
+        let done = done.await;
+        reader.ended(done)
     }
 
     async fn examinations(
@@ -230,7 +245,7 @@ impl Drills for PostgresStore {
         )
         .bind(connector.as_str())
         .bind(i64::from(limit))
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         rows.iter()
             .map(|body| parsed(body, "examinations", "body", connector))

@@ -1,16 +1,17 @@
-//! The one way into PostgreSQL: lanes for transactions, a pool for what operators read.
+//! The one way into PostgreSQL: lanes for transactions, and others for what operators read.
 //!
 //! Owns the connections and their settings. A lane is a connection that is lent out by the name of
 //! its transaction and comes back only when it is known to be sound; a collision with another
-//! transaction is tried again here. A pool would ask each connection how it is after every use.
+//! transaction is tried again here. A pool would ask each connection how it is after every use, and wait
+//! for as long as it takes for one that has fallen silent.
 
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::store::aside::Aside;
@@ -18,11 +19,22 @@ use crate::store::audit::Strands;
 use crate::store::refusal::collided;
 use crate::store::{Settings, StoreError, Stored};
 
+use super::readers::Readers;
+
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a lane may be in use. A connection that was dropped without a word answers nothing for a
 /// quarter of an hour, and nothing on it comes to an end before that.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long what an operator asks may go on in the server: nobody waits for the answer any more.
+const ASKED: &str = "30s";
+/// How long a reader may be in use: longer than the server lets it, so that a statement that takes too long
+/// is told as that.
+pub(super) const READING: Duration = Duration::from_secs(35);
+/// How long the signing of a checkpoint may take, which reads what the log has grown by.
+pub(super) const SIGNING: Duration = Duration::from_secs(600);
+/// How long one that goes through the whole log may be in use. Somebody waits for that.
+pub(super) const WHOLE_LOG: Duration = Duration::from_secs(3600);
 /// How often a transaction that collided with another is tried again.
 const TRIES: u32 = 8;
 /// Connections that read for operators.
@@ -33,10 +45,9 @@ const OWN: usize = 2;
 /// The connections to one database.
 #[derive(Debug)]
 pub(super) struct Funnel {
-    options: PgConnectOptions,
     steps: Lanes,
     own: Lanes,
-    pool: PgPool,
+    readers: Lanes,
     /// Where the log goes on.
     pub(super) strands: Strands,
     /// Rows that no look takes up.
@@ -46,14 +57,16 @@ pub(super) struct Funnel {
 /// Connections that are lent out, as many at once as there are permits.
 #[derive(Debug)]
 struct Lanes {
+    options: PgConnectOptions,
     count: usize,
     permits: Semaphore,
     idle: Mutex<Vec<PgConnection>>,
 }
 
 impl Lanes {
-    fn new(count: usize) -> Self {
+    fn new(options: PgConnectOptions, count: usize) -> Self {
         Self {
+            options,
             count,
             permits: Semaphore::new(count),
             idle: Mutex::new(Vec::new()),
@@ -62,6 +75,32 @@ impl Lanes {
 
     fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Stored<PgConnection> {
+        match tokio::time::timeout(CONNECT, self.options.connect()).await {
+            Ok(connection) => Ok(connection?),
+            Err(late) => Err(StoreError::Unavailable(Box::new(late))),
+        }
+    }
+
+    async fn lend(&self, name: &'static str) -> Stored<Lane<'_>> {
+        let permit = match tokio::time::timeout(PATIENCE, self.permits.acquire()).await {
+            Ok(permit) => permit.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?,
+            Err(late) => return Err(StoreError::Unavailable(Box::new(late))),
+        };
+        tracing::trace!(transaction = name, "begin");
+        let idle = self.idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Ok(Lane {
+            lanes: self,
+            connection,
+            name,
+            _permit: permit,
+        })
     }
 }
 
@@ -80,12 +119,7 @@ impl Funnel {
                 ("tcp_keepalives_count", "3"),
             ]);
         let readers = READERS.min(settings.connections.div_ceil(2));
-        let pool = PgPoolOptions::new()
-            .max_connections(readers)
-            .acquire_timeout(CONNECT)
-            .test_before_acquire(false)
-            // What an operator asks must not go on when nobody waits for the answer any more.
-            .connect_lazy_with(plain.clone().options([("statement_timeout", "30s")]));
+        let reading = plain.clone().options([("statement_timeout", ASKED)]);
         // Lanes know their access paths: always by index, planned once. A worker that is stopped in
         // the middle of a transaction must not hold its locks for long.
         //
@@ -100,10 +134,9 @@ impl Funnel {
         ]);
         let lanes = settings.connections.saturating_sub(readers).max(1) as usize;
         Ok(Self {
-            options,
-            steps: Lanes::new(lanes),
-            own: Lanes::new(OWN),
-            pool,
+            steps: Lanes::new(options.clone(), lanes),
+            own: Lanes::new(options, OWN),
+            readers: Lanes::new(reading, readers as usize),
             strands: Strands::new(settings.audited),
             aside: Aside::default(),
         })
@@ -115,58 +148,49 @@ impl Funnel {
     }
 
     /// For single statements off the path of a step.
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    pub(super) fn readers(&self) -> Readers<'_> {
+        Readers(self)
+    }
+
+    /// A connection off the path of a step, for a transaction of this name that operators wait for.
+    pub(super) async fn reader(&self, name: &'static str) -> Stored<Lane<'_>> {
+        self.readers.lend(name).await
     }
 
     /// A connection of its own, which belongs to the caller.
     pub(super) async fn connect(&self) -> Stored<PgConnection> {
-        match tokio::time::timeout(CONNECT, self.options.connect()).await {
-            Ok(connection) => Ok(connection?),
-            Err(late) => Err(StoreError::Unavailable(Box::new(late))),
-        }
+        self.steps.connect().await
     }
 
     /// A connection for the transaction of this name. Its statements reach tables by look-ups only.
     pub(super) async fn lane(&self, name: &'static str) -> Stored<Lane<'_>> {
-        self.lend(&self.steps, name).await
+        self.steps.lend(name).await
     }
 
     /// A connection for what a worker reads and notes for itself.
     pub(super) async fn own(&self, name: &'static str) -> Stored<Lane<'_>> {
-        self.lend(&self.own, name).await
-    }
-
-    async fn lend<'a>(&'a self, lanes: &'a Lanes, name: &'static str) -> Stored<Lane<'a>> {
-        let permit = match tokio::time::timeout(PATIENCE, lanes.permits.acquire()).await {
-            Ok(permit) => permit.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?,
-            Err(late) => return Err(StoreError::Unavailable(Box::new(late))),
-        };
-        tracing::trace!(transaction = name, "begin");
-        let idle = lanes.idle().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        Ok(Lane {
-            lanes,
-            connection,
-            name,
-            _permit: permit,
-        })
+        self.own.lend(name).await
     }
 }
 
 /// What a lane is used for, within a bound. What was sent may have been committed: the caller repeats
 /// it, and whatever leases is watched (`Roster::watch`). [`Lane::done`] closes the lane.
 pub(super) async fn within<T>(used: impl Future<Output = Stored<T>>) -> Stored<T> {
-    match tokio::time::timeout(PATIENCE, used).await {
+    within_for(PATIENCE, used).await
+}
+
+/// The same within a bound of the caller's.
+pub(super) async fn within_for<T>(
+    patience: Duration,
+    used: impl Future<Output = Stored<T>>,
+) -> Stored<T> {
+    match tokio::time::timeout(patience, used).await {
         Ok(result) => result,
         Err(late) => Err(StoreError::Unavailable(Box::new(late))),
     }
 }
 
-/// Lets a transaction of the pool go on for longer than an operator's question may: it reads the whole
+/// Lets a transaction of a reader go on for longer than an operator's question may: it reads the whole
 /// log, and somebody waits for that.
 pub(super) async fn takes_its_time(tx: &mut PgConnection) -> Stored<()> {
     sqlx::query("SET LOCAL statement_timeout = 0")

@@ -41,7 +41,7 @@ pub(super) async fn take(
     )
     .bind(&names)
     .bind(micros(now))
-    .execute(funnel.pool())
+    .execute(funnel.readers())
     .await?;
     let rows: Vec<(String, i64, String)> = sqlx::query_as(
         "WITH due AS MATERIALIZED (SELECT h.connector, w.lease FROM connector_health h \
@@ -57,7 +57,7 @@ pub(super) async fn take(
     .bind(worker.0)
     .bind(micros(now))
     .bind(i64::from(at_most))
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     rows.into_iter()
         .map(|(name, token, body)| {
@@ -251,7 +251,7 @@ pub(super) async fn hasten(tx: &mut PgConnection, connector: &ConnectorName) -> 
 pub(super) async fn standings(funnel: &Funnel) -> Stored<Standings> {
     let rows: Vec<(String, String)> =
         sqlx::query_as("SELECT connector, body FROM connector_health")
-            .fetch_all(funnel.pool())
+            .fetch_all(funnel.readers())
             .await?;
     rows.into_iter()
         .map(|(name, body)| {
@@ -275,7 +275,7 @@ pub(super) async fn samples(
     .bind(connector.as_str())
     .bind(micros(since))
     .bind(i64::from(limit))
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     rows.iter()
         .map(|body| parsed(body, "health_samples", "body", connector))

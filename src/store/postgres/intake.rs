@@ -336,6 +336,6 @@ pub(super) async fn checkpoints(
     )
     .bind(group)
     .bind(topic)
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?)
 }

@@ -116,14 +116,14 @@ pub(super) async fn read(funnel: &Funnel, connector: &ConnectorName) -> Stored<O
         sqlx::query_scalar("SELECT at_us FROM inventories WHERE connector = $1 AND at_us <> $2")
             .bind(connector.as_str())
             .bind(NEVER)
-            .fetch_optional(funnel.pool())
+            .fetch_optional(funnel.readers())
             .await?;
     let rows = sqlx::query_as::<_, KnownRow>(
         "SELECT account, seen_us, credential, whole, body FROM known_accounts \
          WHERE connector = $1 ORDER BY account COLLATE \"C\"",
     )
     .bind(connector.as_str())
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     KnownRow::inventory(connector, at, &rows)
 }
@@ -146,7 +146,7 @@ pub(super) async fn runs_ended(funnel: &Funnel, which: &RunsEnded) -> Stored<Vec
     .bind(after.map(|(at, _)| at))
     .bind(after.map(|(_, run)| run))
     .bind(i64::from(which.limit))
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?
     .iter()
     .map(RunRow::run)

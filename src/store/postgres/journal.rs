@@ -3,7 +3,7 @@
 //! Written with the state that it explains, never changed. Plain and not partitioned: its primary
 //! key must hold over all time, and evidence outlives any window that would be dropped.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::domain::id::{CaseId, RunId};
 use crate::domain::settlement::JournalEntry;
@@ -12,6 +12,7 @@ use crate::store::row::JournalRow;
 use crate::store::shape::{json, micros};
 
 use super::batch::{Batch, Columns};
+use super::readers::Readers;
 
 /// Adds the part that writes these lines; `join` limits them to runs whose settlement was taken.
 #[allow(clippy::too_many_lines)] // One list, told in order; parts of it mean nothing alone.
@@ -60,12 +61,12 @@ pub(super) fn write(batch: &mut Batch, entries: &[&JournalEntry], join: &str) ->
 }
 
 /// The lines of one run, in order.
-pub(super) async fn of_run(pool: &PgPool, run: RunId) -> Stored<Vec<JournalEntry>> {
+pub(super) async fn of_run(readers: Readers<'_>, run: RunId) -> Stored<Vec<JournalEntry>> {
     sqlx::query_as::<_, JournalRow>(
         "SELECT * FROM journal WHERE run_id = $1 ORDER BY sequence, place",
     )
     .bind(run.0)
-    .fetch_all(pool)
+    .fetch_all(readers)
     .await?
     .into_iter()
     .map(JournalRow::entry)

@@ -13,7 +13,7 @@ pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>>
         "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT $1",
     )
     .bind(i64::from(limit))
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?
     .into_iter()
     .map(LetterRow::letter)
@@ -23,7 +23,7 @@ pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>>
 pub(super) async fn one(funnel: &Funnel, id: DeadLetterId) -> Stored<Option<DeadLetter>> {
     sqlx::query_as::<_, LetterRow>("SELECT id, body, replayed_us FROM dead_letters WHERE id = $1")
         .bind(id.0)
-        .fetch_optional(funnel.pool())
+        .fetch_optional(funnel.readers())
         .await?
         .map(LetterRow::letter)
         .transpose()

@@ -23,6 +23,7 @@ mod letters;
 mod library;
 mod outbox;
 mod people;
+mod readers;
 mod retention;
 mod runs;
 mod settle;
@@ -320,7 +321,7 @@ impl Store for PostgresStore {
     }
 
     async fn task(&self, id: TaskId) -> Stored<Option<FallbackTask>> {
-        tasks::one(self.funnel.pool(), id).await
+        tasks::one(self.funnel.readers(), id).await
     }
 
     async fn rotations(&self, connector: Option<&ConnectorName>) -> Stored<Vec<Run>> {

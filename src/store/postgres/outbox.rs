@@ -87,7 +87,7 @@ pub(super) async fn take(
 ) -> Stored<Vec<OutboxMessage>> {
     let waiting: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox WHERE published_us IS NULL)")
-            .fetch_one(funnel.pool())
+            .fetch_one(funnel.readers())
             .await?;
     if !waiting {
         return Ok(Vec::new());
@@ -141,7 +141,7 @@ pub(super) async fn published(funnel: &Funnel, ids: &[MessageId], now: Timestamp
     )
     .bind(micros(now))
     .bind(ids)
-    .execute(funnel.pool())
+    .execute(funnel.readers())
     .await?;
     Ok(())
 }

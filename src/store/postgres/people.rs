@@ -84,7 +84,7 @@ impl People for PostgresStore {
             workers::CLOCK
         )))
         .bind(pause.cast_signed())
-        .fetch_one(self.funnel.pool())
+        .fetch_one(self.funnel.readers())
         .await?;
         Ok(count.cast_unsigned())
     }
@@ -97,7 +97,7 @@ impl People for PostgresStore {
         )
         .bind(micros(now))
         .bind(names)
-        .fetch_all(self.funnel.pool())
+        .fetch_all(self.funnel.readers())
         .await?;
         let paused = rows.into_iter().map(|(connector, runs)| Paused {
             connector: ConnectorName(connector),

@@ -17,48 +17,54 @@ use crate::store::retention::{
 use crate::store::shape::micros;
 use crate::store::{Stored, audit::Strands};
 
-use super::funnel::within;
+use super::funnel::{WHOLE_LOG, within, within_for};
 use super::{PostgresStore, audit, gate};
 
 #[async_trait]
 impl Retention for PostgresStore {
     async fn drop_period(&self, wanted: &Dropping, seal: SealFn<'_>) -> Stored<Option<Signed>> {
-        let mut connection = self.funnel.pool().acquire().await?;
-        let mut tx = connection.begin().await?;
-        if !gate::enter(&mut tx, gate::AUDIT).await? {
-            return Ok(None);
-        }
-        super::funnel::takes_its_time(&mut tx).await?;
-        sqlx::query("SET LOCAL lock_timeout = '5s'")
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("LOCK TABLE audit_links IN SHARE ROW EXCLUSIVE MODE")
-            .execute(&mut *tx)
-            .await?;
-        if tombstones_in(&mut tx).await?.last() != wanted.follows.as_ref() {
-            return Ok(None);
-        }
-        let stone = wanted.epitaph.clone().after(wanted.follows.as_ref());
-        let (number, cut) = (stone.number, micros(stone.cut));
-        let cases = released(&mut tx, wanted, number, cut).await?;
-        let counted = counted(&mut tx, wanted, stone.until, number, cases).await?;
-        let (stone, follow) = told(wanted, counted);
-        let (until, through) = (stone.until, stone.through());
-        let Some(signed) = seal(stone) else {
-            return Ok(None);
-        };
-        insert(&mut tx, &signed, until, through).await?;
-        for sql in deletions(number, cut, until, through) {
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
-        }
-        let tip = linked(&mut tx, &self.funnel.strands, number, follow).await?;
-        tx.commit().await?;
-        self.funnel.strands.give(tip);
-        Ok(Some(signed))
+        let mut reader = self.funnel.reader("drop_period").await?;
+        let done = within_for(WHOLE_LOG, async {
+            let mut tx = reader.begin().await?;
+            if !gate::enter(&mut tx, gate::AUDIT).await? {
+                return Ok(None);
+            }
+            super::funnel::takes_its_time(&mut tx).await?;
+            sqlx::query("SET LOCAL lock_timeout = '5s'")
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("LOCK TABLE audit_links IN SHARE ROW EXCLUSIVE MODE")
+                .execute(&mut *tx)
+                .await?;
+            if tombstones_in(&mut tx).await?.last() != wanted.follows.as_ref() {
+                return Ok(None);
+            }
+            let stone = wanted.epitaph.clone().after(wanted.follows.as_ref());
+            let (number, cut) = (stone.number, micros(stone.cut));
+            let cases = released(&mut tx, wanted, number, cut).await?;
+            let counted = counted(&mut tx, wanted, stone.until, number, cases).await?;
+            let (stone, follow) = told(wanted, counted);
+            let (until, through) = (stone.until, stone.through());
+            let Some(signed) = seal(stone) else {
+                return Ok(None);
+            };
+            insert(&mut tx, &signed, until, through).await?;
+            for sql in deletions(number, cut, until, through) {
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+            }
+            let tip = linked(&mut tx, &self.funnel.strands, number, follow).await?;
+            tx.commit().await?;
+            self.funnel.strands.give(tip);
+            Ok(Some(signed))
+        });
+        let done = done.await;
+        reader.ended(done)
     }
 
     async fn tombstones(&self) -> Stored<Vec<Signed>> {
-        tombstones_in(&mut *self.funnel.pool().acquire().await?).await
+        let mut reader = self.funnel.reader("tombstones").await?;
+        let stones = within(tombstones_in(&mut reader)).await;
+        reader.ended(stones)
     }
 
     async fn legal_holds(&self, case: CaseId) -> Stored<LegalHolds> {

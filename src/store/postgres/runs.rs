@@ -343,7 +343,7 @@ pub(super) async fn advance_rotations(funnel: &Funnel, now: Timestamp) -> Stored
          AND o.rotation_role = split_part(runs.rotation_role, '{BEHIND}', 1))"
     )))
     .bind(micros_up(now))
-    .execute(funnel.pool())
+    .execute(funnel.readers())
     .await?;
     Ok(moved.rows_affected())
 }
@@ -357,7 +357,7 @@ pub(super) async fn rotations(
          ORDER BY id DESC",
     )
     .bind(connector.map(ConnectorName::as_str))
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     if connector.is_some() {
         return rows.iter().map(RunRow::run).collect();
@@ -368,9 +368,9 @@ pub(super) async fn rotations(
 pub(super) async fn run(funnel: &Funnel, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>> {
     let row = sqlx::query_as::<_, RunRow>("SELECT id, body FROM runs WHERE id = $1")
         .bind(id.0)
-        .fetch_optional(funnel.pool())
+        .fetch_optional(funnel.readers())
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let journal = journal::of_run(funnel.pool(), id).await?;
+    let journal = journal::of_run(funnel.readers(), id).await?;
     Ok(Some((row.run()?, journal)))
 }

@@ -2,7 +2,7 @@
 //!
 //! That a run has one task at most is a constraint; that an attested removal has a closed one, too.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::id::{CaseId, ConnectorName, TaskId};
@@ -14,6 +14,7 @@ use crate::store::{Stored, TaskFilter};
 
 use super::batch::{Batch, Columns};
 use super::funnel::Funnel;
+use super::readers::Readers;
 
 /// Adds the part that writes these tasks; `join` limits them to runs whose settlement was taken.
 pub(super) fn write(batch: &mut Batch, tasks: &[&FallbackTask], join: &str) -> Stored<()> {
@@ -152,7 +153,7 @@ pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<Fal
     .bind(filter.connector.as_ref().map(ConnectorName::as_str))
     .bind(filter.state.as_deref())
     .bind(i64::from(limit))
-    .fetch_all(funnel.pool())
+    .fetch_all(funnel.readers())
     .await?;
     let read = rows
         .iter()
@@ -160,10 +161,10 @@ pub(super) async fn list(funnel: &Funnel, filter: &TaskFilter) -> Stored<Vec<Fal
     read.filter_map(Result::transpose).collect()
 }
 
-pub(super) async fn one(pool: &PgPool, id: TaskId) -> Stored<Option<FallbackTask>> {
+pub(super) async fn one(readers: Readers<'_>, id: TaskId) -> Stored<Option<FallbackTask>> {
     sqlx::query_as::<_, TaskRow>("SELECT id, body FROM tasks WHERE id = $1")
         .bind(id.0)
-        .fetch_optional(pool)
+        .fetch_optional(readers)
         .await?
         .map(|row| row.task())
         .transpose()
