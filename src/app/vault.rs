@@ -18,9 +18,10 @@ use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
 use crate::kafka::Connection;
+pub use crate::secrets::SecretListing;
 use crate::secrets::{
-    Change, KeySource, Kv2Vault, LocalVault, NewSecret, Owner, Place, SecretListing, Secrets, Slot,
-    Vault, VaultError, VaultKey,
+    Change, KeySource, Kv2Vault, LocalVault, NewSecret, Owner, Place, Secrets, Slot, Vault,
+    VaultError, VaultKey,
 };
 
 /// The owner of what no connector owns; no manifest can have this name, for it has a blank.
@@ -96,19 +97,16 @@ pub fn create_key(settings: &Settings) -> Result<String, VaultError> {
     Err(VaultError::Key(format!("it {elsewhere}")))
 }
 
-/// Every declared secret with its age, or why the vault does not tell it; no values.
-///
-/// # Errors
-/// When the vault cannot be opened.
+/// Every credential that manifests declare with its age, or why the vault does not tell it; no values.
 pub async fn list(
-    settings: &Settings,
+    vault: &Arc<dyn Vault>,
     registry: &Registry,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<SecretListing>, Failure> {
-    let secrets = Secrets::new(open(settings, clock)?);
+) -> Vec<SecretListing> {
+    let secrets = Secrets::new(vault.clone());
     let manifests: Vec<_> = registry.iter().collect();
     let manifests = manifests.iter().map(|connector| connector.manifest());
-    Ok(secrets.list(manifests, clock.now()).await)
+    secrets.list(manifests, clock.now()).await
 }
 
 /// An operator's own value for a connector's secret; returns the secret's version.
@@ -244,7 +242,8 @@ pub(super) async fn desk_secret(
     Ok(revealed.value)
 }
 
-fn platform(reference: &str) -> Owner {
+/// Whose a secret of the platform is.
+pub(super) fn platform(reference: &str) -> Owner {
     Owner {
         reference: reference.to_owned(),
         connector: ConnectorName(PLATFORM.to_owned()),

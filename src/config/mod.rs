@@ -7,6 +7,7 @@
 mod desks;
 mod directory;
 mod environment;
+mod places;
 mod prompt;
 mod settings;
 
@@ -19,6 +20,7 @@ use crate::document::Problems;
 use crate::domain::time::Clock;
 
 pub use environment::variable;
+pub use places::{Places, manifest_file};
 pub use settings::{DEFAULT_FILE, Folder, Settings};
 
 /// Everything that a worker is started with.
