@@ -10,7 +10,6 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::AppError;
 use crate::config::Settings;
 use crate::connectors::{Guarded, Registry};
 use crate::domain::id::ConnectorName;
@@ -216,17 +215,18 @@ fn lacking(reference: &str, by: &str) -> Failure {
     )
 }
 
-/// Looks up the secret by which the console is known to an identity provider.
+/// Looks up a secret of the platform; `by` says in words where it is referred to.
 ///
 /// # Errors
-/// When it is not in the vault.
+/// When it is not in the vault, or the vault does not tell.
 pub(super) async fn platform_secret(
-    vault: &Arc<dyn Vault>,
+    vault: &dyn Vault,
     reference: &str,
-) -> Result<SecretString, AppError> {
+    by: &str,
+) -> Result<SecretString, Failure> {
     let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
-    let lacking = || AppError::Secret(lacking(reference, "`client_secret` under [console.oidc]"));
-    Ok(revealed.ok_or_else(lacking)?.value)
+    let revealed = revealed.ok_or_else(|| lacking(reference, by))?;
+    Ok(revealed.value)
 }
 
 /// Looks up a secret of a desk.
@@ -237,9 +237,7 @@ pub(super) async fn desk_secret(
     vault: &dyn Vault,
     reference: &str,
 ) -> Result<SecretString, Failure> {
-    let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
-    let revealed = revealed.ok_or_else(|| lacking(reference, "[desks]"))?;
-    Ok(revealed.value)
+    platform_secret(vault, reference, "[desks]").await
 }
 
 /// Whose a secret of the platform is.
