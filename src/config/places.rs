@@ -24,8 +24,8 @@ impl Places {
             places.note(&file, &text);
         }
         let folder = &settings.connectors;
-        let manifests = directory::read(&folder.path, (&file, folder.line));
-        for (file, text) in manifests.unwrap_or_default() {
+        let (manifests, _) = directory::read(&folder.path, (&file, folder.line));
+        for (file, text) in manifests {
             places.note(&file, &text);
         }
         places

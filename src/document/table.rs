@@ -27,6 +27,14 @@ impl<'t> Document<'t> {
     /// # Errors
     /// Every syntax error that the parser could recover from, at once.
     pub fn parse(file: &str, text: &'t str) -> Result<Self, Problems> {
+        match Self::parse_in_part(file, text) {
+            (document, syntax) if syntax.is_empty() => Ok(document),
+            (_, syntax) => Err(syntax),
+        }
+    }
+
+    /// What could be read of `text`, and its syntax errors: to find what else there is to check.
+    pub fn parse_in_part(file: &str, text: &'t str) -> (Self, Problems) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let document = Self {
             file: file.to_owned(),
@@ -38,11 +46,8 @@ impl<'t> Document<'t> {
             let line = document.line(&error.span().unwrap_or(0..0));
             document.report(line, error.message(), "correct the TOML syntax");
         }
-        if errors.is_empty() {
-            Ok(document)
-        } else {
-            Err(document.take_problems())
-        }
+        let syntax = document.take_problems();
+        (document, syntax)
     }
 
     /// The table at the top of the file.
