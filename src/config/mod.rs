@@ -72,6 +72,11 @@ impl Config {
     }
 }
 
+/// Whether the file, be it right or not, wants lines of JSON.
+pub fn tells_json(file: &Path) -> bool {
+    Settings::rest(file, &Problems::default()).is_some_and(|rest| rest.telemetry.is_json())
+}
+
 /// The problems of manifests and workflow files, where `clawback.toml` has some of its own.
 fn beyond(rest: &Rest, clock: &Arc<dyn Clock>) -> Problems {
     let mut problems = Problems::default();

@@ -67,6 +67,8 @@ pub(super) struct Rest {
     pub workflows: Option<Folder>,
     /// The desks; `None` where their tables may be cut short.
     pub desks: Option<desks::Settings>,
+    /// How the program tells about itself.
+    pub telemetry: telemetry::Settings,
 }
 
 impl Settings {
@@ -93,6 +95,7 @@ impl Settings {
         Some(Rest {
             connectors,
             workflows: named("workflows"),
+            telemetry: room(&root, "telemetry", telemetry::Settings::read).unwrap_or_default(),
             desks: is_whole.then(|| room(&root, "desks", desks::read).unwrap_or_default()),
             file: name,
         })

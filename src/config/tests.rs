@@ -118,3 +118,20 @@ fn h3_a_desk_that_nobody_serves_and_a_file_that_cannot_be_read_hide_nothing_else
     ];
     assert_eq!(found, expected);
 }
+
+#[test]
+fn h2_a_file_with_faults_still_says_in_which_form_they_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(DEFAULT_FILE);
+    for (text, is_json) in [
+        (
+            "[store]\nurl = \"mysql://x\"\n[telemetry]\nlog_format = \"json\"\n",
+            true,
+        ),
+        ("[telemetry]\nlog_format = \"xml\"\n", false),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        assert_eq!(tells_json(&file), is_json, "{text}");
+    }
+    assert!(!tells_json(&folder.path().join("none.toml")));
+}
