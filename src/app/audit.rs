@@ -5,21 +5,17 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Parts};
+use super::{AppError, Parts, vault};
 use crate::config::Settings;
 use crate::domain::audit::{
     Digest, Fault, Finding, Mark, Signed, Span, Tally, Tombstone, Verifier, Window,
 };
-use crate::domain::id::ConnectorName;
 use crate::domain::time::{Clock, Timestamp};
-use crate::domain::verdict::CredentialRole;
 use crate::secrets::signing::{self, Signer};
 use crate::secrets::{Owner, Vault, VaultError};
 use crate::store::Store;
 use crate::store::audit::tables;
 
-/// The owner of what no connector owns; no manifest can have this name, for it has a blank.
-const PLATFORM: &str = "the platform";
 /// Where checkpoints are kept.
 const CHECKPOINTS: &str = "audit_checkpoints";
 
@@ -274,11 +270,7 @@ fn expected_key(last: &Signed) -> Option<String> {
 }
 
 fn owner(settings: &Settings) -> Owner {
-    Owner {
-        reference: settings.audit.key.clone(),
-        connector: ConnectorName(PLATFORM.to_owned()),
-        role: CredentialRole::Writer,
-    }
+    vault::platform(&settings.audit.key)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::governance::{Chosen, Done, Governance, Stands};
@@ -28,20 +29,18 @@ struct Backstage {
     parts: Parts,
 }
 
-/// The office of this process; `closing` ends its streams.
+/// Where a provider's client secret is referred to, in words.
+pub(super) const OIDC_SECRET: &str = "`client_secret` under [console.oidc]";
+
+/// The office of this process; `closing` ends its streams. The client's secret at an identity provider is
+/// looked up at each sign-in: without it nobody comes in that way, and everything else goes on.
 ///
 /// # Errors
-/// When an identity provider is configured and its secret is not in the vault.
-pub(super) async fn office(parts: &Parts, closing: CancellationToken) -> Result<Shared, AppError> {
+/// When no HTTP client can be made for an identity provider.
+pub(super) fn office(parts: &Parts, closing: CancellationToken) -> Result<Shared, AppError> {
     let settings = parts.settings().console.clone();
     let provider = match (&settings.oidc, &settings.public_url) {
-        (Some(oidc), Some(public_url)) => {
-            let secret = match &oidc.client_secret {
-                Some(reference) => Some(vault::platform_secret(&parts.vault, reference).await?),
-                None => None,
-            };
-            Some(Provider::new(oidc.clone(), secret, public_url)?)
-        }
+        (Some(oidc), Some(public_url)) => Some(Provider::new(oidc.clone(), public_url)?),
         _ => None,
     };
     let mut office = Office::new(
@@ -247,6 +246,12 @@ impl Backing for Backstage {
             }
         });
         Ok(facts.collect())
+    }
+
+    async fn platform_secret(&self, reference: &str) -> Result<SecretString, Trouble> {
+        let vault = self.parts.vault.as_ref();
+        let secret = vault::platform_secret(vault, reference, OIDC_SECRET).await;
+        secret.map_err(|failure| told(TroubleKind::Unavailable, &failure.to_string()))
     }
 
     async fn propose_hold(

@@ -5,18 +5,26 @@
 //! not help. Repairs nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
-use super::Parts;
+use super::console::OIDC_SECRET;
+use super::{Parts, vault};
 use crate::console::{self, Check, StorePing};
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, Timestamp, after};
 use crate::engine::Pulse;
 use crate::intake;
 use crate::publish::Delivered;
+use crate::secrets::Vault;
 
 /// A loop that has not turned for this long is stuck.
 const STUCK_SECONDS: u64 = 60;
+/// How long it holds whether the vault gave the secret of the sign-in: probes ask every few seconds.
+const LOOKED_SECONDS: u64 = 30;
+/// How long the vault may take for it: an answer about everything else must not wait.
+const VAULT_ANSWERS: Duration = Duration::from_millis(500);
 
 /// The engine's loop turns.
 #[derive(Debug)]
@@ -100,6 +108,68 @@ impl Check for Publishes {
     }
 }
 
+/// People can be signed in through the identity provider.
+#[derive(Debug)]
+struct SignsIn {
+    vault: Arc<dyn Vault>,
+    reference: String,
+    clock: Arc<dyn Clock>,
+    /// When it was looked last, and what that came to.
+    looked: Mutex<Option<(Timestamp, Result<(), String>)>>,
+}
+
+impl SignsIn {
+    async fn look(&self) -> Result<(), String> {
+        let asked = vault::platform_secret(self.vault.as_ref(), &self.reference, OIDC_SECRET);
+        match tokio::time::timeout(VAULT_ANSWERS, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(failure)) => Err(format!("CB-CONSOLE-16: {failure}")),
+            Err(_) => Err("CB-CONSOLE-16: the vault does not answer".to_owned()),
+        }
+    }
+}
+
+#[async_trait]
+impl Check for SignsIn {
+    fn part(&self) -> &'static str {
+        "sign_in"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let now = self.clock.now();
+        let mut looked = self.looked.lock().await;
+        if let Some((at, came_to)) = &*looked
+            && now < after(*at, LOOKED_SECONDS)
+        {
+            return came_to.clone();
+        }
+        let came_to = self.look().await;
+        let was_well = looked.as_ref().is_none_or(|(_, before)| before.is_ok());
+        if let Err(reason) = came_to.as_ref()
+            && was_well
+        {
+            tracing::error!("nobody signs in through the provider: {reason}");
+        }
+        *looked = Some((now, came_to.clone()));
+        came_to
+    }
+}
+
+/// Whether the client's secret at the identity provider is to be had, where there is one; looked at once
+/// now, so that the log tells at the start.
+pub(super) async fn sign_in(parts: &Parts) -> Option<Arc<dyn Check>> {
+    let oidc = parts.settings().console.oidc.as_ref()?;
+    let check = SignsIn {
+        vault: parts.vault.clone(),
+        reference: oidc.client_secret.clone()?,
+        clock: parts.clock.clone(),
+        looked: Mutex::new(None),
+    };
+    // The check itself tells the log.
+    let _ = check.check().await;
+    Some(Arc::new(check))
+}
+
 fn within(age: u64, bound: u64, what: &str) -> Result<(), String> {
     if age <= bound {
         return Ok(());
@@ -146,6 +216,45 @@ pub(super) fn checks(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::wall;
+    use crate::config::{self, Config};
+
+    /// A configuration whose client secret is not in the vault.
+    async fn without_client_secret(folder: &std::path::Path) -> Parts {
+        let text = "[store]\nurl = \"sqlite::memory:\"\n[console]\npublic_url = \"https://c.example\"\n\
+                    [console.oidc]\nissuer = \"https://id.example\"\nclient_id = \"c\"\n\
+                    client_secret = \"local:console/oidc\"\n[console.oidc.roles]\noperator = [\"ops\"]\n";
+        std::fs::create_dir(folder.join("connectors")).expect("made");
+        let file = folder.join(config::DEFAULT_FILE);
+        std::fs::write(&file, text).expect("written");
+        let config = Config::load(&file, &wall::clock()).unwrap_or_else(|found| panic!("{found}"));
+        vault::create_key(&config.settings).expect("a key");
+        let parts = Parts::open(config, wall::clock(), wall::chance()).await;
+        parts.expect("opened")
+    }
+
+    #[tokio::test]
+    async fn h2_a_worker_goes_on_without_the_secret_of_the_sign_in_and_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let parts = without_client_secret(folder.path()).await;
+        let closing = tokio_util::sync::CancellationToken::new();
+        super::super::console::office(&parts, closing).expect("the console opens");
+        let check = sign_in(&parts)
+            .await
+            .expect("there is a secret to look for");
+        let told = check.check().await.expect_err("it is not there");
+        assert!(
+            told.contains("CB-CONSOLE-16") && told.contains("local:console/oidc"),
+            "{told}"
+        );
+        assert_eq!(check.part(), "sign_in");
+
+        let new = vault::value("s3cret".to_owned(), None, None, None);
+        let put = vault::put_platform(parts.settings(), "local:console/oidc", new, &parts.clock);
+        put.await.expect("kept");
+        let check = sign_in(&parts).await.expect("as before");
+        assert_eq!(check.check().await, Ok(()));
+    }
 
     #[test]
     fn h2_what_is_too_old_is_told_with_its_age() {

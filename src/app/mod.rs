@@ -18,6 +18,7 @@ pub mod holds;
 pub mod ocsf;
 mod parts;
 pub mod plan;
+pub mod platform;
 pub mod post;
 pub mod probe;
 pub mod report;

@@ -12,7 +12,6 @@ use crate::console;
 use crate::definitions::Library;
 use crate::domain::approval::Disapproval;
 use crate::domain::id::ConnectorName;
-use crate::domain::outcome::Failure;
 use crate::domain::time::{Chance, Clock};
 use crate::engine::{Engine, EngineError, Manifests, Ports, Settings};
 use crate::intake::IntakeError;
@@ -87,9 +86,6 @@ pub enum AppError {
     /// The identity provider.
     #[error(transparent)]
     Provider(#[from] console::ProviderError),
-    /// A secret of the platform is not in the vault.
-    #[error("{0}")]
-    Secret(Failure),
     /// Two people have not stood for the connector's retirement.
     #[error(
         "CB-APP-5: {0} is not retired: take its file away, propose the retirement, and have it approved"

@@ -77,14 +77,15 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let mut answering = JoinSet::new();
     if let Some(listener) = duties.console {
-        let checks = health::checks(
+        let mut checks = health::checks(
             parts,
             &pulse,
             engine.settings.lease_seconds,
             intake.as_ref().map(Intake::health),
             relay.as_ref().map(|(_, delivered)| delivered.clone()),
         );
-        let office = office(parts, stop.clone()).await?;
+        checks.beside.extend(health::sign_in(parts).await);
+        let office = office(parts, stop.clone())?;
         answering.spawn(console::serve(
             listener,
             console::router(checks, Some(&office)).merge(desks::router(parts)),

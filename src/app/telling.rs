@@ -40,6 +40,16 @@ impl Telling {
         Ok(Self(telemetry::start(&settings)?))
     }
 
+    /// Has a panic told as a log line as well, in place of the system's own words: a program that reads
+    /// the lines would take those for no line at all.
+    pub fn panics() {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let words = panic.payload_as_str().unwrap_or("no words");
+            tracing::error!(code = "CB-APP-2", place, "panicked: {words}");
+        }));
+    }
+
     /// Sends what is still queued, for a bounded time.
     pub async fn finish(self) {
         self.0.finish(LAST_WORDS).await;

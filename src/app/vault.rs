@@ -10,7 +10,6 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::AppError;
 use crate::config::Settings;
 use crate::connectors::{Guarded, Registry};
 use crate::domain::id::ConnectorName;
@@ -18,9 +17,10 @@ use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::CredentialRole;
 use crate::kafka::Connection;
+pub use crate::secrets::SecretListing;
 use crate::secrets::{
-    Change, KeySource, Kv2Vault, LocalVault, NewSecret, Owner, Place, SecretListing, Secrets, Slot,
-    Vault, VaultError, VaultKey,
+    Change, KeySource, Kv2Vault, LocalVault, NewSecret, Owner, Place, Secrets, Slot, Vault,
+    VaultError, VaultKey,
 };
 
 /// The owner of what no connector owns; no manifest can have this name, for it has a blank.
@@ -96,19 +96,16 @@ pub fn create_key(settings: &Settings) -> Result<String, VaultError> {
     Err(VaultError::Key(format!("it {elsewhere}")))
 }
 
-/// Every declared secret with its age, or why the vault does not tell it; no values.
-///
-/// # Errors
-/// When the vault cannot be opened.
+/// Every credential that manifests declare with its age, or why the vault does not tell it; no values.
 pub async fn list(
-    settings: &Settings,
+    vault: &Arc<dyn Vault>,
     registry: &Registry,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<SecretListing>, Failure> {
-    let secrets = Secrets::new(open(settings, clock)?);
+) -> Vec<SecretListing> {
+    let secrets = Secrets::new(vault.clone());
     let manifests: Vec<_> = registry.iter().collect();
     let manifests = manifests.iter().map(|connector| connector.manifest());
-    Ok(secrets.list(manifests, clock.now()).await)
+    secrets.list(manifests, clock.now()).await
 }
 
 /// An operator's own value for a connector's secret; returns the secret's version.
@@ -218,17 +215,18 @@ fn lacking(reference: &str, by: &str) -> Failure {
     )
 }
 
-/// Looks up the secret by which the console is known to an identity provider.
+/// Looks up a secret of the platform; `by` says in words where it is referred to.
 ///
 /// # Errors
-/// When it is not in the vault.
+/// When it is not in the vault, or the vault does not tell.
 pub(super) async fn platform_secret(
-    vault: &Arc<dyn Vault>,
+    vault: &dyn Vault,
     reference: &str,
-) -> Result<SecretString, AppError> {
+    by: &str,
+) -> Result<SecretString, Failure> {
     let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
-    let lacking = || AppError::Secret(lacking(reference, "`client_secret` under [console.oidc]"));
-    Ok(revealed.ok_or_else(lacking)?.value)
+    let revealed = revealed.ok_or_else(|| lacking(reference, by))?;
+    Ok(revealed.value)
 }
 
 /// Looks up a secret of a desk.
@@ -239,12 +237,11 @@ pub(super) async fn desk_secret(
     vault: &dyn Vault,
     reference: &str,
 ) -> Result<SecretString, Failure> {
-    let revealed = vault.reveal(&platform(reference), Slot::Current).await?;
-    let revealed = revealed.ok_or_else(|| lacking(reference, "[desks]"))?;
-    Ok(revealed.value)
+    platform_secret(vault, reference, "[desks]").await
 }
 
-fn platform(reference: &str) -> Owner {
+/// Whose a secret of the platform is.
+pub(super) fn platform(reference: &str) -> Owner {
     Owner {
         reference: reference.to_owned(),
         connector: ConnectorName(PLATFORM.to_owned()),

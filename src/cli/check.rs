@@ -8,8 +8,11 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::{Output, instant};
-use crate::app::{probe, vault};
-use crate::config::Config;
+use crate::app::platform::{self, PlatformSecret};
+use crate::app::probe;
+use crate::app::vault::{self, SecretListing};
+use crate::config::{Config, Places, Settings, manifest_file};
+use crate::domain::expiry::Alarm;
 
 /// Checks all files.
 pub async fn run(context: &Context) -> anyhow::Result<Exit> {
@@ -60,25 +63,51 @@ async fn warnings(context: &Context, config: &Config) -> Vec<String> {
     let (settings, connectors) = (&config.settings, &config.connectors);
     let mut warnings = probe::overdue(connectors, context.clock.now());
     warnings.extend(probe::unbounded(connectors));
-    let secrets = match vault::list(settings, connectors, &context.clock).await {
-        Ok(secrets) => secrets,
-        Err(failure) => {
-            warnings.push(format!("the secrets were not looked at: {failure}"));
-            return warnings;
+    match vault::open(settings, &context.clock) {
+        Ok(vault) => {
+            let listed = vault::list(&vault, connectors, &context.clock).await;
+            let places = Places::read(settings);
+            let troubles = listed
+                .iter()
+                .filter_map(|one| trouble(settings, &places, one));
+            warnings.extend(troubles);
+            let now = context.clock.now();
+            let own = platform::list(settings, connectors, &vault, now).await;
+            warnings.extend(own.iter().filter_map(PlatformSecret::trouble));
         }
-    };
-    let unreadable = secrets.iter().filter_map(|secret| {
-        let failure = secret.unreadable.as_ref()?;
-        Some(format!("{} cannot be read: {failure}", secret.reference))
-    });
-    warnings.extend(unreadable);
-    let alarms = secrets.iter().filter_map(|secret| {
-        let alarm = secret.alarm?.as_str();
-        let (connector, role) = (&secret.connector, secret.role.as_str());
-        let end = secret.expires.map(|end| format!(" ({})", instant(end)));
-        let end = end.unwrap_or_default();
-        Some(format!("the {role} secret of {connector} {alarm}{end}"))
-    });
-    warnings.extend(alarms);
+        Err(failure) => warnings.push(format!(
+            "the secrets were not looked at: {}: {failure}",
+            failure.code()
+        )),
+    }
     warnings
+}
+
+/// What is wrong with a credential's secret, where it is declared, and what to do.
+fn trouble(settings: &Settings, places: &Places, secret: &SecretListing) -> Option<String> {
+    let (connector, role) = (&secret.connector, secret.role.as_str());
+    let (file, key) = (
+        manifest_file(settings, connector),
+        format!("credentials.{role}.secret"),
+    );
+    let place = platform::place(&file, places.line(&file, &key), &key);
+    if let Some(failure) = &secret.unreadable {
+        return Some(format!(
+            "{place}: {} cannot be read: {failure}",
+            secret.reference
+        ));
+    }
+    let alarm = secret.alarm?;
+    let end = secret.expires.map(|end| format!(" ({})", instant(end)));
+    let end = end.unwrap_or_default();
+    let remedy = match alarm {
+        Alarm::Missing => {
+            format!("; put one in with `clawback secrets set {connector} --role {role}`")
+        }
+        Alarm::TooOld | Alarm::EndsSoon | Alarm::Ended => String::new(),
+    };
+    Some(format!(
+        "{place}: the {role} secret of {connector} {}{end}{remedy}",
+        alarm.as_str()
+    ))
 }

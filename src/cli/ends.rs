@@ -74,7 +74,7 @@ const UNKNOWN: &[&str] = &[
     "tasks reject ID --reason so --as ann",
     "tasks close ID --note so --as ann",
     "tasks close ID ID --note so --reason so --as ann",
-    "tasks close --all-of nowhere --note so --reason so --as ann",
+    "tasks close --all-of nowhere --note so --reason so --yes --as ann",
     "tasks confirm ID --attest so --as ann",
     "desks check nowhere",
     "connectors show nowhere",

@@ -5,11 +5,14 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use super::output::visible;
 use crate::app::{AppError, scrub};
 use crate::document::Problems;
 use crate::domain::approval::Disapproval;
 use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 /// The exit codes.
@@ -83,6 +86,39 @@ pub fn report(error: &anyhow::Error) -> Exit {
     // If standard error is closed there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "{}", visible(&words(error)));
     code(error)
+}
+
+/// The same as lines of JSON, as the log's are: for a worker whose lines a program reads.
+pub fn report_json(error: &anyhow::Error, now: Timestamp) -> Exit {
+    use std::io::Write as _;
+    for line in json_lines(error, now) {
+        // As above.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    code(error)
+}
+
+fn json_lines(error: &anyhow::Error, now: Timestamp) -> Vec<String> {
+    let line = |message: String, place: Value| {
+        let mut line = json!({
+            "timestamp": now, "level": "ERROR", "message": message, "target": "clawback",
+        });
+        if let (Some(line), Value::Object(place)) = (line.as_object_mut(), place) {
+            line.extend(place);
+        }
+        line.to_string()
+    };
+    match error.downcast_ref::<Problems>() {
+        Some(problems) => {
+            let problems = problems.0.iter();
+            let told = problems.map(|one| {
+                let place = json!({ "file": one.file, "line": one.line, "remedy": one.remedy });
+                line(one.message.clone(), place)
+            });
+            told.collect()
+        }
+        None => vec![line(words(error), Value::Null)],
+    }
 }
 
 fn words(error: &anyhow::Error) -> String {
@@ -161,6 +197,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::document::Problem;
 
     #[test]
     fn errors_find_their_code_through_context() {
@@ -183,6 +220,35 @@ mod tests {
     fn d1_what_looks_like_a_secret_is_masked_in_an_error_too() {
         let error = anyhow::anyhow!("sasl.password=hunter2hunter2").context("opening");
         assert_eq!(words(&error), "clawback: opening: sasl.password=[redacted]");
+    }
+
+    #[test]
+    fn h2_a_worker_that_ends_says_why_in_lines_of_json() {
+        let read = |error: &anyhow::Error| -> Vec<Value> {
+            let lines = json_lines(error, Timestamp::UNIX_EPOCH).into_iter();
+            let parsed = lines.map(|line| serde_json::from_str(&line).expect("JSON"));
+            parsed.collect()
+        };
+        let error = anyhow::anyhow!("password=hunter2hunter2 two\nlines").context("opening");
+        let told = read(&error);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["level"], "ERROR");
+        assert_eq!(
+            told[0]["message"],
+            "clawback: opening: password=[redacted] two\nlines"
+        );
+        let problem = |line| Problem {
+            file: "clawback.toml".to_owned(),
+            line,
+            message: "wrong".to_owned(),
+            remedy: "mend it".to_owned(),
+        };
+        let told = read(&Problems(vec![problem(2), problem(5)]).into());
+        assert_eq!(told.len(), 2, "a line for each");
+        assert_eq!(
+            (&told[1]["line"], &told[1]["remedy"]),
+            (&json!(5), &json!("mend it"))
+        );
     }
 
     #[test]

@@ -1,22 +1,38 @@
 //! `clawback run`: one worker, until it is told to stop.
 //!
-//! Owns the reading of signals: the first asks for a drain, the second ends the process. Everything
-//! that runs is put together by `app`.
+//! Owns the reading of signals: the first asks for a drain, the second ends the process. With
+//! `log_format = "json"` every line of a worker is JSON, also that by which it ends. Everything that runs
+//! is put together by `app`.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::exit::Exit;
-use super::output::Output;
+use super::exit::{self, Exit};
 use crate::app::{Duties, Parts, Telling, listen, serve, vault};
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// Works until SIGTERM or SIGINT.
 pub async fn run(context: &Context) -> anyhow::Result<Exit> {
-    let config = context.whole()?;
+    let (result, is_json) = match context.whole() {
+        Ok(config) => {
+            let is_json = config.settings.telemetry.is_json();
+            (told(context, config, is_json).await, is_json)
+        }
+        Err(error) => (Err(error), config::tells_json(&context.config)),
+    };
+    match result {
+        Err(error) if is_json => Ok(exit::report_json(&error, context.clock.now())),
+        result => result,
+    }
+}
+
+async fn told(context: &Context, config: Config, is_json: bool) -> anyhow::Result<Exit> {
     let telling = Telling::start(config.settings.telemetry.clone())?;
+    if is_json {
+        Telling::panics();
+    }
     let result = work(context, config).await;
     telling.finish().await;
     result
@@ -37,7 +53,7 @@ async fn work(context: &Context, config: Config) -> anyhow::Result<Exit> {
     let asked = stop.clone();
     signals.spawn(async move {
         stop_signal().await;
-        Output::note("draining; once more to stop at once");
+        tracing::info!("told to stop: draining; once more to stop at once");
         asked.cancel();
         stop_signal().await;
         std::process::exit(1);

@@ -1,8 +1,10 @@
 //! `clawback secrets`: list, set, rotate, and the vault's key.
 //!
-//! Owns how the connectors' own secrets are told, by reference and age. A value is read from standard
+//! Owns what changes them; how they are told is in `listing`. A value is read from standard
 //! input or asked for with the echo off; it is never an argument (arguments are seen by every
 //! process) and never printed.
+
+mod listing;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -14,11 +16,10 @@ use serde_json::json;
 use super::acts;
 use super::context::{Acting, Context, Wishing};
 use super::exit::{Exit, Stop};
-use super::output::{Output, table};
+use super::output::Output;
 use crate::app::vault;
 use crate::config;
 use crate::domain::command::Wish;
-use crate::domain::expiry::Alarm;
 use crate::domain::id::ConnectorName;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -29,7 +30,7 @@ const LONGEST_BYTES: u64 = 64 * 1024;
 /// What to do with secrets.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Every secret that a manifest declares, with its age; no values.
+    /// Every secret that is configured, of connectors and of the platform itself, with its age; no values.
     List,
     /// Put a value in: from standard input, or asked for.
     Set(Set),
@@ -102,7 +103,7 @@ impl From<Role> for CredentialRole {
 /// Carries out the command.
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::List => list(context).await,
+        Command::List => listing::list(context).await,
         Command::Set(set) => self::set(context, set).await,
         Command::Rotate {
             connector,
@@ -134,73 +135,6 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
     }
-}
-
-async fn list(context: &Context) -> anyhow::Result<Exit> {
-    let settings = context.settings()?;
-    let registry = config::connectors(&settings, &context.clock)?;
-    let secrets = vault::list(&settings, &registry, &context.clock).await?;
-    context.output.data(&serde_json::to_value(&secrets)?, || {
-        let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%MZ").to_string();
-        let rows = secrets.iter().map(|secret| {
-            let record = secret.record.as_ref();
-            let pending = record.is_some_and(|record| record.pending.is_some());
-            let previous = record.is_some_and(|record| record.previous.is_some());
-            vec![
-                secret.connector.to_string(),
-                secret.role.as_str().to_owned(),
-                secret.reference.clone(),
-                age(
-                    secret.age_seconds,
-                    secret.alarm,
-                    secret.unreadable.is_none(),
-                ),
-                secret.max_age_seconds.map_or(String::new(), days),
-                secret.expires.map_or(String::new(), day),
-                match secret.unreadable {
-                    Some(_) => "cannot be read",
-                    None => secret.alarm.map_or("", Alarm::as_str),
-                }
-                .to_owned(),
-                secret.known_by.join(", "),
-                secret.rotated.map_or(String::new(), day),
-                secret.proved.map_or(String::new(), day),
-                match (pending, previous) {
-                    (true, _) => "a new one is pending",
-                    (false, true) => "the old one is not yet shown to be refused",
-                    (false, false) => "",
-                }
-                .to_owned(),
-            ]
-        });
-        let headings = [
-            "connector",
-            "role",
-            "reference",
-            "age",
-            "at most",
-            "expires",
-            "alarm",
-            "known by",
-            "rotated",
-            "proved",
-            "rotation",
-        ];
-        table(&headings, rows.collect(), "no secrets are declared")
-    })?;
-    let unreadable = secrets.iter().filter_map(|secret| {
-        let failure = secret.unreadable.as_ref()?;
-        Some(format!("{}: {failure}", secret.reference))
-    });
-    let unreadable: Vec<_> = unreadable.collect();
-    for line in &unreadable {
-        Output::note(line);
-    }
-    Ok(if unreadable.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
 }
 
 async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
@@ -245,20 +179,6 @@ async fn set(context: &Context, set: Set) -> anyhow::Result<Exit> {
         format!("kept as version {version}")
     })?;
     Ok(Exit::Done)
-}
-
-fn days(seconds: u64) -> String {
-    format!("{} d", seconds / 86_400)
-}
-
-/// What has no age is missed only where a secret is needed: not behind a reference of the kind `none:`.
-fn age(seconds: Option<u64>, alarm: Option<Alarm>, readable: bool) -> String {
-    match (seconds, alarm) {
-        (Some(seconds), _) => days(seconds),
-        (None, _) if !readable => "not known".to_owned(),
-        (None, Some(_)) => "missing".to_owned(),
-        (None, None) => "needs none".to_owned(),
-    }
 }
 
 /// Notes who put a value in. The vault stands alone, and works where the database does not yet: then it
@@ -324,17 +244,4 @@ fn echo(how: &str) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_missing_where_no_secret_is_needed_and_nothing_needless_that_cannot_be_read() {
-        assert_eq!(age(Some(3 * 86_400), None, true), "3 d");
-        assert_eq!(age(None, Some(Alarm::Missing), true), "missing");
-        assert_eq!(age(None, None, false), "not known");
-        assert_eq!(age(None, None, true), "needs none");
-    }
 }

@@ -8,12 +8,9 @@ use std::path::Path;
 
 use crate::document::{Problem, Problems};
 
-/// Every `*.toml` in a folder as name and text, sorted by name.
-///
-/// # Errors
-/// The folder or a file in it cannot be read; the folder is blamed at `place`, the file and line
-/// that name it.
-pub fn read(folder: &Path, place: (&str, u32)) -> Result<Vec<(String, String)>, Problems> {
+/// Every `*.toml` in a folder that can be read, as name and text, sorted by name; and what of it cannot
+/// be. The folder is blamed at `place`, the file and line that name it.
+pub fn read(folder: &Path, place: (&str, u32)) -> (Vec<(String, String)>, Problems) {
     let blame = |file: &str, line: u32, what: String| Problem {
         file: file.to_owned(),
         line,
@@ -27,7 +24,7 @@ pub fn read(folder: &Path, place: (&str, u32)) -> Result<Vec<(String, String)>, 
         Err(error) => {
             let what = format!("cannot read the folder {}: {error}", folder.display());
             problems.0.push(blame(place.0, place.1, what));
-            return Err(problems);
+            return (files, problems);
         }
     };
     for entry in entries {
@@ -52,5 +49,5 @@ pub fn read(folder: &Path, place: (&str, u32)) -> Result<Vec<(String, String)>, 
         }
     }
     files.sort();
-    problems.or(Some(files))
+    (files, problems)
 }

@@ -56,7 +56,51 @@ pub struct Folder {
     pub line: u32,
 }
 
+/// What can be read of a file that has problems, for the sake of the other files.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// The file.
+    pub file: String,
+    /// The folder of the manifests; `None` where it is not known.
+    pub connectors: Option<Folder>,
+    /// The folder of the workflow files; `None` where there is none, or it is not known.
+    pub workflows: Option<Folder>,
+    /// The desks; `None` where their tables may be cut short.
+    pub desks: Option<desks::Settings>,
+    /// How the program tells about itself.
+    pub telemetry: telemetry::Settings,
+}
+
 impl Settings {
+    /// What of a file that has these `problems` says where the other files are. A line with a problem
+    /// names no folder: whatever is found there is not what was meant.
+    pub(super) fn rest(file: &Path, problems: &Problems) -> Option<Rest> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let name = file.display().to_string();
+        let (text, _) = environment::fill(&name, &text, &environment::variable);
+        let (document, syntax) = Document::parse_in_part(&name, &text);
+        let root = document.root();
+        let beside = file.parent().unwrap_or(Path::new(""));
+        let is_right = |folder: &Folder| problems.0.iter().all(|one| one.line != folder.line);
+        let named = |key: &str| {
+            let found = root.table(key).and_then(|table| directory(&table, beside));
+            found.filter(is_right)
+        };
+        let is_whole = syntax.is_empty();
+        let connectors = if root.has("connectors") || !is_whole {
+            named("connectors")
+        } else {
+            Some(connectors(&root, beside).0)
+        };
+        Some(Rest {
+            connectors,
+            workflows: named("workflows"),
+            telemetry: room(&root, "telemetry", telemetry::Settings::read).unwrap_or_default(),
+            desks: is_whole.then(|| room(&root, "desks", desks::read).unwrap_or_default()),
+            file: name,
+        })
+    }
+
     /// Reads the file.
     ///
     /// # Errors

@@ -36,5 +36,5 @@ pub use guard::{Guarded, PAUSED, Shown, Vitals};
 pub use mandate::{BARRED, Mandate};
 pub use manifest::{CredentialDeclaration, Expect, Limits, Manifest, WHOLE_ACCOUNT};
 pub use probe::{Caller, Probe, Tries, WRONG_PASSWORD};
-pub use registry::{Registry, drafts};
+pub use registry::{Registry, drafts, problems};
 pub use written::{Draft, Written, matter, retirement};

@@ -96,6 +96,19 @@ pub fn drafts(files: &[(String, String)], clock: &Arc<dyn Clock>) -> Result<Vec<
     problems.or(Some(drafts))
 }
 
+/// Every problem of each manifest by itself, where others could not be read: what one says of another
+/// cannot be judged then.
+pub fn problems(files: &[(String, String)], clock: &Arc<dyn Clock>) -> Problems {
+    let mut problems = Problems::default();
+    let mut names = BTreeMap::new();
+    for (file, text) in files {
+        if let Err(found) = read_among(file, text, clock, &mut names) {
+            problems.extend(found);
+        }
+    }
+    problems
+}
+
 /// Reads one manifest.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::domain::approval::{Matter, Past, Signed};
@@ -201,6 +202,8 @@ pub trait Backing: Send + Sync + fmt::Debug {
     async fn reject(&self, connector: &str, signed: &Signed) -> Result<String, Trouble>;
     /// Every declared secret with its age.
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble>;
+    /// The value of a secret of the platform itself, such as the client's at an identity provider.
+    async fn platform_secret(&self, reference: &str) -> Result<SecretString, Trouble>;
     /// Proposes that what holds a task lets it go on, for so many hours; `None` when there is no such
     /// task.
     async fn propose_hold(

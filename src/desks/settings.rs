@@ -4,7 +4,7 @@
 //! own keys. A secret is not sent in clear over a network: `http://` is for loopback, unless the owner
 //! takes it on in writing. Connects to nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const REQUESTS: u64 = 24;
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     desks: BTreeMap<DeskName, Arc<DeskEntry>>,
+    /// All that have a table, also where it cannot be read: a manifest that names one is right.
+    named: BTreeSet<DeskName>,
 }
 
 /// One desk as configured.
@@ -66,12 +68,12 @@ impl Settings {
 
     /// True when a manifest may name this desk.
     pub fn knows(&self, name: &str) -> bool {
-        name == BUILT_IN || self.desks.contains_key(&DeskName::from(name))
+        name == BUILT_IN || self.named.contains(&DeskName::from(name))
     }
 
     /// How a manifest's desk may be called.
     pub fn names(&self) -> String {
-        let names = self.desks.keys().map(DeskName::as_str);
+        let names = self.named.iter().map(DeskName::as_str);
         let names: Vec<_> = [BUILT_IN].into_iter().chain(names).collect();
         names.join(", ")
     }
@@ -80,7 +82,9 @@ impl Settings {
 /// Reads the table `[desks]`; problems go into its document.
 pub fn read(table: &Table<'_>) -> Settings {
     let mut desks = BTreeMap::new();
+    let mut named = BTreeSet::new();
     for key in table.keys() {
+        named.insert(DeskName::from(key.value.as_str()));
         let Some(one) = table.table(&key.value) else {
             continue;
         };
@@ -91,7 +95,7 @@ pub fn read(table: &Table<'_>) -> Settings {
         one.finish();
     }
     table.finish();
-    Settings { desks }
+    Settings { desks, named }
 }
 
 fn check_name(table: &Table<'_>, key: &Item<String>) {

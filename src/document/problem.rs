@@ -40,15 +40,18 @@ impl Problems {
     }
 
     /// `value` if nothing was found, else all the problems in order of file and line.
-    pub fn or<T>(mut self, value: Option<T>) -> Result<T, Self> {
+    pub fn or<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
-            Some(_) | None => {
-                self.0
-                    .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-                Err(self)
-            }
+            Some(_) | None => Err(self.sorted()),
         }
+    }
+
+    /// In order of file and line.
+    pub fn sorted(mut self) -> Self {
+        self.0
+            .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        self
     }
 
     /// Adds another checker's findings.

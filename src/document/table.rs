@@ -5,7 +5,7 @@
 //! reported a problem: readers carry on and find the next one.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -27,6 +27,14 @@ impl<'t> Document<'t> {
     /// # Errors
     /// Every syntax error that the parser could recover from, at once.
     pub fn parse(file: &str, text: &'t str) -> Result<Self, Problems> {
+        match Self::parse_in_part(file, text) {
+            (document, syntax) if syntax.is_empty() => Ok(document),
+            (_, syntax) => Err(syntax),
+        }
+    }
+
+    /// What could be read of `text`, and its syntax errors: to find what else there is to check.
+    pub fn parse_in_part(file: &str, text: &'t str) -> (Self, Problems) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let document = Self {
             file: file.to_owned(),
@@ -38,11 +46,8 @@ impl<'t> Document<'t> {
             let line = document.line(&error.span().unwrap_or(0..0));
             document.report(line, error.message(), "correct the TOML syntax");
         }
-        if errors.is_empty() {
-            Ok(document)
-        } else {
-            Err(document.take_problems())
-        }
+        let syntax = document.take_problems();
+        (document, syntax)
     }
 
     /// The table at the top of the file.
@@ -53,6 +58,31 @@ impl<'t> Document<'t> {
     /// The whole document as JSON, each value as by [`Table::json`].
     pub fn json(&self) -> serde_json::Value {
         table_to_json(self.root.get_ref())
+    }
+
+    /// Every key, at any depth, with its line: `probe[0].control.secret`, as [`Table::path`] writes it.
+    pub fn lines(&self) -> BTreeMap<String, u32> {
+        let mut lines = BTreeMap::new();
+        self.note_lines("", self.root.get_ref(), &mut lines);
+        lines
+    }
+
+    fn note_lines(&self, path: &str, table: &DeTable<'_>, lines: &mut BTreeMap<String, u32>) {
+        for (key, value) in table {
+            let full = join(path, key.get_ref());
+            lines.insert(full.clone(), self.line(&key.span()));
+            match value.get_ref() {
+                DeValue::Table(inner) => self.note_lines(&full, inner, lines),
+                DeValue::Array(items) => {
+                    for (i, item) in items.iter().enumerate() {
+                        if let Some(inner) = item.get_ref().as_table() {
+                            self.note_lines(&format!("{full}[{i}]"), inner, lines);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Notes a problem at `line`.
@@ -336,11 +366,15 @@ impl<'d> Table<'d> {
     }
 
     fn full(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        join(&self.path, key)
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
     }
 }
 
@@ -402,6 +436,17 @@ mod tests {
                 (5, "unknown key `inner.x`".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn every_key_is_found_by_its_path_whatever_it_stands_in() {
+        let text = "[a]\n\"b.c\" = { d = \"x\" }\n[[e]]\nf = 1\n[[e]]\n[e.g]\nh = 2\n";
+        let document = Document::parse("a.toml", text).expect("syntax is right");
+        let lines = document.lines();
+        let at = |path: &str| lines.get(path).copied();
+        assert_eq!(at("a.b.c.d"), Some(2));
+        assert_eq!((at("e[0].f"), at("e[1].g.h")), (Some(4), Some(7)));
+        assert_eq!(at("e[0].g.h"), None);
     }
 
     #[test]

@@ -80,18 +80,24 @@ impl Engine {
     /// True while nothing may be begun at this target.
     pub(super) fn holds_back(&self, connector: &ConnectorName) -> bool {
         let read = self.pauses.read();
-        let patience = self.settings.lease_seconds;
-        let stale = read
-            .at
-            .is_some_and(|at| after(at, patience) < self.clock.now());
-        stale || read.pauses.at(connector).is_some()
+        self.is_stale(&read) || read.pauses.at(connector).is_some()
     }
 
-    /// Tells the crew for which targets it takes nothing on.
+    /// True when what is known is too old to go by.
+    fn is_stale(&self, read: &Read) -> bool {
+        let patience = self.settings.lease_seconds;
+        read.at
+            .is_some_and(|at| after(at, patience) < self.clock.now())
+    }
+
+    /// Tells the crew for which targets it takes nothing on: what would be held back is not claimed
+    /// first, only to be given back and claimed again.
     pub(super) fn spare(&self, crew: &Crew) {
-        let pauses = self.pauses.read().pauses;
-        let own = pauses.0.iter().filter_map(|one| one.connector.clone());
-        crew.spare(own.collect(), pauses.everywhere().is_some());
+        let read = self.pauses.read();
+        let own = read.pauses.0.iter();
+        let own = own.filter_map(|one| one.connector.clone());
+        let all = read.pauses.everywhere().is_some() || self.is_stale(&read);
+        crew.spare(own.collect(), all);
     }
 
     /// New guards keep to the pauses like those that they replace.

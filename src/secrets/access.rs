@@ -136,7 +136,7 @@ impl Secrets {
     ) -> Result<Option<SecretString>, Failure> {
         let revealed = self
             .vault
-            .reveal(&kept(connector, reference), Slot::Current)
+            .reveal(&Owner::of_probe(connector, reference), Slot::Current)
             .await?;
         Ok(revealed.map(|revealed| revealed.value))
     }
@@ -152,7 +152,7 @@ impl Secrets {
         new: NewSecret,
         now: Timestamp,
     ) -> Result<u64, Failure> {
-        let owner = kept(connector, reference);
+        let owner = Owner::of_probe(connector, reference);
         Ok(self
             .vault
             .change(&owner, Change::Put { new, at: now })
@@ -226,8 +226,7 @@ impl Secrets {
         ages
     }
 
-    /// What is kept of every declared secret, in their order. They are asked for side by side: a vault
-    /// that hangs costs one wait, and not one for each.
+    /// What is kept of every declared secret, in their order.
     async fn records<'m>(
         &self,
         manifests: impl Iterator<Item = &'m Manifest>,
@@ -237,15 +236,27 @@ impl Secrets {
             declared.map(move |(role, declared)| (manifest, *role, declared))
         });
         let declared: Vec<_> = declared.collect();
-        let mut kept = Vec::with_capacity(declared.len());
-        for some in declared.chunks(AT_ONCE) {
-            let read = some.iter().map(async |(manifest, role, declared)| {
-                let read = if declared.needs_secret() {
-                    self.record(&owner(manifest, *role, declared)).await
-                } else {
-                    Ok(None)
-                };
-                (*manifest, *role, *declared, read)
+        let owners = declared.iter().map(|(manifest, role, declared)| {
+            let owner = || owner(manifest, *role, declared);
+            declared.needs_secret().then(owner)
+        });
+        let read = self.kept_of(&owners.collect::<Vec<_>>()).await;
+        let kept = declared.into_iter().zip(read);
+        kept.map(|((manifest, role, declared), read)| (manifest, role, declared, read))
+            .collect()
+    }
+
+    /// What is kept for each of these, in their order; nothing where no owner is named. They are asked
+    /// for side by side: a vault that hangs costs one wait, and not one for each.
+    pub async fn kept_of(
+        &self,
+        owners: &[Option<Owner>],
+    ) -> Vec<Result<Option<SecretRecord>, VaultError>> {
+        let mut kept = Vec::with_capacity(owners.len());
+        for some in owners.chunks(AT_ONCE) {
+            let read = some.iter().map(async |owner| match owner {
+                Some(owner) => self.record(owner).await,
+                None => Ok(None),
             });
             kept.extend(join_all(read).await);
         }
@@ -354,15 +365,6 @@ fn owner(manifest: &Manifest, role: CredentialRole, declared: &CredentialDeclara
         reference: declared.secret.clone(),
         connector: manifest.name.clone(),
         role,
-    }
-}
-
-/// Only ever used to look, so kept as the verifier's.
-fn kept(connector: &ConnectorName, reference: &str) -> Owner {
-    Owner {
-        reference: reference.to_owned(),
-        connector: connector.clone(),
-        role: CredentialRole::Verifier,
     }
 }
 

@@ -50,6 +50,16 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Of a secret that is kept for a probe of this connector. Only ever used to look, so kept as the
+    /// verifier's.
+    pub fn of_probe(connector: &ConnectorName, reference: &str) -> Self {
+        Self {
+            reference: reference.to_owned(),
+            connector: connector.clone(),
+            role: CredentialRole::Verifier,
+        }
+    }
+
     /// One connector's path can't reach another's secret.
     pub(super) fn is(
         &self,

@@ -46,6 +46,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether each line is one JSON object.
+    pub fn is_json(&self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
     /// Reads the table; problems go into its document.
     pub fn read(table: &Table<'_>) -> Self {
         let mut settings = Self::default();

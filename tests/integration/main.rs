@@ -43,3 +43,4 @@ mod store_patience;
 mod telemetry;
 mod vaults;
 mod webhook;
+mod worker;

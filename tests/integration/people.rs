@@ -234,6 +234,8 @@ async fn the_rest_at_once(house: &House) {
     assert_eq!(told.code, 2, "{}", told.words);
     let why = "the reader is broken";
     let told = close(house, &["--all-of", "badges", "--reason", why]);
+    assert_eq!(told.code, 2, "nobody was asked: {}", told.words);
+    let told = close(house, &["--all-of", "badges", "--reason", why, "--yes"]);
     done(&told);
     assert_eq!(told.data["bulk"]["of"], 2, "{}", told.data);
     let waiting = house.cli(&["tasks", "list", "--state", "awaiting_second_person"], "");

@@ -3,6 +3,7 @@
 //! Owns the wait for the check of one task or of many, and how a bulk is chosen. Each task of a bulk is
 //! a wish of its own, checked like any other, and bears the bulk's id, size and reason.
 
+use std::io::{BufRead, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -41,6 +42,9 @@ pub struct Close {
     /// Why many are closed at once; it stands in each of them.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Close those that are shown without asking first: for programs, and where no terminal is.
+    #[arg(long, requires = "all_of")]
+    yes: bool,
     /// What was done.
     #[arg(long)]
     note: String,
@@ -89,6 +93,10 @@ pub async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow
         .into());
     };
     let tasks = chosen(store, &close).await?;
+    if close.all_of.is_some() && !close.yes {
+        let asks = std::io::stdin().is_terminal() && !context.output.json;
+        agreed(tasks.len(), &mut std::io::stdin().lock(), asks)?;
+    }
     let bulk = Bulk {
         id: CommandId(context.chance.id()),
         of: tasks.len() as u32,
@@ -138,8 +146,7 @@ async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>>
             "these are the first {MOST} tasks: the same command once more takes the next"
         ));
     }
-    let of_code = |task: &&FallbackTask| close.code.as_ref().is_none_or(|code| task.code == *code);
-    let tasks: Vec<_> = tasks.iter().filter(of_code).map(|task| task.id).collect();
+    tasks.retain(|task| close.code.as_ref().is_none_or(|code| task.code == *code));
     if tasks.is_empty() {
         return Err(Stop::NotFound {
             what: "such open task of connector",
@@ -147,7 +154,45 @@ async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>>
         }
         .into());
     }
-    Ok(tasks)
+    Output::note(&shown(&tasks));
+    Ok(tasks.iter().map(|task| task.id).collect())
+}
+
+/// What is about to be closed. What comes to be after this is another matter, and stays open.
+fn shown(tasks: &[FallbackTask]) -> String {
+    let rows = tasks.iter().map(|task| {
+        vec![
+            task.id.to_string(),
+            state(&task.state),
+            task.code.clone(),
+            task.subject.clone(),
+        ]
+    });
+    table(&["task", "state", "code", "subject"], rows.collect(), "")
+}
+
+/// Asks whether those that were shown are meant; whatever is not `yes` is no.
+fn agreed(count: usize, answers: &mut dyn BufRead, asks: bool) -> anyhow::Result<()> {
+    let words = if asks {
+        Output::note(&format!(
+            "close these {count} tasks, and no others? Type yes:"
+        ));
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        if line.trim() == "yes" {
+            return Ok(());
+        }
+        "nothing was closed"
+    } else {
+        "nobody can be asked whether these are meant, and nothing was closed"
+    };
+    Err(Stop::Usage {
+        code: "CB-COMMAND-13",
+        message: format!(
+            "{words}; name their ids, or say --yes to close what is shown at that moment"
+        ),
+    }
+    .into())
 }
 
 /// Tells what became of a bulk.
@@ -262,4 +307,23 @@ fn is_settled(task: &FallbackTask) -> bool {
         task.state,
         TaskState::Closed { .. } | TaskState::AwaitingSecondPerson(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f4_many_tasks_are_closed_on_a_plain_yes_alone() {
+        let mut yes = &b"yes\n"[..];
+        agreed(3, &mut yes, true).expect("is meant");
+        for (answer, asks) in [("", true), ("y\n", true), ("no\n", true), ("yes\n", false)] {
+            let refused = agreed(3, &mut answer.as_bytes(), asks).expect_err("is not meant");
+            let told = refused.to_string();
+            assert!(
+                told.contains("CB-COMMAND-13") && told.contains("--yes"),
+                "{told}"
+            );
+        }
+    }
 }

@@ -259,11 +259,19 @@ impl Probe {
 
     /// True when it tries, or lets in beside, what our vault keeps under this reference.
     pub fn refers_to(&self, reference: &str) -> bool {
-        let kept = match &self.tries {
-            Tries::Kept(kept) => kept.values().any(|one| one == reference),
-            Tries::Name | Tries::WrongPassword | Tries::Listed => false,
-        };
-        kept || self.control_secret() == Some(reference)
+        self.references().iter().any(|(_, one)| *one == reference)
+    }
+
+    /// Every reference into our vault with its key below `[[probe]]`: `kept.LOGIN`, `control.secret`.
+    pub fn references(&self) -> Vec<(String, &str)> {
+        let mut references = Vec::new();
+        if let Tries::Kept(kept) = &self.tries {
+            let kept = kept.iter();
+            references.extend(kept.map(|(login, one)| (format!("kept.{login}"), one.as_str())));
+        }
+        let control = self.control_secret().into_iter();
+        references.extend(control.map(|one| ("control.secret".to_owned(), one)));
+        references
     }
 
     /// The reference of the control's secret in our vault, where it has one.

@@ -12,6 +12,7 @@ mod tests;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::cookies::{self, AWAY};
@@ -91,6 +92,8 @@ impl From<ProviderError> for Problem {
 pub(super) async fn begin(State(office): State<Shared>, Query(next): Query<Next>) -> Answer {
     let provider = office.provider.as_ref();
     let provider = provider.ok_or_else(|| Problem::missing("page"))?;
+    // Asked before anybody is sent away: they would come back to be refused.
+    office.client_secret(provider).await?;
     let away = Away {
         state: secret()?,
         nonce: secret()?,
@@ -136,10 +139,10 @@ pub(super) async fn back(
         );
         return Err(failed(words));
     };
-    let now = office.now();
-    let claims = provider
-        .claims(&code, &away.verifier, &away.nonce, now)
-        .await?;
+    let secret = office.client_secret(provider).await?;
+    let bound = (away.verifier.as_str(), away.nonce.as_str());
+    let claims = provider.claims(&code, bound, secret.as_ref(), office.now());
+    let claims = claims.await?;
     let user = office.known_by(&claims, &who.address).await?;
     let begun = office.begin(&user, &who.address).await?;
     let who = Who::of(&user, &who.address);
@@ -152,6 +155,25 @@ pub(super) async fn back(
 }
 
 impl Office {
+    /// The client's secret at the provider, where it has one. Looked up at each sign-in: one that was put
+    /// in or replaced holds at once, and one that is missing keeps nothing but this from going on.
+    async fn client_secret(&self, provider: &Provider) -> Result<Option<SecretString>, Problem> {
+        let Some(reference) = provider.client_secret() else {
+            return Ok(None);
+        };
+        let secret = self.backing.platform_secret(reference).await;
+        secret.map(Some).map_err(|trouble| {
+            let words = &trouble.words;
+            tracing::error!(code = "CB-CONSOLE-16", "nobody signs in through the provider: {words}");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some("CB-CONSOLE-16"),
+                "the console's secret at the identity provider cannot be read, so nobody signs in that way; \
+                 tell whoever runs Clawback, and sign in with a password where you have one",
+            )
+        })
+    }
+
     /// The user that somebody is by what the provider says. A name that a local user has is theirs.
     pub(super) async fn known_by(&self, claims: &Claims, address: &str) -> Result<User, Problem> {
         let identity = ProviderIdentity {

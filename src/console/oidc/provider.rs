@@ -68,8 +68,6 @@ struct Known {
 #[derive(Debug)]
 pub struct Provider {
     settings: OidcSettings,
-    /// The client's secret, where it has one.
-    secret: Option<SecretString>,
     /// Where the provider sends people back to.
     back: String,
     http: reqwest::Client,
@@ -81,11 +79,7 @@ impl Provider {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(
-        settings: OidcSettings,
-        secret: Option<SecretString>,
-        public_url: &str,
-    ) -> Result<Self, ProviderError> {
+    pub fn new(settings: OidcSettings, public_url: &str) -> Result<Self, ProviderError> {
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
             // A provider that sends us elsewhere is not the one that was configured.
@@ -94,7 +88,6 @@ impl Provider {
             .map_err(away)?;
         Ok(Self {
             settings,
-            secret,
             back: format!("{public_url}/oidc/callback"),
             http,
             known: Mutex::new(None),
@@ -103,6 +96,11 @@ impl Provider {
 
     pub(super) fn issuer(&self) -> &str {
         &self.settings.issuer
+    }
+
+    /// The reference of the client's secret, where it has one.
+    pub(super) fn client_secret(&self) -> Option<&str> {
+        self.settings.client_secret.as_deref()
     }
 
     /// Where to send somebody (RFC 6749, section 4.1.1; RFC 7636, section 4.3).
@@ -128,16 +126,17 @@ impl Provider {
         Ok(url.into())
     }
 
-    /// Exchanges a code for what the provider says of somebody.
+    /// Exchanges a code for what the provider says of somebody; `secret` is the client's, where it has
+    /// one.
     pub(super) async fn claims(
         &self,
         code: &str,
-        verifier: &str,
-        nonce: &str,
+        (verifier, nonce): (&str, &str),
+        secret: Option<&SecretString>,
         now: Timestamp,
     ) -> Result<Claims, ProviderError> {
         let found = self.found().await?;
-        let exchanged = self.exchange(&found, code, verifier).await?;
+        let exchanged = self.exchange(&found, code, verifier, secret).await?;
         let checked =
             |keys: &Keys| claims::claims(&exchanged.id_token, keys, &self.settings, nonce, now);
         let said = match checked(&self.keys(&found, now, false).await?) {
@@ -162,6 +161,7 @@ impl Provider {
         found: &Found,
         code: &str,
         verifier: &str,
+        secret: Option<&SecretString>,
     ) -> Result<Exchanged, ProviderError> {
         let mut form = vec![
             ("grant_type", "authorization_code"),
@@ -173,7 +173,7 @@ impl Provider {
         let mut request = self.http.post(&found.token_endpoint);
         let methods = &found.token_endpoint_auth_methods_supported;
         let basic = methods.is_empty() || methods.iter().any(|one| one == "client_secret_basic");
-        match &self.secret {
+        match secret {
             // RFC 6749, section 2.3.1: both parts are encoded as in a form first.
             Some(secret) if basic => {
                 let secret = form_encoded(secret.expose_secret());

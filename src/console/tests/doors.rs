@@ -40,6 +40,34 @@ async fn h1_brute_force_locks_the_name_and_tells_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn h1_without_the_secret_of_the_provider_that_way_in_is_refused_and_no_other() {
+    let oidc = OidcSettings {
+        issuer: "https://id.example".to_owned(),
+        client_id: "clawback".to_owned(),
+        client_secret: Some("local:console/oidc".to_owned()),
+        scopes: Vec::new(),
+        name_claim: "preferred_username".to_owned(),
+        roles_claim: "groups".to_owned(),
+        roles: BTreeMap::new(),
+    };
+    let house = House::open_with(Settings {
+        public_url: Some("https://clawback.example".to_owned()),
+        oidc: Some(oidc),
+        ..Settings::default()
+    })
+    .await;
+    house.user("ada", &[Role::Viewer]).await;
+    let url = format!("http://{}/oidc/begin", house.address);
+    let answer = Client::new().get(url).send().await.expect("answered");
+    assert_eq!(answer.status(), 503);
+    let told = answer.text().await.expect("text");
+    assert!(told.contains("CB-CONSOLE-16"), "{told}");
+    let answer = house.browser().sign_in("ada", PASSWORD, "/").await;
+    assert_eq!(answer.status(), 303, "a password still signs in");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn h1_one_address_cannot_try_one_password_on_many_names() {
     let house = House::open().await;
     house.user("ada", &[Role::Viewer]).await;

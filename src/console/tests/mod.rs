@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use reqwest::{Client, Method, Response};
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -132,6 +133,14 @@ impl Backing for Still {
         Ok("rejected".to_owned())
     }
 
+    async fn platform_secret(&self, reference: &str) -> Result<SecretString, Trouble> {
+        Err(Trouble {
+            kind: TroubleKind::Unavailable,
+            code: None,
+            words: format!("the vault has no `{reference}`"),
+        })
+    }
+
     async fn secrets(&self) -> Result<Vec<SecretFact>, Trouble> {
         let of = |role: &str, alarm, age_seconds, unreadable: Option<&str>| SecretFact {
             connector: "crm".to_owned(),
@@ -220,7 +229,9 @@ impl House {
         let clock = Arc::new(Hands(AtomicI64::new(1_800_000_000)));
         let parts: (Arc<dyn Clock>, Arc<dyn Chance>) =
             (clock.clone(), Arc::new(Counted::default()));
-        let office = Office::new(store.clone(), Arc::new(Still), parts, settings, None);
+        let provider = settings.oidc.clone().zip(settings.public_url.clone());
+        let provider = provider.map(|(oidc, url)| Provider::new(oidc, &url).expect("a client"));
+        let office = Office::new(store.clone(), Arc::new(Still), parts, settings, provider);
         let office = Arc::new(office);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");

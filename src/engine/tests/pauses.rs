@@ -19,6 +19,7 @@ use crate::domain::settlement::OutboxMessage;
 use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole::Writer;
 use crate::engine::Settings;
+use crate::engine::crew::{Crew, Shares};
 
 const HOUR: u64 = 3600;
 
@@ -107,6 +108,25 @@ async fn g4_a_worker_says_that_a_pause_binds_when_no_write_is_on_its_way_any_mor
     let heard = ward.engine.follow_pauses(ward.worker).await;
     heard.expect("the store answers");
     assert_eq!(unaware().await, 0);
+}
+
+#[tokio::test]
+async fn g4_while_pauses_cannot_be_read_nothing_is_claimed_that_would_be_held_back() {
+    let ward = Ward::new("", false).await;
+    let shares = Shares::new(&ward.engine.serving().registry, 7);
+    let crew = Crew::new(ward.worker, 10, shares);
+    let room = || crew.keep().room_for(&"crm".into());
+    let read = ward.engine.follow_pauses(ward.worker).await;
+    read.expect("the store answers");
+    ward.engine.spare(&crew);
+    assert!(room() > 0);
+    ward.clock.advance(ward.engine.settings.lease_seconds + 1);
+    ward.engine.spare(&crew);
+    assert_eq!(room(), 0, "nobody knows whether it is paused");
+    let read = ward.engine.follow_pauses(ward.worker).await;
+    read.expect("the store answers");
+    ward.engine.spare(&crew);
+    assert!(room() > 0);
 }
 
 #[tokio::test]

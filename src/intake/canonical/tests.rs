@@ -3,6 +3,8 @@
 //! Owns one sound event and the faults that can be planted in it. The samples and schemas under
 //! `docs` are read as they are published.
 
+mod texts;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

@@ -96,6 +96,42 @@ pub async fn b4_a_connector_fills_no_more_than_its_room(home: &Home) {
     assert_eq!(held, BTreeMap::from(expected));
 }
 
+/// B4: while nothing is begun at any target, the runs of one that `room` does not name yet (its manifest was
+/// just approved) do not stand before a case's own run.
+pub async fn b4_what_there_is_no_room_for_hides_nothing_behind_it(home: &Home) {
+    let ids = (0..12).map(|number| format!("new-{number}"));
+    let events = ids.map(|id| event(&id, &id, 1)).collect();
+    recorded(&home.store, events).await;
+    home.store
+        .admit(100, at(0), &keep(1, 0), &|event, _| {
+            opens_with(event, gathering("fan-out"), &["newcomer"])
+        })
+        .await
+        .expect("admitted");
+    recorded(&home.store, vec![event("own", "own", 1)]).await;
+    home.store
+        .admit(100, at(1), &keep(1, 0), &|event, _| {
+            opens_with(event, due("begin", 5), &[])
+        })
+        .await
+        .expect("admitted");
+
+    let nobody = Keep {
+        share: 0,
+        room: BTreeMap::from([(ConnectorName::from("known"), 0)]),
+        ..keep(1, 10)
+    };
+    let claimed = home.store.claim(at(9), &nobody).await.expect("claimed");
+    let stages: Vec<_> = claimed.iter().map(|one| one.run.stage.clone()).collect();
+    assert_eq!(stages, [due("begin", 5)]);
+    let one = Keep {
+        room: BTreeMap::from([(ConnectorName::from("newcomer"), 2)]),
+        ..nobody
+    };
+    let claimed = home.store.claim(at(9), &one).await.expect("claimed");
+    assert_eq!(claimed.len(), 2, "who is named has room all the same");
+}
+
 pub async fn b3_many_workers_never_hold_the_same_run(home: &Home) {
     let events = (0..100).map(|n| event(&n.to_string(), &n.to_string(), 1));
     recorded(&home.store, events.collect()).await;

@@ -74,6 +74,7 @@ macro_rules! suite {
                 claims_follow_priority_and_leave_out_busy_connectors,
                 b3_many_workers_never_hold_the_same_run,
                 b4_a_connector_fills_no_more_than_its_room,
+                b4_what_there_is_no_room_for_hides_nothing_behind_it,
                 b3_a_worker_thought_dead_cannot_write,
                 a_heartbeat_keeps_a_worker_alive_until_it_is_buried,
                 released_and_discharged_runs_go_to_others,

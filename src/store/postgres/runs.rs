@@ -208,7 +208,7 @@ const CLAIM: &str = "WITH RECURSIVE rung (priority) AS ( \
         SELECT r.id, r.connector, r.priority, r.due_us FROM runs r \
         WHERE r.owner IS NULL AND r.due_us IS NOT NULL \
           AND r.priority = rung.priority AND r.due_us <= $2 \
-          AND (r.connector IS NULL OR r.connector <> ALL($4)) \
+          AND (r.connector IS NULL OR (r.connector = ANY($4)) = $8) \
         ORDER BY r.due_us LIMIT $3 FOR UPDATE SKIP LOCKED) due \
       LIMIT $3), \
     numbered AS (SELECT id, connector, \
@@ -242,16 +242,21 @@ async fn try_claim(
     let (names, rooms): (Vec<&str>, Vec<i64>) = rooms
         .map(|(name, runs)| (name.as_str(), i64::from(*runs)))
         .unzip();
-    let full = names.iter().zip(&rooms).filter(|(_, runs)| **runs == 0);
-    let full: Vec<&str> = full.map(|(name, _)| *name).collect();
+    // Where others have no share, those that have room are named, and else those that have none: what
+    // there is no room for is never picked, or it would stand before what there is room for.
+    let none_for_others = keep.share == 0;
+    let named = names.iter().zip(&rooms);
+    let named = named.filter(|(_, runs)| (**runs > 0) == none_for_others);
+    let named: Vec<&str> = named.map(|(name, _)| *name).collect();
     let rows = sqlx::query_as::<_, LeasedRow>(CLAIM)
         .bind(keep.worker.0)
         .bind(micros(now))
         .bind(i64::from(keep.at_most))
-        .bind(full)
+        .bind(named)
         .bind(names)
         .bind(rooms)
         .bind(i64::from(keep.share))
+        .bind(none_for_others)
         .fetch_all(&mut *connection)
         .await?;
     let mut claimed = handed(connection, rows).await?;

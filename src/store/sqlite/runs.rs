@@ -161,6 +161,8 @@ pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Store
     }
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("claim").await?;
+    // Where others have no share (`?5`), those that have room are named, and else those that have none:
+    // what there is no room for is never picked, or it would stand before what there is room for.
     let rows = sqlx::query_as::<_, LeasedRow>(
         "UPDATE runs SET owner = ?1, token = token + 1 WHERE id IN ( \
            SELECT numbered.id FROM (SELECT id, connector, row_number() \
@@ -168,7 +170,8 @@ pub(super) async fn claim(funnel: &Funnel, now: Timestamp, keep: &Keep) -> Store
              FROM (SELECT id, connector, priority, due_us FROM runs \
                WHERE owner IS NULL AND due_us IS NOT NULL AND due_us <= ?2 \
                AND (connector IS NULL \
-                 OR connector NOT IN (SELECT key FROM json_each(?4) WHERE value = 0)) \
+                 OR (connector IN (SELECT key FROM json_each(?4) \
+                   WHERE (value > 0) = (?5 = 0))) = (?5 = 0)) \
                ORDER BY priority, due_us LIMIT ?3)) AS numbered \
            LEFT JOIN json_each(?4) AS room ON room.key = numbered.connector \
            WHERE numbered.connector IS NULL OR numbered.nth <= COALESCE(room.value, ?5)) \
