@@ -57,6 +57,17 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// Makes a new secret for one of the connector's own credentials, with the rotator's credential.
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure>;
 
+    /// When the target by itself ends a password of this role that is set without an end, where it tells:
+    /// an end that the name has, whatever its password. `name` is as in a [`MintOrder`].
+    async fn password_end(
+        &self,
+        _call: &Call<'_>,
+        _role: CredentialRole,
+        _name: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        Ok(None)
+    }
+
     /// The target's list of the connector's own secrets of one role.
     async fn minted(
         &self,
