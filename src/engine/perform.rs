@@ -93,7 +93,7 @@ impl Engine {
         let credential = self.credential(connector, CredentialRole::Writer).await?;
         let last = &body.account;
         let reading = connector
-            .read_known(&credential, &last.id, Some(&last.login))
+            .read_known(&credential, &last.id, Some(last))
             .await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
@@ -132,7 +132,8 @@ impl Engine {
             login: body.account.login.clone(),
             entitlement,
         };
-        connector.write(&credential, &change).await
+        let last = Some(&body.account);
+        connector.write_known(&credential, &change, last).await
     }
 
     async fn rotate(

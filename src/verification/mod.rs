@@ -47,7 +47,7 @@ impl Verification {
     ) -> Result<Observation, Failure> {
         let (account, login) = (&own.id, own.login.as_str());
         let at = self.clock.now();
-        let reading = connector.read_known(verifier, account, Some(login)).await?;
+        let reading = connector.read_known(verifier, account, Some(own)).await?;
         if let Some(seen) = reading.account {
             return Ok(Observation {
                 at,
@@ -98,9 +98,7 @@ async fn namesake(
     row: &Account,
     look: &mut Observation,
 ) -> Result<(), Failure> {
-    let reading = connector
-        .read_known(verifier, &row.id, Some(&row.login))
-        .await?;
+    let reading = connector.read_known(verifier, &row.id, Some(row)).await?;
     look.method = format!("{} and {}", look.method, reading.method);
     let believed = connector.vitals().believed(reading.completeness);
     look.completeness = both(look.completeness, believed);

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
-    Reading, RenderedRequest, SignIn,
+    Answered, Call, Change, Connector, DN, Knock, KnownSecret, Listing, Manifest, MintOrder,
+    Minted, Reading, RenderedRequest, SignIn,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, AccountState, Operation};
@@ -224,6 +224,8 @@ fn account(settings: &Settings, entry: &Entry, now: Timestamp) -> Result<Account
         .ok_or_else(|| classify::drifted(format!("an account has no `{}`", known.login)))?;
     let shown = known.attributes.iter();
     let attributes = shown.filter_map(|name| Some((name.clone(), entry.text(name)?.to_owned())));
+    // What groups go on calling it by when the entry is gone.
+    let attributes = attributes.chain([(DN.to_owned(), entry.dn.clone())]);
     let privileged = known.privileged.as_ref().is_some_and(|(name, values)| {
         entry.texts(name).any(|found| {
             let mut values = values.iter();

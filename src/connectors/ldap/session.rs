@@ -13,7 +13,7 @@ use super::client::{Client, Edit, EditKind, Link, Next, Page};
 use super::entry::{Entry, by_id};
 use super::settings::Settings;
 use crate::connectors::limits::{MOST_BYTES, MOST_ITEMS};
-use crate::connectors::{Call, Change, RenderedRequest, WHOLE_ACCOUNT};
+use crate::connectors::{Call, Change, DN, RenderedRequest, WHOLE_ACCOUNT};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
@@ -69,6 +69,12 @@ impl<'a> Session<'a> {
     /// Whether the change only tries what the credential may do.
     pub fn is_trial(&self) -> bool {
         self.call.trial
+    }
+
+    /// The distinguished name that the account was last seen with, where that is known.
+    pub fn dn(&self) -> Option<&'a str> {
+        let last = self.call.last?;
+        last.attributes.get(DN).map(String::as_str)
     }
 
     /// Keeps the connection for the next call, if it is still sound.
@@ -149,6 +155,27 @@ impl<'a> Session<'a> {
             cookie: Vec::new(),
         };
         Ok(!self.ask(&page).await?.entries.is_empty())
+    }
+
+    /// Whether an entry of this name is there, of whatever kind.
+    ///
+    /// # Errors
+    /// As `classify` says.
+    pub async fn stands(&mut self, dn: &str) -> Result<bool, Failure> {
+        let page = Page {
+            base: dn.to_owned(),
+            below: false,
+            filter: "(objectClass=*)".to_owned(),
+            attributes: vec!["1.1".to_owned()],
+            size: None,
+            most: 1,
+            cookie: Vec::new(),
+        };
+        let shown = self.ask(&page).await?;
+        if let Next::Cut(why) = &shown.next {
+            self.note(why);
+        }
+        Ok(!shown.entries.is_empty())
     }
 
     /// The account's entry.
