@@ -4,7 +4,7 @@
 //! takes them away, and the group is whoever's next who gets that name. They are asked for by the names
 //! that the account was last seen with, each while nobody else has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ldap3::SearchEntry;
 
@@ -29,11 +29,13 @@ pub async fn ghost(
     let settings = session.settings();
     let named_by = |names| settings.groups.iter().any(|kind| kind.names == names);
     let accounts = &settings.accounts;
-    let mut attrs = HashMap::new();
-    if let Some(login) = login.filter(|_| named_by(MemberName::Login)) {
-        let somebody = format!("(&{}{})", accounts.filter, equals(&accounts.login, login));
-        if !session.any(&accounts.base, somebody).await? {
-            attrs.insert(accounts.login.clone(), vec![login.to_owned()]);
+    let mut logins = BTreeSet::new();
+    if named_by(MemberName::Login) {
+        for login in session.logins(login) {
+            let somebody = format!("(&{}{})", accounts.filter, equals(&accounts.login, &login));
+            if !session.any(&accounts.base, somebody).await? {
+                logins.insert(login);
+            }
         }
     }
     let known = session.dn().filter(|_| named_by(MemberName::Dn));
@@ -41,7 +43,8 @@ pub async fn ghost(
         Some(dn) if !session.stands(dn).await? => dn,
         Some(_) | None => "",
     };
-    let nameless = dn.is_empty() && attrs.is_empty();
+    let nameless = dn.is_empty() && logins.is_empty();
+    let attrs = HashMap::from([(accounts.login.clone(), logins.into_iter().collect())]);
     Ok((!nameless).then(|| {
         Entry::new(SearchEntry {
             dn: dn.to_owned(),
@@ -64,11 +67,15 @@ pub async fn behind(
         return Ok(None);
     };
     let entitlements = groups::memberships(session, &ghost).await?;
-    // The next to look needs the name as well.
+    // The next to look needs the names as well.
     let dn = session.dn().map(|dn| (DN.to_owned(), dn.to_owned()));
+    let mut others = session.logins(login);
+    others.retain(|one| Some(one.as_str()) != login);
+    let further = (!others.is_empty()).then(|| ("login".to_owned(), others));
     Ok((!entitlements.is_empty()).then(|| Account {
         entitlements,
         attributes: dn.into_iter().collect(),
+        further: further.into_iter().collect(),
         ..Account::left_behind(id, login)
     }))
 }

@@ -20,7 +20,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -245,8 +245,26 @@ fn account(settings: &Settings, entry: &Entry, now: Timestamp) -> Result<Account
             None => AccountState::NotTold,
         },
         attributes: attributes.collect(),
+        further: further(settings, entry),
         entitlements: Vec::new(),
         sessions: None,
         privileged,
     })
+}
+
+/// The values of an entry beside those that stand for it.
+fn further(settings: &Settings, entry: &Entry) -> BTreeMap<String, BTreeSet<String>> {
+    let known = &settings.accounts;
+    let names = known.attributes.iter().map(|name| (name.as_str(), name));
+    // What a rule calls `login` is the account's login, whatever attribute has that name.
+    let names = names.chain([("login", &known.login)]);
+    let found = names.map(|(name, attribute)| {
+        let texts = entry.texts(attribute).filter(|value| !value.is_empty());
+        (
+            name.to_owned(),
+            texts.skip(1).map(ToOwned::to_owned).collect(),
+        )
+    });
+    let several = found.filter(|(_, values): &(_, BTreeSet<_>)| !values.is_empty());
+    several.collect()
 }

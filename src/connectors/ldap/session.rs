@@ -71,6 +71,15 @@ impl<'a> Session<'a> {
         self.call.trial
     }
 
+    /// Every login that the account is known by.
+    pub fn logins(&self, login: Option<&str>) -> BTreeSet<String> {
+        let last = self.call.last.into_iter();
+        let all = login
+            .into_iter()
+            .chain(last.flat_map(|last| last.values("login")));
+        all.map(ToOwned::to_owned).collect()
+    }
+
     /// The distinguished name that the account was last seen with, where that is known.
     pub fn dn(&self) -> Option<&'a str> {
         let last = self.call.last?;

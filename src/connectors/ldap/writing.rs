@@ -37,8 +37,8 @@ pub async fn write(
         }
         return clear_away(session, change).await;
     };
-    let login = account.text(&session.settings().accounts.login);
-    if session.is_trial() || login != Some(change.login.as_str()) {
+    let mut logins = account.texts(&session.settings().accounts.login);
+    if session.is_trial() || !logins.any(|login| login == change.login) {
         return Err(classify::another_login());
     }
     match (change.operation, &change.entitlement) {
