@@ -50,10 +50,19 @@ impl EntitlementKind {
     }
 }
 
+/// What tells an entitlement from all others of its account: a group and a role may have one id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntitlementKey {
+    /// Group, role, credential, …
+    pub kind: EntitlementKind,
+    /// The target's id.
+    pub id: EntitlementId,
+}
+
 /// One thing that grants access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {
-    /// The target's id, unique within the account.
+    /// The target's id, unique among those of one kind that the account has.
     pub id: EntitlementId,
     /// Group, role, credential, …
     pub kind: EntitlementKind,
@@ -65,14 +74,22 @@ pub struct Entitlement {
 }
 
 impl Entitlement {
-    /// True for keys, tokens and the like. What is one and what is not may share an id.
+    /// True for keys, tokens and the like.
     pub fn is_credential(&self) -> bool {
         self.kind == EntitlementKind::Credential
     }
 
     /// True for the same entitlement, as it was read another time.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id && self.is_credential() == other.is_credential()
+        self.kind == other.kind && self.id == other.id
+    }
+
+    /// What tells it from all others of its account.
+    pub fn key(&self) -> EntitlementKey {
+        EntitlementKey {
+            kind: self.kind,
+            id: self.id.clone(),
+        }
     }
 }
 
