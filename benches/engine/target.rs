@@ -103,6 +103,7 @@ pub fn account(id: &str) -> Account {
         display_name: None,
         state: AccountState::Disabled,
         attributes: std::collections::BTreeMap::new(),
+        further: std::collections::BTreeMap::new(),
         entitlements: Vec::new(),
         sessions: None,
         privileged: false,

@@ -361,7 +361,7 @@ fn held(
         ));
     }
     let facts = connector.manifest().facts();
-    if protect::is_break_glass(&facts, &account.login) {
+    if protect::is_break_glass(&facts, account) {
         let code = protect::BREAK_GLASS;
         return Some(format!("{code}: it is a break-glass account"));
     }

@@ -57,6 +57,17 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// Makes a new secret for one of the connector's own credentials, with the rotator's credential.
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure>;
 
+    /// When the target by itself ends a password of this role that is set without an end, where it tells:
+    /// an end that the name has, whatever its password. `name` is as in a [`MintOrder`].
+    async fn password_end(
+        &self,
+        _call: &Call<'_>,
+        _role: CredentialRole,
+        _name: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        Ok(None)
+    }
+
     /// The target's list of the connector's own secrets of one role.
     async fn minted(
         &self,
@@ -81,6 +92,8 @@ pub struct Call<'a> {
     /// The login that the account of the call was last seen with, where it is known: of an account that is
     /// gone the target tells none.
     pub login: Option<&'a str>,
+    /// The account of the call as it was last seen, where that is known.
+    pub last: Option<&'a Account>,
     /// The change is of an account that nobody has, and only tries what the credential may do. The kind
     /// looks for the account as ever; where the target says that there is none, it sends the change all
     /// the same. What it cannot send so, it leaves untried and answers `Absent`.
@@ -88,6 +101,10 @@ pub struct Call<'a> {
     /// Judges rendered requests.
     pub gate: &'a dyn Gate,
 }
+
+/// The attribute under which an account bears its distinguished name: others in a directory name it so, also
+/// when it is gone.
+pub const DN: &str = "dn";
 
 /// The code of an answer that denies the request: the target may know the credential (RFC 9110 §15.5.4), or
 /// something before it refuses everybody. It is no word on the secret itself.
@@ -106,6 +123,18 @@ pub trait Gate: Send + Sync + fmt::Debug {
     /// `rate_limited` when that would take too long for a call.
     async fn turn(&self) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The same about an account that was last seen so.
+    #[must_use]
+    pub(super) fn about(self, last: Option<&'a Account>) -> Self {
+        Self {
+            login: last.map(|last| last.login.as_str()),
+            last,
+            ..self
+        }
     }
 }
 

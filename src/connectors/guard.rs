@@ -22,7 +22,7 @@ use super::limits::Brakes;
 use super::mandate::Mandate;
 use super::manifest::Manifest;
 use super::probe::{self, Caller, Probe, Prober};
-use crate::domain::access::Operation;
+use crate::domain::access::{Account, Operation};
 use crate::domain::approval::Signed;
 use crate::domain::drill::Pass;
 use crate::domain::id::{AccountId, ConnectorName};
@@ -198,18 +198,15 @@ impl Guarded {
         self.read_known(credential, account, None).await
     }
 
-    /// The same of an account whose login is known, which may be all that is left of it.
+    /// The same of an account that was seen before: its names may be all that is left of it.
     pub async fn read_known(
         &self,
         credential: &Credential,
         account: &AccountId,
-        login: Option<&str>,
+        last: Option<&Account>,
     ) -> Result<Reading, Failure> {
         let judge = self.judge(Purpose::Read(account));
-        let call = Call {
-            login,
-            ..judge.call(credential)
-        };
+        let call = judge.call(credential).about(last);
         let work = self.connector.read(&call, account);
         let work = Box::pin(async { texts::of_reading(work.await?) });
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
@@ -217,17 +214,23 @@ impl Guarded {
     }
 
     /// One change, with the writer's credential.
-    pub async fn write(
+    pub async fn write(&self, credential: &Credential, one: &Change) -> Result<Answered, Failure> {
+        self.write_known(credential, one, None).await
+    }
+
+    /// The same to an account that was seen before, of which only its names may be left.
+    pub async fn write_known(
         &self,
         credential: &Credential,
         change: &Change,
+        last: Option<&Account>,
     ) -> Result<Answered, Failure> {
         self.accept(credential, change)?;
         self.pausing.check()?;
         let judge = self.judge(Purpose::Change(change));
         let call = Call {
             login: Some(&change.login),
-            ..judge.call(credential)
+            ..judge.call(credential).about(last)
         };
         let work = Box::pin(async {
             match self.connector.write(&call, change).await {

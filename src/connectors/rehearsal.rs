@@ -45,6 +45,7 @@ impl Recorder {
         Call {
             credential,
             login: None,
+            last: None,
             trial: false,
             gate: self,
         }

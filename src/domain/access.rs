@@ -3,7 +3,7 @@
 //! Owns what connectors hand up from a listing or a read, and the operations that Clawback knows.
 //! None of the operations grants: there is no create, enable, add or assign here, on purpose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,10 +50,19 @@ impl EntitlementKind {
     }
 }
 
+/// What tells an entitlement from all others of its account: a group and a role may have one id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntitlementKey {
+    /// Group, role, credential, …
+    pub kind: EntitlementKind,
+    /// The target's id.
+    pub id: EntitlementId,
+}
+
 /// One thing that grants access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {
-    /// The target's id, unique within the account.
+    /// The target's id, unique among those of one kind that the account has.
     pub id: EntitlementId,
     /// Group, role, credential, …
     pub kind: EntitlementKind,
@@ -65,14 +74,22 @@ pub struct Entitlement {
 }
 
 impl Entitlement {
-    /// True for keys, tokens and the like. What is one and what is not may share an id.
+    /// True for keys, tokens and the like.
     pub fn is_credential(&self) -> bool {
         self.kind == EntitlementKind::Credential
     }
 
     /// True for the same entitlement, as it was read another time.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id && self.is_credential() == other.is_credential()
+        self.kind == other.kind && self.id == other.id
+    }
+
+    /// What tells it from all others of its account.
+    pub fn key(&self) -> EntitlementKey {
+        EntitlementKey {
+            kind: self.kind,
+            id: self.id.clone(),
+        }
     }
 }
 
@@ -91,6 +108,10 @@ pub struct Account {
     /// Attributes that the correlation rule may name, for example `employeeNumber` or `email`.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    /// Further values by the attribute's name, or by `login`, where the target shows several: the first one
+    /// stands in its place above.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub further: BTreeMap<String, BTreeSet<String>>,
     /// All entitlements in a read; what the listing happened to show in a listing.
     #[serde(default)]
     pub entitlements: Vec<Entitlement>,
@@ -114,8 +135,20 @@ impl Account {
             attributes: BTreeMap::new(),
             entitlements: Vec::new(),
             sessions: None,
+            further: BTreeMap::new(),
             privileged: false,
         }
+    }
+
+    /// Every value of `id`, `login` or an attribute; first the one that stands in its place.
+    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let first = match name {
+            "id" => Some(self.id.as_str()),
+            "login" => Some(self.login.as_str()),
+            other => self.attributes.get(other).map(String::as_str),
+        };
+        let further = self.further.get(name).into_iter().flatten();
+        first.into_iter().chain(further.map(String::as_str))
     }
 }
 

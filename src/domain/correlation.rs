@@ -187,20 +187,18 @@ fn compare<'a>(rule: &'a Rule, subject: &Subject, account: &Account) -> Compared
         let of_kind = subject.identifiers.iter();
         let mine = of_kind.filter(|i| i.kind == pair.identifier);
         let mine: Vec<_> = mine.map(|i| i.value.as_str()).collect();
-        let Some(theirs) = attribute(account, &pair.attribute) else {
-            continue;
-        };
+        let theirs = account.values(&pair.attribute);
+        let theirs: Vec<_> = theirs.filter(|value| !value.is_empty()).collect();
         if mine.is_empty() || theirs.is_empty() {
             continue;
         }
-        let same = mine
-            .iter()
-            .any(|value| pair.holds(value, theirs, same_name));
-        let plainly = || {
-            mine.iter()
-                .any(|value| pair.holds(value, theirs, is_plainly))
+        // One of several values is enough: an account goes by each of them.
+        let holds = |form: fn(&str, &str) -> bool| {
+            let mut theirs = theirs.iter();
+            theirs.any(|theirs| mine.iter().any(|value| pair.holds(value, theirs, form)))
         };
-        seen.plain |= pair.decides && same && plainly();
+        let same = holds(same_name);
+        seen.plain |= pair.decides && same && holds(is_plainly);
         match (pair.decides, same) {
             (true, true) => seen.equal = seen.equal.or(Some(pair)),
             (true, false) if pair.contradicts => seen.contrary = seen.contrary.or(Some(pair)),
@@ -270,11 +268,7 @@ pub(super) fn named_at<'a>(
 }
 
 pub(super) fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
-    match name {
-        "id" => Some(account.id.as_str()),
-        "login" => Some(account.login.as_str()),
-        other => account.attributes.get(other).map(String::as_str),
-    }
+    account.values(name).next()
 }
 
 /// The failure of a search that a person must decide.
@@ -345,6 +339,25 @@ mod tests {
     fn logins(found: &Search) -> Vec<&str> {
         let accounts = found.accounts.iter();
         accounts.map(|account| account.login.as_str()).collect()
+    }
+
+    #[test]
+    fn e5_each_of_several_values_is_compared() {
+        for (name, one) in [
+            ("employeeNumber", account("ada", Some("E7"), "")),
+            ("login", account("countess", Some("E1"), "")),
+        ] {
+            let alone = correlate(&rule(), &subject(), std::slice::from_ref(&one));
+            assert!(
+                alone.accounts.is_empty() && !alone.unclear.is_empty(),
+                "{name}"
+            );
+            let values = ["E8", "E1", "ADA"].map(ToOwned::to_owned);
+            let further = [(name.to_owned(), values.into())].into();
+            let found = correlate(&rule(), &subject(), &[Account { further, ..one }]);
+            assert!(found.unclear.is_empty(), "{name}: {found:?}");
+            assert_eq!(found.accounts.len(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn account(run: &Run, body: &RemovalBody, estate: &Estate) -> Option<Hold> {
     let facts = estate.connectors.get(run.connector.as_ref()?)?;
     let login = &body.account.login;
     let words = format!("{login} is a break-glass account");
-    let kept = is_break_glass(facts, login);
+    let kept = is_break_glass(facts, &body.account);
     kept.then(|| hold(BREAK_GLASS, &words, of_removal(run.id)))
 }
 
@@ -77,7 +77,7 @@ pub fn upstream(
         let words = format!("{login} {words}: cut upstream by hand, or not at all");
         Err(Failure::new(FailureClass::Refused, code, words))
     };
-    if is_break_glass(facts, login) {
+    if is_break_glass(facts, account) {
         return refuse(BREAK_GLASS, "is a break-glass account there");
     }
     let mut powers = account.entitlements.iter().filter(|one| cut(one));
@@ -96,8 +96,9 @@ pub fn upstream(
 }
 
 /// Names are compared as accounts are matched: whoever is found by a name is kept by it.
-pub fn is_break_glass(facts: &ConnectorFacts, login: &str) -> bool {
-    facts.break_glass.iter().any(|one| same_name(one, login))
+pub fn is_break_glass(facts: &ConnectorFacts, account: &Account) -> bool {
+    let mut logins = account.values("login");
+    logins.any(|login| facts.break_glass.iter().any(|one| same_name(one, login)))
 }
 
 /// What makes an account an administrator's.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::access::Account;
-use super::correlation::{Rule, Search, attribute, correlate_among, folded, named_at, same_name};
+use super::correlation::{Rule, Search, correlate_among, folded, named_at, same_name};
 use super::id::{AccountId, ConnectorName};
 use super::subject::Subject;
 use super::time::Timestamp;
@@ -33,16 +33,18 @@ impl Roster {
         let compared: BTreeSet<_> = rule.pairs.iter().map(|pair| &*pair.attribute).collect();
         for (place, account) in accounts.iter().enumerate() {
             places.push((by_id(account.id.as_str()), place));
-            places.push((by_name("login", &account.login), place));
-            for name in &compared {
-                let value = attribute(account, name).filter(|_| *name != "login");
-                places.extend(value.map(|value| (by_name(name, value), place)));
+            let names = compared.iter().copied().filter(|name| *name != "login");
+            for name in names.chain(["login"]) {
+                let values = account.values(name);
+                places.extend(values.map(|value| (by_name(name, value), place)));
             }
         }
         places.sort_unstable();
+        // Two forms of one name lead to their account once.
+        places.dedup();
         let names = || rule.pairs.iter().filter(|pair| pair.decides);
         let tells = |account: &Account| {
-            let mut told = names().filter_map(|pair| attribute(account, &pair.attribute));
+            let mut told = names().flat_map(|pair| account.values(&pair.attribute));
             told.any(|value| !value.is_empty())
         };
         let decides = names().next().is_some();
@@ -77,9 +79,19 @@ impl Roster {
     }
 
     /// Every account under this login, however it is written.
-    pub fn by_login<'a>(&'a self, login: &'a str) -> impl Iterator<Item = &'a Account> {
+    fn by_login<'a>(&'a self, login: &'a str) -> impl Iterator<Item = &'a Account> {
         let places = self.at(by_name("login", login));
-        places.filter(move |account| same_name(&account.login, login))
+        places.filter(move |account| account.values("login").any(|one| same_name(one, login)))
+    }
+
+    /// Every other account under one of the logins of `own`, once.
+    pub fn namesakes<'a>(&'a self, own: &'a Account) -> Vec<&'a Account> {
+        let mut found: BTreeMap<&AccountId, &Account> = BTreeMap::new();
+        for login in own.values("login") {
+            let named = self.by_login(login).filter(|one| one.id != own.id);
+            found.extend(named.map(|one| (&one.id, one)));
+        }
+        found.into_values().collect()
     }
 
     /// The accounts that a search for `subject` at `target` may be about, as they were listed.
@@ -221,14 +233,17 @@ mod tests {
             NAMES,
             prop::option::of(NAMES),
             prop::option::of(NAMES),
+            prop::collection::btree_set(NAMES, 0..3),
+            prop::sample::select(vec!["login", "number"]),
         );
-        texts.prop_map(|(id, login, number, email)| {
+        texts.prop_map(|(id, login, number, email, values, several)| {
             let named = [("number", number), ("email", email)].into_iter();
             let given = named.filter_map(|(name, value)| Some((name.to_owned(), value?)));
             Account {
                 login,
                 state: AccountState::Enabled,
                 attributes: given.collect(),
+                further: [(several.to_owned(), values)].into(),
                 ..Account::left_behind(&id.as_str().into(), None)
             }
         })
@@ -268,7 +283,9 @@ mod tests {
                 let first = accounts.iter().find(|other| other.id == account.id);
                 prop_assert_eq!(roster.get(&account.id), first);
                 let alike: Vec<_> = roster.by_login(&account.login).collect();
-                let walked = accounts.iter().filter(|other| same_name(&other.login, &account.login));
+                let walked = accounts.iter().filter(|other| {
+                    other.values("login").any(|one| same_name(one, &account.login))
+                });
                 prop_assert_eq!(alike, walked.collect::<Vec<_>>());
             }
         }

@@ -11,14 +11,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::access::{Account, Entitlement};
+use super::access::{Account, Entitlement, EntitlementKey};
 use super::doubt::{Ruling, is_held};
 use super::drill::Pass;
 use super::event::{EventKind, Urgency};
 use super::health::CareBody;
 use super::id::{
-    AccountId, CaseId, ConnectorName, DefinitionDigest, EntitlementId, EventKey, RunId, StateName,
-    TaskId,
+    AccountId, CaseId, ConnectorName, DefinitionDigest, EventKey, RunId, StateName, TaskId,
 };
 use super::outcome::Failure;
 use super::probe::Probed;
@@ -438,11 +437,10 @@ impl RemovalBody {
         })
     }
 
-    /// The item with this entitlement id, among the credentials or among all others: a key and a role may
-    /// have the same one.
-    pub fn item_mut(&mut self, credential: bool, id: &EntitlementId) -> Option<&mut Item> {
+    /// The item of this entitlement.
+    pub fn item_mut(&mut self, key: &EntitlementKey) -> Option<&mut Item> {
         let mut items = self.items.iter_mut();
-        items.find(|item| item.is_credential() == credential && &item.entitlement.id == id)
+        items.find(|item| item.entitlement.kind == key.kind && item.entitlement.id == key.id)
     }
 }
 

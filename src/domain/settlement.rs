@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::access::Account;
+use super::access::{Account, EntitlementKey};
 use super::command::Answer;
 use super::correlation::Search;
 use super::drill::Drill;
@@ -35,7 +35,7 @@ pub enum Outcome {
     Account(Option<Account>),
     /// Some of the items of a wave, each with its own outcome: done (`true`), not there (`false`)
     /// or failed. Items not named are still on their way.
-    Items(Vec<(EntitlementId, Result<bool, Failure>)>),
+    Items(Vec<(EntitlementKey, Result<bool, Failure>)>),
     /// A look with the verifier credential.
     Observed(Observation),
     /// What was sent upstream was sent from `since` on; one look at each of the subject's accounts there.

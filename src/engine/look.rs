@@ -220,7 +220,7 @@ impl Engine {
         for (last, last_seen) in missing.each_of(connector.name(), subject) {
             let read_at = self.clock.now();
             let reading = connector
-                .read_known(credential, &last.id, Some(&last.login))
+                .read_known(credential, &last.id, Some(last))
                 .await?;
             match (reading.account, reading.completeness.gap()) {
                 (Some(there), _) => search.accounts.push(there),

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 
 use crate::connectors::{Answered, Change, Credential, Guarded};
-use crate::domain::access::{Entitlement, Operation};
+use crate::domain::access::{Entitlement, EntitlementKey, Operation};
 use crate::domain::approval::Under;
-use crate::domain::id::EntitlementId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::Trigger;
 use crate::domain::run::{Run, RunBody};
@@ -23,7 +22,7 @@ use super::tell::Attempt;
 use super::{Engine, tell};
 
 /// What one item of a wave came to.
-pub(super) type Item = (EntitlementId, Result<bool, Failure>);
+pub(super) type Item = (EntitlementKey, Result<bool, Failure>);
 /// The same, and under which manifest it was let through.
 pub(super) type Answer = (Item, Option<Under>);
 
@@ -85,7 +84,7 @@ impl Engine {
             Ok(false) => attempt.end("absent", None),
             Err(failure) => attempt.end("failed", Some(failure.class.as_str())),
         }
-        ((entitlement.id.clone(), answer), under)
+        ((entitlement.key(), answer), under)
     }
 
     async fn inspect(&self, run: &Run, connector: &Guarded) -> Result<Outcome, Failure> {
@@ -93,7 +92,7 @@ impl Engine {
         let credential = self.credential(connector, CredentialRole::Writer).await?;
         let last = &body.account;
         let reading = connector
-            .read_known(&credential, &last.id, Some(&last.login))
+            .read_known(&credential, &last.id, Some(last))
             .await?;
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
@@ -132,7 +131,8 @@ impl Engine {
             login: body.account.login.clone(),
             entitlement,
         };
-        connector.write(&credential, &change).await
+        let last = Some(&body.account);
+        connector.write_known(&credential, &change, last).await
     }
 
     async fn rotate(

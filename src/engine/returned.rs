@@ -5,7 +5,7 @@
 //! name, and told with when it was gone, when it was there again, and who likely brought it back.
 //! Whether somebody has it in hand already is decided by `domain::again`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::connectors::Guarded;
 use crate::domain::access::Account;
@@ -105,7 +105,10 @@ fn back<'a>(
     // A login may be written in several ways, and be several accounts'.
     let mut by_login: BTreeMap<_, Vec<&Account>> = BTreeMap::new();
     for one in listed {
-        by_login.entry(folded(&one.login)).or_default().push(one);
+        let logins: BTreeSet<_> = one.values("login").map(folded).collect();
+        for login in logins {
+            by_login.entry(login).or_default().push(one);
+        }
     }
     let mut back = Vec::new();
     for gone in departed.iter().filter(|gone| gone.ended < at) {

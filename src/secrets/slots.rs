@@ -168,6 +168,13 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// Notes the end that the target gives the pending value of this rotation, if it is there.
+    NoteEnd {
+        /// Names the rotation.
+        label: String,
+        /// When the target stops taking it.
+        expires: Timestamp,
+    },
     /// Pending becomes current, current becomes previous. Doing it again changes nothing.
     Promote {
         /// Names the rotation.
@@ -262,6 +269,7 @@ impl Slots {
                 new,
                 at,
             } => self.save_pending(owner, (*base, label), new, *at)?,
+            Change::NoteEnd { label, expires } => self.note_end(label, *expires),
             Change::Promote { label, replaced } => self.promote(owner, label, replaced.as_ref())?,
             Change::ForgetPrevious {
                 version,
@@ -351,6 +359,16 @@ impl Slots {
         self.pending = Some(fresh);
         self.version += 1;
         Ok(())
+    }
+
+    fn note_end(&mut self, label: &str, expires: Timestamp) {
+        let ours = is_of(self.pending.as_ref(), label);
+        if let Some(pending) = self.pending.as_mut().filter(|_| ours)
+            && pending.record.expires != Some(expires)
+        {
+            pending.record.expires = Some(expires);
+            self.version += 1;
+        }
     }
 
     fn promote(

@@ -45,9 +45,9 @@ impl Verification {
         own: &Account,
         written: Timestamp,
     ) -> Result<Observation, Failure> {
-        let (account, login) = (&own.id, own.login.as_str());
+        let account = &own.id;
         let at = self.clock.now();
-        let reading = connector.read_known(verifier, account, Some(login)).await?;
+        let reading = connector.read_known(verifier, account, Some(own)).await?;
         if let Some(seen) = reading.account {
             return Ok(Observation {
                 at,
@@ -73,7 +73,7 @@ impl Verification {
             contradicted(&mut look, row);
             return Ok(look);
         }
-        for row in shown.roster.by_login(login) {
+        for row in shown.roster.namesakes(own) {
             match somebody_elses(&connector.manifest().correlation, own, row) {
                 Some(why) => look.method = format!("{}; {} {why}", look.method, row.id),
                 None => namesake(connector, verifier, row, &mut look).await?,
@@ -98,9 +98,7 @@ async fn namesake(
     row: &Account,
     look: &mut Observation,
 ) -> Result<(), Failure> {
-    let reading = connector
-        .read_known(verifier, &row.id, Some(&row.login))
-        .await?;
+    let reading = connector.read_known(verifier, &row.id, Some(row)).await?;
     look.method = format!("{} and {}", look.method, reading.method);
     let believed = connector.vitals().believed(reading.completeness);
     look.completeness = both(look.completeness, believed);

@@ -151,6 +151,7 @@ fn account(id: &str) -> Account {
         attributes: BTreeMap::new(),
         entitlements: Vec::new(),
         sessions: None,
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

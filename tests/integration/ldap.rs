@@ -368,6 +368,49 @@ async fn c2_a_deleted_account_leaves_no_membership_behind() {
 }
 
 #[tokio::test]
+async fn e1_a_group_that_names_an_entry_which_is_gone_is_seen_and_left() {
+    let mut branch = Branch::new("ghost").await;
+    let id = branch.id("(uid=ada)").await;
+    let ada = branch.account(&id).await.expect("is there");
+    // Somebody else than Clawback deletes the entry, and this directory cleans nothing up.
+    let dn = format!("uid=ada,ou=people,{}", branch.name);
+    let deleted = branch.manager.delete(&dn).await.expect("asked");
+    deleted.success().expect("deleted");
+    let held = format!("(member={dn})");
+    assert_eq!(branch.count(&held).await, 2);
+    let (reader, writer) = (verifier(), writer());
+    let look = || async {
+        let known = Some(&ada);
+        let reading = branch.connector.read_known(&reader, &ada.id, known).await;
+        let reading = reading.expect("read");
+        assert_eq!(reading.completeness.gap(), None);
+        reading.account
+    };
+    let left = look().await.expect("something is left");
+    let mut names: Vec<_> = direct(&left).iter().map(|one| one.name.clone()).collect();
+    names.sort();
+    assert_eq!(names, ["finance", "shell", "solo"]);
+    for one in &left.entitlements {
+        let taking = change(Operation::RevokeEntitlement, &id, Some(one));
+        let answer = branch.connector.write_known(&writer, &taking, Some(&ada));
+        assert_eq!(answer.await, Ok(Answered::Accepted), "{}", one.name);
+    }
+    assert_eq!(look().await, None);
+    assert_eq!(branch.count(&held).await, 0);
+    // The names of whoever comes next are theirs.
+    branch.person("ada", 1).await;
+    let joined = format!("(&(cn=solo){held})");
+    let solo = format!("cn=solo,ou=groups,{}", branch.name);
+    let add = vec![ldap3::Mod::Add("member".to_owned(), values(&[&dn]))];
+    let added = branch.manager.modify(&solo, add).await.expect("asked");
+    added.success().expect("added");
+    let delete = change(Operation::Delete, &id, None);
+    let answer = branch.connector.write_known(&writer, &delete, Some(&ada));
+    assert_eq!(answer.await, Ok(Answered::Absent));
+    assert_eq!(branch.count(&joined).await, 1);
+}
+
+#[tokio::test]
 async fn c8_a_directory_passes_the_examination_and_only_the_canary_is_touched() {
     let mut branch = Branch::new("canary").await;
     let id = branch.id("(uid=ada)").await;

@@ -144,6 +144,7 @@ fn account(login: &str, id: &str) -> Account {
         attributes: std::collections::BTreeMap::new(),
         entitlements: Vec::new(),
         sessions: None,
+        further: std::collections::BTreeMap::new(),
         privileged: false,
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use clawback::connectors::{Answered, Change, Credential, Guarded, Registry};
-use clawback::domain::access::{AccountState, Operation};
+use clawback::domain::access::{Account, AccountState, Operation};
 use clawback::domain::id::{AccountId, ConnectorName};
 use clawback::domain::outcome::FailureClass;
 use clawback::domain::time::{Clock, Timestamp};
@@ -272,8 +272,9 @@ async fn d4_a_person_of_a_real_oauth_protected_application_is_disabled_and_delet
         (None, Some("not all pages were read")),
         (Some("rest-ada"), None),
     ] {
+        let last = login.map(|login| Account::left_behind(&id, Some(login)));
         let reading = people
-            .read_known(&verifier, &id, login)
+            .read_known(&verifier, &id, last.as_ref())
             .await
             .expect("reads");
         assert_eq!((reading.account, reading.completeness.gap()), (None, gap));

@@ -312,6 +312,71 @@ async fn d4_a_password_that_the_machine_sets_ends_by_itself_at_postgresql() {
     assert!(opens_postgres(&format!("{name}_a"), &value).await);
 }
 
+#[tokio::test]
+async fn d4_an_end_that_a_role_of_postgresql_has_already_is_known_of_its_new_password() {
+    let owner = Owner {
+        reference: "local:own/verifier".to_owned(),
+        connector: ConnectorName::from("own"),
+        role: CredentialRole::Verifier,
+    };
+    let end = Timestamp::from_second(4_000_000_000).expect("far from now");
+    for (ends, known) in [
+        (format!("VALID UNTIL '{end}'"), Some(end)),
+        ("VALID UNTIL 'infinity'".to_owned(), None),
+        (String::new(), None),
+    ] {
+        for (number, strategy) in [Strategy::Choose, Strategy::DualSlot]
+            .into_iter()
+            .enumerate()
+        {
+            let case = known.map_or(ends.len(), |_| 1);
+            let name = format!("until{number}_{case}_{}", std::process::id());
+            let rotation = match strategy {
+                Strategy::DualSlot => DUAL,
+                _ => "rotation = \"choose\"",
+            };
+            let place = postgres(&name, rotation, strategy).await;
+            if !ends.is_empty() {
+                in_postgres(&format!(
+                    "ALTER ROLE {name}_a {ends}; ALTER ROLE {name}_b {ends}"
+                ))
+                .await;
+            }
+            let (user, value) = place.rotate("r1").await;
+            // One of a single name has none in the vault.
+            let user = user.unwrap_or_else(|| format!("{name}_a"));
+            assert!(opens_postgres(&user, &value).await, "{strategy:?}, {ends}");
+            let current = place.vault.reveal(&owner, Slot::Current).expect("readable");
+            let current = current.expect("there").record;
+            assert_eq!(current.expires, known, "{strategy:?}, {ends}");
+            if let (Strategy::Choose, Some(end)) = (strategy, known) {
+                assert_eq!(
+                    valid_until(&name).await,
+                    end.as_second(),
+                    "it is left as it was"
+                );
+                // What is due because it ends is not replaced by what ends at that same time.
+                let mut body = place.body("r2");
+                body.trigger = Trigger::Expiry { seconds_left: 60 };
+                let at = Timestamp::UNIX_EPOCH;
+                let mut failure = None;
+                for step in &RotationStep::ALL[..2] {
+                    match place
+                        .secrets
+                        .perform(*step, &body, &place.connector, at)
+                        .await
+                    {
+                        Ok(facts) => body.facts = facts,
+                        Err(met) => failure = Some(met.code),
+                    }
+                }
+                assert_eq!(failure.as_deref(), Some("CB-SECRETS-33"));
+                assert!(opens_postgres(&user, &value).await, "nothing was set");
+            }
+        }
+    }
+}
+
 async fn valid_until(name: &str) -> i64 {
     let admin = PgConnection::connect(&part("CLAWBACK_TEST_POSTGRES_ADMIN")).await;
     let mut admin = admin.expect("the server");

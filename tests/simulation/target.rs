@@ -237,6 +237,7 @@ fn shown(id: &str, account: &True) -> Account {
         ]),
         entitlements: groups.chain(keys).collect(),
         sessions: Some(account.sessions),
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

@@ -94,8 +94,11 @@ fn row(known: &KnownAccount, now: Timestamp) -> Vec<String> {
 
 fn told(known: &KnownAccount, now: Timestamp) -> String {
     let account = &known.account;
-    let attributes = account.attributes.iter();
-    let attributes: Vec<_> = attributes
+    let first = account.attributes.iter();
+    let further = account.further.iter();
+    let further = further.flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let attributes: Vec<_> = first
+        .chain(further)
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
     let entitlements = account.entitlements.iter();

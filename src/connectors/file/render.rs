@@ -348,6 +348,7 @@ fn bare(login: &str) -> Account {
         attributes: BTreeMap::new(),
         entitlements: Vec::new(),
         sessions: None,
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

@@ -33,6 +33,7 @@ impl<'a> Judge<'a> {
         Call {
             credential,
             login: None,
+            last: None,
             trial: matches!(self.purpose, Purpose::TryChange(_)),
             gate: self,
         }

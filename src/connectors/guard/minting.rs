@@ -7,6 +7,7 @@ use super::judge::refused;
 use super::purpose::Purpose;
 use crate::connectors::contract::{Credential, KnownSecret, MintOrder, Minted};
 use crate::domain::outcome::Failure;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
 
 impl Guarded {
@@ -21,6 +22,21 @@ impl Guarded {
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.mint(&call, order);
+        self.run(&judge, self.manifest.limits.timeout_seconds, work)
+            .await
+    }
+
+    /// When the target by itself ends a password of this role, where it tells. The credential whose
+    /// password it is may ask, too: nothing is changed.
+    pub async fn password_end(
+        &self,
+        credential: &Credential,
+        role: CredentialRole,
+        name: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        let judge = self.judge(Purpose::Try);
+        let call = judge.call(credential);
+        let work = self.connector.password_end(&call, role, name);
         self.run(&judge, self.manifest.limits.timeout_seconds, work)
             .await
     }

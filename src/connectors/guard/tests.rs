@@ -143,6 +143,7 @@ fn account(id: &str) -> Account {
         attributes: std::collections::BTreeMap::new(),
         entitlements: vec![],
         sessions: None,
+        further: std::collections::BTreeMap::new(),
         privileged: false,
     }
 }

@@ -38,6 +38,12 @@ fn of_account(account: &mut Account) -> Result<(), Failure> {
         account.attributes = named.collect::<BTreeMap<_, _>>();
     }
     account.attributes.values_mut().for_each(replace);
+    let further = std::mem::take(&mut account.further).into_iter();
+    let further = further.map(|(name, values)| {
+        let values = values.into_iter().map(storable).collect();
+        (storable(name), values)
+    });
+    account.further = further.collect();
     Ok(())
 }
 

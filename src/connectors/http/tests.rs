@@ -73,6 +73,7 @@ async fn send(base: &str, operation: Operation) -> Result<HttpAnswer, Failure> {
     let call = Call {
         credential: &writer,
         login: None,
+        last: None,
         trial: false,
         gate: &Open,
     };

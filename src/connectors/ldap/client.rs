@@ -365,6 +365,8 @@ fn how_it_ended(result: &LdapResult, page: &Page, known: &[String]) -> Result<Ne
         4 => return cut("the directory's size limit was reached"),
         10 => return cut("the directory refers to another one"),
         11 => return cut("the directory's administrative limit was reached"),
+        // Nothing stands under the very name that was asked for.
+        32 if !page.below && !page.base.is_empty() => return Ok(Next::End),
         32 => {
             let message = format!("there is no `{}`, or it is hidden", page.base);
             return Err(classify::drifted(message));

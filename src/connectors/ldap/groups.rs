@@ -106,7 +106,7 @@ fn entitlement(id: String, name: String) -> Entitlement {
 /// What the account is called in groups of this kind.
 pub fn member_names(kind: &Groups, account: &Entry, settings: &Settings) -> Vec<String> {
     match kind.names {
-        // An entry that is gone has none any more.
+        // Of an entry that is gone it may be unknown, or somebody else's by now.
         MemberName::Dn if account.dn.is_empty() => Vec::new(),
         MemberName::Dn => vec![account.dn.clone()],
         MemberName::Login => {

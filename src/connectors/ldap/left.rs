@@ -1,10 +1,10 @@
 //! What is left of an account whose entry is gone.
 //!
-//! Owns the memberships that name somebody by login: no deletion of an entry takes them away, and the
-//! group is whoever's next who gets that login. They are asked for while nobody else has the login. What
-//! groups name by the entry's distinguished name cannot be asked for any more, for nobody knows it.
+//! Owns the memberships that name somebody by login or by distinguished name: no deletion of an entry
+//! takes them away, and the group is whoever's next who gets that name. They are asked for by the names
+//! that the account was last seen with, each while nobody else has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ldap3::SearchEntry;
 
@@ -12,31 +12,46 @@ use super::belonging::MemberName;
 use super::entry::{Entry, equals};
 use super::groups;
 use super::session::Session;
+use crate::connectors::DN;
 use crate::domain::access::Account;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 
-/// What stands for the entry in groups that name members by login; `None` where no group does, or where
-/// somebody else has the login by now, whose memberships they are.
+/// What stands for the entry in groups, under the names that are nobody else's by now: whose name it is,
+/// theirs are the memberships. `None` where no group names members by what is known of it.
 ///
 /// # Errors
 /// As `classify` says.
-pub async fn ghost(session: &mut Session<'_>, login: &str) -> Result<Option<Entry>, Failure> {
+pub async fn ghost(
+    session: &mut Session<'_>,
+    login: Option<&str>,
+) -> Result<Option<Entry>, Failure> {
     let settings = session.settings();
-    let mut kinds = settings.groups.iter();
-    if !kinds.any(|kind| kind.names == MemberName::Login) {
-        return Ok(None);
-    }
+    let named_by = |names| settings.groups.iter().any(|kind| kind.names == names);
     let accounts = &settings.accounts;
-    let somebody = format!("(&{}{})", accounts.filter, equals(&accounts.login, login));
-    if session.any(&accounts.base, somebody).await? {
-        return Ok(None);
+    let mut logins = BTreeSet::new();
+    if named_by(MemberName::Login) {
+        for login in session.logins(login) {
+            let somebody = format!("(&{}{})", accounts.filter, equals(&accounts.login, &login));
+            if !session.any(&accounts.base, somebody).await? {
+                logins.insert(login);
+            }
+        }
     }
-    Ok(Some(Entry::new(SearchEntry {
-        dn: String::new(),
-        attrs: HashMap::from([(accounts.login.clone(), vec![login.to_owned()])]),
-        bin_attrs: HashMap::new(),
-    })))
+    let known = session.dn().filter(|_| named_by(MemberName::Dn));
+    let dn = match known {
+        Some(dn) if !session.stands(dn).await? => dn,
+        Some(_) | None => "",
+    };
+    let nameless = dn.is_empty() && logins.is_empty();
+    let attrs = HashMap::from([(accounts.login.clone(), logins.into_iter().collect())]);
+    Ok((!nameless).then(|| {
+        Entry::new(SearchEntry {
+            dn: dn.to_owned(),
+            attrs,
+            bin_attrs: HashMap::new(),
+        })
+    }))
 }
 
 /// The account as it is still named, if it is.
@@ -48,15 +63,19 @@ pub async fn behind(
     id: &AccountId,
     login: Option<&str>,
 ) -> Result<Option<Account>, Failure> {
-    let Some(login) = login else {
-        return Ok(None);
-    };
     let Some(ghost) = ghost(session, login).await? else {
         return Ok(None);
     };
     let entitlements = groups::memberships(session, &ghost).await?;
+    // The next to look needs the names as well.
+    let dn = session.dn().map(|dn| (DN.to_owned(), dn.to_owned()));
+    let mut others = session.logins(login);
+    others.retain(|one| Some(one.as_str()) != login);
+    let further = (!others.is_empty()).then(|| ("login".to_owned(), others));
     Ok((!entitlements.is_empty()).then(|| Account {
         entitlements,
-        ..Account::left_behind(id, Some(login))
+        attributes: dn.into_iter().collect(),
+        further: further.into_iter().collect(),
+        ..Account::left_behind(id, login)
     }))
 }

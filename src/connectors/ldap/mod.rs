@@ -20,14 +20,14 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{
-    Answered, Call, Change, Connector, Knock, KnownSecret, Listing, Manifest, MintOrder, Minted,
-    Reading, RenderedRequest, SignIn,
+    Answered, Call, Change, Connector, DN, Knock, KnownSecret, Listing, Manifest, MintOrder,
+    Minted, Reading, RenderedRequest, SignIn,
 };
 use crate::document::Table;
 use crate::domain::access::{Account, AccountState, Operation};
@@ -224,6 +224,8 @@ fn account(settings: &Settings, entry: &Entry, now: Timestamp) -> Result<Account
         .ok_or_else(|| classify::drifted(format!("an account has no `{}`", known.login)))?;
     let shown = known.attributes.iter();
     let attributes = shown.filter_map(|name| Some((name.clone(), entry.text(name)?.to_owned())));
+    // What groups go on calling it by when the entry is gone.
+    let attributes = attributes.chain([(DN.to_owned(), entry.dn.clone())]);
     let privileged = known.privileged.as_ref().is_some_and(|(name, values)| {
         entry.texts(name).any(|found| {
             let mut values = values.iter();
@@ -243,8 +245,26 @@ fn account(settings: &Settings, entry: &Entry, now: Timestamp) -> Result<Account
             None => AccountState::NotTold,
         },
         attributes: attributes.collect(),
+        further: further(settings, entry),
         entitlements: Vec::new(),
         sessions: None,
         privileged,
     })
+}
+
+/// The values of an entry beside those that stand for it.
+fn further(settings: &Settings, entry: &Entry) -> BTreeMap<String, BTreeSet<String>> {
+    let known = &settings.accounts;
+    let names = known.attributes.iter().map(|name| (name.as_str(), name));
+    // What a rule calls `login` is the account's login, whatever attribute has that name.
+    let names = names.chain([("login", &known.login)]);
+    let found = names.map(|(name, attribute)| {
+        let texts = entry.texts(attribute).filter(|value| !value.is_empty());
+        (
+            name.to_owned(),
+            texts.skip(1).map(ToOwned::to_owned).collect(),
+        )
+    });
+    let several = found.filter(|(_, values): &(_, BTreeSet<_>)| !values.is_empty());
+    several.collect()
 }

@@ -13,7 +13,7 @@ use super::client::{Client, Edit, EditKind, Link, Next, Page};
 use super::entry::{Entry, by_id};
 use super::settings::Settings;
 use crate::connectors::limits::{MOST_BYTES, MOST_ITEMS};
-use crate::connectors::{Call, Change, RenderedRequest, WHOLE_ACCOUNT};
+use crate::connectors::{Call, Change, DN, RenderedRequest, WHOLE_ACCOUNT};
 use crate::domain::access::Operation;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
@@ -69,6 +69,21 @@ impl<'a> Session<'a> {
     /// Whether the change only tries what the credential may do.
     pub fn is_trial(&self) -> bool {
         self.call.trial
+    }
+
+    /// Every login that the account is known by.
+    pub fn logins(&self, login: Option<&str>) -> BTreeSet<String> {
+        let last = self.call.last.into_iter();
+        let all = login
+            .into_iter()
+            .chain(last.flat_map(|last| last.values("login")));
+        all.map(ToOwned::to_owned).collect()
+    }
+
+    /// The distinguished name that the account was last seen with, where that is known.
+    pub fn dn(&self) -> Option<&'a str> {
+        let last = self.call.last?;
+        last.attributes.get(DN).map(String::as_str)
     }
 
     /// Keeps the connection for the next call, if it is still sound.
@@ -149,6 +164,27 @@ impl<'a> Session<'a> {
             cookie: Vec::new(),
         };
         Ok(!self.ask(&page).await?.entries.is_empty())
+    }
+
+    /// Whether an entry of this name is there, of whatever kind.
+    ///
+    /// # Errors
+    /// As `classify` says.
+    pub async fn stands(&mut self, dn: &str) -> Result<bool, Failure> {
+        let page = Page {
+            base: dn.to_owned(),
+            below: false,
+            filter: "(objectClass=*)".to_owned(),
+            attributes: vec!["1.1".to_owned()],
+            size: None,
+            most: 1,
+            cookie: Vec::new(),
+        };
+        let shown = self.ask(&page).await?;
+        if let Next::Cut(why) = &shown.next {
+            self.note(why);
+        }
+        Ok(!shown.entries.is_empty())
     }
 
     /// The account's entry.

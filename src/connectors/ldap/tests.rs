@@ -7,6 +7,7 @@
 mod active_directory;
 mod double;
 mod left;
+mod several;
 mod table;
 mod trial;
 mod whole;

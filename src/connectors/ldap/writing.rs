@@ -37,8 +37,8 @@ pub async fn write(
         }
         return clear_away(session, change).await;
     };
-    let login = account.text(&session.settings().accounts.login);
-    if session.is_trial() || login != Some(change.login.as_str()) {
+    let mut logins = account.texts(&session.settings().accounts.login);
+    if session.is_trial() || !logins.any(|login| login == change.login) {
         return Err(classify::another_login());
     }
     match (change.operation, &change.entitlement) {
@@ -96,7 +96,7 @@ async fn try_on_nobody(session: &mut Session<'_>, change: &Change) -> Result<Ans
     }
 }
 
-/// The entry is gone: what still names it is taken away, as far as nobody else has its login. Also what a
+/// The entry is gone: what still names it is taken away, as far as nobody else has that name. Also what a
 /// deletion did not come to before it broke off.
 async fn clear_away(session: &mut Session<'_>, change: &Change) -> Result<Answered, Failure> {
     let leaves = matches!(
@@ -106,7 +106,7 @@ async fn clear_away(session: &mut Session<'_>, change: &Change) -> Result<Answer
     if !leaves {
         return Ok(Answered::Absent);
     }
-    let Some(ghost) = left::ghost(session, &change.login).await? else {
+    let Some(ghost) = left::ghost(session, Some(&change.login)).await? else {
         return Ok(Answered::Absent);
     };
     let wanted = change.entitlement.as_ref().map(|one| one.id.as_str());
@@ -333,7 +333,7 @@ async fn change_group(
 }
 
 /// Removes the entry. Memberships go first: a name left in a group would give the group to whoever
-/// gets that name next, and after the entry is gone nobody could tell whose it was.
+/// gets that name next.
 async fn delete(
     session: &mut Session<'_>,
     change: &Change,

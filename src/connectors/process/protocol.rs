@@ -167,6 +167,7 @@ impl From<WireAccount> for Account {
             state: told.state,
             attributes: told.attributes,
             sessions: told.sessions,
+            further: BTreeMap::new(),
             privileged: told.privileged,
         }
     }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use http::header::{AGE, LINK};
+use http::header::LINK;
 use serde_json::Value;
 
 use super::classify::{self, Past};
@@ -148,6 +148,8 @@ impl Session<'_> {
             let from = rendered.wire.path.clone();
             let answer = self.send(rendered).await?;
             walk.items.pages += 1;
+            // That there is nothing, or nothing more, is as old as anything else that a cache says.
+            walk.items.age_seconds = walk.items.age_seconds.max(answer.age_seconds());
             walk.bytes = walk.bytes.saturating_add(answer.body.len());
             let past = walk
                 .beyond
@@ -271,7 +273,6 @@ impl Walk<'_> {
             }
         }
         self.seen.extend(fresh);
-        self.items.age_seconds = self.items.age_seconds.max(age(answer));
         let shown = match (page.is_empty(), self.items.values.len() > before) {
             (true, _) => Shown::Nothing,
             (false, true) => Shown::Something,
@@ -452,12 +453,6 @@ fn next_link(header: &str) -> Option<&str> {
         rest = &tail[end..];
     }
     None
-}
-
-/// Seconds that a cache on the way says the answer is old (RFC 9111 §5.1).
-pub fn age(answer: &HttpAnswer) -> u64 {
-    let age = answer.header(AGE).map(str::trim);
-    age.map_or(0, |age| age.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

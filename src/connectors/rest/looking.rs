@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::account::VersionPlace;
 use super::classify::{self, Told};
-use super::client::{self, Items, Session};
+use super::client::{Items, Session};
 use super::paging::Collection;
 use super::render::{self, Version};
 use super::request::Request;
@@ -173,7 +173,7 @@ async fn alone(
     let rendered = render::read(session.settings, request, Values::of_account(id), &[])?;
     look.said(&rendered.judged.line);
     let answer = session.send(rendered).await?;
-    look.age_seconds = look.age_seconds.max(client::age(&answer));
+    look.age_seconds = look.age_seconds.max(answer.age_seconds());
     let body = match classify::told(session.settings, request, &answer, false)? {
         Told::NotThere => return Ok(Answer::default()),
         Told::Yes(body) => body,

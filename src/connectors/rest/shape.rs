@@ -116,6 +116,7 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
         attributes,
         entitlements: Vec::new(),
         sessions,
+        further: std::collections::BTreeMap::new(),
         privileged,
     })))
 }

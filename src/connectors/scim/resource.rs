@@ -126,6 +126,7 @@ pub(super) fn account(user: &Value, declared: &[String]) -> Result<Account, Fail
         attributes: attributes(user)?,
         entitlements: entitlements(user)?,
         sessions: None,
+        further: BTreeMap::new(),
         privileged: false,
     })
 }

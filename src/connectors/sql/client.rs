@@ -212,7 +212,8 @@ impl Client {
         let role = order.role.replace('"', "\"\"");
         let verifier = order.verifier.map(|verifier| format!("'{verifier}'"));
         let verifier = verifier.unwrap_or_else(|| "NULL".to_owned());
-        // Without a declared end, an older one is none of ours to change.
+        // Without a declared end, an older one is none of ours to change. It ends this password, too, and
+        // is read back (`password::end`).
         let until = order.expires.map(|end| format!(" VALID UNTIL '{end}'"));
         let until = until.unwrap_or_default();
         let text = format!("ALTER ROLE \"{role}\" PASSWORD {verifier}{until}");

@@ -34,7 +34,7 @@ use crate::document::Table;
 use crate::domain::access::{Account, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, Timestamp};
 use crate::domain::verdict::{Completeness, CredentialRole};
 use client::{Client, Seen, Written};
 use place::Place;
@@ -211,6 +211,15 @@ impl Connector for SqlConnector {
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
         password::mint(&self.client, call, order).await
+    }
+
+    async fn password_end(
+        &self,
+        call: &Call<'_>,
+        role: CredentialRole,
+        name: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        password::end(&self.client, call, role, name).await
     }
 
     async fn minted(

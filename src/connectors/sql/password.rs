@@ -14,9 +14,10 @@ use super::classify::{self, Phase};
 use super::client::{Client, SetPassword};
 use super::link::Link;
 use super::place::Target;
-use super::render::Bound;
+use super::render::{Batch, Bound, read_request};
 use super::scram;
 use crate::connectors::{Call, MintOrder, Minted, RenderedRequest, unsupported};
+use crate::domain::access::Operation;
 use crate::domain::outcome::Failure;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::CredentialRole;
@@ -67,6 +68,36 @@ pub async fn close(
         Target::Postgres(_) | Target::Sqlite(_) => "ALTER ROLE",
     };
     set(client, call, (verb, role), None).await
+}
+
+/// When PostgreSQL ends the passwords of one of the connector's own roles: an older VALID UNTIL outlives
+/// the password that it was set with. One so far away that no time can be told counts as none.
+///
+/// # Errors
+/// `unsupported` for a role whose manifest does not rotate it, else as `classify` says.
+pub async fn end(
+    client: &Client,
+    call: &Call<'_>,
+    role: CredentialRole,
+    name: Option<&str>,
+) -> Result<Option<Timestamp>, Failure> {
+    let Target::Postgres(_) = client.place().target else {
+        return Ok(None);
+    };
+    let find = Bound {
+        // What never ends, or ended before all time, is `infinity` there, and has no seconds.
+        sql: "SELECT CASE WHEN isfinite(rolvaliduntil) THEN \
+              CAST(CAST(floor(extract(epoch FROM rolvaliduntil)) AS bigint) AS text) END AS ends \
+              FROM pg_catalog.pg_roles WHERE rolname = CAST($1 AS text)"
+            .to_owned(),
+        values: vec![own(client, role, name)?.to_owned()],
+    };
+    let rendered = read_request(Operation::Read, None, "SELECT the end of a role's password");
+    let permit = call.permit(rendered, Batch(vec![find])).await?;
+    let seen = client.read_afresh(call.credential, permit).await?;
+    let row = seen.rows.first().and_then(|rows| rows.first());
+    let ends = row.and_then(|row| row.get("ends")?.as_deref()?.parse().ok());
+    Ok(ends.and_then(|ends| Timestamp::from_second(ends).ok()))
 }
 
 /// A database role of the connector itself: the named one, or the only one.

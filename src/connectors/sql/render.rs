@@ -219,6 +219,7 @@ pub fn account(shape: &Shape, mut row: Row) -> Result<Account, Failure> {
             .collect(),
         entitlements: Vec::new(),
         sessions: None,
+        further: BTreeMap::new(),
         privileged,
     })
 }

@@ -10,7 +10,7 @@ use super::super::id::ConnectorName;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::subject::{Subject, SubjectKind};
 use super::names::is_plainly;
-use super::{ACCOUNT, Rule, attribute, named_at, same_name};
+use super::{ACCOUNT, Rule, named_at, same_name};
 
 /// Why a search that found nothing says nothing: the subject is told by no identifier that the rule decides
 /// by, and by no account of this target, so no account there could have been theirs. An identity that is no
@@ -47,12 +47,9 @@ pub fn somebody_elses(rule: &Rule, own: &Account, other: &Account) -> Option<Str
     let told = deciding.filter(|pair| !["id", "login"].contains(&&*pair.attribute));
     let told: Vec<_> = told
         .filter_map(|pair| {
-            let (own, other) = (
-                attribute(own, &pair.attribute)?,
-                attribute(other, &pair.attribute)?,
-            );
-            let both = !own.is_empty() && !other.is_empty();
-            both.then(|| (pair, same_name(own, other)))
+            let told = |one: &Account| one.values(&pair.attribute).any(|value| !value.is_empty());
+            let both = told(own) && told(other);
+            both.then(|| (pair, meets(own, other, &pair.attribute, same_name)))
         })
         .collect();
     if told.iter().any(|(_, same)| *same) {
@@ -65,5 +62,11 @@ pub fn somebody_elses(rule: &Rule, own: &Account, other: &Account) -> Option<Str
     if let Some((pair, _)) = differs.next() {
         return Some(format!("has another {}", pair.attribute));
     }
-    (!is_plainly(&own.login, &other.login)).then(|| format!("is {}", other.login))
+    (!meets(own, other, "login", is_plainly)).then(|| format!("is {}", other.login))
+}
+
+/// True when one value of the one account is one of the other's.
+fn meets(own: &Account, other: &Account, name: &str, same: fn(&str, &str) -> bool) -> bool {
+    let mut own = own.values(name).filter(|value| !value.is_empty());
+    own.any(|own| other.values(name).any(|other| same(own, other)))
 }

@@ -57,6 +57,7 @@ fn account() -> Account {
         attributes: BTreeMap::new(),
         entitlements: Vec::new(),
         sessions: None,
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

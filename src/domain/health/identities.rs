@@ -93,8 +93,9 @@ impl Identities {
             Which::Where {
                 attribute: name,
                 patterns,
-            } => attribute(account, name)
-                .is_some_and(|value| patterns.iter().any(|pattern| fits(pattern, value))),
+            } => account
+                .values(name)
+                .any(|value| patterns.iter().any(|pattern| fits(pattern, value))),
         }
     }
 

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::super::access::Account;
-use super::super::correlation::{Rule, attribute};
+use super::super::correlation::Rule;
 use super::super::id::{AccountId, RunId};
 use super::super::run::{Run, RunBody, Stage};
 use super::super::time::Timestamp;
@@ -65,5 +65,9 @@ fn has_left(run: &Run, account: &Account, seen: Timestamp) -> bool {
 /// No deciding attribute can ever match a subject.
 fn is_untied(rule: &Rule, account: &Account) -> bool {
     let mut deciding = rule.pairs.iter().filter(|pair| pair.decides);
-    !deciding.any(|pair| attribute(account, &pair.attribute).is_some_and(|value| !value.is_empty()))
+    !deciding.any(|pair| {
+        account
+            .values(&pair.attribute)
+            .any(|value| !value.is_empty())
+    })
 }

@@ -42,6 +42,7 @@ pub(super) fn account(id: u64, attributes: &[&str]) -> Account {
             .collect(),
         entitlements: Vec::new(),
         sessions: None,
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

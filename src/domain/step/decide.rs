@@ -3,9 +3,9 @@
 //! Owns the reading of a claimed run's stage: due, woken by its children, with a person, halted.
 //! Pure: the same run at the same time decides the same.
 
-use super::super::access::{Entitlement, Operation};
+use super::super::access::{Entitlement, EntitlementKey, Operation};
 use super::super::estate::ConnectorFacts;
-use super::super::id::{ConnectorName, EntitlementId, StateName};
+use super::super::id::{ConnectorName, StateName};
 use super::super::run::{RemovalBody, Run, RunBody, Stage};
 use super::super::settlement::Settlement;
 use super::super::subject::Subject;
@@ -165,7 +165,7 @@ fn lost(
     task: Option<FallbackTask>,
     open_children: u32,
     given: &Given<'_>,
-) -> Option<(StateName, Vec<Option<EntitlementId>>)> {
+) -> Option<(StateName, Vec<Option<EntitlementKey>>)> {
     run.halted = false;
     let woken = Woken {
         open_children,
@@ -187,7 +187,7 @@ fn lost(
         } if operation.writes() => {
             // One by one: the next begins when the last is durable.
             let at_once = if side_by_side { items.len() } else { 1 };
-            let ids = items.into_iter().take(at_once).map(|item| Some(item.id));
+            let ids = items.into_iter().take(at_once).map(|item| Some(item.key()));
             ids.collect()
         }
         Effect::Act { .. }

@@ -286,7 +286,7 @@ impl Step<'_> {
                     .filter(|item| item.seen)
                     .any(|item| item.entitlement.is_same(one))
         };
-        let named = entitlements.iter().map(|e| ((e.is_credential(), &e.id), e));
+        let named = entitlements.iter().map(|e| (e.key(), e));
         let unique: BTreeMap<_, _> = named.collect();
         let mut items: Vec<_> = unique
             .into_values()

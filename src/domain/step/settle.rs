@@ -3,8 +3,8 @@
 //! Owns the reading of outcomes. A yes from the target lifts a removal to `accepted` and no
 //! further; what lifts it higher is in `evidence`. Pure, like `decide`.
 
-use super::super::access::{Account, Operation};
-use super::super::id::{EntitlementId, StateName};
+use super::super::access::{Account, EntitlementKey, Operation};
+use super::super::id::StateName;
 use super::super::legal::forbade;
 use super::super::outcome::{Failure, FailureClass};
 use super::super::rotation::RotationFacts;
@@ -118,29 +118,21 @@ impl Step<'_> {
     }
 
     /// A write was under way when the run was halted, and its answer will never be known.
-    pub(super) fn note_lost(&mut self, state: &StateName, items: Vec<Option<EntitlementId>>) {
+    pub(super) fn note_lost(&mut self, state: &StateName, items: Vec<Option<EntitlementKey>>) {
         let failure = Failure::new(
             FailureClass::UnknownOutcome,
             "CB-CASE-4",
             "the case was stopped while this was being sent: it may or may not have happened",
         );
         let key = OutcomeKey::Failed(failure.class);
-        let credentials = self.state(state).is_ok_and(|state| {
-            matches!(
-                state.action,
-                Action::Each {
-                    operation: Operation::RevokeCredential,
-                    ..
-                }
-            )
-        });
         for item in items {
-            if let (RunBody::Removal(body), Some(id)) = (&mut self.run_mut().body, &item)
-                && let Some(item) = body.item_mut(credentials, id)
+            if let (RunBody::Removal(body), Some(key)) = (&mut self.run_mut().body, &item)
+                && let Some(item) = body.item_mut(key)
             {
                 item.status = ItemStatus::Failed(failure.clone());
             }
-            self.note(state, item, key, Some(failure.clone()), None);
+            let id = item.map(|item| item.id);
+            self.note(state, id, key, Some(failure.clone()), None);
         }
         self.sent(None);
         super::set_failure(&mut self.run_mut().body, Some(failure));
@@ -194,12 +186,12 @@ impl Step<'_> {
         &mut self,
         state: &StateName,
         operation: Operation,
-        answers: Vec<(EntitlementId, Result<bool, Failure>)>,
+        answers: Vec<(EntitlementKey, Result<bool, Failure>)>,
     ) -> Result<(), Inconsistent> {
         self.sent(Some(operation));
         let credentials = operation == Operation::RevokeCredential;
         let yes = answers.iter().any(|(_, answer)| matches!(answer, Ok(true)));
-        for (id, answer) in answers {
+        for (one, answer) in answers {
             let (status, key, failure) = match answer {
                 Ok(true) => (ItemStatus::Accepted, OutcomeKey::Done, None),
                 Ok(false) => (ItemStatus::Absent, OutcomeKey::Absent, None),
@@ -210,16 +202,19 @@ impl Step<'_> {
                 ),
             };
             let detail = self.under(None);
-            self.note(state, Some(id.clone()), key, failure, detail);
+            self.note(state, Some(one.id.clone()), key, failure, detail);
             let RunBody::Removal(body) = &mut self.run_mut().body else {
                 return Err(self.broken("items belong to removals".to_owned()));
             };
-            match body.item_mut(credentials, &id) {
+            match body.item_mut(&one) {
                 Some(item) => {
                     item.resisted = matches!(status, ItemStatus::Failed(_));
                     item.status = status;
                 }
-                None => return Err(self.broken(format!("it has no entitlement {id}"))),
+                None => {
+                    let (kind, id) = (one.kind.as_str(), &one.id);
+                    return Err(self.broken(format!("it has no {kind} {id}")));
+                }
             }
         }
         if yes {

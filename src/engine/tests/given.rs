@@ -176,6 +176,7 @@ pub(super) fn account(id: &str) -> Account {
             entitlement("r-sales", EntitlementKind::Role),
         ],
         sessions: Some(2),
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

@@ -150,7 +150,7 @@ fn failed(effect: &Effect, class: FailureClass) -> Outcome {
     match effect {
         Effect::Each { items, .. } => {
             let all = items.iter();
-            Outcome::Items(all.map(|i| (i.id.clone(), Err(failure(class)))).collect())
+            Outcome::Items(all.map(|i| (i.key(), Err(failure(class)))).collect())
         }
         _ => Outcome::Failed(failure(class)),
     }

@@ -240,7 +240,7 @@ struct OneByOne;
 impl World for OneByOne {
     fn answer(&mut self, _: &Run, effect: &Effect, _: jiff::Timestamp) -> Outcome {
         match effect {
-            Effect::Each { items, .. } => Outcome::Items(vec![(items[0].id.clone(), Ok(true))]),
+            Effect::Each { items, .. } => Outcome::Items(vec![(items[0].key(), Ok(true))]),
             other => panic!("{other:?} is no wave"),
         }
     }

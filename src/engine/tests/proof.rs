@@ -6,14 +6,17 @@ use super::given::{self, CRM, account, facts};
 use super::play::Play;
 use super::target::{Look, Target};
 use super::ward::{Ward, numbered};
-use crate::domain::access::Operation;
+use crate::domain::access::{EntitlementKind, Operation};
 use crate::domain::estate::ConnectorFacts;
 use crate::domain::outcome::FailureClass;
 use crate::domain::run::{Item, Run, RunBody, Stage};
 use crate::domain::settlement::Outcome;
+use crate::domain::step::Effect;
 use crate::domain::task::CloseClaim;
 use crate::domain::time::Clock as _;
-use crate::domain::verdict::{Completeness, CredentialRole, Finding, Sighting, Verdict};
+use crate::domain::verdict::{
+    Completeness, CredentialRole, Expectation, Finding, Sighting, Verdict,
+};
 use crate::domain::workflow::{End, OutcomeKey, RunKind};
 
 #[test]
@@ -294,6 +297,49 @@ fn e1_a_key_and_a_role_of_one_id_are_two() {
     play.until(RunKind::Removal, "delete", &mut target);
     let items = &play.removal().items;
     assert!(!items[0].resisted && items[1].resisted, "{items:?}");
+}
+
+#[test]
+fn e1_a_group_and_a_role_of_one_id_are_two() {
+    // Given an account with a group `3` and a role `3`, which a target takes away each by itself.
+    let given = |inherited: bool| {
+        let mut target = Target::new();
+        let (_, mine) = target.accounts.get_mut(&"a-1".into()).expect("is there");
+        for one in &mut mine.entitlements {
+            one.id = "3".into();
+        }
+        mine.entitlements[2].inherited_from = inherited.then(|| "a rule".to_owned());
+        let mut keeps = facts();
+        keeps.expect = Expectation::AccountPowerless;
+        keeps.operations.remove(&Operation::Delete);
+        keeps.without.insert(Operation::Delete, "kept".to_owned());
+        let mut play = Play::new(&[(CRM, keeps)]);
+        play.hear(given::leaves());
+        (target, play)
+    };
+    // Then both are asked for, and the account is proved to have neither.
+    let (mut target, mut play) = given(false);
+    play.pass(7200, &mut target);
+    assert_eq!(play.end(RunKind::Removal), Some(End::Verified));
+    let kinds: Vec<_> = play
+        .effects()
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Each {
+                operation: Operation::RevokeEntitlement,
+                items,
+                ..
+            } => Some(items.iter().map(|one| one.kind).collect::<Vec<_>>()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kinds, [[EntitlementKind::Group, EntitlementKind::Role]]);
+    // Nor does the one that comes from elsewhere keep the other from being taken away.
+    let (mut target, mut play) = given(true);
+    play.until(RunKind::Removal, "with_person", &mut target);
+    let (_, mine) = &target.accounts[&"a-1".into()];
+    let kinds: Vec<_> = mine.entitlements.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [EntitlementKind::Role]);
 }
 
 #[test]

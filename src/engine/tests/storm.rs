@@ -116,7 +116,7 @@ impl Storm {
             } else {
                 Ok(self.dice.percent(80))
             };
-            answers.push((item.id.clone(), answer));
+            answers.push((item.key(), answer));
         }
         Outcome::Items(answers)
     }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::given::{LEAVER, account, failure, probed};
-use crate::domain::access::{Account, AccountState, Operation};
+use crate::domain::access::{Account, AccountState, Entitlement, Operation};
 use crate::domain::correlation::{Again, Search};
-use crate::domain::id::{AccountId, ConnectorName, EntitlementId};
+use crate::domain::id::{AccountId, ConnectorName};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::probe::ProbeFinding;
 use crate::domain::run::{Run, RunBody};
@@ -164,17 +164,17 @@ impl Target {
         Outcome::Done
     }
 
-    fn revoke(&mut self, id: &AccountId, item: &EntitlementId) -> Result<bool, Failure> {
-        if let Some(failure) = self.fails.get(item.as_str()) {
+    fn revoke(&mut self, id: &AccountId, item: &Entitlement) -> Result<bool, Failure> {
+        if let Some(failure) = self.fails.get(item.id.as_str()) {
             return Err(failure.clone());
         }
         let deaf = self.deaf;
         let Some((_, account)) = self.accounts.get_mut(id) else {
             return Ok(false);
         };
-        let had = account.entitlements.iter().any(|has| &has.id == item);
+        let had = account.entitlements.iter().any(|has| has.is_same(item));
         if !deaf {
-            account.entitlements.retain(|has| &has.id != item);
+            account.entitlements.retain(|has| !has.is_same(item));
         }
         Ok(had)
     }
@@ -225,12 +225,12 @@ impl World for Target {
                 self.act(&body.account.id, *operation)
             }
             (Effect::Each { items, .. }, RunBody::Removal(body)) => {
-                let answer = |item: &crate::domain::access::Entitlement| {
+                let answer = |item: &Entitlement| {
                     let answer = match &planted {
                         Some(failure) => Err(failure.clone()),
-                        None => self.revoke(&body.account.id, &item.id),
+                        None => self.revoke(&body.account.id, item),
                     };
-                    (item.id.clone(), answer)
+                    (item.key(), answer)
                 };
                 Outcome::Items(items.iter().map(answer).collect())
             }

@@ -10,12 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{Answer, Rotation};
+use super::{Answer, Rotation, current_of};
 use crate::connectors::{Credential, MintOrder};
-use crate::domain::outcome::Failure;
-use crate::domain::rotation::RotationFacts;
-use crate::domain::rotation::Strategy;
-use crate::domain::time::after;
+use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::rotation::{RotationFacts, Strategy, Trigger};
+use crate::domain::time::{Timestamp, after};
 use crate::secrets::{Change, NewSecret, Slot, VaultError};
 
 /// Random bytes in a chosen value.
@@ -75,19 +74,118 @@ impl Rotation<'_> {
             return Err(self.nothing_of_ours());
         }
         let pending = self.required(Slot::Pending).await?;
-        let kept = record.and_then(|record| record.pending);
+        let kept = record.as_ref().and_then(|record| record.pending.as_ref());
+        let expires = kept.and_then(|kept| kept.expires);
         facts.pending_version = Some(pending.version);
+        let name = self.slot_of(&pending)?;
         if self.ask(&pending).await? == Answer::Accepted {
+            // An attempt before may have broken off between the two. The rotator is not needed for it.
+            if expires.is_none() {
+                self.note_end(&pending, name.as_deref(), None).await?;
+            }
             return Ok(facts);
         }
+        let rotator = self.rotator().await?;
+        if expires.is_none() {
+            let replaced = current_of(record.as_ref()).and_then(|current| current.expires);
+            self.gains_time(&rotator, name.as_deref(), replaced).await?;
+        }
         let order = MintOrder {
-            username: self.slot_of(&pending)?,
-            expires: kept.and_then(|kept| kept.expires),
+            username: name,
+            expires,
             ..self.order(Some(pending.secret))
         };
-        let minted = self.connector.mint(&self.rotator().await?, &order).await?;
+        let minted = self.connector.mint(&rotator, &order).await?;
+        if expires.is_none() {
+            let name = order.username.as_deref();
+            self.note_end(&rotator, name, minted.expires).await?;
+        }
         facts.new_ref = minted.remote_ref.or(pending.remote_ref);
         Ok(facts)
+    }
+
+    /// Notes when the target ends the new value, where the manifest does not say how long it lasts.
+    async fn note_end(
+        &self,
+        caller: &Credential,
+        name: Option<&str>,
+        told: Option<Timestamp>,
+    ) -> Result<(), Failure> {
+        let end = match told {
+            Some(end) => Some(end),
+            None => self.end_there(caller, name).await?,
+        };
+        if let Some(expires) = end {
+            let label = self.label();
+            self.change(Change::NoteEnd { label, expires }).await?;
+        }
+        Ok(())
+    }
+
+    /// What is replaced because it ends must not be replaced by what ends no later: that would be due again
+    /// and again in ever shorter time, be always in time for the alarms, and end all the same.
+    async fn gains_time(
+        &self,
+        rotator: &Credential,
+        name: Option<&str>,
+        replaced: Option<Timestamp>,
+    ) -> Result<(), Failure> {
+        let (Trigger::Expiry { .. }, Some(replaced)) = (&self.body.trigger, replaced) else {
+            return Ok(());
+        };
+        match self.end_there(rotator, name).await? {
+            Some(end) if end <= replaced => Err(Failure::new(
+                FailureClass::Unsupported,
+                "CB-SECRETS-33",
+                format!(
+                    "the target ends every password of this name at {end}, a new one too: move that end \
+                     (VALID UNTIL), or declare `lasts_hours`"
+                ),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// When the target ends a password of this name. That it does not let `caller` look keeps no password
+    /// from use: then no end is known.
+    async fn end_there(
+        &self,
+        caller: &Credential,
+        name: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        match self
+            .connector
+            .password_end(caller, self.body.role, name)
+            .await
+        {
+            Err(failure) if stays_so(failure.class) => {
+                tracing::warn!(
+                    connector = %self.body.connector,
+                    code = failure.code,
+                    "the target does not tell when the password ends"
+                );
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether another try would be answered alike.
+fn stays_so(class: FailureClass) -> bool {
+    match class {
+        FailureClass::PartialSuccess
+        | FailureClass::StaleData
+        | FailureClass::RateLimited
+        | FailureClass::Unreachable
+        | FailureClass::UnknownOutcome => false,
+        FailureClass::WriteFailure
+        | FailureClass::AuthFailure
+        | FailureClass::Drifted
+        | FailureClass::Ambiguous
+        | FailureClass::Refused
+        | FailureClass::Unsupported
+        | FailureClass::Inherited => true,
     }
 }
 

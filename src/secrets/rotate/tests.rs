@@ -10,6 +10,7 @@ mod overtaken;
 mod persons;
 mod places;
 mod target;
+mod timed;
 mod trials;
 
 use std::sync::Arc;

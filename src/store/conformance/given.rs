@@ -374,6 +374,7 @@ pub fn an_account(id: &str) -> Account {
         attributes: BTreeMap::new(),
         entitlements: Vec::new(),
         sessions: None,
+        further: BTreeMap::new(),
         privileged: false,
     }
 }

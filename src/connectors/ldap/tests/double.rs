@@ -228,11 +228,14 @@ fn octets(value: impl AsRef<[u8]>) -> StructureTag {
 }
 
 fn entry(dn: &str, values: Vec<(&str, Vec<u8>)>) -> StructureTag {
-    let one = |(name, value)| {
-        let set = tag(TagClass::Universal, 17, vec![octets(value)]);
-        tag(TagClass::Universal, 16, vec![octets(name), set])
+    let one = |some: &[(&str, Vec<u8>)]| {
+        let all = some.iter().map(|(_, value)| octets(value)).collect();
+        let set = tag(TagClass::Universal, 17, all);
+        tag(TagClass::Universal, 16, vec![octets(some[0].0), set])
     };
-    let attributes = values.into_iter().map(one).collect();
+    // Values of one name that follow each other are one attribute's.
+    let attributes = values.chunk_by(|(one, _), (other, _)| one == other);
+    let attributes = attributes.map(one).collect();
     let attributes = tag(TagClass::Universal, 16, attributes);
     tag(TagClass::Application, 4, vec![octets(dn), attributes])
 }

@@ -1,7 +1,7 @@
 //! Memberships that outlive their account's entry.
 //!
-//! Owns groups that name members by login: they are shown and left after the entry is gone, as long as
-//! nobody else has the login.
+//! Owns groups that name members by login or by distinguished name: they are shown and left after the
+//! entry is gone, as long as nobody else has that name.
 
 use super::*;
 
@@ -88,4 +88,92 @@ async fn e1_the_memberships_of_whoever_has_the_login_now_are_left_alone() {
     let deleting = change(Operation::Delete, "17", "ada");
     assert_eq!(stage.write(&deleting).await, Ok(Answered::Absent));
     assert!(stage.double.changes().is_empty());
+}
+
+const DN: &str = "uid=ada,ou=people";
+
+/// Ada's entry is gone, and group g1 names her still by her distinguished name until it is changed; `heir`:
+/// there is another entry of that name by now.
+async fn named(heir: bool) -> Stage {
+    let changed = std::sync::atomic::AtomicBool::new(false);
+    Stage::new(OPEN, move |asked, _| {
+        use std::sync::atomic::Ordering;
+        match asked {
+            Asked::Modify(..) => {
+                changed.store(true, Ordering::SeqCst);
+                None
+            }
+            Asked::Search(base, _) if base == DN && heir => Some(vec![person("99", "ada"), END]),
+            Asked::Search(base, _) if base == DN => Some(vec![Said::Done(32, None)]),
+            Asked::Search(base, _) if base == "ou=people" => Some(vec![END]),
+            Asked::Search(base, filter) if base == "ou=groups" => {
+                let hers = filter.contains(&format!("(member={DN})"));
+                let hers = hers && !changed.load(Ordering::SeqCst);
+                Some(if hers || filter.contains("(member=*)") {
+                    vec![group("cn=g1,ou=groups", "g1"), END]
+                } else {
+                    vec![END]
+                })
+            }
+            _ => None,
+        }
+    })
+    .await
+}
+
+/// Ada as she was last seen.
+fn last() -> Account {
+    Account {
+        attributes: [("dn".to_owned(), DN.to_owned())].into(),
+        ..Account::left_behind(&"17".into(), Some("ada"))
+    }
+}
+
+async fn read_last(stage: &Stage) -> Reading {
+    let last = last();
+    let call = stage.gate.call(&stage.writer).about(Some(&last));
+    let reading = stage.connector.read(&call, &"17".into()).await;
+    reading.expect("read")
+}
+
+async fn write_last(stage: &Stage, change: &Change) -> Result<Answered, Failure> {
+    let last = last();
+    let call = stage.gate.call(&stage.writer).about(Some(&last));
+    stage.connector.write(&call, change).await
+}
+
+#[tokio::test]
+async fn e1_a_membership_by_dn_outlives_its_entry_and_is_seen_and_left() {
+    let taking = taking("17", "ada", "group:g1");
+    for change in [taking, change(Operation::Delete, "17", "ada")] {
+        let stage = named(false).await;
+        let left = read_last(&stage).await.account.expect("something is left");
+        let held = left.entitlements.iter().map(|one| one.id.as_str());
+        assert_eq!(held.collect::<Vec<_>>(), ["group:g1"]);
+        assert_eq!(left.attributes, last().attributes, "known to the next look");
+        assert_eq!(write_last(&stage, &change).await, Ok(Answered::Accepted));
+        let sent = vec![format!("delete member: {DN}")];
+        let group = "cn=g1,ou=groups".to_owned();
+        assert_eq!(stage.double.changes(), [Asked::Modify(group, sent)]);
+        assert_eq!(read_last(&stage).await.account, None);
+        assert_eq!(write_last(&stage, &change).await, Ok(Answered::Absent));
+    }
+}
+
+#[tokio::test]
+async fn e1_the_memberships_of_whoever_has_the_dn_now_are_left_alone() {
+    let stage = named(true).await;
+    assert_eq!(read_last(&stage).await.account, None);
+    let taking = taking("17", "ada", "group:g1");
+    assert_eq!(write_last(&stage, &taking).await, Ok(Answered::Absent));
+    assert!(stage.double.changes().is_empty());
+}
+
+#[tokio::test]
+async fn e1_an_account_is_seen_with_the_dn_that_groups_know_it_by() {
+    let stage = Stage::new(OPEN, |asked, _| ada(asked)).await;
+    let reading = stage.read("17").await.expect("read");
+    assert_eq!(reading.account.expect("there").attributes["dn"], DN);
+    let listed = stage.list().await.expect("listed").accounts;
+    assert!(listed.iter().all(|one| one.attributes.contains_key("dn")));
 }

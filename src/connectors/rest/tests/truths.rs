@@ -409,3 +409,51 @@ fn h3_every_fault_of_lists_and_members_is_told() {
         assert!(told.contains(part), "{part} is not in:\n{told}");
     }
 }
+
+#[tokio::test]
+async fn e1_an_answer_that_there_is_nothing_is_as_old_as_its_cache_says() {
+    let old = |status: u16| (status, json!({"headers": {"Age": "40"}}));
+    // A list that ends, or is empty, by a status.
+    for (keys, first) in [
+        ("paging = \"offset\"\nempty = [404]", 0),
+        ("paging = \"offset\"\nempty = [404]", 5),
+        ("paging = \"page\"\ntotal = \"$.total\"", 5),
+    ] {
+        let target = Target::new(&paged(keys), move |_, path| {
+            let begun = number(path, "offset").or(number(path, "page").map(|page| page - 1));
+            if begun == Some(0) && first > 0 {
+                let users: Vec<_> = (1..=first)
+                    .map(|id| user(id, &format!("user{id}")))
+                    .collect();
+                return (200, json!({"users": users, "total": first}));
+            }
+            old(404)
+        })
+        .await;
+        let listing = target.list().await.expect("listed");
+        let shown = (listing.accounts.len() as u64, listing.data_age_seconds);
+        assert_eq!(shown, (first, 40), "{keys}");
+        assert_eq!(listing.completeness.gap(), None);
+    }
+    // An account, and what might be left of it, each by itself.
+    for aged in ["/api/users/7", "/api/users/7/keys"] {
+        let target = Target::new(SHAPE, move |_, path| {
+            if path == aged {
+                return old(404);
+            }
+            (404, json!({}))
+        })
+        .await;
+        let reading = target.read("7").await.expect("read");
+        assert_eq!(
+            (reading.account, reading.data_age_seconds),
+            (None, 40),
+            "{aged}"
+        );
+        assert_eq!(reading.completeness.gap(), None, "{aged}");
+    }
+    // An age that cannot be read may be any.
+    let target = Target::new(SHAPE, |_, _| (404, json!({"headers": {"Age": "soon"}}))).await;
+    let reading = target.read("7").await.expect("read");
+    assert_eq!(reading.data_age_seconds, u64::MAX);
+}

@@ -17,6 +17,7 @@ use crate::connectors::{
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::Strategy;
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Completeness, CredentialRole};
 
 /// The two sign-in names of `dual_slot`.
@@ -93,6 +94,9 @@ pub(super) struct Truth {
     pub(super) rotator: Option<String>,
     /// From this call on it is locked.
     pub(super) locks_at: Option<u32>,
+    /// When it ends every password of its own accord, where it tells; and whether it lets anybody look.
+    pub(super) ends: Option<Timestamp>,
+    pub(super) hides_ends: bool,
 }
 
 pub(super) struct Target {
@@ -280,6 +284,26 @@ impl Connector for Target {
                 secret: SecretString::from(value),
                 expires: None,
             })
+        })
+        .await
+    }
+
+    async fn password_end(
+        &self,
+        call: &Call<'_>,
+        _: CredentialRole,
+        _: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        self.call(|truth| {
+            sign_in(truth, call.credential)?;
+            if truth.hides_ends {
+                return Err(Failure::new(
+                    FailureClass::Refused,
+                    "T-HIDES",
+                    "not for you",
+                ));
+            }
+            Ok(truth.ends)
         })
         .await
     }

@@ -27,6 +27,7 @@ use crate::connectors::{
 use crate::domain::access::{Account, Operation};
 use crate::domain::id::AccountId;
 use crate::domain::outcome::{Failure, FailureClass};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Completeness, CredentialRole};
 use change::{Database, Target};
 use held::Held;
@@ -321,6 +322,15 @@ impl Connector for PostgresRoles {
 
     async fn mint(&self, call: &Call<'_>, order: &MintOrder) -> Result<Minted, Failure> {
         password::mint(&self.client, call, order).await
+    }
+
+    async fn password_end(
+        &self,
+        call: &Call<'_>,
+        role: CredentialRole,
+        name: Option<&str>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        password::end(&self.client, call, role, name).await
     }
 
     async fn minted(
