@@ -65,10 +65,11 @@ struct Declared {
     drawn: bool,
 }
 
-/// Every such secret, in the order of `clawback.toml` and of the connectors' names.
+/// Every such secret with its place among `places`, in the order of `clawback.toml` and of the connectors' names.
 pub async fn list(
     settings: &Settings,
     registry: &Registry,
+    places: &Places,
     vault: &Arc<dyn Vault>,
     now: Timestamp,
 ) -> Vec<PlatformSecret> {
@@ -76,7 +77,6 @@ pub async fn list(
     let owners = declared.iter().map(|one| Some(one.kept_as.clone()));
     let owners: Vec<_> = owners.collect();
     let kept = Secrets::new(vault.clone()).kept_of(&owners).await;
-    let places = Places::read(settings);
     let lines = declared.into_iter().zip(kept).map(|(one, read)| {
         let (record, unreadable) = match read {
             Ok(record) => (record, None),
@@ -300,7 +300,8 @@ secret = "local:wiki/probe/canary"
     async fn listed(config: &Config) -> Vec<PlatformSecret> {
         let vault = vault::open(&config.settings, &wall::clock()).expect("opens");
         let now = "2026-11-23T00:00:00Z".parse().expect("an instant");
-        list(&config.settings, &config.connectors, &vault, now).await
+        let places = Places::read(&config.settings);
+        list(&config.settings, &config.connectors, &places, &vault, now).await
     }
 
     #[tokio::test]

@@ -72,7 +72,7 @@ async fn warnings(context: &Context, config: &Config) -> Vec<String> {
                 .filter_map(|one| trouble(settings, &places, one));
             warnings.extend(troubles);
             let now = context.clock.now();
-            let own = platform::list(settings, connectors, &vault, now).await;
+            let own = platform::list(settings, connectors, &places, &vault, now).await;
             warnings.extend(own.iter().filter_map(PlatformSecret::trouble));
         }
         Err(failure) => warnings.push(format!(

@@ -35,7 +35,8 @@ pub(super) async fn list(context: &Context) -> anyhow::Result<Exit> {
     let vault = vault::open(&settings, &context.clock)?;
     let secrets = vault::list(&vault, &registry, &context.clock).await;
     let now = context.clock.now();
-    let own = platform::list(&settings, &registry, &vault, now).await;
+    let places = config::Places::read(&settings);
+    let own = platform::list(&settings, &registry, &places, &vault, now).await;
     context.output.data(&as_json(&secrets, &own)?, || {
         let rows = secrets.iter().map(row).chain(own.iter().map(own_row));
         table(&HEADINGS, rows.collect(), "no secrets are declared")

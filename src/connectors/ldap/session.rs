@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
             most: 1,
             cookie: Vec::new(),
         };
-        Ok(!self.ask(&page).await?.entries.is_empty())
+        self.shows(&page).await
     }
 
     /// Whether an entry of this name is there, of whatever kind.
@@ -180,11 +180,21 @@ impl<'a> Session<'a> {
             most: 1,
             cookie: Vec::new(),
         };
-        let shown = self.ask(&page).await?;
+        self.shows(&page).await
+    }
+
+    /// True where a page shows something, and where it was cut short before it did: its silence says nothing
+    /// then, and is remembered.
+    async fn shows(&mut self, page: &Page) -> Result<bool, Failure> {
+        let shown = self.ask(page).await?;
+        if !shown.entries.is_empty() {
+            return Ok(true);
+        }
         if let Next::Cut(why) = &shown.next {
             self.note(why);
+            return Ok(true);
         }
-        Ok(!shown.entries.is_empty())
+        Ok(false)
     }
 
     /// The account's entry.

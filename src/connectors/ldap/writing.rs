@@ -106,7 +106,10 @@ async fn clear_away(session: &mut Session<'_>, change: &Change) -> Result<Answer
     if !leaves {
         return Ok(Answered::Absent);
     }
-    let Some(ghost) = left::ghost(session, Some(&change.login)).await? else {
+    let ghost = left::ghost(session, Some(&change.login)).await?;
+    // Whether a name is somebody else's by now must be known before anything is done about it.
+    session.must_be_whole()?;
+    let Some(ghost) = ghost else {
         return Ok(Answered::Absent);
     };
     let wanted = change.entitlement.as_ref().map(|one| one.id.as_str());
@@ -118,11 +121,11 @@ async fn clear_away(session: &mut Session<'_>, change: &Change) -> Result<Answer
             }
         }
     }
-    Ok(if left {
-        Answered::Accepted
-    } else {
-        Answered::Absent
-    })
+    if left {
+        return Ok(Answered::Accepted);
+    }
+    session.must_be_whole()?;
+    Ok(Answered::Absent)
 }
 
 async fn disable(

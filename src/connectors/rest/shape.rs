@@ -73,14 +73,14 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
     let id = AccountId(required(&shape.id, value, "id")?);
     let left = shape.gone.as_ref().map(|path| path.query(value));
     if left.is_some_and(|found| found.iter().any(|value| says_something(value))) {
-        return Ok(gone(shape, value, id));
+        return gone(shape, value, id);
     }
     let mut state = AccountState::NotTold;
     if let Some(path) = &shape.state {
         let told = required(path, value, "state")?;
         match meaning(shape, &told) {
             Some(Meaning::State(known)) => state = *known,
-            Some(Meaning::Gone) => return Ok(gone(shape, value, id)),
+            Some(Meaning::Gone) => return gone(shape, value, id),
             None => return Err(classify::drifted("the state has an undeclared value")),
         }
     }
@@ -121,14 +121,15 @@ pub fn account(shape: &AccountShape, value: &Value) -> Result<Shown, Failure> {
     })))
 }
 
-/// What is deleted softly need not show what it no longer has.
-fn gone(shape: &AccountShape, value: &Value, id: AccountId) -> Shown {
-    let told = shape.sessions.as_ref();
-    let told = told.and_then(|path| number(path, value, "number of sessions").ok());
-    Shown::Gone {
-        id,
-        sessions: told.unwrap_or(0),
-    }
+/// What is deleted softly need not show what it no longer has; what it shows must be readable.
+fn gone(shape: &AccountShape, value: &Value, id: AccountId) -> Result<Shown, Failure> {
+    let sessions = match &shape.sessions {
+        Some(path) if path.query(value).iter().any(|told| !told.is_null()) => {
+            number(path, value, "number of sessions")?
+        }
+        Some(_) | None => 0,
+    };
+    Ok(Shown::Gone { id, sessions })
 }
 
 /// The meaning of a state; yes and no are spelled in several ways.

@@ -177,3 +177,29 @@ async fn e1_an_account_is_seen_with_the_dn_that_groups_know_it_by() {
     let listed = stage.list().await.expect("listed").accounts;
     assert!(listed.iter().all(|one| one.attributes.contains_key("dn")));
 }
+
+#[tokio::test]
+async fn e1_a_name_that_could_not_be_looked_for_is_taken_for_nobodys_by_no_one() {
+    // Time, size, a referral, the administrator's limit.
+    for code in [3, 4, 10, 11] {
+        let stage = Stage::new(OPEN, move |asked, _| match asked {
+            Asked::Search(base, _) if base == DN => Some(vec![Said::Done(code, None)]),
+            Asked::Search(base, _) if base == "ou=people" => Some(vec![END]),
+            Asked::Search(base, _) if base == "ou=groups" => {
+                Some(vec![group("cn=g1,ou=groups", "g1"), END])
+            }
+            _ => None,
+        })
+        .await;
+        let reading = read_last(&stage).await;
+        assert_eq!(reading.account, None);
+        assert!(
+            reading.completeness.gap().is_some(),
+            "{code} proves nothing"
+        );
+        let deleting = change(Operation::Delete, "17", "ada");
+        let refused = write_last(&stage, &deleting).await.expect_err("not known");
+        assert_eq!(refused.class, FailureClass::StaleData, "{code}");
+        assert!(stage.double.changes().is_empty());
+    }
+}

@@ -216,4 +216,12 @@ async fn e1_sessions_in_the_record_of_what_is_deleted_softly_are_shown_and_can_b
         assert_eq!(target.read("7").await.expect("read").account, None);
         assert_eq!(target.write(&change).await, Ok(Answered::Absent));
     }
+    // What cannot be read is not none.
+    for odd in [json!("many"), json!({"open": 3}), json!(-1)] {
+        let target = gone(odd).await;
+        let refused = target.read("7").await.expect_err("it is no number");
+        assert_eq!(refused.class, FailureClass::Drifted);
+        let refused = target.write(&change).await.expect_err("it is no number");
+        assert_eq!(refused.class, FailureClass::Drifted);
+    }
 }
