@@ -86,7 +86,7 @@ impl HttpAnswer {
         let mut words = text.to_owned();
         for secret in &self.scrub {
             for form in forms(secret.expose_secret()) {
-                words = words.replace(form.as_str(), "[redacted]");
+                words = form.masked(&words);
             }
         }
         words.retain(|c| !c.is_control());
@@ -146,25 +146,51 @@ impl HttpAnswer {
     }
 }
 
+/// How a secret may be repeated.
+struct Form {
+    text: Zeroizing<String>,
+    /// Characters of base64 after it that tell of the secret and of what follows it.
+    tail: usize,
+}
+
+impl Form {
+    fn masked(&self, words: &str) -> String {
+        let mut parts = words.split(self.text.as_str());
+        let mut masked = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let glued = part.chars().take(self.tail);
+            let glued = glued.take_while(|c| c.is_ascii_alphanumeric() || "+/-_=".contains(*c));
+            masked.push_str("[redacted]");
+            masked.push_str(&part[glued.count()..]);
+        }
+        masked
+    }
+}
+
 /// How a target may repeat a secret: as it is, in base64, in hex. Not every form that there is; what is
 /// named as a secret, or begins like one of ours, is masked whatever its form.
-fn forms(secret: &str) -> Vec<Zeroizing<String>> {
+fn forms(secret: &str) -> Vec<Form> {
     if secret.is_empty() {
         return Vec::new();
     }
     let mut forms = vec![
-        secret.to_owned(),
-        hex::encode(secret),
-        hex::encode_upper(secret),
+        (secret.to_owned(), 0),
+        (hex::encode(secret), 0),
+        (hex::encode_upper(secret), 0),
     ];
-    // What follows the secret changes the last characters: those may stay.
+    // What follows the secret changes the last characters.
     let whole = secret.len() / 3 * 4;
+    let tail = if secret.len().is_multiple_of(3) { 0 } else { 4 };
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         let mut text = engine.encode(secret);
         text.truncate(whole);
-        forms.extend((!text.is_empty()).then_some(text));
+        forms.extend((!text.is_empty()).then_some((text, tail)));
     }
-    forms.into_iter().map(Zeroizing::new).collect()
+    let form = |(text, tail)| Form {
+        text: Zeroizing::new(text),
+        tail,
+    };
+    forms.into_iter().map(form).collect()
 }
 
 #[cfg(test)]
@@ -196,5 +222,15 @@ mod tests {
             assert!(!words.contains(&told[..12]), "{words}");
         }
         assert_eq!(answer.words("we like you"), "we like you");
+        // Not the end of it either, whether it is padded or something follows it.
+        let shorter = &secret[..secret.len() - 1];
+        let answer = HttpAnswer {
+            scrub: vec![SecretString::from(shorter)],
+            ..answer
+        };
+        for told in [shorter.to_owned(), format!("{shorter}:")] {
+            let told = base64::engine::general_purpose::STANDARD.encode(told);
+            assert_eq!(answer.words(&format!("<{told}>")), "<[redacted]>");
+        }
     }
 }
