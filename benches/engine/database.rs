@@ -93,8 +93,9 @@ impl Database {
             (SELECT CAST(avg(length(body)) AS BIGINT) FROM runs WHERE kind = 'case'), \
             (SELECT CAST(avg(length(body)) AS BIGINT) FROM runs WHERE kind = 'removal'), \
             (SELECT CAST(avg(length(detail)) AS BIGINT) FROM journal WHERE detail IS NOT NULL), \
-            (SELECT count(*) FROM journal)";
-        let row: Result<(i64, i64, i64, i64, i64), _> = match self {
+            (SELECT count(*) FROM journal), \
+            (SELECT CAST(sum(length(entries)) AS BIGINT) FROM audit_links)";
+        let row: Result<(i64, i64, i64, i64, i64, i64), _> = match self {
             Self::Postgres { pool, .. } => sqlx::query_as(sql).fetch_one(pool).await,
             Self::Sqlite { pool, .. } => sqlx::query_as(sql).fetch_one(pool).await,
         };
@@ -106,6 +107,7 @@ impl Database {
             removal: text(row.2),
             detail: text(row.3),
             journal_lines: row.4 as u64,
+            link: row.5 / row.4.max(1),
         })
     }
 
@@ -127,6 +129,15 @@ pub struct Sizes {
     pub removal: String,
     pub detail: String,
     pub journal_lines: u64,
+    /// Bytes of the tamper-evident log for each journal line.
+    pub link: i64,
+}
+
+impl Sizes {
+    /// What the log's link over so many journal lines, and the rows that come with them, is long.
+    pub fn link(&self, lines: usize) -> Vec<u8> {
+        vec![7; lines * usize::try_from(self.link).unwrap_or_default()]
+    }
 }
 
 async fn postgres(name: &str) -> Result<Database, Box<dyn std::error::Error>> {

@@ -3,7 +3,7 @@
 //! Owns the cases as waits without content (an event, an opened case with its runs, every step with
 //! its journal lines, the end) and the one writer that commits whatever waits, as the engine's does.
 //! Every step's update names owner, token and step, and the writer checks that it hit. There are no
-//! decisions, no JSON, no secondary indexes, no constraints but primary keys. Not part of it: SQL,
+//! decisions, no JSON, no digests, no secondary indexes, no constraints but primary keys. Not part of it: SQL,
 //! which is in `postgres` and `sqlite`.
 
 mod postgres;
@@ -26,6 +26,9 @@ use crate::{seed, target};
 
 /// As in the engine's settings.
 const SETTLEMENTS_PER_COMMIT: usize = 512;
+
+/// As long as the digests in a link of the engine's log.
+const DIGEST: &[u8] = &[7; 32];
 
 /// One thing to be made durable.
 #[derive(Debug, Clone)]
@@ -224,14 +227,15 @@ impl Cases {
         .await
     }
 
-    /// The revokes, one by one or together, and two looks; the second is the run's end.
+    /// The revokes, one by one or together, and two looks. The first passes the probe that no manifest
+    /// declares here, with a line of its own; the second is the run's end.
     async fn removal(&self, run: Uuid, parent: Uuid) -> Option<()> {
         let (revokes, lines) = if self.in_sequence {
             (target::ITEMS, 1)
         } else {
             (1, target::ITEMS)
         };
-        let looks = [(false, 1, None), (false, 1, Some(parent))];
+        let looks = [(false, 2, None), (false, 1, Some(parent))];
         let steps = std::iter::repeat_n((true, lines, None), revokes).chain(looks);
         for (step, (revoke, lines, parent)) in (1..).zip(steps) {
             self.write(Write::Step {

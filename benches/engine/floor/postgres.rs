@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Write;
+use super::{DIGEST, Write};
 use crate::database::Sizes;
 
 const TABLES: &str = "
@@ -23,7 +23,10 @@ const TABLES: &str = "
       WITH (fillfactor = 70, toast_tuple_target = 8160);
     CREATE TABLE journal (run_id UUID NOT NULL, sequence BIGINT NOT NULL, place INTEGER NOT NULL,
       at_us BIGINT NOT NULL, state TEXT NOT NULL, item TEXT, outcome TEXT NOT NULL, detail TEXT,
-      PRIMARY KEY (run_id, sequence, place));";
+      PRIMARY KEY (run_id, sequence, place));
+    CREATE TABLE links (seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, strand BIGINT NOT NULL,
+      sequence BIGINT NOT NULL, previous BYTEA NOT NULL, entries BYTEA NOT NULL, hash BYTEA NOT NULL);
+    ALTER TABLE links ALTER COLUMN entries SET STORAGE EXTERNAL;";
 
 const STATEMENT: &str = "WITH \
     recorded AS (INSERT INTO events SELECT key, $2, FALSE FROM UNNEST($1::uuid[]) AS x (key)), \
@@ -49,7 +52,9 @@ const STATEMENT: &str = "WITH \
         SELECT id, count(*)::integer AS ended FROM UNNEST($25::uuid[]) AS p (id) GROUP BY id) x \
       WHERE runs.id = x.id), \
     ended AS (UPDATE cases SET ended = 'verified' FROM UNNEST($26::uuid[]) AS x (id) \
-      WHERE cases.id = x.id) \
+      WHERE cases.id = x.id), \
+    linked AS (INSERT INTO links (strand, sequence, previous, entries, hash) \
+      VALUES (1, 1, $27, $28, $27)) \
     SELECT count(*) FROM moved";
 
 /// A connection with the floor's tables.
@@ -133,6 +138,8 @@ impl Ledger {
             .bind(&rows.outcomes)
             .bind(&rows.parents)
             .bind(&rows.ended)
+            .bind(DIGEST)
+            .bind(self.sizes.link(rows.lines.len()))
             .fetch_one(&mut self.connection)
             .await?;
         Ok(moved.unsigned_abs())
@@ -166,10 +173,10 @@ impl Rows {
                     self.lines.push(*run);
                     self.sequences.push(*step);
                     self.places.push(place as i32);
-                    let (state, outcome) = if *revoke {
-                        ("revoke_entitlements", "done")
-                    } else {
-                        ("verify", "absent")
+                    let (state, outcome) = match (*revoke, place) {
+                        (true, _) => ("revoke_entitlements", "done"),
+                        (false, 0) => ("verify", "absent"),
+                        (false, _) => ("probe", "not_needed"),
                     };
                     self.line_states.push(state);
                     self.outcomes.push(outcome);
