@@ -49,7 +49,7 @@ pub fn admit(
         EventKind::WorkerTerminated | EventKind::NhiRetired | EventKind::TerminationChanged => {
             let news = News::of_departure(event, existing);
             match news.under_way.split_first() {
-                _ if news.knows(event) => match news.since_back(event) {
+                _ if news.knows(event) => match news.since_back(recorded) {
                     Since::Nothing => Ok(opening.ignored()),
                     Since::Left => Ok(opening.admission(opening.open(None)?, LEFT_AGAIN)),
                     Since::Unclear(back) => {
@@ -261,7 +261,7 @@ impl Opening<'_> {
                 kind: Some(event.kind),
                 source: event.source.clone(),
                 recorded: self.recorded.recorded,
-                occurred: event.occurred,
+                occurred: self.recorded.told_at(),
                 effective: event.effective.clone(),
                 urgency: event.urgency,
                 connectors: event.connectors.clone(),

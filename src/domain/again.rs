@@ -57,7 +57,8 @@ pub fn again(
     now: Timestamp,
 ) -> Again {
     let mut told = hr_cases.iter();
-    if let Some(why) = told.find_map(|hr_case| stopped(hr_case, cases)) {
+    let source = departure(run, hr_cases, cases).map_or("", source_of);
+    if let Some(why) = told.find_map(|hr_case| stopped(hr_case, source, cases)) {
         return Again::Left(why);
     }
     if is_back(run, hr_cases, cases, now) {
@@ -73,9 +74,10 @@ pub fn again(
 }
 
 /// Why a departure does not go on, by the newest that is known of it.
-fn stopped(hr_case: &str, cases: &[ExistingCase]) -> Option<&'static str> {
+fn stopped(hr_case: &str, source: &str, cases: &[ExistingCase]) -> Option<&'static str> {
     let told = || {
         let about = cases.iter().filter(|case| case.row.hr_case == hr_case);
+        let about = about.filter(|case| seen_again(hr_case).is_some() || may_be_of(case, source));
         about.filter(|case| tells_of_departure(case) && !was_wrong(case))
     };
     let case = newest(told())?;
@@ -96,7 +98,9 @@ fn is_back(run: &Run, hr_cases: &[String], cases: &[ExistingCase], now: Timestam
     let told = |case: &ExistingCase| body(case).and_then(|body| body.occurred);
     let back = cases.iter().filter(|case| {
         if code(case) == Some(TOO_LATE) {
-            return hr_cases.contains(&case.row.hr_case) && case.row.opened >= began;
+            let same =
+                hr_cases.contains(&case.row.hr_case) && may_be_of(case, source_of(departure));
+            return same && case.row.opened >= began;
         }
         let rehired = body(case).is_some_and(|body| body.kind == Some(EventKind::Rehired));
         let since = case.row.opened >= began;
@@ -191,6 +195,15 @@ fn departs(body: &CaseBody) -> bool {
                 | EventKind::NhiSilent
         )
     })
+}
+
+/// Each source counts its HR cases for itself.
+fn may_be_of(case: &ExistingCase, source: &str) -> bool {
+    source.is_empty() || body(case).is_none_or(|body| body.is_told_by(source))
+}
+
+fn source_of(case: &ExistingCase) -> &str {
+    body(case).map_or("", |body| body.source.as_str())
 }
 
 fn code(case: &ExistingCase) -> Option<&str> {

@@ -262,9 +262,13 @@ pub(super) fn named_at<'a>(
     target: &ConnectorName,
     subject: &'a Subject,
 ) -> impl Iterator<Item = &'a str> {
+    accounts_named(subject).filter_map(move |(at, id)| (at == target.as_str()).then_some(id))
+}
+
+/// The accounts that the subject is told by: target and id.
+pub fn accounts_named(subject: &Subject) -> impl Iterator<Item = (&str, &str)> {
     let named = subject.identifiers.iter().filter(|one| one.kind == ACCOUNT);
-    let named = named.filter_map(|one| one.value.split_once('/'));
-    named.filter_map(move |(at, id)| (at == target.as_str()).then_some(id))
+    named.filter_map(|one| one.value.split_once('/'))
 }
 
 pub(super) fn attribute<'a>(account: &'a Account, name: &str) -> Option<&'a str> {

@@ -11,14 +11,14 @@ use super::event::{EventKind, LifecycleEvent, RecordedEvent};
 use super::outcome::{Failure, FailureClass};
 use super::run::{CaseBody, RunBody};
 use super::settlement::ExistingCase;
-use super::subject::{Identifier, Subject};
+use super::subject::{Identifier, Subject, UNIT};
 use super::time::{Effective, Timestamp};
 use super::workflow::End;
 
 /// Origins of events that Clawback writes by itself begin so; no Kafka topic can.
 const OWN: &str = "urn:clawback:";
 /// Kinds of identifiers that several subjects may share, or that name no subject.
-const SHARED: [&str; 5] = ["account", "credential", "email", "id", "phone"];
+const SHARED: [&str; 6] = ["account", "credential", "email", "id", UNIT, "phone"];
 /// Kinds of identifiers that change in a person's life, besides those above.
 const CHANGING: [&str; 3] = ["login", "upn", "username"];
 
@@ -224,7 +224,8 @@ fn corrected(recorded: &RecordedEvent, case: &ExistingCase) -> Option<Failure> {
     let other = subject_of(case).filter(|other| {
         other.tenant == event.subject.tenant && other.key() != event.subject.key()
     })?;
-    let same = case.row.hr_case == event.hr_case && case.row.revision < event.revision;
+    let told = matches!(&case.run.body, RunBody::Case(body) if body.is_told_by(&event.source));
+    let same = told && case.row.hr_case == event.hr_case && case.row.revision < event.revision;
     (same && case.ended.is_none() && !case.halted).then(|| {
         let words = format!(
             "revision {} of {} names {}, and revision {} named {} (case {}): a correction, or two who leave",
@@ -246,7 +247,7 @@ fn outlived(recorded: &RecordedEvent, case: &ExistingCase) -> Option<Failure> {
         return None;
     };
     let same = case.row.subject_key == event.subject.key();
-    let (left, back) = event.occurred.zip(body.occurred)?;
+    let (left, back) = recorded.told_at().zip(body.occurred)?;
     let rehired = same && body.kind == Some(EventKind::Rehired);
     (rehired && left < back).then(|| {
         let words = format!(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::EventKey;
 use super::subject::Subject;
-use super::time::{Effective, Timestamp};
+use super::time::{Effective, Timestamp, after};
 
 /// What happened to the subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -163,6 +163,17 @@ pub struct RecordedEvent {
     /// SHA-256 of the canonical event as hex: the same id with another payload is an attack or a
     /// broken source, not a duplicate.
     pub payload_digest: String,
+}
+
+/// Clocks of sources may be ahead by so many seconds.
+const AHEAD_SECONDS: u64 = 300;
+
+impl RecordedEvent {
+    /// When its source told it. A time after it was heard of says nothing about the order of news.
+    pub fn told_at(&self) -> Option<Timestamp> {
+        let latest = after(self.recorded, AHEAD_SECONDS);
+        self.event.occurred.filter(|told| *told <= latest)
+    }
 }
 
 #[cfg(test)]

@@ -168,12 +168,8 @@ fn before(account: &Account) -> String {
 /// The runs of stopped cases whose reviews say something else by this decision: when, and in which
 /// case, the departure goes on. `existing` is what the decision was made with.
 pub fn reviews(admission: &Admission, existing: &[ExistingCase]) -> Vec<Run> {
-    let row = |id: CaseId| {
-        existing
-            .iter()
-            .map(|case| &case.row)
-            .find(|row| row.id == id)
-    };
+    let known = |id: CaseId| existing.iter().find(|case| case.row.id == id);
+    let row = |id: CaseId| known(id).map(|case| &case.row);
     let (of, stopped, on) = match &admission.decision {
         AdmissionDecision::Stop { case, first, stops } if is_back(&first.run) => {
             return of_return(case.id, stops, existing);
@@ -209,12 +205,23 @@ pub fn reviews(admission: &Admission, existing: &[ExistingCase]) -> Vec<Run> {
     let Some(of) = of else {
         return Vec::new();
     };
-    let same = |row: &CaseRow| row.subject_key == of.subject_key && row.hr_case == of.hr_case;
+    let told_by = match &admission.decision {
+        AdmissionDecision::Stop { first, .. }
+        | AdmissionDecision::Open { first, .. }
+        | AdmissionDecision::PutOff { first, .. } => Some(&first.run),
+        AdmissionDecision::Reschedule { run, .. } => Some(&**run),
+        _ => known(of.id).map(|case| &case.run),
+    };
+    let source = told_by.map_or("", source_of);
+    let same = |case: &ExistingCase| {
+        case.row.subject_key == of.subject_key
+            && case.row.hr_case == of.hr_case
+            && is_told_by(&case.run, source)
+    };
     let open = existing.iter().filter(|case| case.ended.is_none());
     let stops = |case: &CaseId| stopped.as_ref() == Some(case) || admission.halts.contains(case);
-    let reviewed = open.filter(|case| {
-        same(&case.row) && departs(&case.run) && (case.halted || stops(&case.row.id))
-    });
+    let reviewed = open
+        .filter(|case| same(case) && departs(&case.run) && (case.halted || stops(&case.row.id)));
     let told = reviewed.filter_map(|case| {
         let mut run = case.run.clone();
         run.halted = true;
@@ -277,6 +284,7 @@ pub fn released(case: CaseId, existing: &[ExistingCase]) -> Vec<Run> {
     let others = existing.iter().filter(|other| {
         let same = other.row.subject_key == own.row.subject_key
             && other.row.hr_case == own.row.hr_case
+            && is_told_by(&other.run, source_of(&own.run))
             && other.row.id != case;
         same && other.ended.is_none()
             && other.row.revision <= own.row.revision
@@ -292,6 +300,19 @@ pub fn released(case: CaseId, existing: &[ExistingCase]) -> Vec<Run> {
         Some(run)
     });
     stopped.collect()
+}
+
+/// The source of a case's run; empty where it was not kept.
+fn source_of(run: &Run) -> &str {
+    match &run.body {
+        RunBody::Case(body) => &body.source,
+        RunBody::Discovery(_) | RunBody::Removal(_) | RunBody::Rotation(_) | RunBody::Care(_) => "",
+    }
+}
+
+/// Each source counts its HR cases for itself.
+fn is_told_by(run: &Run, source: &str) -> bool {
+    source.is_empty() || matches!(&run.body, RunBody::Case(body) if body.is_told_by(source))
 }
 
 /// The run of a case that takes access away because somebody or something leaves.

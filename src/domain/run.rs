@@ -427,6 +427,11 @@ impl CaseBody {
         });
         kind && (self.for_person.is_none() || is_held(self))
     }
+
+    /// True where `source` told of it, or may have: it was not kept at first.
+    pub fn is_told_by(&self, source: &str) -> bool {
+        self.source.is_empty() || self.source == source
+    }
 }
 
 impl RemovalBody {

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The kind of identifier that names the unit a subject belongs to, and many others with it.
+pub const UNIT: &str = "organisation_unit";
+
 /// What kind of subject leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -48,6 +48,10 @@ impl Engine {
             return Ok(None);
         };
         let held = self.unapproved(run, leaving, contains(effect)).await?;
+        // What was asked in between may have listed the target for minutes: a hold may have come.
+        if held.is_none() && destroys(effect) {
+            return self.forbidden(run).await;
+        }
         Ok(held.map(Outcome::Held))
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::connectors::{Answered, Change, Credential, Guarded};
 use crate::domain::access::{Entitlement, EntitlementKey, Operation};
 use crate::domain::approval::Under;
+use crate::domain::correlation::somebody_elses;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::Trigger;
 use crate::domain::run::{Run, RunBody};
@@ -94,6 +95,13 @@ impl Engine {
         let reading = connector
             .read_known(&credential, &last.id, Some(last))
             .await?;
+        if let (Some(account), None) = (&reading.account, &body.last_write)
+            && let Some(why) = somebody_elses(&connector.manifest().correlation, last, account)
+        {
+            // Ids are handed out anew after a restore or a move: nothing that is written may rest on this one.
+            let words = format!("the account {} {why}, and was {}", account.id, last.login);
+            return Err(Failure::new(FailureClass::Ambiguous, "CB-MATCH-3", words));
+        }
         match reading.completeness.gap() {
             // Half an account would be half a removal. What is not there at all is for the
             // verifier to judge.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use jiff::civil::DateTime;
 use serde_json::Value;
 
+use crate::domain::correlation::ACCOUNT;
 use crate::domain::event::{EventKind, LifecycleEvent, Urgency};
 use crate::domain::id::ConnectorName;
 use crate::domain::subject::{Identifier, Subject, SubjectKind};
@@ -241,6 +242,12 @@ fn identifiers(subject: &Fields<'_>, id: Option<&str>, faults: &Faults) -> Vec<I
         {
             fields.fault("type", "may hold lower-case letters, digits and `_` only");
         }
+        if kind == ACCOUNT && !names_an_account(&value) {
+            fields.fault(
+                "value",
+                "names no account: send the connector and its own id as `connector/id`",
+            );
+        }
         if kind == "id" && id.is_some_and(|id| id != value) {
             fields.fault("value", "contradicts `data.subject.id`: send the same id");
         }
@@ -253,6 +260,11 @@ fn identifiers(subject: &Fields<'_>, id: Option<&str>, faults: &Faults) -> Vec<I
         });
     }
     found.into_iter().collect()
+}
+
+fn names_an_account(value: &str) -> bool {
+    let parts = value.split_once('/');
+    parts.is_some_and(|(connector, id)| !connector.trim().is_empty() && !id.trim().is_empty())
 }
 
 fn revision(data: &Fields<'_>, faults: &Faults) -> Option<u64> {

@@ -16,6 +16,7 @@ use super::super::step::{Given, Inconsistent};
 use super::super::time::Timestamp;
 use super::super::workflow::{End, OutcomeKey};
 use super::news::News;
+use super::rehired::goes_on;
 use super::{Opening, person};
 
 impl Opening<'_> {
@@ -91,7 +92,7 @@ impl Opening<'_> {
         }
         body.rounds = body.rounds.max(1);
         body.claim = None;
-        body.occurred = event.occurred.max(body.occurred);
+        body.occurred = self.recorded.told_at().max(body.occurred);
         let rank = priority(body.urgency, &body.subject).min(case.row.priority);
         match &mut run.stage {
             Stage::WithPerson { next_try, .. } => {
@@ -197,7 +198,7 @@ impl Opening<'_> {
         }
         let (first, others) = match news.under_way.split_first() {
             Some((first, others)) => (Some(*first), others),
-            None => (news.newest, &[][..]),
+            None => (news.newest.filter(|case| !is_beside(case)), &[][..]),
         };
         let (decision, reason) = match first {
             // The departure may still be on its way, or be news again: remember the revision that
@@ -212,7 +213,10 @@ impl Opening<'_> {
                     self.open(Some(too_late(TOO_LATE_BEFORE)))?,
                     "called off too late",
                 ),
-                None => (self.called_off()?, "called off with nothing to stop"),
+                None => match self.beside()? {
+                    Some(told) => (told, "called off, and another departure goes on"),
+                    None => (self.called_off()?, "called off with nothing to stop"),
+                },
             },
             Some(case) if case.halted => {
                 let case = case.row.id;
@@ -307,6 +311,35 @@ impl Opening<'_> {
         }
     }
 
+    /// What is called off is not known, and another departure of the subject goes on: perhaps the one that was
+    /// meant, under another case id or another source's. It goes on, and a person is told so.
+    fn beside(&self) -> Result<Option<AdmissionDecision>, Inconsistent> {
+        let own = self.departures().filter(|(case, _)| goes_on(case));
+        let own = own.map(|(case, body)| {
+            let (id, hr_case) = (case.row.id, &case.row.hr_case);
+            format!("case {id} ({hr_case} of {})", body.source)
+        });
+        let others = self.of_other_records();
+        let others = others.map(|(id, doubt)| format!("case {id} ({})", doubt.message));
+        let told: Vec<_> = own.chain(others).collect();
+        if told.is_empty() {
+            return Ok(None);
+        }
+        let event = &self.recorded.event;
+        let why = format!(
+            "{} of {} is called off, of which nothing is known, and {} GOES ON TAKING ACCESS AWAY: if that is the \
+             one which was meant, have its source call it off",
+            event.hr_case,
+            event.source,
+            told.join(", ")
+        );
+        let (case, first) = self.loudly(person(BESIDE, &why))?;
+        Ok(Some(AdmissionDecision::Open {
+            case: Box::new(case),
+            first: Box::new(first),
+        }))
+    }
+
     /// A case that was called off before it was heard of: recorded as ended.
     fn called_off(&self) -> Result<AdmissionDecision, Inconsistent> {
         let (row, run) = self.fresh(None)?;
@@ -317,11 +350,22 @@ impl Opening<'_> {
     }
 }
 
+/// The code of a cancellation beside which another departure goes on.
+const BESIDE: &str = "CB-ADMIT-6";
 const MOVED: &str = "moved";
 const TOO_LATE: &str =
     "the departure was called off after its case had ended: review what was removed";
 const TOO_LATE_BEFORE: &str =
     "the departure was called off after an earlier case of it had ended: review what was removed";
+
+/// It told of a departure that nobody knows, and stopped none.
+fn is_beside(case: &ExistingCase) -> bool {
+    let RunBody::Case(body) = &case.run.body else {
+        return false;
+    };
+    let failure = body.for_person.as_ref();
+    failure.is_some_and(|failure| failure.code == BESIDE)
+}
 
 fn too_late(why: &str) -> Failure {
     person("CB-ADMIT-3", why)

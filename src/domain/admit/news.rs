@@ -1,11 +1,11 @@
 //! Which of the known cases an event is news of.
 //!
-//! Owns the rule that departures are told apart by subject and HR case, and from everything else that is
-//! open about the subject: a legal hold, a new role or another person of the same HR case neither
+//! Owns the rule that departures are told apart by source, subject and HR case (each source counts its
+//! revisions for itself), and from everything else that is open about the subject: a legal hold, a new role or another person of the same HR case neither
 //! outdates a departure nor stands for one. Decides nothing.
 
 use super::super::doubt::is_held;
-use super::super::event::{EventKind, LifecycleEvent};
+use super::super::event::{EventKind, LifecycleEvent, RecordedEvent};
 use super::super::run::{CaseBody, RunBody};
 use super::super::settlement::ExistingCase;
 use super::super::time::Timestamp;
@@ -37,7 +37,7 @@ pub(super) enum Since<'a> {
 
 impl<'a> News<'a> {
     /// Of a departure, from when it was told first to when it was called off.
-    pub(super) fn of_departure(event: &LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
+    pub(super) fn of_departure(event: &'a LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
         let told = || about(event, existing).filter(|case| tells_of_departure(case));
         let mut under_way: Vec<_> = told().filter(|case| goes_on(case)).collect();
         under_way.sort_by_key(|case| std::cmp::Reverse(case.row.revision));
@@ -51,7 +51,7 @@ impl<'a> News<'a> {
     }
 
     /// Of an identity whose record stopped updating.
-    pub(super) fn of_silence(event: &LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
+    pub(super) fn of_silence(event: &'a LifecycleEvent, existing: &'a [ExistingCase]) -> Self {
         let told = about(event, existing)
             .filter(|case| kind(case).is_none_or(|kind| kind == EventKind::NhiSilent));
         Self {
@@ -69,15 +69,15 @@ impl<'a> News<'a> {
     }
 
     /// Whether it is told nonetheless of a departure that begins now. What is under way is told of already.
-    pub(super) fn since_back(&self, event: &LifecycleEvent) -> Since<'a> {
+    pub(super) fn since_back(&self, recorded: &RecordedEvent) -> Since<'a> {
         let told = self
             .newest
-            .is_some_and(|case| case.row.event == event.key());
+            .is_some_and(|case| case.row.event == recorded.event.key());
         let Some(back) = self.back.filter(|_| self.under_way.is_empty() && !told) else {
             return Since::Nothing;
         };
         let was_back = body(back).and_then(|body| body.occurred);
-        match event.occurred.zip(was_back) {
+        match recorded.told_at().zip(was_back) {
             Some((left, back)) if left < back => Since::Nothing,
             Some((left, was_back)) if left > was_back => Since::Left,
             Some(_) | None => Since::Unclear(back),
@@ -85,14 +85,16 @@ impl<'a> News<'a> {
     }
 }
 
+/// Cases of the same subject and HR case, as this source counts them: another counts for itself.
 fn about<'a>(
-    event: &LifecycleEvent,
+    event: &'a LifecycleEvent,
     existing: &'a [ExistingCase],
 ) -> impl Iterator<Item = &'a ExistingCase> {
     let (subject, hr_case) = (event.subject.key(), event.hr_case.clone());
-    existing
+    let same = existing
         .iter()
-        .filter(move |case| case.row.subject_key == subject && case.row.hr_case == hr_case)
+        .filter(move |case| case.row.subject_key == subject && case.row.hr_case == hr_case);
+    same.filter(|case| body(case).is_none_or(|body| body.is_told_by(&event.source)))
 }
 
 /// The last rehiring of the event's subject that was heard of after `departed`.

@@ -10,7 +10,7 @@ use super::super::doubt::{contradiction, taken};
 use super::super::id::CaseId;
 use super::super::outcome::Failure;
 use super::super::run::{CaseBody, RunBody};
-use super::super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase};
+use super::super::settlement::{Admission, AdmissionDecision, CaseRow, ExistingCase, Settlement};
 use super::super::step::Inconsistent;
 use super::super::time::Timestamp;
 use super::{Opening, for_person, person};
@@ -64,12 +64,12 @@ impl Opening<'_> {
         told.insert(0, for_person(event.kind).to_owned());
         let why = told.join("; ");
         let code = if loud { "CB-ADMIT-5" } else { "CB-ADMIT-2" };
-        let (mut row, mut run) = self.fresh(Some(person(code, &why)))?;
-        if loud {
-            row.priority = row.priority.min(LOUD);
-            run.priority = row.priority;
-        }
-        let (case, first) = self.begun(row, run)?;
+        let failure = person(code, &why);
+        let (case, first) = if loud {
+            self.loudly(failure)?
+        } else {
+            self.opened(Some(failure))?
+        };
         let (case, first) = (Box::new(case), Box::new(first));
         let decision = if stops.is_empty() {
             AdmissionDecision::Open { case, first }
@@ -79,8 +79,16 @@ impl Opening<'_> {
         Ok(self.admission(decision, &why))
     }
 
+    /// A case for a person, before all others.
+    pub(super) fn loudly(&self, failure: Failure) -> Result<(CaseRow, Settlement), Inconsistent> {
+        let (mut row, mut run) = self.fresh(Some(failure))?;
+        row.priority = row.priority.min(LOUD);
+        run.priority = row.priority;
+        self.begun(row, run)
+    }
+
     /// Every case that takes, or took, the subject's access away.
-    fn departures(&self) -> impl Iterator<Item = (&ExistingCase, &CaseBody)> {
+    pub(super) fn departures(&self) -> impl Iterator<Item = (&ExistingCase, &CaseBody)> {
         let key = self.recorded.event.subject.key();
         let own = self.existing.iter();
         let own = own.filter(move |case| case.row.subject_key == key);
@@ -92,7 +100,7 @@ impl Opening<'_> {
 
     /// Departures under way of other records that share a name with the subject: whoever is back may be known
     /// by a new number.
-    fn of_other_records(&self) -> impl Iterator<Item = (CaseId, Failure)> {
+    pub(super) fn of_other_records(&self) -> impl Iterator<Item = (CaseId, Failure)> {
         let subject = &self.recorded.event.subject;
         let departs =
             |case: &&ExistingCase| matches!(&case.run.body, RunBody::Case(body) if body.departs());
@@ -125,7 +133,7 @@ impl Opening<'_> {
                 row.effective
             ));
         }
-        match (event.occurred, body.occurred) {
+        match (self.recorded.told_at(), body.occurred) {
             (Some(back), Some(left)) if back > left => Order::Later,
             (Some(back), Some(left)) if back < left => Order::Older,
             (Some(back), Some(_)) => Order::Unclear(format!("both were told at {back}")),
@@ -155,7 +163,7 @@ fn told_at(body: &CaseBody) -> Timestamp {
     body.occurred.unwrap_or(body.recorded)
 }
 
-fn goes_on(case: &ExistingCase) -> bool {
+pub(super) fn goes_on(case: &ExistingCase) -> bool {
     case.ended.is_none() && !case.halted
 }
 

@@ -67,7 +67,7 @@ impl Opening<'_> {
 }
 
 /// The connectors' own credentials that the subject signs in with.
-fn own_credentials(subject: &Subject) -> Vec<(ConnectorName, CredentialRole)> {
+pub(super) fn own_credentials(subject: &Subject) -> Vec<(ConnectorName, CredentialRole)> {
     let named = subject
         .identifiers
         .iter()

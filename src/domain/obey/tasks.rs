@@ -40,6 +40,9 @@ pub(super) fn obey(
         return tried(command, task, run.clone(), given.now);
     }
     if let (Wish::RuleHold { release, note, .. }, false) = (&command.wish, task.is_closed()) {
+        if let Err(refused) = signed(note, "the note") {
+            return answered(command, refused);
+        }
         let ruling = Ruling {
             release: *release,
             by: command.by.clone(),
@@ -147,7 +150,10 @@ fn change(command: &Command, task: &FallbackTask, now: Timestamp) -> Result<Chan
     }
     match &command.wish {
         Wish::ClaimTask { .. } => claimed(command, task, now),
-        Wish::RejectTask { reason, .. } => Ok(rejected(command, task, reason, now)),
+        Wish::RejectTask { reason, .. } => {
+            signed(reason, "the reason")?;
+            Ok(rejected(command, task, reason, now))
+        }
         Wish::CloseTask {
             note, attestation, ..
         } => closed(command, task, note, attestation.as_ref(), None, now),
@@ -230,6 +236,7 @@ fn closed(
     if let TaskState::AwaitingSecondPerson(claim) = &task.state {
         return Err(waits_for_another(claim));
     }
+    signed(note, "the note")?;
     if let Some(attestation) = attestation {
         if !same_person(&attestation.by, &command.by) {
             let words = format!(

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::correlation::same_name;
+use super::super::correlation::{accounts_named, same_name};
 use super::super::event::Urgency;
 use super::super::id::{ConnectorName, RunId, StateName};
 use super::super::rotation::{RotationBody, RotationFacts, Strategy, Trigger, own_labels};
 use super::super::round::in_round;
 use super::super::run::{CaseBody, DiscoveryBody, Leaving, RemovalBody, Run, RunBody, Stage};
-use super::super::subject::Subject;
+use super::super::subject::{Subject, UNIT};
 use super::super::time::{Timestamp, after};
 use super::super::verdict::{CredentialRole, Expectation, Verdict};
 use super::super::workflow::{Action, OutcomeKey, RunKind};
@@ -37,7 +37,7 @@ impl Step<'_> {
                 None => self
                     .reach(body)
                     .into_iter()
-                    .map(|connector| self.discovery(connector, body))
+                    .map(|connector| self.discovery(&connector, body))
                     .collect::<Result<Vec<_>, _>>()?,
             },
             RunBody::Discovery(body) => body
@@ -112,17 +112,19 @@ impl Step<'_> {
         runs.collect()
     }
 
-    /// Where a case looks. One that its event names and that is not there gets a discovery too: only a
-    /// person can say what was meant.
-    fn reach<'b>(&'b self, case: &'b CaseBody) -> BTreeSet<&'b ConnectorName> {
+    /// Where a case looks. One that its event names, itself or by an account there, and that does not exist gets
+    /// a discovery too: only a person can say what was meant.
+    fn reach(&self, case: &CaseBody) -> BTreeSet<ConnectorName> {
         let estate = self.given.estate;
-        if case.connectors.is_empty() {
-            return estate.connectors.keys().collect();
+        let mut reach: BTreeSet<_> = case.connectors.iter().cloned().collect();
+        if reach.is_empty() {
+            let named = accounts_named(&case.subject);
+            reach.extend(named.map(|(at, _)| ConnectorName::from(at)));
+            reach.retain(|name| !estate.connectors.contains_key(name));
+            reach.extend(estate.connectors.keys().cloned());
         }
-        let named = case.connectors.iter();
-        named
-            .filter(|name| !estate.retired.contains_key(*name))
-            .collect()
+        reach.retain(|name| !estate.retired.contains_key(name));
+        reach
     }
 
     /// Begins the replacement of every secret that the leaver could read, and of all secrets of the
@@ -266,10 +268,7 @@ fn leaving(case: &CaseBody, privileged: bool) -> Leaving {
         privileged: privileged || case.subject.privileged,
         subject: case.subject.key(),
         source: case.source.clone(),
-        unit: case
-            .subject
-            .identifier("organisation_unit")
-            .map(str::to_owned),
+        unit: case.subject.identifier(UNIT).map(str::to_owned),
         for_cause: case.urgency == Urgency::ForCause,
     }
 }

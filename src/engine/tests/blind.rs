@@ -1,7 +1,8 @@
 //! E5 and C10: searches that could not have found the leaver, and searches that came too early.
 //!
 //! Owns targets that tell accounts apart by what the event does not tell, the second look at targets that
-//! had nothing, and searches that found nobody while their target was silently wrong.
+//! had nothing, searches that found nobody while their target was silently wrong, and what is somebody else's
+//! by the time that it is to be written.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use super::play::Play;
 use super::target::Target;
 use super::ward::{NUMBER, Ward, numbered, text};
 use crate::domain::correlation::{Pair, Rule, blind};
+use crate::domain::event::{EventKind, LifecycleEvent};
 use crate::domain::health::State;
 use crate::domain::id::ConnectorName;
 use crate::domain::outcome::FailureClass;
@@ -18,7 +20,7 @@ use crate::domain::run::{Run, RunBody};
 use crate::domain::subject::{Identifier, Subject, SubjectKind};
 use crate::domain::time::{Clock, after};
 use crate::domain::workflow::{End, RunKind};
-use crate::store::{CaseFilter, IntakeBatch};
+use crate::store::{CaseFilter, IntakeBatch, Keep};
 
 const DAY: u64 = 86_400;
 
@@ -78,6 +80,10 @@ fn e5_a_rule_finds_nobody_who_is_told_by_nothing_that_it_decides_by() {
 async fn leaves(ward: &Ward, identifiers: Vec<Identifier>) {
     let mut event = given::leaves();
     event.subject.identifiers = identifiers;
+    record(ward, event).await;
+}
+
+async fn record(ward: &Ward, event: LifecycleEvent) {
     let batch = IntakeBatch {
         events: vec![given::recorded(event, ward.clock.now())],
         ..IntakeBatch::default()
@@ -115,6 +121,78 @@ async fn e5_a_target_that_could_not_have_found_the_leaver_is_a_persons() {
     assert!(tasks[0].why.contains("employee_number"), "{}", tasks[0].why);
     let cases = ward.store.cases(&CaseFilter::default()).await;
     assert_eq!(cases.expect("read")[0].ended, None);
+}
+
+#[tokio::test]
+async fn e5_an_account_that_is_named_at_a_target_nobody_knows_is_a_persons() {
+    let ward = Ward::new("", false).await;
+    let named = ["crm/a-1", "legacy/x"].map(|value| identifier("account", value));
+    let mut event = given::leaves();
+    event.kind = EventKind::NhiRetired;
+    event.subject.kind = SubjectKind::Nhi;
+    event.subject.identifiers = named.into();
+    record(&ward, event).await;
+    ward.work(3 * DAY).await;
+    // The one is gone, and the case does not end without the other.
+    assert_eq!(ward.target.shown().accounts.len(), 4);
+    let tasks = ward.open_tasks().await;
+    let told: Vec<_> = tasks.iter().map(|task| task.connector.clone()).collect();
+    assert_eq!(told, [Some("legacy".into())]);
+    let cases = ward.store.cases(&CaseFilter::default()).await;
+    assert_eq!(cases.expect("read")[0].ended, None);
+}
+
+/// Steps what is due until a removal is about to begin.
+async fn until_removal(ward: &Ward) {
+    let none = ward.none_kept();
+    let keep = Keep {
+        at_most: 1,
+        ..none.clone()
+    };
+    ward.engine.admit(&none).await.expect("admitted");
+    for _ in 0..100 {
+        let now = ward.clock.now();
+        let claimed = ward.store.claim(now, &keep).await.expect("claimed");
+        let one = claimed.first().expect("something is due");
+        let begins = one.run.kind == RunKind::Removal;
+        if !begins {
+            let settlement = ward.engine.step(one).await.expect("consistent");
+            let settled = ward.store.settle(now, &none, &[settlement]).await;
+            assert_eq!(settled.expect("settled").accepted, [true]);
+        }
+        let given = [(one.run.id, one.token)];
+        let released = ward.store.release(ward.worker, &given).await;
+        released.expect("free");
+        if begins {
+            return;
+        }
+    }
+    panic!("no removal began");
+}
+
+#[tokio::test]
+async fn p30_an_id_that_is_somebody_elses_by_the_first_write_is_left_alone() {
+    // Given an account that was found, and a target that is restored before anything is written: its id is
+    // now that of somebody else, or of the same person under another login.
+    for (number, is_left) in [("n-z", true), ("n-a-1", false)] {
+        let ward = Ward::new("", false).await;
+        ward.leaver_leaves().await;
+        until_removal(&ward).await;
+        {
+            let mut shown = ward.target.shown();
+            let account = &mut shown.accounts[0];
+            account.login = "somebody".to_owned();
+            account
+                .attributes
+                .insert(NUMBER.to_owned(), number.to_owned());
+        }
+        ward.work(3600).await;
+        let left = ward.target.shown().accounts.len();
+        assert_eq!(left == 5, is_left, "{number}");
+        let tasks = ward.open_tasks().await;
+        let codes: Vec<_> = tasks.iter().map(|task| task.code.as_str()).collect();
+        assert_eq!(codes == ["CB-MATCH-3"], is_left, "{codes:?}");
+    }
 }
 
 /// Two targets: the leaver has an account at `crm`, and none at `wiki` yet.

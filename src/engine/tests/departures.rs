@@ -72,6 +72,79 @@ fn p_a_departure_after_a_new_role_is_carried_out() {
     assert_eq!(codes(&play), ["CB-ADMIT-2"], "the new role is a person's");
 }
 
+/// The departure as another source tells it, which counts its revisions for itself.
+fn of_security(event: LifecycleEvent) -> LifecycleEvent {
+    LifecycleEvent {
+        source: "urn:soc".to_owned(),
+        ..event
+    }
+}
+
+#[test]
+fn p_what_one_source_tells_does_not_outdate_what_another_does() {
+    // One that leaves in a while, by the seventh revision; and at once, by the first of another source.
+    let mut play = Play::new(&[(CRM, facts())]);
+    let mut target = Target::new();
+    let before = target.access();
+    let planned = |revision| {
+        news(
+            EventKind::WorkerTerminated,
+            revision,
+            melbourne("2026-12-01T18:00:00"),
+        )
+    };
+    play.hear(planned(7));
+    let at_once = of_security(at_once(EventKind::WorkerTerminated, 1));
+    assert!(opens(&play.hear(at_once.clone())));
+    play.pass(2 * 86_400, &mut target);
+    assert_ne!(target.access(), before, "today");
+    // The other way round: what is under way goes on, and so it does when the other is called off.
+    for (later, code) in [(planned(2), 0), (stays(2), 1)] {
+        let mut play = Play::new(&[(CRM, facts())]);
+        let mut target = Target::new();
+        play.hear(at_once.clone());
+        play.until(RunKind::Removal, "disable", &mut target);
+        play.hear(later);
+        let told = codes(&play)
+            .iter()
+            .filter(|one| *one == "CB-ADMIT-6")
+            .count();
+        assert_eq!(told, code);
+        play.pass(2 * 86_400, &mut target);
+        assert_ne!(target.access(), before);
+        assert!(!play.cases[0].halted);
+        assert_eq!(play.cases[0].ended, Some(End::Verified));
+    }
+}
+
+#[test]
+fn p_a_departure_of_which_nobody_knows_is_called_off_beside_another_that_goes_on() {
+    let mut play = Play::new(&[(CRM, facts())]);
+    play.hear(news(
+        EventKind::WorkerTerminated,
+        1,
+        melbourne("2026-12-01T18:00:00"),
+    ));
+    let departure = play.cases[0].row.clone();
+    let mut other = stays(2);
+    other.hr_case = "hr-9".to_owned();
+    play.hear(other.clone());
+    let task = play.tasks_open().remove(0);
+    assert_eq!((task.code.as_str(), task.priority), ("CB-ADMIT-6", 0));
+    assert!(task.why.contains(&departure.id.to_string()), "{}", task.why);
+    assert_eq!(play.cases[0].row, departure);
+    assert!(!play.cases[0].halted);
+    // It is remembered nonetheless: what comes late is outdated.
+    let mut late = at_once(EventKind::WorkerTerminated, 1);
+    late.id = "late".to_owned();
+    late.hr_case = "hr-9".to_owned();
+    assert!(matches!(play.hear(late), AdmissionDecision::Ignore));
+    // Where nothing goes on, it is filed.
+    let mut play = Play::new(&[(CRM, facts())]);
+    play.hear(other);
+    assert!(codes(&play).is_empty());
+}
+
 #[test]
 fn p_one_hr_case_for_several_people_loses_none_of_them() {
     let mut play = Play::new(&[(CRM, facts())]);

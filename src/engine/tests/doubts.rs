@@ -53,6 +53,20 @@ fn rule(play: &mut Play, release: bool) -> bool {
 }
 
 #[test]
+fn a5_a_hold_is_answered_with_a_reason() {
+    let (mut play, _) = heard(news(EventKind::WorkerTerminated, 1, in_days(-400)));
+    let task = play.task(RunKind::Case).clone();
+    let wish = Wish::RuleHold {
+        task: task.id,
+        release: false,
+        note: " ".to_owned(),
+        meant: None,
+    };
+    assert_eq!(play.wish("ann", wish).code.as_deref(), Some("CB-COMMAND-8"));
+    assert_eq!(*play.task(RunKind::Case), task);
+}
+
+#[test]
 fn a5_an_instant_that_is_absurdly_far_off_is_held() {
     for (days, held) in [(-365, false), (-367, true), (730, false), (733, true)] {
         let (play, _) = heard(news(EventKind::WorkerTerminated, 1, in_days(days)));
@@ -120,6 +134,7 @@ fn a5_the_same_person_under_two_records_is_held_and_nothing_is_touched() {
         ("employee_number", true),
         ("username", true),
         ("email", false),
+        ("organisation_unit", false),
     ] {
         let (mut play, mut target) = heard(known_as(leaves_of("e-9", 9), kind, "x-1"));
         target.accounts = Target::new().accounts;
@@ -142,7 +157,11 @@ fn a5_the_same_person_under_two_records_is_held_and_nothing_is_touched() {
 
 #[test]
 fn a5_an_identifier_that_contradicts_what_is_known_is_held() {
-    for (kind, held) in [("employee_number", true), ("username", false)] {
+    for (kind, held) in [
+        ("employee_number", true),
+        ("username", false),
+        ("organisation_unit", false),
+    ] {
         let (mut play, mut target) = heard(known_as(leaves(), kind, "n-1"));
         let mut second = known_as(leaves(), kind, "n-2");
         second.id = "second".to_owned();

@@ -3,6 +3,8 @@
 //! Owns the promises as the engine keeps them with store and guard. The judgement alone is tested in
 //! `domain::health`, the leases in the store's conformance suite.
 
+use std::sync::Arc;
+
 use super::given::{attested, library};
 use super::ward::{Ward, numbered};
 use crate::domain::command::{Command, Wish};
@@ -280,7 +282,7 @@ async fn c9_orphans_are_told_and_left_alone() {
 #[tokio::test]
 async fn b4_a_hanging_survey_delays_no_removal() {
     let ward = Ward::new("", false).await;
-    ward.target.shown().hangs = true;
+    ward.target.shown().hangs = Some(Arc::default());
     let lease = ward.leased().await.remove(0);
     let engine = ward.engine.clone();
     let mut hanging = tokio::task::JoinSet::new();
@@ -290,7 +292,7 @@ async fn b4_a_hanging_survey_delays_no_removal() {
     }
     // Nobody else begins the same survey, and the departure goes its way meanwhile.
     assert!(ward.leased().await.is_empty());
-    ward.target.shown().hangs = false;
+    ward.target.shown().hangs = None;
     ward.leaver_leaves().await;
     ward.work(600).await;
     assert_eq!(ward.target.shown().accounts.len(), 4);

@@ -4,10 +4,13 @@
 //! that both stores tell of them in the store's conformance suite.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::given;
 use super::upstream::{gated, groups};
-use super::ward::{Ward, approved, text};
+use super::ward::{Ward, approved, manifest, text};
 use crate::domain::access::AccountState;
 use crate::domain::command::{Command, Wish};
 use crate::domain::event::EventKind;
@@ -151,6 +154,33 @@ async fn b9_an_account_under_legal_hold_is_cut_off_and_not_deleted_until_it_is_l
     told(&ward, LIFTED, "LH-77", 2).await;
     ward.work(26 * HOUR).await;
     is_gone(&ward).await;
+}
+
+#[tokio::test]
+async fn b9_a_hold_that_comes_while_a_target_is_listed_before_a_deletion_forbids_it() {
+    // Given an account that administers, so that who else does is looked up before it is deleted.
+    let mut manifest = manifest("", false);
+    manifest.administrators.insert("r-sales".into());
+    let ward = Ward::of(manifest, Settings::default()).await;
+    ward.leaver_leaves().await;
+    until_deletion(&ward).await;
+    // When a hold comes during that listing.
+    let ends = Arc::new(Notify::new());
+    ward.target.shown().hangs = Some(ends.clone());
+    let comes = async {
+        while ward.target.shown().hanging == 0 {
+            tokio::task::yield_now().await;
+        }
+        told(&ward, PLACED, "LH-77", 1).await;
+        ward.admit().await;
+        ward.target.shown().hangs = None;
+        ends.notify_one();
+    };
+    tokio::join!(ward.work_now(), comes);
+    ward.work(HOUR).await;
+    // Then it is not deleted.
+    assert_eq!(ward.target.shown().accounts.len(), 5);
+    assert_eq!(forbidden(&ward).await.len(), 1);
 }
 
 #[tokio::test]

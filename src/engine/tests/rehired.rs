@@ -74,6 +74,15 @@ fn carried_out(play: &mut Play, target: &mut Target) -> bool {
 }
 
 #[test]
+fn b7_a_time_that_is_yet_to_come_puts_no_news_last() {
+    let ahead = at(scheduled(), "2099-01-01T00:00:00Z");
+    let now = super::given::dawn().to_string();
+    let (mut play, mut target, _) = heard(ahead, at(back(), &now));
+    assert!(!carried_out(&mut play, &mut target));
+    assert_eq!(play.cases[0].ended, Some(End::Rescinded));
+}
+
+#[test]
 fn b7_a_scheduled_departure_ends_when_its_subject_is_back() {
     let (mut play, mut target, decision) = heard(scheduled(), back());
     assert!(matches!(decision, AdmissionDecision::Stop { .. }));
@@ -285,7 +294,7 @@ fn b7_a_departure_told_after_the_rehiring_is_carried_out() {
 /// each told on such a day; answers the play and how many cases there were before the last event.
 fn left_again(back_told: Option<u32>, told: Option<u32>) -> (Play, Target, usize) {
     let day = |event: LifecycleEvent, day: Option<u32>| match day {
-        Some(day) => at(event, &format!("2026-12-{day:02}T07:00:00Z")),
+        Some(day) => at(event, &format!("2026-11-{day}T07:00:00Z")),
         None => event,
     };
     let mut target = Target::new();
@@ -310,7 +319,7 @@ fn left_again(back_told: Option<u32>, told: Option<u32>) -> (Play, Target, usize
 #[test]
 fn b7_the_next_departure_under_an_old_revision_is_carried_out_when_it_was_told_after_the_rehiring()
 {
-    let (mut play, mut target, before) = left_again(Some(1), Some(20));
+    let (mut play, mut target, before) = left_again(Some(28), Some(30));
     assert_eq!(play.cases.len(), before + 1);
     assert!(carried_out(&mut play, &mut target));
     assert_eq!(play.cases[before].ended, Some(End::Verified));
@@ -318,7 +327,7 @@ fn b7_the_next_departure_under_an_old_revision_is_carried_out_when_it_was_told_a
 
 #[test]
 fn b7_an_old_revision_after_a_rehiring_is_a_persons_where_nothing_says_which_was_told_first() {
-    for (back, told) in [(None, None), (Some(1), None), (Some(1), Some(1))] {
+    for (back, told) in [(None, None), (Some(28), None), (Some(28), Some(28))] {
         let (mut play, mut target, before) = left_again(back, told);
         assert_eq!(play.cases.len(), before + 1, "{back:?} {told:?}");
         let held = play.cases[before].row.id;
@@ -335,6 +344,6 @@ fn b7_an_old_revision_after_a_rehiring_is_a_persons_where_nothing_says_which_was
         assert!(carried_out(&mut play, &mut target), "{back:?} {told:?}");
     }
     // What was told before the rehiring is old news, as ever.
-    let (play, _, before) = left_again(Some(20), Some(1));
+    let (play, _, before) = left_again(Some(30), Some(28));
     assert_eq!(play.cases.len(), before);
 }

@@ -13,6 +13,7 @@ use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::{RotationBody, SecretAge, Strategy, Trigger, sweep};
 use crate::domain::run::{Run, RunBody};
 use crate::domain::settlement::AdmissionDecision;
+use crate::domain::subject::Identifier;
 use crate::domain::task::Attestation;
 use crate::domain::time::{Effective, after};
 use crate::domain::verdict::CredentialRole;
@@ -149,6 +150,13 @@ fn d3_a_compromise_replaces_every_secret_of_the_named_connectors() {
     let mut play = Play::new(&[(CRM, facts()), ("mail", facts()), ("wiki", facts())]);
     let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
     event.connectors = vec![CRM.into(), "mail".into()];
+    // The subject is the identity by which the connectors themselves sign in.
+    for connector in [CRM, "mail"] {
+        event.subject.identifiers.push(Identifier {
+            kind: "credential".to_owned(),
+            value: format!("{connector}/writer"),
+        });
+    }
     let decision = play.hear(event);
     assert!(matches!(decision, AdmissionDecision::Rotate { .. }));
     let mut wished: Vec<_> = play
@@ -170,6 +178,24 @@ fn d3_a_compromise_replaces_every_secret_of_the_named_connectors() {
         .collect();
     assert_eq!(wished, expected);
     assert!(play.cases.is_empty());
+}
+
+#[test]
+fn d3_a_compromised_credential_of_anybody_else_is_a_persons_business_beside_that() {
+    let mut play = Play::new(&[(CRM, facts()), ("mail", facts())]);
+    let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
+    event.connectors = vec![CRM.into(), "mail".into()];
+    event.subject.identifiers.push(Identifier {
+        kind: "credential".to_owned(),
+        value: "mail/writer".to_owned(),
+    });
+    let name = event.subject.name().to_owned();
+    play.hear(event);
+    assert_eq!(play.wished.len(), 4, "as a precaution");
+    let task = play.task(RunKind::Case);
+    assert_eq!(task.code, "CB-ADMIT-4");
+    let asks = format!("see that those of {name} are revoked at {CRM};");
+    assert!(task.why.contains(&asks), "{}", task.why);
 }
 
 #[test]

@@ -320,6 +320,29 @@ fn f4_a_person_keeps_a_task_that_the_machine_tries_and_fails() {
 }
 
 #[test]
+fn f4_what_stands_in_the_record_is_not_empty() {
+    let mut play = Play::begun();
+    handed_over(&mut play);
+    let id = task(&play);
+    let before = play.task(RunKind::Removal).clone();
+    let blank = || " \t".to_owned();
+    for wish in [
+        Wish::RejectTask {
+            task: id,
+            reason: blank(),
+        },
+        Wish::CloseTask {
+            task: id,
+            note: blank(),
+            attestation: Some(attested("ann")),
+        },
+    ] {
+        assert_eq!(play.wish("ann", wish).code.as_deref(), Some("CB-COMMAND-8"));
+    }
+    assert_eq!(*play.task(RunKind::Removal), before);
+}
+
+#[test]
 fn f3_what_a_person_takes_back_is_not_acted_on() {
     // Given a close that is about to be checked at a target that cannot be read.
     let mut play = Play::begun();

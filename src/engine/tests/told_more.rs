@@ -320,6 +320,10 @@ fn d3_a_compromised_secret_that_no_machine_replaces_is_replaced_by_a_person_and_
     let mut play = Play::new(&[(CRM, half)]);
     let mut event = news(EventKind::CredentialCompromised, 1, Effective::Immediately);
     event.connectors = vec![CRM.into()];
+    event.subject.identifiers.push(Identifier {
+        kind: "credential".to_owned(),
+        value: format!("{CRM}/writer"),
+    });
     play.hear(event.clone());
     let by = |play: &Play| -> BTreeMap<_, _> {
         let wished = play.wished.iter().filter_map(|run| match &run.body {

@@ -37,8 +37,8 @@ pub(super) struct Shown {
     pub(super) accounts: Vec<Account>,
     pub(super) completeness: Completeness,
     pub(super) fails: Option<FailureClass>,
-    /// Listings never end.
-    pub(super) hangs: bool,
+    /// Listings end when this is told, if ever.
+    pub(super) hangs: Option<Arc<tokio::sync::Notify>>,
     /// How many have begun so.
     pub(super) hanging: u64,
     /// How many have begun in all.
@@ -97,9 +97,10 @@ impl Scripted {
 impl Connector for Arc<Scripted> {
     async fn list(&self, _: &Call<'_>) -> Result<Listing, Failure> {
         self.shown().listings += 1;
-        if self.shown().hangs {
+        let hangs = self.shown().hangs.clone();
+        if let Some(hangs) = hangs {
             self.shown().hanging += 1;
-            std::future::pending::<()>().await;
+            hangs.notified().await;
         }
         self.answer()?;
         let shown = self.shown();
@@ -300,7 +301,7 @@ impl Ward {
                 accounts: numbered(&["a-1", "a-2", "a-3", "a-4", "a-5"]),
                 completeness: Completeness::WHOLE,
                 fails: None,
-                hangs: false,
+                hangs: None,
                 hanging: 0,
                 listings: 0,
                 bare: false,

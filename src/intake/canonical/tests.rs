@@ -86,7 +86,7 @@ fn what_may_be_left_out_has_a_meaning() {
 #[test]
 fn a5_everything_that_decides_is_strict() {
     #[allow(clippy::type_complexity)] // A table of names and changes.
-    let cases: [(Code, fn(&mut Value)); 33] = [
+    let cases: [(Code, fn(&mut Value)); 34] = [
         (Code::Subject, |d| d["subject"] = Value::Null),
         (Code::Subject, |d| d["subject"] = json!("Ada")),
         (Code::Subject, |d| d["subject"]["id"] = Value::Null),
@@ -114,6 +114,9 @@ fn a5_everything_that_decides_is_strict() {
         }),
         (Code::Identifier, |d| {
             d["subject"]["identifiers"] = json!([{"type": "id", "value": "E2"}]);
+        }),
+        (Code::Identifier, |d| {
+            d["subject"]["identifiers"] = json!([{"type": "account", "value": "17"}]);
         }),
         (Code::Revision, |d| d["revision"] = Value::Null),
         (Code::Revision, |d| d["revision"] = json!("3")),
