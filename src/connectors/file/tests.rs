@@ -183,6 +183,29 @@ async fn c11_a_list_that_changed_meanwhile_is_rendered_again() {
 }
 
 #[tokio::test]
+async fn c11_a_list_that_another_program_puts_there_meanwhile_is_not_overwritten() {
+    let place = Place::new("ada:x\nbob:y\n", Format::Htpasswd);
+    let seen = client::look(place.permit(Look(place.path().to_owned())).await).expect("read");
+    let stale = Replacement {
+        path: place.path().to_owned(),
+        before: seen.digest,
+        content: b"bob:y\n".to_vec(),
+    };
+    // Given a program that takes no lock, and renames a list without bob over ours.
+    let outcome = client::replace_while(place.permit(stale).await, || {
+        let theirs = place.path().with_file_name("theirs");
+        fs::write(&theirs, "ada:x\ncarl:z\n").expect("written");
+        fs::rename(&theirs, place.path()).expect("put there");
+    });
+    assert_eq!(outcome, Ok(Replaced::ChangedMeanwhile));
+    assert_eq!(place.text(), "ada:x\ncarl:z\n", "bob stays removed");
+    let left = fs::read_dir(place.directory.path()).expect("readable");
+    assert_eq!(left.count(), 1, "no draft is left behind");
+    assert_eq!(place.delete("ada").await, Ok(Answered::Accepted));
+    assert_eq!(place.text(), "carl:z\n");
+}
+
+#[tokio::test]
 async fn two_changes_at_once_both_hold() {
     let logins: Vec<String> = (0..8).map(|i| format!("user{i}")).collect();
     let content: String = logins.iter().flat_map(|l| [l.as_str(), ":x\n"]).collect();
