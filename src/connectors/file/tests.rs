@@ -161,6 +161,10 @@ async fn c6_a_line_that_is_not_as_declared_is_drifted_and_its_content_is_not_tol
         ("ada:x\n:hash\n", Format::Htpasswd),
         ("ada x\nbob \\\n more\n", lines(None, &["login"])),
         ("staff:x:notanumber:ada\n", Format::Group),
+        // The first name would be another one, and who has it would be found nowhere.
+        ("\u{feff}ada:x\nbob:y\n", Format::Htpasswd),
+        ("\u{feff}ada\nbob\n", lines(None, &["login"])),
+        ("\u{feff}staff:x:12:ada\n", Format::Group),
     ] {
         let place = Place::new(content, format);
         let call = place.gate.call(&place.verifier);
