@@ -41,7 +41,7 @@ impl Rotation<'_> {
         }
         let new = NewSecret {
             value: draw()?,
-            username: slot.clone(),
+            username: slot.clone().or_else(|| self.declared.username.clone()),
             remote_ref: slot,
             expires: self
                 .declared
