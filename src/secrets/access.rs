@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::rotate::Rotation;
@@ -180,19 +180,40 @@ impl Secrets {
         rotation.perform(step).await
     }
 
-    /// Puts an operator's own value in as current; returns the secret's version.
+    /// Puts an operator's own value in as current; returns the secret's version. Where they tell no sign-in
+    /// name, it goes with the one that is declared now: once it is replaced it is tried under that one,
+    /// whatever the manifest says by then.
     pub async fn put(
         &self,
         manifest: &Manifest,
         role: CredentialRole,
-        new: NewSecret,
+        mut new: NewSecret,
         now: Timestamp,
     ) -> Result<u64, Failure> {
-        let (owner, _) = declared(manifest, role)?;
+        let (owner, declared) = declared(manifest, role)?;
+        if new.username.is_none() && !self.is_kept(&owner, declared, &new).await? {
+            new.username.clone_from(&declared.username);
+        }
         Ok(self
             .vault
             .change(&owner, Change::Put { new, at: now })
             .await?)
+    }
+
+    /// Whether the value in use is this one, under a name that the manifest declares: then it stays as it is.
+    async fn is_kept(
+        &self,
+        owner: &Owner,
+        declared: &CredentialDeclaration,
+        new: &NewSecret,
+    ) -> Result<bool, Failure> {
+        let Some(held) = self.vault.reveal(owner, Slot::Current).await? else {
+            return Ok(false);
+        };
+        let name = held.record.username;
+        let is_declared = name == declared.username || name == declared.alternate;
+        let same = held.value.expose_secret() == new.value.expose_secret();
+        Ok(same && (name.is_none() || is_declared))
     }
 
     /// What the sweep looks at. One that cannot be read keeps no other from being known.
@@ -320,7 +341,8 @@ impl Secrets {
         self.vault.as_ref()
     }
 
-    /// The value of a slot, ready to sign in with.
+    /// The value of a slot, ready to sign in with: under its own name, and under the declared one where the
+    /// vault knows none, as of values that were put in before it kept names.
     pub(super) async fn in_slot(
         &self,
         owner: &Owner,

@@ -15,6 +15,7 @@ mod slot;
 mod trial;
 
 use chosen::draw;
+use overtaken::is_same;
 use secrecy::SecretString;
 
 use super::{Change, Owner, SecretRecord, Secrets, Slot, SlotRecord};
@@ -250,6 +251,23 @@ impl Rotation<'_> {
                 "the target denies the request (403), which tells neither that it accepts the secret nor \
                  that it refuses it",
             )),
+        }
+    }
+
+    /// Whether the target accepts a value under the name that is declared now, where it has another of its
+    /// own: the account that it belongs to may have been renamed. Two names that take turns are none of that.
+    async fn opens_as_declared(&self, held: &Credential) -> Result<bool, Failure> {
+        let named = &self.declared.username;
+        if named.is_none() || *named == held.username || self.declared.alternate.is_some() {
+            return Ok(false);
+        }
+        let renamed = Credential {
+            username: named.clone(),
+            ..held.clone()
+        };
+        match self.in_slot(Slot::Current).await? {
+            Some(current) if is_same(&renamed, &current) => Ok(false),
+            Some(_) | None => self.opens(&renamed).await,
         }
     }
 

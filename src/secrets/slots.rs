@@ -104,7 +104,7 @@ pub struct SlotRecord {
 pub struct NewSecret {
     /// The value.
     pub value: SecretString,
-    /// Sign-in name that goes with it; where none is given, a rotation keeps the current one.
+    /// Sign-in name that goes with it; where none is given or declared, a rotation keeps the current one.
     pub username: Option<String>,
     /// The target's id of it.
     pub remote_ref: Option<String>,

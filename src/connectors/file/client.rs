@@ -1,9 +1,10 @@
 //! The file system as a protocol: a steady read, and an atomic replacement with compare-and-swap.
 //!
 //! Owns the system calls. A replacement re-reads the list under an advisory lock right before the
-//! rename and gives up when its digest is not the one that the change was rendered from; mode and
-//! owner move over, file and directory are synchronised. A program that neither locks nor replaces
-//! but writes in place has a window of one rename; what it wrote then shows up in the next read.
+//! rename and gives up when its digest is not the one that the change was rendered from, or when
+//! another list stands at its path; mode and owner move over, file and directory are synchronised.
+//! A program that does not take the lock has a window of one rename, whether it writes in place or
+//! puts a list of its own there; the next read shows what stands then.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -87,6 +88,14 @@ pub fn may_replace(permit: Permit<Look>) -> Result<(), Failure> {
 /// # Errors
 /// As `classify` says; `unknown_outcome` only after the new list stands.
 pub fn replace(permit: Permit<Replacement>) -> Result<Replaced, Failure> {
+    replace_while(permit, || {})
+}
+
+/// The same, while somebody else does `meanwhile` once the draft is written.
+pub(super) fn replace_while(
+    permit: Permit<Replacement>,
+    meanwhile: impl FnOnce(),
+) -> Result<Replaced, Failure> {
     let Replacement {
         path,
         before,
@@ -104,14 +113,10 @@ pub fn replace(permit: Permit<Replacement>) -> Result<Replaced, Failure> {
     }
     let next = path.with_file_name(draft_name(&path));
     let written = write_draft(&held, &next, &content);
-    let swapped = written.and_then(|()| {
-        let current = read_open(&held)?;
-        if current.digest != before || !current.steady {
-            return Ok(false);
-        }
-        rustix::fs::rename(&next, &path)?;
-        Ok(true)
-    });
+    meanwhile();
+    let swapped = written
+        .map_err(|error| classify::writing(&path, &error))
+        .and_then(|()| swap(&held, &next, &path, before));
     match swapped {
         Ok(true) => {
             let directory = File::open(directory(&path)).and_then(|dir| dir.sync_all());
@@ -122,11 +127,24 @@ pub fn replace(permit: Permit<Replacement>) -> Result<Replaced, Failure> {
             discard(&next);
             Ok(Replaced::ChangedMeanwhile)
         }
-        Err(error) => {
+        Err(failure) => {
             discard(&next);
-            Err(classify::writing(&path, &error))
+            Err(failure)
         }
     }
+}
+
+/// Renames the draft over the list, unless that is no longer the one that the change was rendered
+/// from. Synchronising the draft may have taken long enough for another program to put a list of its
+/// own there, which the open file does not show.
+fn swap(held: &File, next: &Path, path: &Path, before: [u8; 32]) -> Result<bool, Failure> {
+    let writing = |error: &io::Error| classify::writing(path, error);
+    let current = read_open(held).map_err(|error| writing(&error))?;
+    if current.digest != before || !current.steady || !still_there(held, path)? {
+        return Ok(false);
+    }
+    rustix::fs::rename(next, path).map_err(|errno| writing(&errno.into()))?;
+    Ok(true)
 }
 
 fn read_path(path: &Path) -> Result<Snapshot, Failure> {

@@ -52,7 +52,7 @@ pub const CAN: &[Operation] = &[
 pub fn build(
     manifest: &Manifest,
     table: &Table<'_>,
-    _clock: &Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
     let line = table.line();
     let settings = Settings::read(table)?;
@@ -71,13 +71,17 @@ pub fn build(
             "remove it from `operations`, and say under [without] why the target needs none",
         );
     }
-    Some(Arc::new(FileConnector { settings }))
+    Some(Arc::new(FileConnector {
+        settings,
+        clock: Arc::clone(clock),
+    }))
 }
 
 /// One control list.
 #[derive(Debug)]
 struct FileConnector {
     settings: Settings,
+    clock: Arc<dyn Clock>,
 }
 
 impl FileConnector {
@@ -106,7 +110,9 @@ impl FileConnector {
         blocking(path, move || client::look(permit)).await
     }
 
-    /// Seconds by which a published copy is older than the list that it is a copy of.
+    /// Seconds since a published copy was made, where the list has changed since. What was there when it was
+    /// made is all that it shows, however short a while later the list changed; times of the same second
+    /// do not tell which came first.
     async fn copy_age(
         &self,
         call: &Call<'_>,
@@ -119,10 +125,12 @@ impl FileConnector {
         let original = self
             .look(call, &self.settings.path, Operation::List, None)
             .await?;
-        if original.digest == seen.digest {
+        if original.digest == seen.digest || seen.modified > original.modified {
             return Ok(0);
         }
-        Ok(u64::try_from(original.modified.saturating_sub(seen.modified)).unwrap_or(0))
+        // A clock that is behind the file's makes no copy younger than the list tells.
+        let now = self.clock.now().as_second().max(original.modified);
+        Ok(u64::try_from(now.saturating_sub(seen.modified)).unwrap_or(0))
     }
 }
 

@@ -11,6 +11,9 @@ use crate::connectors::{Change, RenderedRequest, unsupported};
 use crate::domain::access::{Account, AccountState, Entitlement, EntitlementKind, Operation};
 use crate::domain::outcome::Failure;
 
+/// What some editors write before the first line; part of the first name for whoever reads the list.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A parsed list.
 #[derive(Debug)]
 pub struct ControlList<'b> {
@@ -53,6 +56,10 @@ impl<'b> ControlList<'b> {
     /// # Errors
     /// `drifted`, with the number of the first line that is not as declared.
     pub fn parse(settings: &'b Settings, bytes: &'b [u8]) -> Result<Self, Failure> {
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            let why = "begins with a byte order mark";
+            return Err(classify::unparsable(&settings.path, 1, why));
+        }
         let mut lines = Vec::new();
         for (number, raw) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let entry = entry(settings, raw)

@@ -11,16 +11,20 @@ use super::client::{self, Look, Replaced, Replacement};
 use super::settings::{Format, Settings};
 use super::*;
 use crate::connectors::Credential;
+use crate::connectors::fixture::Moved;
 use crate::connectors::rehearsal::{Recorder, change, credential, taking};
 use crate::document::Document;
 use crate::domain::access::AccountState;
 use crate::domain::outcome::FailureClass;
+use crate::domain::time::{Timestamp, after};
+use crate::domain::verdict::{Expectation, Finding, Observation, Sighting, judge};
 
 const HTPASSWD: &str = "# partners\n\nada:$2y$05$abc\r\n  # indented\nbob:{SHA}x:Bob B.\nzoe:$1$y";
 
 struct Place {
     directory: tempfile::TempDir,
     connector: FileConnector,
+    clock: Arc<Moved>,
     gate: Recorder,
     writer: Credential,
     verifier: Credential,
@@ -28,6 +32,7 @@ struct Place {
 
 impl Place {
     fn new(content: &str, format: Format) -> Self {
+        let clock = Moved::new();
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().canonicalize().expect("is there");
         let path = root.join("list");
@@ -41,7 +46,11 @@ impl Place {
         };
         Self {
             directory,
-            connector: FileConnector { settings },
+            connector: FileConnector {
+                settings,
+                clock: Arc::clone(&clock) as _,
+            },
+            clock,
             gate: Recorder::default(),
             writer: credential(CredentialRole::Writer, None, ""),
             verifier: credential(CredentialRole::Verifier, None, ""),
@@ -152,6 +161,10 @@ async fn c6_a_line_that_is_not_as_declared_is_drifted_and_its_content_is_not_tol
         ("ada:x\n:hash\n", Format::Htpasswd),
         ("ada x\nbob \\\n more\n", lines(None, &["login"])),
         ("staff:x:notanumber:ada\n", Format::Group),
+        // The first name would be another one, and who has it would be found nowhere.
+        ("\u{feff}ada:x\nbob:y\n", Format::Htpasswd),
+        ("\u{feff}ada\nbob\n", lines(None, &["login"])),
+        ("\u{feff}staff:x:12:ada\n", Format::Group),
     ] {
         let place = Place::new(content, format);
         let call = place.gate.call(&place.verifier);
@@ -180,6 +193,29 @@ async fn c11_a_list_that_changed_meanwhile_is_rendered_again() {
     // The whole write starts from what stands now, and the newcomer stays.
     assert_eq!(place.delete("ada").await, Ok(Answered::Accepted));
     assert_eq!(place.text(), "bob:y\ncarl:z\n");
+}
+
+#[tokio::test]
+async fn c11_a_list_that_another_program_puts_there_meanwhile_is_not_overwritten() {
+    let place = Place::new("ada:x\nbob:y\n", Format::Htpasswd);
+    let seen = client::look(place.permit(Look(place.path().to_owned())).await).expect("read");
+    let stale = Replacement {
+        path: place.path().to_owned(),
+        before: seen.digest,
+        content: b"bob:y\n".to_vec(),
+    };
+    // Given a program that takes no lock, and renames a list without bob over ours.
+    let outcome = client::replace_while(place.permit(stale).await, || {
+        let theirs = place.path().with_file_name("theirs");
+        fs::write(&theirs, "ada:x\ncarl:z\n").expect("written");
+        fs::rename(&theirs, place.path()).expect("put there");
+    });
+    assert_eq!(outcome, Ok(Replaced::ChangedMeanwhile));
+    assert_eq!(place.text(), "ada:x\ncarl:z\n", "bob stays removed");
+    let left = fs::read_dir(place.directory.path()).expect("readable");
+    assert_eq!(left.count(), 1, "no draft is left behind");
+    assert_eq!(place.delete("ada").await, Ok(Answered::Accepted));
+    assert_eq!(place.text(), "carl:z\n");
 }
 
 #[tokio::test]
@@ -342,6 +378,45 @@ async fn e1_the_verifier_reads_the_copy_that_consumers_use_and_a_late_copy_is_ol
     assert_eq!((fresh.account, fresh.data_age_seconds), (None, 0));
 }
 
+#[tokio::test]
+async fn e1_a_copy_that_is_published_no_more_grows_old_however_late_the_list_changed() {
+    const DAY: u64 = 86_400;
+    let stamp = |path: &Path, at: Timestamp| {
+        let file = fs::File::options().write(true).open(path).expect("open");
+        file.set_modified(at.into()).expect("set");
+    };
+    let mut place = Place::new("ada:x\nbob:y\n", Format::Htpasswd);
+    let copy = place.path().with_file_name("published");
+    let published = place.clock.now();
+    fs::write(&copy, "bob:y\n").expect("published");
+    stamp(&copy, published);
+    place.connector.settings.verify_path = Some(copy);
+    place.clock.advance(90 * DAY);
+    // Given a list that got an account after the last publishing, within the same second or a while later.
+    for later in [0, 40] {
+        stamp(place.path(), after(published, later));
+        let call = place.gate.call(&place.verifier);
+        let id = AccountId::from("ada");
+        let reading = place.connector.read(&call, &id).await.expect("read");
+        assert_eq!(reading.account, None, "the copy does not have it");
+        assert_eq!(reading.data_age_seconds, 90 * DAY);
+        let listing = place.connector.list(&call).await.expect("listed");
+        assert_eq!(listing.data_age_seconds, 90 * DAY);
+        // Then what the copy does not show is not proved to be absent.
+        let seen = Observation {
+            at: place.clock.now(),
+            credential: CredentialRole::Verifier,
+            method: reading.method,
+            completeness: reading.completeness,
+            data_age_seconds: reading.data_age_seconds,
+            shows_orphans: false,
+            sighting: Sighting::NotThere,
+        };
+        let found = judge(&seen, Expectation::AccountGone, published, 300);
+        assert!(matches!(found, Finding::Inconclusive(_)), "{found:?}");
+    }
+}
+
 #[test]
 fn h3_every_fault_of_the_table_is_told_with_its_line() {
     let text = "path = \"relative/list\"\nverify_path = \"/a/../b\"\nformat = \"lines\"\nseparator = \"::\"\nfields = [\"name\"]\nmax_lines_per_account = 0\nreload = \"x\"\n";
@@ -366,7 +441,7 @@ fn h3_every_fault_of_the_table_is_told_with_its_line() {
 fn h3_the_manifest_in_the_documentation_can_be_loaded() {
     let page = include_str!("../../../docs/connectors/file.md");
     let file = crate::connectors::rehearsal::manifest_in(page);
-    let clock: Arc<dyn Clock> = crate::connectors::fixture::Moved::new();
+    let clock: Arc<dyn Clock> = Moved::new();
     if let Err(problems) = crate::connectors::Registry::load(&[file], &clock) {
         panic!("{problems}");
     }

@@ -145,11 +145,7 @@ impl Link {
                 let rows = rows.map_err(|error| classify::failure(&error, Phase::Statement))?;
                 rows.iter().map(from_mariadb).collect()
             }
-            Self::Sqlite(link) => {
-                let rows = sqlite_query(bound).fetch_all(link).await;
-                let rows = rows.map_err(|error| classify::failure(&error, Phase::Statement))?;
-                rows.iter().map(from_sqlite).collect()
-            }
+            Self::Sqlite(link) => fetch_sqlite(link, bound).await,
         }
     }
 
@@ -165,7 +161,7 @@ impl Link {
                 return Err(classify::drifted("a row of MariaDB is never written"));
             }
             Self::Sqlite(link) => {
-                let done = sqlite_query(bound).execute(link).await;
+                let done = sqlite_query(bound, Numbers::AsText).execute(link).await;
                 done.map(|done| done.rows_affected())
             }
         }
@@ -336,12 +332,64 @@ fn from_json(text: &str) -> Result<Row, Failure> {
     object.into_iter().map(value).collect()
 }
 
+/// How a value that is a whole number is bound. SQLite turns neither into the other where it compares with
+/// what has no type of its own (a column declared without one, or an expression): there 7 is not '7'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    AsText,
+    AsIntegers,
+}
+
+/// The rows of a reading statement, if they do not depend on how a number is bound: rows that only the
+/// other way shows are access that would be overlooked.
+async fn fetch_sqlite(link: &mut SqliteConnection, bound: &Bound) -> Result<Vec<Row>, Failure> {
+    let rows = sqlite_rows(link, bound, Numbers::AsText).await?;
+    if !bound.values.iter().any(|value| whole(value).is_some()) {
+        return Ok(rows);
+    }
+    // Without an order of their own, rows may come in another one.
+    let sorted = |rows: &[Row]| {
+        let mut rows = rows.to_vec();
+        rows.sort();
+        rows
+    };
+    let others = sqlite_rows(link, bound, Numbers::AsIntegers).await?;
+    if sorted(&rows) != sorted(&others) {
+        return Err(classify::drifted(
+            "a statement finds other rows for an id as a number than for the same id as text, because it \
+             compares it with a column or an expression without a type; write CAST(:account AS INTEGER), \
+             or CAST(:account AS TEXT) where the ids are text",
+        ));
+    }
+    Ok(rows)
+}
+
+async fn sqlite_rows(
+    link: &mut SqliteConnection,
+    bound: &Bound,
+    numbers: Numbers,
+) -> Result<Vec<Row>, Failure> {
+    let rows = sqlite_query(bound, numbers).fetch_all(link).await;
+    let rows = rows.map_err(|error| classify::failure(&error, Phase::Statement))?;
+    rows.iter().map(from_sqlite).collect()
+}
+
 fn sqlite_query(
     bound: &Bound,
+    numbers: Numbers,
 ) -> sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments> {
     let query = sqlx::query(AssertSqlSafe(bound.sql.clone()));
-    let values = bound.values.iter().cloned();
-    values.fold(query, sqlx::query::Query::bind)
+    let values = bound.values.iter();
+    values.fold(query, |query, value| match (numbers, whole(value)) {
+        (Numbers::AsIntegers, Some(number)) => query.bind(number),
+        (Numbers::AsIntegers, None) | (Numbers::AsText, _) => query.bind(value.clone()),
+    })
+}
+
+/// The number that a text is, in the one form in which it is written back alike.
+fn whole(text: &str) -> Option<i64> {
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 fn mariadb_query(bound: &Bound) -> sqlx::query::Query<'static, MySql, MySqlArguments> {

@@ -354,6 +354,35 @@ async fn c6_a_renamed_column_is_drifted() {
 }
 
 #[tokio::test]
+async fn e1_an_id_that_is_compared_without_a_type_is_drifted_and_not_without_access() {
+    let untyped = "DROP TABLE staff_role; CREATE TABLE staff_role (staff, role TEXT);
+        INSERT INTO staff_role VALUES (1, 'admin');";
+    let view = "ALTER TABLE session RENAME TO visit;
+        CREATE VIEW session AS SELECT COALESCE(staff, 0) AS staff FROM visit;";
+    for (change, asked) in [
+        (untyped, "AS kind FROM staff_role WHERE staff = :account\""),
+        (view, "AS sessions FROM session WHERE staff = :account\""),
+    ] {
+        let shop = Shop::new(STATEMENTS).await;
+        shop.run(change).await;
+        let call = shop.gate.call(&shop.verifier);
+        let failure = shop.connector.read(&call, &"1".into()).await;
+        let failure = failure.expect_err("roles or sessions would be overlooked");
+        assert_eq!(failure.class, FailureClass::Drifted, "{asked}");
+        assert!(failure.message.contains("CAST(:account AS INTEGER)"));
+        // When the statement says the type, what is there is shown.
+        let typed = asked.replace(":account", "CAST(:account AS INTEGER)");
+        let said = STATEMENTS.replace(asked, &typed);
+        assert_ne!(said, STATEMENTS);
+        let shop = Shop::new(&said).await;
+        shop.run(change).await;
+        let ada = shop.account("1").await.expect("is there");
+        assert!(!ada.entitlements.is_empty());
+        assert_eq!(ada.sessions, Some(2));
+    }
+}
+
+#[tokio::test]
 async fn a_locked_table_asks_to_come_back() {
     let shop = Shop::new(&format!("{STATEMENTS}lock_timeout_seconds = 1\n")).await;
     let mut other = shop.open().await;

@@ -41,7 +41,7 @@ impl Rotation<'_> {
         }
         let new = NewSecret {
             value: draw()?,
-            username: slot.clone(),
+            username: slot.clone().or_else(|| self.declared.username.clone()),
             remote_ref: slot,
             expires: self
                 .declared
@@ -85,6 +85,7 @@ impl Rotation<'_> {
             }
             return Ok(facts);
         }
+        let expires = self.whole_life(expires).await?;
         let rotator = self.rotator().await?;
         if expires.is_none() {
             let replaced = current_of(record.as_ref()).and_then(|current| current.expires);
@@ -102,6 +103,20 @@ impl Rotation<'_> {
         }
         facts.new_ref = minted.remote_ref.or(pending.remote_ref);
         Ok(facts)
+    }
+
+    /// The end to set the value with. It was fixed when the value was drawn, and may have come near or gone by
+    /// while the target could not be asked: a value that is dead from the start would end the one that works.
+    async fn whole_life(&self, expires: Option<Timestamp>) -> Result<Option<Timestamp>, Failure> {
+        let (Some(lasts), Some(end)) = (self.declared.lasts_seconds, expires) else {
+            return Ok(expires);
+        };
+        if end >= after(self.now, lasts / 3) {
+            return Ok(expires);
+        }
+        let (label, expires) = (self.label(), after(self.now, lasts));
+        self.change(Change::NoteEnd { label, expires }).await?;
+        Ok(Some(expires))
     }
 
     /// Notes when the target ends the new value, where the manifest does not say how long it lasts.

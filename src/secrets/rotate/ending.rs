@@ -119,7 +119,7 @@ impl Rotation<'_> {
 
     async fn all_refused(&self, held: &[Credential]) -> Result<bool, Failure> {
         for credential in held {
-            if self.opens(credential).await? {
+            if self.opens(credential).await? || self.opens_as_declared(credential).await? {
                 return Ok(false);
             }
         }

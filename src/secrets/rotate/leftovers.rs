@@ -57,6 +57,7 @@ impl Rotation<'_> {
         }
         if matches!(self.ask(&previous).await, Ok(Answer::Refused))
             && matches!(self.works(Slot::Current).await, Ok(true))
+            && matches!(self.opens_as_declared(&previous).await, Ok(false))
         {
             self.change(Change::ForgetLeftover { version }).await?;
         }
@@ -121,6 +122,8 @@ impl Rotation<'_> {
         } else if !self.works(Slot::Current).await? {
             // A target that refuses everybody says nothing of this one: it stays until it is known.
             return Ok(());
+        } else if self.opens_as_declared(previous).await? {
+            return Err(super::proof::still_accepted());
         }
         if self.body.facts.started_version == Some(version) {
             // What this rotation began with, pushed aside by a person: it is seen refused once more when the

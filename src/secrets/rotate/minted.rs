@@ -87,7 +87,7 @@ impl Rotation<'_> {
         let minted = self.connector.mint(&rotator, &order).await?;
         let new = NewSecret {
             value: minted.secret,
-            username: None,
+            username: self.declared.username.clone(),
             remote_ref: minted.remote_ref.clone(),
             expires: minted.expires,
         };
@@ -151,7 +151,7 @@ impl Rotation<'_> {
         let mut facts = self.body.facts.clone();
         let new = NewSecret {
             value: value.clone(),
-            username: None,
+            username: self.declared.username.clone(),
             remote_ref: Some(orphan.remote_ref.clone()),
             expires: None,
         };

@@ -30,7 +30,7 @@ impl Rotation<'_> {
         let gone = !ours && self.clear_ours(record.as_ref(), &current).await?;
         let previous = self.in_slot(Slot::Previous).await?;
         if let Some(previous) = &previous {
-            if self.opens(previous).await? {
+            if self.opens(previous).await? || self.opens_as_declared(previous).await? {
                 return Err(still_accepted());
             }
             // Once more: what began to refuse everybody in between proves nothing of the old one.
@@ -83,10 +83,13 @@ impl Rotation<'_> {
         }
         let pushed = self.required(Slot::Previous).await?;
         let by = self.required(Slot::Current).await?;
-        if is_same(&pushed, &by) || !self.opens(&pushed).await? {
+        if is_same(&pushed, &by) {
             return Ok(());
         }
-        Err(still_accepted())
+        if self.opens(&pushed).await? || self.opens_as_declared(&pushed).await? {
+            return Err(still_accepted());
+        }
+        Ok(())
     }
 
     /// Where nobody is declared to make the new one, a person is told at once.

@@ -36,6 +36,7 @@ struct World {
     secrets: Secrets,
     owner: Owner,
     body: RotationBody,
+    now: Timestamp,
 }
 
 impl World {
@@ -75,12 +76,14 @@ impl World {
                 role: CredentialRole::Writer,
             },
             body: body(strategy, "clawback:r1"),
+            now: NOW,
         }
     }
 
     /// One step; `None` when the worker died in it.
     fn step(&mut self, step: RotationStep) -> Option<Result<(), Failure>> {
-        let work = self.secrets.perform(step, &self.body, &self.guarded, NOW);
+        let now = self.now;
+        let work = self.secrets.perform(step, &self.body, &self.guarded, now);
         // Unconstrained: the runtime's own turn-taking must not look like a death.
         let result = tokio::task::unconstrained(work).now_or_never()?;
         Some(result.map(|facts| self.body.facts = facts))

@@ -139,6 +139,93 @@ async fn d3_a_refusal_proves_nothing_of_a_value_that_was_replaced_and_not_kept()
     assert_eq!(world.value(Slot::Previous), None);
 }
 
+/// The same target behind a manifest in which the writer signs in as somebody else.
+fn named(world: &World, name: &str) -> Guarded {
+    let mut manifest = world.guarded.manifest().clone();
+    let declared = manifest.credentials.get_mut(&WRITER).expect("declared");
+    declared.username = Some(name.to_owned());
+    let connector: Arc<dyn Connector> = Arc::clone(&world.target) as _;
+    Guarded::new(manifest, connector, Arc::clone(&world.clock) as _)
+}
+
+/// The first value opens the target as the first name only, and was put in while that one was declared.
+async fn first_named(mut world: World) -> World {
+    world.guarded = named(&world, NAMES[0]);
+    world.vault.remove(&world.owner).expect("removed");
+    put(&world.secrets, world.guarded.manifest(), WRITER, FIRST).await;
+    world.target.truth().live.clear();
+    let first = (FIRST.to_owned(), "by hand".to_owned());
+    world.target.truth().live.insert(NAMES[0].to_owned(), first);
+    world
+}
+
+#[tokio::test]
+async fn d3_a_value_that_is_replaced_is_tried_under_the_name_that_it_was_put_in_with() {
+    // Given a manifest that names another account, and a value for that one.
+    let mut world = first_named(undeclared().await).await;
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-28");
+    world.guarded = named(&world, NAMES[1]);
+    replace(&world, NAMES[1], "second").await;
+    // Then the one before is not proved to be gone while it opens the account before.
+    for _ in 0..2 {
+        assert_eq!(code(steps(&mut world)), "CB-SECRETS-16");
+    }
+    world.target.truth().live.remove(NAMES[0]);
+    assert_eq!(steps(&mut world), Ok(()));
+    world.only_a_new_one_works();
+    // Given that the account was renamed instead, and takes both values.
+    let mut world = first_named(undeclared().await).await;
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-28");
+    world.guarded = named(&world, NAMES[1]);
+    let first = world.target.truth().live.remove(NAMES[0]).expect("there");
+    world.target.truth().live.insert(NAMES[1].to_owned(), first);
+    replace(&world, "k7", "second").await;
+    assert_eq!(code(steps(&mut world)), "CB-SECRETS-16");
+    world.target.truth().live.remove(NAMES[1]);
+    assert_eq!(steps(&mut world), Ok(()));
+    world.only_a_new_one_works();
+}
+
+#[tokio::test]
+async fn d3_a_rotation_under_another_name_leaves_no_value_of_the_name_before() {
+    for strategy in [Strategy::Choose, Strategy::Add] {
+        let mut world = first_named(World::new(strategy).await).await;
+        world.target.truth().forgetful = true;
+        world.guarded = named(&world, NAMES[1]);
+        let failure = world.rotate().expect_err("the first one works");
+        assert_eq!(failure.code, "CB-SECRETS-16", "{strategy:?}");
+        assert!(!world.body.facts.previous_rejected);
+        assert_eq!(world.value(Slot::Previous).as_deref(), Some(FIRST));
+        let manifest = world.guarded.manifest();
+        let current = world.secrets.credential(manifest, WRITER).await;
+        let current = current.expect("there").username;
+        assert_eq!(current.as_deref(), Some(NAMES[1]), "{strategy:?}");
+        // When somebody takes it away, it goes on.
+        world.target.truth().live.remove(NAMES[0]);
+        assert_eq!(world.rotate(), Ok(()), "{strategy:?}");
+        world.only_a_new_one_works();
+    }
+}
+
+#[tokio::test]
+async fn d3_the_same_value_under_the_same_name_takes_nobodys_place() {
+    let mut world = first_named(undeclared().await).await;
+    put(&world.secrets, world.guarded.manifest(), WRITER, FIRST).await;
+    assert_eq!(world.value(Slot::Previous), None);
+    // Put in again for an account that was renamed, it is that one's.
+    world.guarded = named(&world, NAMES[1]);
+    put(&world.secrets, world.guarded.manifest(), WRITER, FIRST).await;
+    let manifest = world.guarded.manifest();
+    let current = world.secrets.credential(manifest, WRITER).await;
+    let current = current.expect("there").username;
+    assert_eq!(current.as_deref(), Some(NAMES[1]));
+    let first = world.target.truth().live.remove(NAMES[0]).expect("there");
+    world.target.truth().live.insert(NAMES[1].to_owned(), first);
+    world.body.trigger = Trigger::Age { seconds: 1 };
+    assert_eq!(steps(&mut world), Ok(()));
+    assert_eq!(world.value(Slot::Previous), None);
+}
+
 #[tokio::test]
 async fn d3_no_older_value_stands_for_the_one_a_person_replaced_in_a_rotations_place() {
     // Given a rotation that could not begin, because an older value is still accepted.

@@ -97,6 +97,16 @@ pub(super) struct Truth {
     /// When it ends every password of its own accord, where it tells; and whether it lets anybody look.
     pub(super) ends: Option<Timestamp>,
     pub(super) hides_ends: bool,
+    /// What time it is there, and until when it takes the password of a name.
+    pub(super) now: Timestamp,
+    pub(super) until: BTreeMap<String, Timestamp>,
+}
+
+impl Truth {
+    /// Whether the time of this name's password has run out.
+    fn is_over(&self, name: &str) -> bool {
+        self.until.get(name).is_some_and(|until| *until <= self.now)
+    }
 }
 
 pub(super) struct Target {
@@ -143,7 +153,9 @@ impl Target {
     }
 
     pub(super) fn opens(&self, value: &str) -> bool {
-        self.truth().live.values().any(|(known, _)| known == value)
+        let truth = self.truth();
+        let mut live = truth.live.iter();
+        live.any(|(name, (known, _))| known == value && !truth.is_over(name))
     }
 
     /// Lets the planned fault of this call strike before or after its effect.
@@ -185,7 +197,7 @@ fn sign_in(truth: &Truth, credential: &Credential) -> Result<(), Failure> {
         _ => truth.live.iter().any(|(name, (live, _))| {
             let named = credential.username.as_ref();
             let by_name = !NAMES.contains(&name.as_str()) || named == Some(name);
-            live == value && by_name
+            live == value && by_name && !truth.is_over(name)
         }),
     };
     if known && !truth.locked {
@@ -269,6 +281,9 @@ impl Connector for Target {
             let expected = (self.strategy == Strategy::DualSlot).then_some(true);
             assert_eq!(named, expected, "one of the declared names");
             truth.newest = remote_ref.clone().unwrap_or_default();
+            if let Some(until) = order.expires {
+                truth.until.insert(truth.newest.clone(), until);
+            }
             truth.ever.push(value.clone());
             truth.live.insert(
                 remote_ref.clone().unwrap_or_default(),
