@@ -3,6 +3,9 @@
 //! Owns when a checkpoint is due, the change of the signing key, and the words for a log that is not
 //! whole. Hashing and judgement are `domain::audit`, signatures `secrets::signing`.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Parts, vault};
@@ -10,7 +13,7 @@ use crate::config::Settings;
 use crate::domain::audit::{
     Digest, Fault, Finding, Mark, Signed, Span, Tally, Tombstone, Verifier, Window,
 };
-use crate::domain::time::{Clock, Timestamp};
+use crate::domain::time::{Clock, Timestamp, after};
 use crate::secrets::signing::{self, Signer};
 use crate::secrets::{Owner, Vault, VaultError};
 use crate::store::Store;
@@ -18,6 +21,16 @@ use crate::store::audit::tables;
 
 /// Where checkpoints are kept.
 const CHECKPOINTS: &str = "audit_checkpoints";
+/// Where links are.
+const LINKS: &str = "audit_links";
+/// A worker looks at least so often whether links wait.
+const ROUND_SECONDS: u64 = 10;
+/// Rounds of signing that may fail to come before that is told.
+const ROUNDS_MISSED: u64 = 3;
+/// For how long a worker may take to sign what was written just now.
+pub const SIGNED_WITHIN: Duration = Duration::from_secs(2 * ROUND_SECONDS + 5);
+/// How often it is looked whether one has.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a verification came to.
 #[derive(Debug)]
@@ -224,18 +237,109 @@ pub async fn change_key(
     Ok(Some((old.public().to_owned(), next.public().to_owned())))
 }
 
+/// Adds a finding where links have waited for a signature for several times as long as they should: whoever
+/// may write to the database can take those away unseen. Links that were written just now, after a time in
+/// which nothing was, are signed within `patience`; at a stop a worker signs what it leaves.
+///
+/// # Errors
+/// When the store fails.
+pub async fn waits_unsigned(
+    mut verified: Verified,
+    store: &dyn Store,
+    settings: &Settings,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<Verified, AppError> {
+    let last = store.last_checkpoint().await?;
+    let (Some((known, _)), Some(last)) = (verified.tally.last, last) else {
+        return Ok(verified);
+    };
+    let at = last.read().map_or(Timestamp::MAX, |says| says.at);
+    let late = after(at, overdue(settings)) < clock.now();
+    if verified.tally.unsigned == 0 || last.number != known || !late {
+        return Ok(verified);
+    }
+    let signed = async {
+        while store.last_checkpoint().await?.map(|one| one.number) == Some(known) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok::<_, AppError>(())
+    };
+    if let Ok(signed) = tokio::time::timeout(patience, signed).await {
+        signed?;
+        return Ok(verified);
+    }
+    verified.findings.push(Finding {
+        fault: Fault::NotSigned,
+        table: LINKS,
+        row: format!("after checkpoint {known}"),
+        detail: format!(
+            "{} links wait for a signature, and the newest one is of {at}; look at `log` of /readyz, or, where \
+             no worker runs, sign them by `clawback audit checkpoints --now`",
+            verified.tally.unsigned
+        ),
+    });
+    Ok(verified)
+}
+
+/// After so many seconds without a signature links have waited for too long.
+fn overdue(settings: &Settings) -> u64 {
+    ROUNDS_MISSED * settings.audit.checkpoint_seconds.max(ROUND_SECONDS)
+}
+
+/// How the rounds of signing go, for whoever watches.
+#[derive(Debug)]
+pub(super) struct Signing(Mutex<Round>);
+
+#[derive(Debug)]
+struct Round {
+    /// When the last one ended well: nothing waited, or it was signed.
+    well: Timestamp,
+    /// Why the last one did not.
+    trouble: Option<String>,
+}
+
+impl Signing {
+    /// None has been yet.
+    pub(super) fn new(now: Timestamp) -> Self {
+        let (well, trouble) = (now, None);
+        Self(Mutex::new(Round { well, trouble }))
+    }
+
+    fn ended(&self, now: Timestamp, trouble: Option<String>) {
+        let mut round = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.is_none() {
+            round.well = now;
+        }
+        round.trouble = trouble;
+    }
+
+    /// Why what is written now may stay unsigned.
+    pub(super) fn trouble(&self, settings: &Settings, now: Timestamp) -> Option<String> {
+        let round = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = format!("nothing is signed since {}", round.well);
+        match &round.trouble {
+            Some(why) => Some(format!("{since}: {why}")),
+            None => (after(round.well, overdue(settings)) < now).then_some(since),
+        }
+    }
+}
+
 /// Makes checkpoints until it is told to stop, and a last one then.
-pub(super) async fn witness(parts: Parts, stop: CancellationToken) {
+pub(super) async fn witness(parts: Parts, signing: Arc<Signing>, stop: CancellationToken) {
     let every = parts.settings().audit.checkpoint_seconds;
     loop {
         let stopped = tokio::select! {
-            () = tokio::time::sleep(std::time::Duration::from_secs(every.min(10))) => false,
+            () = tokio::time::sleep(Duration::from_secs(every.min(ROUND_SECONDS))) => false,
             () = stop.cancelled() => true,
         };
         let every = if stopped { 0 } else { every };
         let (store, clock) = (parts.store.as_ref(), parts.clock.as_ref());
         let vault = parts.vault.as_ref();
-        if let Err(error) = checkpoint(store, vault, parts.settings(), clock, every).await {
+        let signed = checkpoint(store, vault, parts.settings(), clock, every).await;
+        let trouble = signed.as_ref().err().map(ToString::to_string);
+        signing.ended(clock.now(), trouble);
+        if let Err(error) = signed {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "no checkpoint of the log; the next round tries again"
@@ -277,6 +381,7 @@ fn owner(settings: &Settings) -> Owner {
 mod tests {
     use super::*;
     use crate::app::wall;
+    use crate::config::Config;
     use crate::secrets::LocalVault;
     use crate::store::{self, given};
 
@@ -310,5 +415,66 @@ mod tests {
                 assert_eq!(faults, []);
             }
         }
+    }
+
+    /// A day later.
+    #[derive(Debug)]
+    struct Tomorrow(Arc<dyn Clock>);
+
+    impl Clock for Tomorrow {
+        fn now(&self) -> Timestamp {
+            after(self.0.now(), 86_400)
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn e6_a_log_that_nobody_can_sign_any_more_is_told() {
+        // Given a log that was signed by a key which the worker's vault does not hold.
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("clawback.toml");
+        std::fs::create_dir(folder.path().join("connectors")).expect("made");
+        std::fs::write(&file, "[store]\nurl = \"sqlite::memory:\"\n").expect("written");
+        let config = Config::load(&file, &wall::clock()).unwrap_or_else(|found| panic!("{found}"));
+        vault::create_key(&config.settings).expect("a key");
+        let parts = Parts::open(config, wall::clock(), wall::chance()).await;
+        let parts = parts.expect("opened");
+        let (store, settings) = (&parts.store, parts.settings());
+        store.migrate().await.expect("migrated");
+        given::a_case(store, "signed").await;
+        let other = LocalVault::in_memory().expect("a vault");
+        let clock = parts.clock.as_ref();
+        let signed = checkpoint(store.as_ref(), &other, settings, clock, 0).await;
+        signed.expect("made").expect("due");
+        let signing = Arc::new(Signing::new(clock.now()));
+        assert_eq!(signing.trouble(settings, clock.now()), None);
+        // When something more is written, and the worker is to sign it.
+        given::a_case(store, "unsigned").await;
+        let stop = CancellationToken::new();
+        stop.cancel();
+        witness(parts.clone(), signing.clone(), stop).await;
+        // Then the part says why it is not ready, and a verification finds what waits once it is old.
+        let told = signing.trouble(settings, clock.now()).expect("trouble");
+        assert!(told.contains("the vault holds no"), "{told}");
+        let tomorrow = Tomorrow(parts.clock.clone());
+        for (clock, late) in [(clock, false), (&tomorrow as &dyn Clock, true)] {
+            let verified = verify(store.as_ref(), None, None).await.expect("read");
+            assert!(verified.findings.is_empty() && verified.tally.unsigned > 0);
+            let none = Duration::ZERO;
+            let judged = waits_unsigned(verified, store.as_ref(), settings, clock, none).await;
+            let found = judged.expect("judged").findings;
+            let faults: Vec<_> = found.iter().map(|one| (one.fault, one.table)).collect();
+            let expected = late.then_some((Fault::NotSigned, LINKS));
+            assert_eq!(faults, Vec::from_iter(expected));
+        }
+        // A log of which nothing waits is not found wanting, however old it is.
+        let signed = checkpoint(store.as_ref(), &other, settings, clock, 0).await;
+        signed.expect("made").expect("due");
+        let verified = verify(store.as_ref(), None, None).await.expect("read");
+        let none = Duration::ZERO;
+        let judged = waits_unsigned(verified, store.as_ref(), settings, &tomorrow, none).await;
+        assert_eq!(judged.expect("judged").findings, []);
+        // Nor is a part ready whose rounds have ceased.
+        let idle = Signing::new(clock.now());
+        assert!(idle.trouble(settings, tomorrow.now()).is_some());
     }
 }

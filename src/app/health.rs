@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+use super::audit::Signing;
 use super::console::OIDC_SECRET;
 use super::{Parts, vault};
 use crate::console::{self, Check, StorePing};
@@ -106,6 +107,32 @@ impl Check for Publishes {
     async fn check(&self) -> Result<(), String> {
         self.0.trouble().map_or(Ok(()), Err)
     }
+}
+
+/// What is written gets signed.
+#[derive(Debug)]
+struct Signs {
+    signing: Arc<Signing>,
+    parts: Parts,
+}
+
+#[async_trait]
+impl Check for Signs {
+    fn part(&self) -> &'static str {
+        "log"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let now = self.parts.clock.now();
+        let trouble = self.signing.trouble(self.parts.settings(), now);
+        trouble.map_or(Ok(()), Err)
+    }
+}
+
+/// Whether the log's checkpoints are signed. No reason to take a worker away: removals go on without.
+pub(super) fn log(parts: &Parts, signing: Arc<Signing>) -> Arc<dyn Check> {
+    let parts = parts.clone();
+    Arc::new(Signs { signing, parts })
 }
 
 /// People can be signed in through the identity provider.

@@ -38,7 +38,7 @@ pub async fn events(
     to: Timestamp,
 ) -> Result<Vec<Value>, AppError> {
     let mut events = Vec::new();
-    for (story, workflow) in stories(store, from, to).await? {
+    for (story, workflow) in stories(store, from, to).await?.0 {
         for entry in &story.journal {
             let action = action_of(workflow.as_ref(), &story, entry);
             events.extend(event(&story, entry, action));

@@ -114,6 +114,11 @@ pub enum AppError {
         /// One of them.
         first: String,
     },
+    /// By a wrong clock everything looks old.
+    #[error(
+        "CB-ENGINE-13: this machine's clock and the database's are {0} ms apart, and nothing is let go by either"
+    )]
+    ClocksApart(u64),
     /// The folder of a demonstration holds something.
     #[error("CB-APP-4: {} is not empty; a demonstration begins in an empty or missing folder", .0.display())]
     NotEmpty(std::path::PathBuf),

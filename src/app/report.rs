@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::AppError;
-use super::evidence::{NOTHING_YET, Target, targets, workflow_of};
+use super::evidence::{NOTHING_YET, Return, Target, placed, targets, told_by, workflow_of};
 use crate::domain::time::Timestamp;
 use crate::store::{CaseFilter, CaseStory, Store};
 
@@ -47,8 +47,9 @@ pub struct Row {
 /// When the store fails.
 pub async fn rows(store: &dyn Store, from: Timestamp, to: Timestamp) -> Result<Vec<Row>, AppError> {
     let mut rows = Vec::new();
-    for (story, workflow) in stories(store, from, to).await? {
-        let targets = targets(&story, workflow.as_ref());
+    let (stories, returns) = stories(store, from, to).await?;
+    for (story, workflow) in stories {
+        let targets = targets(&story, workflow.as_ref(), &returns);
         if targets.is_empty() {
             rows.push(row(&story, None));
         }
@@ -59,16 +60,19 @@ pub async fn rows(store: &dyn Store, from: Timestamp, to: Timestamp) -> Result<V
 
 pub(super) type Told = (CaseStory, Option<crate::domain::workflow::Workflow>);
 
+/// The cases of this time, and what was there again of any case at any time.
 pub(super) async fn stories(
     store: &dyn Store,
     from: Timestamp,
     to: Timestamp,
-) -> Result<Vec<Told>, AppError> {
+) -> Result<(Vec<Told>, Vec<Return>), AppError> {
     let filter = CaseFilter {
         limit: MOST_CASES,
         ..CaseFilter::default()
     };
     let mut cases = store.cases(&filter).await?;
+    let returns = told_by(cases.iter().map(|case| (&case.row, case.ended)));
+    let returns = placed(store, returns).await?;
     cases.retain(|case| case.row.effective >= from && case.row.effective < to);
     cases.sort_by_key(|case| (case.row.effective, case.row.id));
     let mut stories = Vec::with_capacity(cases.len());
@@ -78,7 +82,7 @@ pub(super) async fn stories(
             stories.push((story, workflow));
         }
     }
-    Ok(stories)
+    Ok((stories, returns))
 }
 
 fn row(story: &CaseStory, target: Option<&Target>) -> Row {

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Parts, audit};
@@ -14,9 +15,10 @@ use crate::config::Settings;
 use crate::domain::approval::Disapproval;
 use crate::domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing, cut};
 use crate::domain::time::{Clock, Timestamp, after};
+use crate::engine::{APART_MILLISECONDS, apart_milliseconds};
 use crate::secrets::Vault;
 use crate::store::audit::tables;
-use crate::store::{Dropping, Store};
+use crate::store::{Dropping, Store, Stored};
 
 /// Links under one tombstone: writers wait while they go.
 const LINKS: u64 = 50_000;
@@ -44,12 +46,13 @@ pub struct Said {
 /// What the next tombstone would say; `None` when nothing is old enough. Changes nothing.
 ///
 /// # Errors
-/// When the store fails, or the log is not whole.
+/// When the store fails, the log is not whole, or the database's clock is another.
 pub async fn look(
     store: &dyn Store,
     said: &Said,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Option<Tombstone>, AppError> {
+    let now = agreed(store, clock, ASK).await?;
     let wanted = wanted(store, said, now).await?;
     let told = Mutex::new(None);
     let seal = |stone: Tombstone| {
@@ -67,12 +70,23 @@ pub async fn look(
 /// covers them.
 ///
 /// # Errors
-/// When store or vault fails, or the log is not whole. What an earlier tombstone stands for is gone then.
+/// When store or vault fails, the log is not whole, or the database's clock is another. What an earlier
+/// tombstone stands for is gone then.
 pub async fn carry_out(
     store: &dyn Store,
     vault: &dyn Vault,
     settings: &Settings,
     clock: &dyn Clock,
+    said: &Said,
+) -> Result<Vec<Tombstone>, AppError> {
+    let_go(store, vault, settings, (clock, ASK), said).await
+}
+
+async fn let_go(
+    store: &dyn Store,
+    vault: &dyn Vault,
+    settings: &Settings,
+    (clock, ask): (&dyn Clock, Ask),
     said: &Said,
 ) -> Result<Vec<Tombstone>, AppError> {
     for (what, text) in [("the name", &said.by), ("the reason", &said.reason)] {
@@ -82,7 +96,7 @@ pub async fn carry_out(
     }
     let mut made = Vec::new();
     while made.len() < TOMBSTONES {
-        let now = clock.now();
+        let now = agreed(store, clock, ask).await?;
         let wanted = wanted(store, said, now).await?;
         let signer = audit::signer(store, vault, settings, now).await?;
         let after = store.last_checkpoint().await?.map_or(0, |one| one.number);
@@ -117,6 +131,24 @@ pub async fn carry_out(
 
 fn says_something(stone: &Tombstone) -> bool {
     stone.links > 0 || !stone.rows.is_empty()
+}
+
+/// Asks the database for its time.
+type Ask = for<'a> fn(&'a dyn Store) -> BoxFuture<'a, Stored<Option<Timestamp>>>;
+const ASK: Ask = |store| store.clock();
+
+/// The earlier of the two clocks' times, as long as they agree: by one that is years ahead, evidence
+/// that is to be kept would be old enough to go.
+async fn agreed(store: &dyn Store, clock: &dyn Clock, ask: Ask) -> Result<Timestamp, AppError> {
+    let before = clock.now();
+    let Some(there) = ask(store).await? else {
+        return Ok(before);
+    };
+    let apart = apart_milliseconds(before, there, clock.now());
+    if apart > APART_MILLISECONDS {
+        return Err(AppError::ClocksApart(apart));
+    }
+    Ok(before.min(there))
 }
 
 /// A signature must not bless what somebody else wrote, so nothing goes from a log that is not whole.
@@ -190,21 +222,26 @@ impl Shelf<'_> {
         loop {
             let now = self.clock.now();
             if last.is_none_or(|last| after(last, DAY_SECONDS) <= now) {
-                last = Some(now);
-                self.sweep(said).await;
+                // A day by a wrong clock is none: it is tried again at the next look.
+                last = self.sweep(said).await.then_some(now);
             }
             tokio::time::sleep(look).await;
         }
     }
 
-    async fn sweep(&self, said: &Said) {
-        let swept = carry_out(self.store, self.vault, self.settings, self.clock, said);
-        if let Err(error) = swept.await {
+    /// Answers whether that was it for the day.
+    async fn sweep(&self, said: &Said) -> bool {
+        let swept = carry_out(self.store, self.vault, self.settings, self.clock, said).await;
+        let today = !matches!(swept, Err(AppError::ClocksApart(_)));
+        if let Err(error) = swept {
+            let again = if today { "tomorrow" } else { "soon" };
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "nothing more was let go; tomorrow it is tried again"
+                again,
+                "nothing more was let go; it is tried again"
             );
         }
+        today
     }
 }
 
@@ -270,10 +307,10 @@ mod tests {
         };
         // Before its time nothing goes.
         let early = Standing(at(200 * DAY_SECONDS));
-        assert_eq!(look(store, &said, early.now()).await.expect("looked"), None);
+        assert_eq!(look(store, &said, &early).await.expect("looked"), None);
         // After it, a look says what would go, and changes nothing.
         let late = Standing(at(201 * DAY_SECONDS));
-        let first = look(store, &said, late.now()).await.expect("looked");
+        let first = look(store, &said, &late).await.expect("looked");
         let first = first.expect("something");
         assert_eq!((first.cases, first.through()), (1, 1));
         assert!(store.case(id).await.expect("read").is_some());
@@ -316,6 +353,45 @@ mod tests {
         let again = carry_out(store, &vault, &settings, &late, &said).await;
         assert_eq!(again.expect("carried out"), []);
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn e6_by_a_clock_that_is_years_ahead_nothing_is_let_go() {
+        // Given a case that is kept for 200 days, and a machine that is two years ahead of the database.
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(folder.path());
+        let vault = LocalVault::in_memory().expect("a vault");
+        let store = open(&StoreSettings::at("sqlite::memory:")).await;
+        let store = store.expect("opened");
+        store.migrate().await.expect("migrated");
+        let id = a_case_that_is_over(&store).await;
+        let then = Standing(at(60));
+        let made = audit::checkpoint(store.as_ref(), &vault, &settings, &then, 0).await;
+        made.expect("made").expect("due");
+        let said = Said {
+            by: SWEEP.to_owned(),
+            reason: "older than 200 days".to_owned(),
+            retain_days: 200,
+        };
+        let told: Ask = |_| Box::pin(async { Ok(Some(at(201 * DAY_SECONDS))) });
+        for seconds in [2 * 365 * DAY_SECONDS, 201 * DAY_SECONDS + 6] {
+            let ahead = Standing(at(seconds));
+            let clocks: (&dyn Clock, Ask) = (&ahead, told);
+            // When it is to let go what is old, then it refuses, and the case is there.
+            let refused = let_go(store.as_ref(), &vault, &settings, clocks, &said).await;
+            let refused = refused.expect_err("refused").to_string();
+            assert!(refused.starts_with("CB-ENGINE-13: "), "{refused}");
+            assert!(store.case(id).await.expect("read").is_some());
+        }
+        // Of two clocks that agree the earlier one counts.
+        let early: Ask = |_| Box::pin(async { Ok(Some(at(201 * DAY_SECONDS - 3))) });
+        let now = Standing(at(201 * DAY_SECONDS));
+        let agreed = agreed(store.as_ref(), &now, early).await;
+        assert_eq!(agreed.expect("they agree"), at(201 * DAY_SECONDS - 3));
+        let made = let_go(store.as_ref(), &vault, &settings, (&now, told), &said).await;
+        assert_eq!(made.expect("carried out").len(), 1);
+        assert!(store.case(id).await.expect("read").is_none());
+    }
+
     /// A clock that the test moves; it counts how often somebody looks at it.
     #[derive(Debug, Default)]
     struct Moved {
@@ -400,7 +476,7 @@ mod tests {
         }
         // One that begins anew sweeps at once, and finds nothing more.
         assert_eq!(
-            look(shelf.store, &said, clock.now()).await.expect("looked"),
+            look(shelf.store, &said, &clock).await.expect("looked"),
             None
         );
     }

@@ -66,6 +66,7 @@ pub async fn serve(
 ) -> Result<(), AppError> {
     let pulse = Arc::new(Pulse::default());
     let stop = shutdown.child_token();
+    let signing = Arc::new(audit::Signing::new(parts.clock.now()));
     let intake = duties
         .intake
         .map(|settings| Intake::new(settings, parts.store.clone(), parts.clock.clone()));
@@ -84,6 +85,7 @@ pub async fn serve(
             intake.as_ref().map(Intake::health),
             relay.as_ref().map(|(_, delivered)| delivered.clone()),
         );
+        checks.beside.push(health::log(parts, signing.clone()));
         checks.beside.extend(health::sign_in(parts).await);
         let office = office(parts, stop.clone())?;
         answering.spawn(console::serve(
@@ -93,7 +95,7 @@ pub async fn serve(
         ));
     }
     let ended = match store_answers(parts, &pulse, &stop).await {
-        Ok(true) => work(parts, engine, intake, relay, pulse, stop).await,
+        Ok(true) => work(parts, engine, intake, relay, (pulse, signing), stop).await,
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
@@ -141,7 +143,7 @@ async fn work(
     engine: Arc<Engine>,
     intake: Option<Intake>,
     relaying: Option<(Connection, Arc<Delivered>)>,
-    pulse: Arc<Pulse>,
+    (pulse, signing): (Arc<Pulse>, Arc<audit::Signing>),
     stop: CancellationToken,
 ) -> Result<(), AppError> {
     let mut tasks: JoinSet<Result<(), AppError>> = JoinSet::new();
@@ -156,7 +158,7 @@ async fn work(
     // It stops after the others, so that the last checkpoint covers what their drain wrote.
     let unwitnessed = CancellationToken::new();
     let mut witness = JoinSet::new();
-    witness.spawn(audit::witness(parts.clone(), unwitnessed.clone()));
+    witness.spawn(audit::witness(parts.clone(), signing, unwitnessed.clone()));
     if let Some((connection, delivered)) = relaying {
         tasks.spawn(relay(parts.clone(), connection, delivered, stop.clone()));
     }

@@ -219,6 +219,9 @@ async fn verify(
             )),
         }
     }
+    let (settings, clock) = (context.settings()?, context.clock.as_ref());
+    let (store, patience) = (store.as_ref(), audit::SIGNED_WITHIN);
+    let verified = audit::waits_unsigned(verified, store, &settings, clock, patience).await?;
     let whole = verified.findings.is_empty();
     let data = json!({
         "whole": whole,

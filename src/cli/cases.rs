@@ -11,6 +11,7 @@ use super::context::{Context, Reading, Wishing};
 use super::exit::{Exit, Stop};
 use super::output::{and_one, cut, instant, sheet, table};
 use super::pause;
+use crate::app::evidence::{self, Return};
 use crate::domain::command::Wish;
 use crate::domain::id::CaseId;
 use crate::domain::pause::Pauses;
@@ -102,9 +103,10 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Show { id } => {
             let story = find(&*store, id).await?;
             let pauses = store.pauses().await?;
-            context
-                .output
-                .data(&as_json(&story, &pauses), || tell(&story, &pauses))?;
+            let back = back(&*store, &story).await?;
+            context.output.data(&as_json(&story, &pauses, &back), || {
+                tell(&story, &pauses, &back)
+            })?;
         }
     }
     Ok(Exit::Done)
@@ -162,12 +164,27 @@ fn list(cases: &[CaseReport]) -> String {
     table(&headings, rows.collect(), "no cases")
 }
 
-fn as_json(story: &CaseStory, pauses: &Pauses) -> Value {
+/// What of the case was there again later, by run, and the case that goes on with it.
+async fn back(store: &dyn Store, story: &CaseStory) -> anyhow::Result<Vec<(Run, Return)>> {
+    let all = evidence::returns(store, &story.report.row.subject_key).await?;
+    let runs = story.runs.iter();
+    let back = runs.filter_map(|run| {
+        let back = evidence::returned(&all, run.id)?;
+        Some((run.clone(), back.clone()))
+    });
+    Ok(back.collect())
+}
+
+fn as_json(story: &CaseStory, pauses: &Pauses, back: &[(Run, Return)]) -> Value {
+    let returned = back
+        .iter()
+        .map(|(run, back)| json!({"run": run.id, "returned": back.told()}));
     let paused = story.runs.iter();
     let paused = paused
         .filter_map(|run| Some(json!({"run": run.id, "paused": pause::holding(pauses, run)?})));
     json!({
         "paused": paused.collect::<Vec<_>>(),
+        "returned": returned.collect::<Vec<_>>(),
         "report": story.report,
         "origin": story.origin,
         "runs": story.runs,
@@ -176,7 +193,7 @@ fn as_json(story: &CaseStory, pauses: &Pauses) -> Value {
     })
 }
 
-fn tell(story: &CaseStory, pauses: &Pauses) -> String {
+fn tell(story: &CaseStory, pauses: &Pauses, back: &[(Run, Return)]) -> String {
     let case = &story.report;
     let head = sheet(&[
         ("case", case.row.id.to_string()),
@@ -235,7 +252,26 @@ fn tell(story: &CaseStory, pauses: &Pauses) -> String {
             .collect(),
         "no tasks",
     );
-    format!("{head}\n\nRuns\n{runs}\n\nWhat happened\n{journal}\n\nTasks\n{tasks}")
+    let again = returns(back);
+    format!("{head}\n\nRuns\n{runs}{again}\n\nWhat happened\n{journal}\n\nTasks\n{tasks}")
+}
+
+/// Nothing where nothing came back.
+fn returns(back: &[(Run, Return)]) -> String {
+    if back.is_empty() {
+        return String::new();
+    }
+    let rows = back.iter().map(|(run, back)| {
+        let connector = run.connector.as_ref();
+        vec![
+            connector.map_or(String::new(), ToString::to_string),
+            instant(back.at),
+            back.case.to_string(),
+            back.state().to_owned(),
+        ]
+    });
+    let headings = ["target", "seen again", "case", "state"];
+    format!("\n\nSeen again\n{}", table(&headings, rows.collect(), ""))
 }
 
 fn run_row(run: &Run, pauses: &Pauses) -> Vec<String> {

@@ -46,6 +46,14 @@ pub struct Wishing {
     pub wait_seconds: u64,
 }
 
+/// A wish in line, and whose it is.
+#[derive(Debug)]
+pub struct Put {
+    id: CommandId,
+    by: String,
+    act: acts::Done,
+}
+
 /// What was read, for an answer that holds for that alone.
 #[derive(Debug, Args)]
 pub struct Reading {
@@ -123,13 +131,18 @@ impl Context {
         wishing: &Wishing,
         wish: Wish,
     ) -> anyhow::Result<Answer> {
-        let command = Command {
+        let command = self.command(wishing, wish);
+        self.wish_as(store, wishing, command).await
+    }
+
+    /// A wish as the command that stands in the record.
+    pub fn command(&self, wishing: &Wishing, wish: Wish) -> Command {
+        Command {
             id: CommandId(self.chance.id()),
             by: wishing.by.clone(),
             at: self.clock.now(),
             wish,
-        };
-        self.wish_as(store, wishing, command).await
+        }
     }
 
     /// The same for a command whose id is known beforehand.
@@ -139,34 +152,75 @@ impl Context {
         wishing: &Wishing,
         command: Command,
     ) -> anyhow::Result<Answer> {
-        let (by, act) = (named(&command.by)?.to_owned(), acts::of(&command.wish));
-        store.wish(&command).await?;
-        let bound = Duration::from_secs(wishing.wait_seconds);
-        let answered = tokio::time::timeout(bound, async {
-            loop {
-                if let Some(answer) = store.answer(command.id).await? {
-                    return anyhow::Ok(answer);
-                }
-                tokio::time::sleep(POLL).await;
+        let seconds = wishing.wait_seconds;
+        let put = self.put(store, &command).await?;
+        let answers = self.answers(store, std::slice::from_ref(&put), seconds);
+        match answers.await?.pop().flatten() {
+            None => Err(Stop::Unanswered { seconds }.into()),
+            Some(answer) if answer.accepted => Ok(answer),
+            Some(answer) => Err(Stop::Refused {
+                code: answer.code.unwrap_or_default(),
+                message: answer.message,
             }
-        });
-        let Ok(answer) = answered.await else {
-            self.note(store, &by, act, acts::WAITS).await?;
-            return Err(Stop::Unanswered {
-                seconds: wishing.wait_seconds,
-            }
-            .into());
+            .into()),
+        }
+    }
+
+    /// Puts a command in line and does not wait.
+    pub async fn put(&self, store: &dyn Store, command: &Command) -> anyhow::Result<Put> {
+        let put = Put {
+            id: command.id,
+            by: named(&command.by)?.to_owned(),
+            act: acts::of(&command.wish),
         };
-        let answer = answer?;
-        self.note(store, &by, act, &acts::came_to(&answer)).await?;
-        if answer.accepted {
-            return Ok(answer);
+        store.wish(command).await?;
+        Ok(put)
+    }
+
+    /// The answers to what is in line, in its order, for as long as `seconds` do not pass without one more;
+    /// `None` where none came. Notes what each came to.
+    pub async fn answers(
+        &self,
+        store: &dyn Store,
+        line: &[Put],
+        seconds: u64,
+    ) -> anyhow::Result<Vec<Option<Answer>>> {
+        let mut answers: Vec<Option<Answer>> = vec![None; line.len()];
+        loop {
+            let waiting = |answers: &[Option<Answer>]| {
+                let answers = answers.iter();
+                answers.filter(|answer| answer.is_none()).count()
+            };
+            let before = waiting(&answers);
+            if before == 0 {
+                break;
+            }
+            let more = async {
+                while waiting(&answers) == before {
+                    for (put, answer) in line.iter().zip(&mut answers) {
+                        if answer.is_none() {
+                            *answer = store.answer(put.id).await?;
+                        }
+                    }
+                    if waiting(&answers) == before {
+                        tokio::time::sleep(POLL).await;
+                    }
+                }
+                anyhow::Ok(())
+            };
+            if let Ok(read) = tokio::time::timeout(Duration::from_secs(seconds), more).await {
+                read?;
+            }
+            if waiting(&answers) == before {
+                break;
+            }
         }
-        Err(Stop::Refused {
-            code: answer.code.unwrap_or_default(),
-            message: answer.message,
+        for (put, answer) in line.iter().zip(&answers) {
+            let came_to = answer.as_ref().map(acts::came_to);
+            let came_to = came_to.as_deref().unwrap_or(acts::WAITS);
+            self.note(store, &put.by, put.act.clone(), came_to).await?;
         }
-        .into())
+        Ok(answers)
     }
 
     /// Notes what somebody has done, beside what console and API note.

@@ -50,7 +50,7 @@ pub async fn run(context: &Context, wanted: Dropping) -> anyhow::Result<Exit> {
         let vault = vault::open(&settings, &context.clock)?;
         retention::carry_out(store.as_ref(), vault.as_ref(), &settings, clock, &said).await?
     } else {
-        let stone = retention::look(store.as_ref(), &said, clock.now()).await?;
+        let stone = retention::look(store.as_ref(), &said, clock).await?;
         stone.into_iter().collect()
     };
     let data: Vec<Value> = stones.iter().map(as_json).collect();

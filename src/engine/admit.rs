@@ -106,6 +106,18 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn obey(&self) -> Result<u32, EngineError> {
+        self.carry_out(false).await
+    }
+
+    /// The same for pauses and their ends alone: they bind by no clock.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn obey_pauses(&self) -> Result<u32, EngineError> {
+        self.carry_out(true).await
+    }
+
+    async fn carry_out(&self, pauses_alone: bool) -> Result<u32, EngineError> {
         let now = self.clock.now();
         let serving = self.serving();
         let given = Given {
@@ -114,6 +126,11 @@ impl Engine {
         };
         let decide =
             |command: &_, task: Option<&_>, run: Option<&_>| obey(command, task, run, &given);
-        Ok(self.store.obey(WISHES_AT_ONCE, now, &decide).await?)
+        let carried_out = if pauses_alone {
+            self.store.obey_pauses(WISHES_AT_ONCE, now, &decide).await
+        } else {
+            self.store.obey(WISHES_AT_ONCE, now, &decide).await
+        };
+        Ok(carried_out?)
     }
 }

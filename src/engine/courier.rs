@@ -72,7 +72,7 @@ impl Courier {
                 let round = Round {
                     engine: self.engine.clone(),
                     desk: desk.clone(),
-                    worker: self.crew.worker(),
+                    crew: self.crew.clone(),
                 };
                 rounds.spawn(round.go_on());
             }
@@ -104,14 +104,17 @@ impl Courier {
 struct Round {
     engine: Arc<Engine>,
     desk: Arc<DeskEntry>,
-    worker: WorkerId,
+    crew: Arc<Crew>,
 }
 
 impl Round {
     async fn go_on(self) {
         let pause = Duration::from_millis(self.engine.settings.survey_milliseconds);
         loop {
-            let taken = self.engine.take_copies(&self.desk, self.worker).await;
+            // A wrong clock would put the next visit, and what a desk has said, at a wrong time.
+            self.crew.may_begin().await;
+            let worker = self.crew.worker();
+            let taken = self.engine.take_copies(&self.desk, worker).await;
             let leases = warned(taken).unwrap_or_default();
             if leases.is_empty() {
                 tokio::time::sleep(pause).await;

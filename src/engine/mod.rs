@@ -51,6 +51,7 @@ use tokio::sync::broadcast;
 pub use courier::{Desks, Keyring};
 pub use crew::Crew;
 pub use govern::Manifests;
+pub use rounds::{APART_MILLISECONDS, apart_milliseconds};
 pub use settings::{Settings, read_brakes, read_people, read_protected};
 pub use settle::Writer;
 pub use worker::Pulse;

@@ -24,7 +24,7 @@ const FOLLOW_MILLISECONDS: u64 = 1000;
 const PAUSES_MILLISECONDS: u64 = 250;
 
 /// A worker whose clock is farther than this from the database's, in milliseconds, begins nothing.
-const APART_MILLISECONDS: u64 = 5000;
+pub const APART_MILLISECONDS: u64 = 5000;
 
 /// An answer that took longer says too little of what time it is now.
 const PROMPT: SignedDuration = SignedDuration::from_secs(2);
@@ -186,7 +186,7 @@ impl Engine {
 }
 
 /// How far `there` lies outside of the time in which it was read.
-fn apart_milliseconds(before: Timestamp, there: Timestamp, after: Timestamp) -> u64 {
+pub fn apart_milliseconds(before: Timestamp, there: Timestamp, after: Timestamp) -> u64 {
     let late = before.as_millisecond() - there.as_millisecond();
     let early = there.as_millisecond() - after.as_millisecond();
     u64::try_from(late.max(early)).unwrap_or(0)

@@ -35,7 +35,7 @@ pub(super) struct Scout {
 
 /// How a look ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(super) enum Look {
     /// There is no more.
     Done,
     /// The hands were full before that.
@@ -75,19 +75,31 @@ impl Scout {
         }
     }
 
-    async fn look(&mut self, claims: bool) -> Look {
+    /// Takes on what there is room for, and carries out wishes; while the crew is held off, pauses alone:
+    /// by a wrong clock what another wish changes would be due at a wrong time.
+    pub(super) async fn look(&mut self, claims: bool) -> Look {
+        if self.hands.crew.holds_off() {
+            if warned(self.engine.obey_pauses().await).is_some_and(|count| count > 0) {
+                self.follow_pauses().await;
+            }
+            return Look::Away;
+        }
         let look = self.take_on(claims).await;
         match warned(self.engine.obey().await) {
             Some(0) => look,
             // What a wish changed is due now, and what it paused is not to be begun.
             Some(_) => {
-                let worker = self.hands.crew.worker();
-                let _ = warned(self.engine.follow_pauses(worker).await);
-                self.engine.spare(&self.hands.crew);
+                self.follow_pauses().await;
                 self.take_on(true).await
             }
             None => Look::Away,
         }
+    }
+
+    async fn follow_pauses(&self) {
+        let worker = self.hands.crew.worker();
+        let _ = warned(self.engine.follow_pauses(worker).await);
+        self.engine.spare(&self.hands.crew);
     }
 
     /// Takes on events and, if asked to or at a poll, due runs.

@@ -82,6 +82,8 @@ pub trait Store:
     /// Carries out up to `limit` waiting commands: those about no task, such as pauses, then those about
     /// tasks, each oldest first. One about a task whose run is leased waits until the run is free.
     async fn obey(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
+    /// The same for pauses and their ends alone, oldest first.
+    async fn obey_pauses(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
 
     // --- runs ---
 
@@ -133,7 +135,8 @@ pub trait Store:
     async fn clock(&self) -> Stored<Option<Timestamp>>;
     /// Says good-bye; frees all its leases.
     async fn discharge(&self, worker: WorkerId) -> Stored<()>;
-    /// Frees the runs of workers whose lease is over or whose lock is gone; returns how many runs.
+    /// Frees the runs of workers whose lease is over or whose lock is gone, due as they were; returns how
+    /// many runs.
     async fn bury(&self, by: WorkerId, now: Timestamp) -> Stored<u64>;
     /// Waits until something new was recorded or wished, or `at_most` has passed.
     async fn woken(&self, at_most: std::time::Duration);

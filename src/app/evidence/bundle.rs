@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::facts::{NOTHING_YET, Proof, action, look, shows_absence, targets, verb};
-use super::{Gathered, Target, seconds};
+use super::{Gathered, Return, Target, seconds};
 use crate::domain::audit::{Entry, Signed, key_in_words};
 use crate::domain::run::RunBody;
 use crate::domain::settlement::JournalEntry;
@@ -19,7 +19,7 @@ const FORMAT: &str = "clawback-evidence-1";
 
 /// The payload for a case, as of `now`.
 pub fn bundle(of: &Gathered, checkpoint: Option<&Signed>, now: Timestamp) -> Value {
-    let targets = targets(&of.story, of.workflow.as_ref());
+    let targets = targets(&of.story, of.workflow.as_ref(), &of.returns);
     json!({
         "format": FORMAT,
         "exported_at": now,
@@ -120,6 +120,7 @@ fn told(target: &Target) -> Value {
         "verdict": target.verdict,
         "end": target.end,
         "open": target.open,
+        "returned": target.returned.as_ref().map(Return::told),
     })
 }
 
@@ -252,7 +253,7 @@ fn task_notes(task: &FallbackTask) -> Vec<(Timestamp, Value)> {
     notes
 }
 
-/// What is neither proved nor attested. An open case that has looked nowhere yet has proved nothing.
+/// What is neither proved nor attested, or was there again and is not gone since. An open case that has looked nowhere yet has proved nothing.
 fn residual(of: &Gathered, targets: &[Target]) -> Vec<Value> {
     if targets.is_empty() && of.story.report.ended.is_none() {
         return vec![json!({
@@ -263,7 +264,9 @@ fn residual(of: &Gathered, targets: &[Target]) -> Vec<Value> {
             "why": NOTHING_YET,
         })];
     }
-    let left = targets.iter().filter(|target| target.proof == Proof::None);
+    let left = targets
+        .iter()
+        .filter(|target| target.proof == Proof::None || target.is_back());
     left.map(|target| {
         json!({
             "connector": target.connector,

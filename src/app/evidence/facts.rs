@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use super::returns::{Return, returned};
 use crate::domain::access::Operation;
 use crate::domain::run::{ItemStatus, RemovalBody, Run, RunBody, Stage};
 use crate::domain::settlement::JournalEntry;
@@ -65,12 +66,21 @@ pub struct Target {
     pub verdict: String,
     /// How the run ended; `open` while it has not.
     pub end: String,
-    /// What may still be there, and why; empty when the end is proved or attested.
+    /// What may still be there, and why; empty when the end is proved or attested, and nothing came back.
     pub open: String,
+    /// The case that takes back what was there again after this.
+    pub returned: Option<Return>,
     /// How its task was closed, and by whom; with all who signed where it was attested.
     pub task_closed: String,
     /// With how many others at once, and why; empty where the task was closed by itself.
     pub closed_at_once: String,
+}
+
+impl Target {
+    /// True while access that was there again is not known to be gone again.
+    pub fn is_back(&self) -> bool {
+        self.returned.as_ref().is_some_and(Return::is_owed)
+    }
 }
 
 /// What a state of a run does, where its definition can still be read.
@@ -109,14 +119,23 @@ pub(super) fn verb(action: Option<&Action>) -> &'static str {
 
 /// Every removal of a case, every discovery that ended without looking, and the case itself where it ended
 /// on a person's word.
-pub fn targets(story: &CaseStory, workflow: Option<&Workflow>) -> Vec<Target> {
+pub fn targets(story: &CaseStory, workflow: Option<&Workflow>, returns: &[Return]) -> Vec<Target> {
     let runs = story.runs.iter().filter(|run| match run.kind {
         RunKind::Removal => true,
         RunKind::Discovery => !looked(run),
         RunKind::Case => attested_itself(story, run),
         RunKind::Rotation | RunKind::Care => false,
     });
-    let mut targets: Vec<_> = runs.map(|run| target(story, workflow, run)).collect();
+    let runs = runs.map(|run| {
+        let mut target = target(story, workflow, run);
+        target.returned = returned(returns, run.id).cloned();
+        let back = target.returned.as_ref().filter(|back| back.is_owed());
+        if let (Some(back), true) = (back, target.open.is_empty()) {
+            target.open = back.words();
+        }
+        target
+    });
+    let mut targets: Vec<_> = runs.collect();
     targets.sort_by(|a, b| (&a.connector, &a.login).cmp(&(&b.connector, &b.login)));
     targets
 }
@@ -182,6 +201,7 @@ fn target(story: &CaseStory, workflow: Option<&Workflow>, run: &Run) -> Target {
             }
         },
         open: open(run, proof, task),
+        returned: None,
         task_closed: task.map_or(String::new(), closed),
         closed_at_once: task.map_or(String::new(), at_once),
     }

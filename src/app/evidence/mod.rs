@@ -8,6 +8,7 @@ mod bundle;
 mod envelope;
 mod facts;
 mod page;
+mod returns;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use bundle::bundle;
 pub use envelope::{Envelope, EvidenceError, PAYLOAD_TYPE, key_id};
 pub use facts::{NOTHING_YET, Proof, Target, targets};
 pub use page::{is_page, page};
+pub use returns::{Return, placed, returned, returns, told_by};
 
 /// A case with everything that is known of it.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Gathered {
     pub dossier: crate::store::Dossier,
     /// The definition that it began with.
     pub workflow: Option<Workflow>,
+    /// What was there again later, of any case of its subject.
+    pub returns: Vec<Return>,
 }
 
 /// Reads everything about a case; `None` when there is no such case.
@@ -48,10 +52,12 @@ pub async fn gather(store: &dyn Store, case: CaseId) -> Result<Option<Gathered>,
         return Ok(None);
     };
     let workflow = workflow_of(store, &story).await?;
+    let returns = returns(store, &story.report.row.subject_key).await?;
     Ok(Some(Gathered {
         story,
         dossier,
         workflow,
+        returns,
     }))
 }
 

@@ -163,6 +163,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("verdict", "verdict"),
     ("end", "state"),
     ("open", "open, and why"),
+    ("returned", "seen again later"),
 ];
 const TIMING: &[(&str, &str)] = &[
     ("effective", "access was to end"),
@@ -238,7 +239,7 @@ fn first_half(payload: &Value) -> String {
     );
     out += &section(
         "Residual access",
-        "What is neither proved nor attested to be gone.",
+        "What is neither proved nor attested to be gone, or was there again and is not gone since.",
         &table(
             &payload["residual"],
             &[

@@ -81,7 +81,7 @@ async fn b1_no_evidence_is_made_by_a_definition_in_the_place_of_another() {
     assert!(told.to_string().starts_with("CB-DEFINITION-2: "), "{told}");
 }
 
-async fn settle(store: &Arc<dyn Store>, batch: Vec<crate::store::Fenced>) {
+pub(super) async fn settle(store: &Arc<dyn Store>, batch: Vec<crate::store::Fenced>) {
     let settled = store
         .settle(at(2), &keep(1, 0), &batch)
         .await
@@ -89,14 +89,14 @@ async fn settle(store: &Arc<dyn Store>, batch: Vec<crate::store::Fenced>) {
     assert!(settled.accepted.iter().all(|yes| *yes));
 }
 
-async fn gather_from(store: &Arc<dyn Store>, id: CaseId) -> Gathered {
+pub(super) async fn gather_from(store: &Arc<dyn Store>, id: CaseId) -> Gathered {
     gather(store.as_ref(), id)
         .await
         .expect("read")
         .expect("there")
 }
 
-fn seen_gone(run: &crate::domain::run::Run) -> Settlement {
+pub(super) fn seen_gone(run: &crate::domain::run::Run) -> Settlement {
     let mut settlement = step(run, ended(End::Verified));
     settlement.run.verdict = Some(crate::domain::verdict::Verdict::ObservedAbsent);
     settlement.journal[0].outcome = OutcomeKey::Absent;

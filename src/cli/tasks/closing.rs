@@ -7,13 +7,13 @@ use std::io::{BufRead, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{find, show, state};
 use crate::cli::context::{Context, Reading, Wishing};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::output::{Output, and_one, table};
-use crate::domain::command::Wish;
+use crate::domain::command::{Answer, Wish};
 use crate::domain::id::{CommandId, ConnectorName, TaskId};
 use crate::domain::task::{Attestation, Bulk, FallbackTask, TaskState};
 use crate::store::{Store, TaskFilter};
@@ -108,22 +108,38 @@ pub async fn close(context: &Context, store: &dyn Store, close: Close) -> anyhow
         attestation: attestation.clone(),
         bulk: bulk.clone(),
     };
-    let mut refused = Vec::new();
+    // All of them first: one whose answer is late keeps no other from being wished.
+    let mut line = Vec::new();
     for task in &tasks {
-        if let Err(error) = context.wish(store, &close.wishing, wish(*task)).await {
-            match error.downcast_ref::<Stop>() {
-                Some(Stop::Refused { code, message }) => {
-                    refused.push((*task, format!("{code}: {message}")));
-                }
-                _ => return Err(error),
-            }
-        }
+        let command = context.command(&close.wishing, wish(*task));
+        line.push(context.put(store, &command).await?);
     }
+    let seconds = close.wishing.wait_seconds;
+    let answers = context.answers(store, &line, seconds).await?;
     let mut came_to = Vec::new();
-    for task in &tasks {
-        came_to.push(checked(store, *task, close.wishing.wait_seconds).await?);
+    for (task, answer) in tasks.into_iter().zip(answers) {
+        let task = match &answer {
+            Some(_) => checked(store, task, seconds).await?,
+            None => find(store, task).await?,
+        };
+        came_to.push(Came { task, answer });
     }
-    told(context, &bulk, &came_to, &refused)
+    told(context, &bulk, &came_to)
+}
+
+/// What became of one of many.
+struct Came {
+    task: FallbackTask,
+    /// None while the wish is in line.
+    answer: Option<Answer>,
+}
+
+impl Came {
+    fn refused(&self) -> Option<String> {
+        let refused = self.answer.as_ref().filter(|answer| !answer.accepted)?;
+        let code = refused.code.as_deref().unwrap_or_default();
+        Some(format!("{code}: {}", refused.message))
+    }
 }
 
 async fn chosen(store: &dyn Store, close: &Close) -> anyhow::Result<Vec<TaskId>> {
@@ -196,42 +212,49 @@ fn agreed(count: usize, answers: &mut dyn BufRead, asks: bool) -> anyhow::Result
 }
 
 /// Tells what became of a bulk.
-fn told(
-    context: &Context,
-    bulk: &Bulk,
-    tasks: &[FallbackTask],
-    refused: &[(TaskId, String)],
-) -> anyhow::Result<Exit> {
-    let why = |id: TaskId| {
-        let mut found = refused.iter();
-        found.find(|(task, _)| *task == id).map(|(_, why)| why)
-    };
-    let data = tasks.iter().map(|task| {
-        json!({
-            "task": task.id,
-            "state": task.state.as_str(),
-            "refused": why(task.id),
-        })
-    });
-    let data = json!({"bulk": bulk, "tasks": data.collect::<Vec<_>>()});
-    context.output.data(&data, || {
-        let rows = tasks.iter().map(|task| {
+fn told(context: &Context, bulk: &Bulk, came_to: &[Came]) -> anyhow::Result<Exit> {
+    context.output.data(&as_json(bulk, came_to), || {
+        let rows = came_to.iter().map(|one| {
+            let why = match &one.answer {
+                None => "in line: no worker has answered".to_owned(),
+                Some(_) => one.refused().unwrap_or_default(),
+            };
             vec![
-                task.id.to_string(),
-                state(&task.state),
-                task.subject.clone(),
-                why(task.id).cloned().unwrap_or_default(),
+                one.task.id.to_string(),
+                state(&one.task.state),
+                one.task.subject.clone(),
+                why,
             ]
         });
         let headings = ["task", "state", "subject", "refused"];
         table(&headings, rows.collect(), "no such tasks")
     })?;
-    let left = tasks.iter().filter(|task| !is_settled(task)).count();
+    let waits = came_to.iter().filter(|one| one.answer.is_none()).count();
+    if waits > 0 {
+        Output::note(&format!(
+            "{waits} of {} wishes are in line and will be carried out when a worker runs (`clawback run`)",
+            came_to.len()
+        ));
+        return Ok(Exit::Unanswered);
+    }
+    let left = came_to.iter().filter(|one| !is_settled(&one.task)).count();
     if left == 0 {
         return Ok(Exit::Done);
     }
-    Output::note(&format!("{left} of {} are not closed", tasks.len()));
+    Output::note(&format!("{left} of {} are not closed", came_to.len()));
     Ok(Exit::Refused)
+}
+
+fn as_json(bulk: &Bulk, came_to: &[Came]) -> Value {
+    let tasks = came_to.iter().map(|one| {
+        json!({
+            "task": one.task.id,
+            "state": one.task.state.as_str(),
+            "refused": one.refused(),
+            "waits": one.answer.is_none(),
+        })
+    });
+    json!({"bulk": bulk, "tasks": tasks.collect::<Vec<_>>()})
 }
 
 /// A second person stands for what another attested.
@@ -312,6 +335,7 @@ fn is_settled(task: &FallbackTask) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{ActFilter, given};
 
     #[test]
     fn f4_many_tasks_are_closed_on_a_plain_yes_alone() {
@@ -324,6 +348,68 @@ mod tests {
                 told.contains("CB-COMMAND-13") && told.contains("--yes"),
                 "{told}"
             );
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn f4_of_many_tasks_each_is_wished_though_no_worker_answers() {
+        // Given three tasks and no worker.
+        let place = crate::store::Settings::at("sqlite::memory:");
+        let store = crate::store::open(&place).await.expect("opened");
+        store.migrate().await.expect("migrated");
+        let (mut tasks, mut cases) = (Vec::new(), Vec::new());
+        for name in ["one", "two", "three"] {
+            let removal = given::a_removal(&store, name).await;
+            let batch = [given::fenced(&removal, given::handed_over(&removal.run))];
+            let settled = store.settle(given::at(1), &given::keep(1, 0), &batch).await;
+            assert_eq!(settled.expect("settled").accepted, [true]);
+            tasks.push(removal.run.id.task());
+            cases.push(removal.run.case.expect("of a case"));
+        }
+        // When all are closed, and nothing is waited for.
+        let wishing = Wishing {
+            by: "ann".to_owned(),
+            wait_seconds: 0,
+        };
+        let wanted = Close {
+            ids: Vec::new(),
+            all_of: Some("crm".to_owned()),
+            code: None,
+            reason: Some("the vendor has closed".to_owned()),
+            yes: true,
+            note: "done".to_owned(),
+            attest: None,
+            wishing,
+        };
+        let context = Context::new("nowhere.toml".into(), true);
+        let exit = close(&context, store.as_ref(), wanted).await;
+        // Then each wish is in line and its act noted, and the exit code says that nobody has answered.
+        assert_eq!(exit.expect("told"), Exit::Unanswered);
+        for case in cases {
+            let dossier = store.dossier(case).await.expect("read").expect("there");
+            let answers: Vec<_> = dossier.wishes.iter().map(|(_, answer)| answer).collect();
+            assert_eq!(answers, [&None]);
+        }
+        let acts = store.acts(&ActFilter::default()).await.expect("read");
+        let came_to: Vec<_> = acts.iter().map(|(_, act)| act.came_to.as_str()).collect();
+        assert_eq!(came_to, ["waits in line"; 3]);
+        // And what programs read has all three.
+        let mut came_to = Vec::new();
+        for task in tasks {
+            let task = find(store.as_ref(), task).await.expect("there");
+            came_to.push(Came { task, answer: None });
+        }
+        let bulk = Bulk {
+            id: CommandId(context.chance.id()),
+            of: 3,
+            reason: "so".to_owned(),
+        };
+        let told = as_json(&bulk, &came_to);
+        for (place, one) in came_to.iter().enumerate() {
+            let one = json!({
+                "task": one.task.id, "state": "open", "refused": null, "waits": true,
+            });
+            assert_eq!(told["tasks"][place], one);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
@@ -16,7 +17,7 @@ use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::task::{FallbackTask, TaskState};
 use crate::domain::time::Clock as _;
 use crate::domain::workflow::RunKind;
-use crate::engine::Desks;
+use crate::engine::{Crew, Desks, courier::Courier, crew::Shares};
 
 /// A whole engine whose one connector's tasks go to a desk.
 struct Scene {
@@ -174,6 +175,26 @@ async fn f2_a_task_gets_one_ticket_that_tells_what_to_do_and_what_happened() {
         assert_eq!(texts.matches("ask the vendor first").count(), 1, "{texts}");
         assert_eq!(scene.counter.fake.tickets(), 1);
     }
+}
+
+#[tokio::test]
+async fn b7_by_a_wrong_clock_no_copy_is_brought() {
+    let scene = Scene::begun(Arc::new(servicenow::tests::Instance::default())).await;
+    let crew = Crew::new(scene.ward.worker, 10, Shares::default());
+    crew.hold_off(true);
+    let courier = Courier::new(scene.ward.engine.clone(), crew.clone()).run();
+    let watch = async {
+        // Nothing is brought in the time of many looks at the store, and once the worker is let on, it is.
+        for _ in 0..100 {
+            assert!(!scene.task().await.is_closed() && scene.counter.fake.tickets() == 0);
+        }
+        crew.hold_off(false);
+        while scene.counter.fake.tickets() == 0 && !scene.task().await.is_closed() {}
+        crew.drain();
+    };
+    let both = async { tokio::join!(courier, watch) };
+    let brought = tokio::time::timeout(Duration::from_secs(60), both).await;
+    brought.expect("nothing was brought");
 }
 
 #[tokio::test]

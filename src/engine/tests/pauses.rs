@@ -19,7 +19,9 @@ use crate::domain::settlement::OutboxMessage;
 use crate::domain::time::Clock;
 use crate::domain::verdict::CredentialRole::Writer;
 use crate::engine::Settings;
-use crate::engine::crew::{Crew, Shares};
+use crate::engine::crew::{Crew, Hands, Shares};
+use crate::engine::scout::{Look, Scout};
+use crate::engine::worker::Pulse;
 
 const HOUR: u64 = 3600;
 
@@ -108,6 +110,62 @@ async fn g4_a_worker_says_that_a_pause_binds_when_no_write_is_on_its_way_any_mor
     let heard = ward.engine.follow_pauses(ward.worker).await;
     heard.expect("the store answers");
     assert_eq!(unaware().await, 0);
+}
+
+#[tokio::test]
+async fn b7_by_a_wrong_clock_a_pause_binds_and_every_other_wish_waits() {
+    // Given a worker that is held off, and wishes: one about a task, a drill, and a pause behind them.
+    let ward = Ward::new("", false).await;
+    let crew = Crew::new(
+        ward.worker,
+        10,
+        Shares::new(&ward.engine.serving().registry, 7),
+    );
+    let (kept, _runs) = tokio::sync::mpsc::unbounded_channel();
+    let hands = Hands {
+        crew: crew.clone(),
+        kept,
+    };
+    let mut scout = Scout::new(ward.engine.clone(), hands, Arc::new(Pulse::default()));
+    crew.hold_off(true);
+    let claim = Wish::ClaimTask {
+        task: crate::domain::id::TaskId(uuid::Uuid::from_u128(1)),
+    };
+    let drill = Wish::Drill {
+        connector: "crm".into(),
+    };
+    let pause = Wish::Pause {
+        connector: Some("crm".into()),
+        // Words are no wish.
+        reason: "as in \"wish\":{\"drill\":".to_owned(),
+    };
+    let mut ids = Vec::new();
+    for (number, wish) in (1..).zip([claim, drill, pause]) {
+        let command = Command {
+            id: CommandId(uuid::Uuid::from_u128(number << 64)),
+            by: "\"wish\":{\"pause\":".to_owned(),
+            at: ward.clock.now(),
+            wish,
+        };
+        ward.store.wish(&command).await.expect("in line");
+        ids.push(command.id);
+    }
+    let answered = async || {
+        let mut answered = Vec::new();
+        for id in &ids {
+            answered.push(ward.store.answer(*id).await.expect("read").is_some());
+        }
+        answered
+    };
+    // When it looks, then the pause alone is carried out, and binds.
+    assert!(scout.look(true).await == Look::Away);
+    assert_eq!(answered().await, [false, false, true]);
+    assert_eq!(ward.store.pauses().await.expect("read").0.len(), 1);
+    assert_eq!(crew.keep().room_for(&"crm".into()), 0);
+    // Once it is let on, the others are.
+    crew.hold_off(false);
+    scout.look(true).await;
+    assert_eq!(answered().await, [true, true, true]);
 }
 
 #[tokio::test]

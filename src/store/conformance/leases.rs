@@ -296,6 +296,20 @@ pub async fn a_run_without_a_living_owner_is_freed(home: &Home) {
     );
 }
 
+/// Whoever frees it may have a clock that is far ahead, and then begins nothing itself.
+pub async fn b3_a_run_that_is_freed_by_a_wrong_clock_is_due_as_it_was(home: &Home) {
+    home.store
+        .enlist(worker(2), at(0), 10)
+        .await
+        .expect("enlisted");
+    a_case(&home.store, "c").await;
+    let year = 365 * 86_400;
+    let buried = home.store.bury(worker(2), at(year)).await;
+    assert_eq!(buried.expect("buried"), 1);
+    let taken = home.store.claim(at(1), &keep(3, 5)).await;
+    assert_eq!(taken.expect("claimed").len(), 1);
+}
+
 pub async fn b4_a_run_that_is_put_back_gives_others_their_turn(home: &Home) {
     let store = &home.store;
     let enlisted = store.enlist(worker(1), at(0), 3600).await;

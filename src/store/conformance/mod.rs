@@ -80,6 +80,7 @@ macro_rules! suite {
                 released_and_discharged_runs_go_to_others,
                 b4_a_run_that_is_put_back_gives_others_their_turn,
                 a_run_without_a_living_owner_is_freed,
+                b3_a_run_that_is_freed_by_a_wrong_clock_is_due_as_it_was,
             ]
             settling: [
                 a_due_step_keeps_the_lease_and_a_wait_releases_it,

@@ -66,6 +66,7 @@ pub(super) async fn answer(funnel: &Funnel, id: CommandId) -> Stored<Option<Answ
 
 pub(super) async fn obey(
     funnel: &Funnel,
+    which: &'static str,
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
@@ -73,7 +74,7 @@ pub(super) async fn obey(
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("obey").await?;
-        let obeyed = within(try_obey(&mut lane, funnel, limit, now, decide)).await;
+        let obeyed = within(try_obey(&mut lane, funnel, which, limit, now, decide)).await;
         match lane.done(obeyed, &mut tries) {
             Some(Ok(Some(obeyed))) => return Ok(obeyed),
             Some(Err(error)) => return Err(error),
@@ -85,7 +86,7 @@ pub(super) async fn obey(
 
 /// Wishes about no task first, a pause above all: thousands about tasks may have come before it, in one
 /// command. Each kind is in the order of its arrival, and nothing of one depends on the other.
-const WAITING: &str = "SELECT id, body FROM ( \
+pub(super) const WAITING: &str = "SELECT id, body FROM ( \
       SELECT * FROM (SELECT 0 AS turn, seq, id, body FROM commands \
         WHERE answer IS NULL AND task_id IS NULL ORDER BY seq LIMIT $1) AS estate \
       UNION ALL \
@@ -95,9 +96,16 @@ const WAITING: &str = "SELECT id, body FROM ( \
         ORDER BY c.seq LIMIT $1) AS about_tasks \
     ) AS waiting ORDER BY turn, seq LIMIT $1";
 
+/// Pauses and their ends alone. In a JSON string a quotation mark has a backslash before it, so no text
+/// that somebody wrote reads like this.
+pub(super) const PAUSES: &str = "SELECT id, body FROM commands WHERE answer IS NULL AND task_id IS NULL \
+    AND (body LIKE '%\"wish\":{\"pause\":%' OR body LIKE '%\"wish\":{\"resume\":%') \
+    ORDER BY seq LIMIT $1";
+
 async fn try_obey(
     connection: &mut PgConnection,
     funnel: &Funnel,
+    which: &'static str,
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
@@ -114,7 +122,7 @@ async fn try_obey(
         tx.rollback().await?;
         return Ok(Some(0));
     }
-    let rows = sqlx::query_as::<_, (Uuid, String)>(WAITING)
+    let rows = sqlx::query_as::<_, (Uuid, String)>(which)
         .bind(i64::from(limit) + i64::from(funnel.aside.count("commands")))
         .fetch_all(&mut *tx)
         .await?;

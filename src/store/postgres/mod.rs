@@ -147,7 +147,11 @@ impl Store for PostgresStore {
     }
 
     async fn obey(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32> {
-        commands::obey(&self.funnel, limit, now, decide).await
+        commands::obey(&self.funnel, commands::WAITING, limit, now, decide).await
+    }
+
+    async fn obey_pauses(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32> {
+        commands::obey(&self.funnel, commands::PAUSES, limit, now, decide).await
     }
 
     async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {
@@ -203,8 +207,8 @@ impl Store for PostgresStore {
         workers::discharge(&self.funnel, &self.roster, worker).await
     }
 
-    async fn bury(&self, by: WorkerId, now: Timestamp) -> Stored<u64> {
-        workers::bury(&self.funnel, by, now).await
+    async fn bury(&self, by: WorkerId, _: Timestamp) -> Stored<u64> {
+        workers::bury(&self.funnel, by).await
     }
 
     async fn woken(&self, at_most: Duration) {

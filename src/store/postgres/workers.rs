@@ -194,11 +194,11 @@ async fn try_discharge(connection: &mut PgConnection, worker: WorkerId) -> Store
     Ok(())
 }
 
-pub(super) async fn bury(funnel: &Funnel, by: WorkerId, now: Timestamp) -> Stored<u64> {
+pub(super) async fn bury(funnel: &Funnel, by: WorkerId) -> Stored<u64> {
     let mut tries = 0;
     loop {
         let mut lane = funnel.lane("bury").await?;
-        let buried = within(try_bury(&mut lane, by, now)).await;
+        let buried = within(try_bury(&mut lane, by)).await;
         if let Some(buried) = lane.done(buried, &mut tries) {
             return buried;
         }
@@ -216,7 +216,7 @@ const ANY_DEAD: &str = "SELECT EXISTS (SELECT 1 FROM workers WHERE $DEAD) \
     OR EXISTS (SELECT 1 FROM outbox WHERE published_us IS NULL AND owner IS NOT NULL \
       AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = outbox.owner))";
 
-async fn try_bury(connection: &mut PgConnection, by: WorkerId, now: Timestamp) -> Stored<u64> {
+async fn try_bury(connection: &mut PgConnection, by: WorkerId) -> Stored<u64> {
     let dead = DEAD.replace("$CLOCK", CLOCK);
     let any: bool = sqlx::query_scalar(AssertSqlSafe(ANY_DEAD.replace("$DEAD", &dead)))
         .bind(by.0)
@@ -236,11 +236,11 @@ async fn try_bury(connection: &mut PgConnection, by: WorkerId, now: Timestamp) -
     )
     .execute(&mut *tx)
     .await?;
+    // As in a discharge: `due_us` lies in the past, and this machine's clock may lie in the future.
     let freed = sqlx::query(
-        "UPDATE runs SET owner = NULL, token = token + 1, due_us = $1 WHERE owner IS NOT NULL \
+        "UPDATE runs SET owner = NULL, token = token + 1 WHERE owner IS NOT NULL \
          AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = runs.owner)",
     )
-    .bind(micros(now))
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;

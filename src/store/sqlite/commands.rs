@@ -58,13 +58,14 @@ pub(super) async fn answer(funnel: &Funnel, id: CommandId) -> Stored<Option<Answ
 
 pub(super) async fn obey(
     funnel: &Funnel,
+    which: &'static str,
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
 ) -> Stored<u32> {
     loop {
         // Without the one that was set aside, if any.
-        if let Some(obeyed) = try_obey(funnel, limit, now, decide).await? {
+        if let Some(obeyed) = try_obey(funnel, which, limit, now, decide).await? {
             return Ok(obeyed);
         }
     }
@@ -72,7 +73,7 @@ pub(super) async fn obey(
 
 /// Wishes about no task first, a pause above all: thousands about tasks may have come before it, in one
 /// command. Each kind is in the order of its arrival, and nothing of one depends on the other.
-const WAITING: &str = "SELECT id, body FROM ( \
+pub(super) const WAITING: &str = "SELECT id, body FROM ( \
       SELECT * FROM (SELECT 0 AS turn, seq, id, body FROM commands \
         WHERE answer IS NULL AND task_id IS NULL ORDER BY seq LIMIT ?1) AS estate \
       UNION ALL \
@@ -82,8 +83,15 @@ const WAITING: &str = "SELECT id, body FROM ( \
         ORDER BY c.seq LIMIT ?1) AS about_tasks \
     ) AS waiting ORDER BY turn, seq LIMIT ?1";
 
+/// Pauses and their ends alone. In a JSON string a quotation mark has a backslash before it, so no text
+/// that somebody wrote reads like this.
+pub(super) const PAUSES: &str = "SELECT id, body FROM commands WHERE answer IS NULL AND task_id IS NULL \
+    AND (body LIKE '%\"wish\":{\"pause\":%' OR body LIKE '%\"wish\":{\"resume\":%') \
+    ORDER BY seq LIMIT ?1";
+
 async fn try_obey(
     funnel: &Funnel,
+    which: &'static str,
     limit: u32,
     now: Timestamp,
     decide: ObeyFn<'_>,
@@ -93,7 +101,7 @@ async fn try_obey(
     }
     let mut writer = funnel.writer().await;
     let mut tx = writer.begin("obey").await?;
-    let rows = sqlx::query_as::<_, (Uuid, String)>(WAITING)
+    let rows = sqlx::query_as::<_, (Uuid, String)>(which)
         .bind(limit + funnel.aside.count("commands"))
         .fetch_all(&mut *tx)
         .await?;

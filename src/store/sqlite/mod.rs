@@ -158,7 +158,11 @@ impl Store for SqliteStore {
     }
 
     async fn obey(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32> {
-        commands::obey(&self.funnel, limit, now, decide).await
+        commands::obey(&self.funnel, commands::WAITING, limit, now, decide).await
+    }
+
+    async fn obey_pauses(&self, limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32> {
+        commands::obey(&self.funnel, commands::PAUSES, limit, now, decide).await
     }
 
     async fn claim(&self, now: Timestamp, keep: &Keep) -> Stored<Vec<Claimed>> {

@@ -97,7 +97,7 @@ pub(super) async fn enlist(
     .execute(&mut *tx)
     .await?;
     if first {
-        free_orphans(&mut tx, micros(now)).await?;
+        free_orphans(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -150,7 +150,7 @@ pub(super) async fn bury(funnel: &Funnel, by: WorkerId, now: Timestamp) -> Store
         .bind(micros(now))
         .execute(&mut *tx)
         .await?;
-    let freed = free_orphans(&mut tx, micros(now)).await?;
+    let freed = free_orphans(&mut tx).await?;
     tx.commit().await?;
     Ok(freed)
 }
@@ -170,8 +170,9 @@ async fn any_dead(funnel: &Funnel, by: WorkerId, now: Timestamp) -> Stored<bool>
     .await?)
 }
 
-/// Ends the leases of workers that are no longer on the list.
-async fn free_orphans(tx: &mut SqliteConnection, now_us: i64) -> Stored<u64> {
+/// Ends the leases of workers that are no longer on the list. Under a lease `due_us` lies in the past, as in
+/// a discharge, and stays: by a clock that is ahead nobody would pick the runs up.
+async fn free_orphans(tx: &mut SqliteConnection) -> Stored<u64> {
     sqlx::query(
         "UPDATE outbox SET owner = NULL WHERE published_us IS NULL AND owner IS NOT NULL \
          AND owner NOT IN (SELECT id FROM workers)",
@@ -179,10 +180,9 @@ async fn free_orphans(tx: &mut SqliteConnection, now_us: i64) -> Stored<u64> {
     .execute(&mut *tx)
     .await?;
     let freed = sqlx::query(
-        "UPDATE runs SET owner = NULL, token = token + 1, due_us = ? WHERE owner IS NOT NULL \
+        "UPDATE runs SET owner = NULL, token = token + 1 WHERE owner IS NOT NULL \
          AND owner NOT IN (SELECT id FROM workers)",
     )
-    .bind(now_us)
     .execute(&mut *tx)
     .await?;
     Ok(freed.rows_affected())
