@@ -3,22 +3,24 @@
 //! Owns the choice between a filter on members and a walk over all groups. An empty answer proves
 //! nothing where nobody is seen to be in any group: servers are known to show every group without its
 //! members. So the first reading walks, tries the filter on what the walk found, and each empty answer
-//! to the filter is held against a member that is there. What the user resource says of its groups is
-//! only ever added: servers fill it in late or not at all.
+//! to the filter is held against a member that is there. That no group is shown at all, or not one that
+//! the account was in, may be for lack of permission. What the user resource says of its groups is only
+//! ever added: servers fill it in late or not at all.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::super::contract::FORBIDDEN;
 use super::super::limits::MOST_ITEMS;
 use super::client::{MemberFilter, Session};
 use super::listing::{self, Pages};
-use super::resource::{elements, has_member, is_indirect, membership, text, value_of};
+use super::resource::{GROUP, elements, has_member, is_indirect, membership, text, value_of};
 use crate::domain::access::Entitlement;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Failure;
 
-/// Groups that a walk shows without members are asked for one by one, up to this many.
+/// Groups are asked for one by one up to this many.
 const MOST_SINGLE_READS: usize = 200;
 
 /// A user's memberships.
@@ -27,8 +29,10 @@ pub(super) struct Membership {
     pub(super) groups: Vec<Entitlement>,
     /// Every group was seen, and members in any of them.
     pub(super) closed: bool,
-    /// There are groups, and none shows a member.
+    /// No member of any group is shown; there may be no group at all.
     bare: bool,
+    /// The ids of the groups that were shown, whoever is in them.
+    shown: BTreeSet<String>,
     /// Groups were withheld for lack of permission.
     pub(super) withheld: bool,
     /// How, for an auditor.
@@ -49,7 +53,12 @@ pub(super) async fn of(
     // Where no member of any group is shown, that ours is not shown says nothing.
     if found.bare && shown.is_empty() && !session.settings.groups_may_be_empty {
         found.closed = false;
-        found.method = format!("{}, none shows a member", found.method);
+        let none = if found.shown.is_empty() {
+            "no group is shown"
+        } else {
+            "none shows a member"
+        };
+        found.method = format!("{}, {none}", found.method);
     }
     let direct = shown.iter().any(|element| !is_indirect(element));
     for element in shown {
@@ -68,7 +77,47 @@ pub(super) async fn of(
         }
         found.groups.push(one);
     }
+    if !found.withheld {
+        look_for_last_known(session, account, &mut found).await?;
+    }
     Ok(found)
+}
+
+/// A group that the account was last known to be in is shown with it, or without it. One that is not shown
+/// at all may be hidden from this credential, and the account in it still.
+async fn look_for_last_known(
+    session: &Session<'_>,
+    account: &AccountId,
+    found: &mut Membership,
+) -> Result<(), Failure> {
+    let last = session.call.last.into_iter();
+    let mut reads = 0;
+    for known in last.flat_map(|last| &last.entitlements) {
+        let Some(id) = known.id.as_str().strip_prefix(GROUP) else {
+            continue;
+        };
+        if found.shown.contains(id) || found.groups.iter().any(|one| one.id == known.id) {
+            continue;
+        }
+        reads += 1;
+        if reads > MOST_SINGLE_READS {
+            found.closed = false;
+            break;
+        }
+        match session.group(id).await {
+            Ok(Some(group)) if has_member(&group.body, account.as_str())? => {
+                found.groups.extend(entitlement(&group.body));
+            }
+            Ok(Some(_)) => {}
+            Err(failure) if failure.code != FORBIDDEN => return Err(failure),
+            Ok(None) | Err(_) => {
+                found.withheld = true;
+                found.method = format!("{}, one that it was in is not shown", found.method);
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn asked_at_groups(session: &Session<'_>, user: &str) -> Result<Membership, Failure> {
@@ -89,7 +138,7 @@ async fn asked_at_groups(session: &Session<'_>, user: &str) -> Result<Membership
         bare,
     } = match walk(session).await {
         Ok(walked) => walked,
-        Err(failure) if failure.code == "CB-HTTP-403" => {
+        Err(failure) if failure.code == FORBIDDEN => {
             return Ok(Membership {
                 withheld: true,
                 method: "GET /Groups was denied".to_owned(),
@@ -106,6 +155,7 @@ async fn asked_at_groups(session: &Session<'_>, user: &str) -> Result<Membership
         groups: mine.into_iter().filter_map(entitlement).collect(),
         closed,
         bare,
+        shown: ids(&pages.resources),
         withheld: false,
         method: format!("GET /Groups, {} pages", pages.count),
     })
@@ -165,13 +215,9 @@ async fn try_filter(session: &Session<'_>, walked: &Pages) -> Result<(), Failure
     let Some(member) = member else {
         return Ok(());
     };
-    let ids = |groups: Vec<&Value>| {
-        let ids = groups.into_iter().filter_map(|group| text(group, "id"));
-        ids.map(ToOwned::to_owned).collect::<BTreeSet<_>>()
-    };
     let expected = ids(with_member(&walked.resources, &member)?);
     let found = by_member(session, &member).await?;
-    let honoured = found.is_some_and(|found| ids(found.resources.iter().collect()) == expected);
+    let honoured = found.is_some_and(|found| ids(&found.resources) == expected);
     session.known.learn_member_filter(if honoured {
         MemberFilter::Finds(member.into_owned())
     } else {
@@ -185,7 +231,7 @@ struct Walked {
     pages: Pages,
     /// It was all of them.
     closed: bool,
-    /// There are some, and none shows a member.
+    /// No member of any is shown.
     bare: bool,
 }
 
@@ -214,14 +260,14 @@ async fn walk(session: &Session<'_>) -> Result<Walked, Failure> {
     })
 }
 
-/// There are groups, and none shows a member.
+/// No member of any group is shown. A list without groups is what a credential sees that may see none.
 fn all_bare(groups: &[Value]) -> Result<bool, Failure> {
     for group in groups {
         if !elements(group, "members")?.is_empty() {
             return Ok(false);
         }
     }
-    Ok(!groups.is_empty())
+    Ok(true)
 }
 
 /// The groups that name the user as a member.
@@ -233,6 +279,11 @@ fn with_member<'g>(groups: &'g [Value], user: &str) -> Result<Vec<&'g Value>, Fa
         }
     }
     Ok(mine)
+}
+
+fn ids<'g>(groups: impl IntoIterator<Item = &'g Value>) -> BTreeSet<String> {
+    let ids = groups.into_iter().filter_map(|group| text(group, "id"));
+    ids.map(ToOwned::to_owned).collect()
 }
 
 fn entitlement(group: &Value) -> Option<Entitlement> {

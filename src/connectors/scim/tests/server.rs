@@ -294,6 +294,7 @@ fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
         (state.trap, filter),
         (
             Trap::GroupsDenied
+                | Trap::GroupsUnseen
                 | Trap::MembersOnlySingly
                 | Trap::MembersHidden
                 | Trap::MembersEmptyInList,
@@ -316,6 +317,9 @@ fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
             group["members"] = json!([]);
         }
     }
+    if state.trap == Trap::GroupsUnseen {
+        all.clear();
+    }
     (state.trap != Trap::GroupsDenied).then_some(all)
 }
 
@@ -330,7 +334,8 @@ fn find<'s>(state: &'s mut Estate, kind: &str, id: &str) -> Option<&'s mut Value
 
 fn read(state: &mut Estate, kind: &str, id: &str) -> Response {
     let (trap, version) = (state.trap, state.version);
-    let Some(found) = find(state, kind, id) else {
+    let hidden = trap == Trap::GroupsUnseen && kind == "Groups";
+    let Some(found) = find(state, kind, id).filter(|_| !hidden) else {
         return error(404, "", "not found");
     };
     let mut shown = found.clone();

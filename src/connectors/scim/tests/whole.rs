@@ -83,9 +83,65 @@ async fn groups_that_show_no_member_to_anybody_prove_nothing() {
     // Where the owner says that there may be no member at all, an empty list is one.
     let told = with(Trap::MembersHidden, "groups_may_be_empty = true").await;
     assert!(told.closed("eve").await);
-    // And where there is no group, nobody is in one.
-    bench.spoil(|state| state.groups.clear());
-    assert!(bench.closed("eve").await);
+}
+
+#[tokio::test]
+async fn groups_that_are_not_shown_at_all_prove_nothing() {
+    let bench = bench(Trap::GroupsUnseen).await;
+    for id in ["ada", "eve"] {
+        let reading = bench.reading(id).await.expect("a reading");
+        assert!(!reading.completeness.pages_closed, "{}", reading.method);
+        assert!(reading.method.ends_with("no group is shown"));
+    }
+    assert!(bench.server.fired() > 0);
+    // Where the owner says that there may be no group, an empty list is one.
+    let told = with(Trap::GroupsUnseen, "groups_may_be_empty = true").await;
+    assert_eq!(
+        told.reading("eve")
+            .await
+            .expect("a reading")
+            .completeness
+            .gap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_group_that_an_account_was_in_and_that_is_not_shown_any_more_proves_nothing() {
+    let bench = bench(Trap::None).await;
+    let last = bench.reading("ada").await.expect("a reading").account;
+    let last = last.expect("there");
+    let again = async || {
+        let known = bench
+            .crm
+            .read_known(&bench.verifier, &"ada".into(), Some(&last));
+        known.await.expect("a reading")
+    };
+    // Taken out of all groups, which are still shown: by the filter, and by the walk.
+    bench.spoil(|state| state.groups[0]["members"] = json!([{ "value": "bob" }]));
+    bench.spoil(|state| state.groups[1]["members"] = json!([]));
+    for _ in 0..2 {
+        let reading = again().await;
+        assert_eq!(reading.completeness.gap(), None, "{}", reading.method);
+        let held = reading.account.expect("there").entitlements;
+        assert!(
+            held.iter()
+                .all(|one| !one.id.as_str().starts_with("group:"))
+        );
+    }
+    // One of them is not shown any more.
+    bench.spoil(|state| drop(state.groups.remove(1)));
+    for _ in 0..2 {
+        let reading = again().await;
+        assert!(reading.completeness.permission_cut, "{}", reading.method);
+    }
+    // None is, and the owner says that there may be none.
+    let told = with(Trap::GroupsUnseen, "groups_may_be_empty = true").await;
+    let known = told
+        .crm
+        .read_known(&told.verifier, &"ada".into(), Some(&last));
+    assert!(known.await.expect("a reading").completeness.permission_cut);
+    assert!(told.server.fired() > 0);
 }
 
 #[tokio::test]
