@@ -117,6 +117,24 @@ async fn groups_that_keep_their_members_to_themselves_are_asked_one_by_one_and_b
     assert_eq!(target.read("8").await.expect("read").account, None);
 }
 
+#[test]
+fn a_request_that_takes_a_group_from_everybody_in_it_is_refused_at_load() {
+    let owned = "[[rest.entitlements]]\nkind = \"role\"\nitems = \"$.roles\"\nid = \"$.id\"\n";
+    for (tables, path, sound) in [
+        (GROUPS, "/members/{entitlement.id}", false),
+        (GROUPS, "/members/{entitlement.id}/of/{account.id}", true),
+        (GROUPS, "/members/{entitlement.id}/of/{account.login}", true),
+        // A grant has an address of its own, and one holder.
+        (owned, "/members/{entitlement.id}", true),
+    ] {
+        let taken = "/users/{account.id}/members/{entitlement.id}";
+        let shape = entitled(tables).replace(taken, path);
+        let loaded = target::load("https://crm.acme.example/api", &shape);
+        let told = loaded.err().map_or(String::new(), |all| all.to_string());
+        assert_eq!(!told.contains("names a group alone"), sound, "{told}");
+    }
+}
+
 #[tokio::test]
 async fn e1_groups_that_show_no_member_at_all_prove_nothing() {
     let asked = GROUPS.replace(
