@@ -136,6 +136,28 @@ fn a_request_that_takes_a_group_from_everybody_in_it_is_refused_at_load() {
 }
 
 #[tokio::test]
+async fn an_origin_that_says_nothing_is_none_and_the_access_is_direct() {
+    let tables = "[[rest.entitlements]]\nkind = \"role\"\nitems = \"$.roles\"\nid = \"$.id\"\n\
+        inherited_from = \"$.via\"\n";
+    let target = Target::new(&entitled(tables), |_, _| {
+        let mut ada = user(7, "ada");
+        ada["roles"] = json!([
+            {"id": "a", "via": null}, {"id": "b", "via": ""}, {"id": "c", "via": false},
+            {"id": "d", "via": "Ops"}, {"id": "e"},
+        ]);
+        (200, json!({ "user": ada }))
+    })
+    .await;
+    let reading = target.read("7").await.expect("read");
+    let held = reading.account.expect("there").entitlements;
+    let origins: Vec<_> = held
+        .iter()
+        .map(|one| one.inherited_from.as_deref())
+        .collect();
+    assert_eq!(origins, [None, None, None, Some("Ops"), None]);
+}
+
+#[tokio::test]
 async fn e1_groups_that_show_no_member_at_all_prove_nothing() {
     let asked = GROUPS.replace(
         "items = \"$.members\"\nid = \"$.user\"",
