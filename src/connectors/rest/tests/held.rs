@@ -252,6 +252,66 @@ async fn answers_that_carry_other_secrets_leave_none_of_them_behind() {
     assert_eq!(target.changes().len(), 1);
 }
 
+#[tokio::test]
+async fn d1_a_key_in_a_path_is_shown_by_its_digest_however_the_target_repeats_it() {
+    const KEY: &str = "a/b+c==-4711";
+    let tables = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
+        items = \"$.keys\"\nid = \"$.key\"\nsecret_id = true\n";
+    let job = "[rest.revoke_credential.job]\nwait_milliseconds = 10\npolls = 2\nlocation = true\n\
+        [rest.delete]";
+    let shape = entitled(tables)
+        .replace("revoke_entitlement", "revoke_credential")
+        .replace("[rest.delete]", job);
+    let path = "/api/users/7/members/a%2Fb%2Bc%3D%3D-4711";
+    let refused = |path: &str| (500, json!({ "error": format!("cannot DELETE {path}") }));
+    let put_off = |path: &str| {
+        (
+            202,
+            json!({"headers": {"Location": format!("{path}/jobs/1")}}),
+        )
+    };
+    for (changed, followed) in [
+        (refused(path), false),
+        (
+            refused(
+                &path
+                    .replace("%2F", "%2f")
+                    .replace("%2B", "%2b")
+                    .replace("%3D", "%3d"),
+            ),
+            false,
+        ),
+        (put_off(path), true),
+        (put_off("/api/users/7/members/a%2fb+c==-4711"), true),
+    ] {
+        let edit = |manifest: &mut Manifest| {
+            manifest.operations.remove(&Operation::RevokeEntitlement);
+            manifest.operations.insert(Operation::RevokeCredential);
+        };
+        let target = Target::with(&shape, edit, move |asked| match asked.path.as_str() {
+            "/api/users/7" => (200, json!({"user": user(7, "ada")})),
+            "/api/users/7/keys" => (200, json!({"keys": [{ "key": KEY }]})),
+            _ if asked.method == "DELETE" => changed.clone(),
+            other => (500, json!({ "error": format!("no {other}") })),
+        })
+        .await;
+        let account = target.read("7").await.expect("read").account;
+        let mut revoke = change(Operation::RevokeCredential, "7", "ada");
+        revoke.entitlement = account.expect("there").entitlements.pop();
+        target.gate.take();
+        let failure = target.write(&revoke).await.expect_err("not done");
+        let judged = target.gate.take();
+        let jobs = judged.iter().filter(|one| one.line.ends_with("/jobs/1"));
+        assert_eq!(jobs.count() > 0, followed, "{judged:?}");
+        let told = format!("{failure} {judged:?}");
+        assert!(!told.contains("4711"), "{told}");
+        assert!(
+            told.contains("sha256:") || told.contains("sha256%3A"),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn e2_a_key_that_is_known_by_a_digest_is_no_key_to_try() {
     let key = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
