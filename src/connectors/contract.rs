@@ -34,6 +34,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
         false
     }
 
+    /// True where each request of a call has a time of its own. A look may then take as many of them as a
+    /// listing: groups that are walked over, lists that are read to their end.
+    fn times_each_request(&self) -> bool {
+        false
+    }
+
     /// One change. Names the account by its immutable id. "Not found" is read again before it is
     /// believed. An answer that was lost is `unknown_outcome`, never a success or a rejection.
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure>;

@@ -175,10 +175,9 @@ impl Guarded {
     ) -> Result<Listing, Failure> {
         let judge = self.judge(purpose);
         let call = judge.call(credential);
-        let within = self.manifest.limits.listing_timeout_seconds;
         let work = self.connector.list(&call);
         let work = Box::pin(async { texts::of_listing(work.await?) });
-        let mut listing = self.run(&judge, within, work).await?;
+        let mut listing = self.run(&judge, work).await?;
         let band = self.manifest.expect.accounts_min..=self.manifest.expect.accounts_max;
         let seen: BTreeSet<_> = listing.accounts.iter().map(|account| &account.id).collect();
         // Counted by id: a page that is served twice must not lift a short list into its band, and
@@ -209,8 +208,7 @@ impl Guarded {
         let call = judge.call(credential).about(last);
         let work = self.connector.read(&call, account);
         let work = Box::pin(async { texts::of_reading(work.await?) });
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// One change, with the writer's credential.
@@ -247,9 +245,7 @@ impl Guarded {
                 other => other,
             }
         });
-        let answer = self
-            .run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await;
+        let answer = self.run(&judge, work).await;
         if matches!(answer, Ok(Answered::Accepted)) && change.operation == Operation::Delete {
             self.vitals.deleted();
         }
@@ -271,8 +267,7 @@ impl Guarded {
         let judge = self.judge(Purpose::Try);
         let call = judge.call(credential);
         let work = self.connector.try_credential(&call);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// Sends a change of an account that nobody has: the target's answer tells whether the credential may
@@ -291,8 +286,7 @@ impl Guarded {
             ..judge.call(credential)
         };
         let work = self.connector.write(&call, change);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// What the target says that the credential may do, where it tells.
@@ -300,8 +294,7 @@ impl Guarded {
         let judge = self.judge(Purpose::Try);
         let call = judge.call(credential);
         let work = self.connector.powers(&call);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// Tries one of an account's ways in, once. Every request of it is judged and counted as any.
@@ -314,8 +307,7 @@ impl Guarded {
         let judge = self.judge(Purpose::Probe(caller.account));
         let call = judge.call(verifier);
         let work = self.prober.knock(&*self.connector, &call, probe, caller);
-        let seconds = self.manifest.limits.timeout_seconds;
-        self.run(&judge, seconds, Box::pin(work)).await
+        self.run(&judge, Box::pin(work)).await
     }
 
     /// What must be let in at this moment; says how it was.
@@ -328,8 +320,7 @@ impl Guarded {
         let judge = self.judge(Purpose::Probe(None));
         let call = judge.call(verifier);
         let work = self.prober.control(&*self.connector, &call, probe, secret);
-        let seconds = self.manifest.limits.timeout_seconds;
-        self.run(&judge, seconds, Box::pin(work)).await
+        self.run(&judge, Box::pin(work)).await
     }
 
     /// Counts a call of a run; a survey tells what it came to by itself.
@@ -403,7 +394,6 @@ impl Guarded {
     async fn run<T>(
         &self,
         judge: &Judge<'_>,
-        seconds: u64,
         work: BoxFuture<'_, Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let operation = judge.purpose.as_str();
@@ -422,6 +412,8 @@ impl Guarded {
                 return Err(turned_away);
             }
         };
+        let timed = self.connector.times_each_request();
+        let seconds = judge.purpose.seconds(&self.manifest.limits, timed);
         let caught = AssertUnwindSafe(work).catch_unwind();
         let result = match tokio::time::timeout(Duration::from_secs(seconds), caught).await {
             // Part of it went out before the pause: that must be told, and not as if nothing had been.

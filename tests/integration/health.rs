@@ -80,6 +80,7 @@ refresh_seconds = 4
 steps = ["Delete the user by hand"]
 [scim]
 base_url = "{base}"
+groups_may_be_empty = true
 "#
     )
 }

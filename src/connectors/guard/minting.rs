@@ -22,8 +22,7 @@ impl Guarded {
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.mint(&call, order);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// When the target by itself ends a password of this role, where it tells. The credential whose
@@ -37,8 +36,7 @@ impl Guarded {
         let judge = self.judge(Purpose::Try);
         let call = judge.call(credential);
         let work = self.connector.password_end(&call, role, name);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// The target's list of the connector's own secrets of one role.
@@ -51,8 +49,7 @@ impl Guarded {
         let judge = self.judge(Purpose::ListSecrets);
         let call = judge.call(credential);
         let work = self.connector.minted(&call, role);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 
     /// Takes one of the connector's own secrets away at the target.
@@ -67,8 +64,7 @@ impl Guarded {
         let judge = self.judge(Purpose::ChangeSecret);
         let call = judge.call(credential);
         let work = self.connector.retire(&call, role, remote_ref);
-        self.run(&judge, self.manifest.limits.timeout_seconds, work)
-            .await
+        self.run(&judge, work).await
     }
 }
 

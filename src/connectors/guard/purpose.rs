@@ -1,8 +1,9 @@
 //! What a call is for.
 //!
-//! Owns the purposes, and their names in metrics. Which requests fit a purpose is judged by the guard.
+//! Owns the purposes, their names in metrics and how long a call for each may take. Which requests fit a purpose is judged by the guard.
 
 use crate::connectors::contract::Change;
+use crate::connectors::manifest::Limits;
 use crate::domain::id::AccountId;
 
 /// What a call is for; requests outside it are refused.
@@ -34,6 +35,24 @@ impl Purpose<'_> {
             | Self::TryChange(_)
             | Self::ListSecrets
             | Self::ChangeSecret => false,
+        }
+    }
+
+    /// How long such a call may take in seconds. One that looks at an account may need as many requests as
+    /// a listing, where each of them has a time of its own (`timed`): too many of them are no silence.
+    pub(super) fn seconds(self, limits: &Limits, timed: bool) -> u64 {
+        match self {
+            Self::List | Self::Survey | Self::TryList => limits.listing_timeout_seconds,
+            Self::Read(_) | Self::Change(_) | Self::TryChange(_) if timed => {
+                limits.listing_timeout_seconds.max(limits.timeout_seconds)
+            }
+            Self::Read(_)
+            | Self::Change(_)
+            | Self::TryChange(_)
+            | Self::Try
+            | Self::Probe(_)
+            | Self::ListSecrets
+            | Self::ChangeSecret => limits.timeout_seconds,
         }
     }
 

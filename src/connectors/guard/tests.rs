@@ -22,6 +22,8 @@ enum Script {
     HangAfter(RenderedRequest),
     PanicAfter(RenderedRequest),
     Hang,
+    /// Looks for a while, by requests that each have a time of their own.
+    Walk,
     Fail(FailureClass),
     /// Denies changes; lets the credential in, or not.
     Deny {
@@ -45,10 +47,14 @@ impl Scripted {
                 let line = permit.rendered().line.clone();
                 self.sent.lock().expect("not poisoned").push(line);
             }
-            Script::Hang | Script::Fail(_) | Script::Deny { .. } => {}
+            Script::Hang | Script::Walk | Script::Fail(_) | Script::Deny { .. } => {}
         }
         match script {
             Script::Send(_) => Ok(()),
+            Script::Walk => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok(())
+            }
             Script::HangAfter(_) | Script::Hang => std::future::pending().await,
             Script::PanicAfter(_) => panic!("planted"),
             Script::Fail(class) => Err(Failure::new(class, "CB-TEST", "planted")),
@@ -70,6 +76,10 @@ impl Connector for Scripted {
             data_age_seconds: 0,
             method: "scripted".into(),
         })
+    }
+
+    fn times_each_request(&self) -> bool {
+        matches!(*self.script.lock().expect("not poisoned"), Script::Walk)
     }
 
     async fn read(&self, call: &Call<'_>, _: &AccountId) -> Result<Reading, Failure> {
@@ -277,6 +287,25 @@ async fn b4_a_hanging_connector_becomes_a_failure_that_knows_whether_a_write_wen
     let reading = Script::HangAfter(request(Operation::Read, Some("7"), &[]));
     let (answer, _) = write(reading, &disabling).await;
     assert_eq!(answer.expect_err("lost").class, FailureClass::Unreachable);
+}
+
+#[tokio::test]
+async fn b4_a_look_of_many_requests_is_given_the_time_of_a_listing_and_opens_no_breaker() {
+    // Given a target of which every request is answered in time, and a look that takes longer.
+    let (guard, connector, _) = guarded(Script::Walk, &[]);
+    let (writer, verifier) = (CredentialRole::Writer, CredentialRole::Verifier);
+    let (writer, verifier) = (credential(writer, "s"), credential(verifier, "s"));
+    for _ in 0..=guard.manifest.limits.breaker_failures {
+        let reading = guard.read(&verifier, &"7".into()).await;
+        assert_eq!(reading.expect("in time").account, None);
+        let changed = guard.write(&writer, &change(Operation::Disable)).await;
+        assert_eq!(changed, Ok(Answered::Accepted));
+    }
+    assert!(!guard.brakes.is_open());
+    // A kind whose requests have no time of their own has that of one call.
+    *connector.script.lock().expect("not poisoned") = Script::Hang;
+    let lost = guard.read(&verifier, &"7".into()).await;
+    assert_eq!(lost.expect_err("hangs").code, "CB-GUARD-10");
 }
 
 #[tokio::test]

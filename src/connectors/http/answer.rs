@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::escape;
 use crate::connectors::FORBIDDEN;
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::time::Timestamp;
@@ -167,7 +168,7 @@ impl Form {
     }
 }
 
-/// How a target may repeat a secret: as it is, in base64, in hex. Not every form that there is; what is
+/// How a target may repeat a secret: as it is, as it stands in a path, in base64, in hex. Not every form that there is; what is
 /// named as a secret, or begins like one of ours, is masked whatever its form.
 fn forms(secret: &str) -> Vec<Form> {
     if secret.is_empty() {
@@ -178,6 +179,11 @@ fn forms(secret: &str) -> Vec<Form> {
         (hex::encode(secret), 0),
         (hex::encode_upper(secret), 0),
     ];
+    // Hexadecimal digits of either case name the same octet (RFC 3986 §2.1).
+    let escaped = escape(secret);
+    if escaped != secret {
+        forms.extend([(lower_escapes(&escaped), 0), (escaped, 0)]);
+    }
     // What follows the secret changes the last characters.
     let whole = secret.len() / 3 * 4;
     let tail = if secret.len().is_multiple_of(3) { 0 } else { 4 };
@@ -191,6 +197,16 @@ fn forms(secret: &str) -> Vec<Form> {
         tail,
     };
     forms.into_iter().map(form).collect()
+}
+
+fn lower_escapes(escaped: &str) -> String {
+    let mut parts = escaped.split('%');
+    let mut lower = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at(2);
+        lower.extend(["%", &digits.to_ascii_lowercase(), rest]);
+    }
+    lower
 }
 
 #[cfg(test)]

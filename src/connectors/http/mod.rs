@@ -73,6 +73,25 @@ pub(super) struct Hidden {
     pub(super) secret: SecretString,
 }
 
+impl Hidden {
+    /// The same for another path, to which an answer led: the secret may stand in it again, escaped in
+    /// whatever way, and is shown as `name`.
+    pub(super) fn beneath(&self, path: &str, name: &str) -> Self {
+        let secret = self.secret.expose_secret();
+        let mut shown = unescape(path);
+        if !secret.is_empty() && shown.contains(secret) {
+            shown = shown.replace(secret, name);
+            shown.retain(|c| !c.is_control());
+        } else {
+            path.clone_into(&mut shown);
+        }
+        Self {
+            shown,
+            secret: self.secret.clone(),
+        }
+    }
+}
+
 impl HttpRequest {
     /// A request without a body.
     pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
@@ -326,6 +345,26 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// `text` without its escapes (RFC 3986 §2.1), to be looked through.
+fn unescape(text: &str) -> String {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let octet = after.get(..2).filter(|_| *first == b'%');
+        match octet.and_then(|digits| hex::decode(digits).ok()) {
+            Some(octet) => {
+                plain.extend(octet);
+                rest = &after[2..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 fn unusable(message: String) -> Failure {

@@ -16,7 +16,7 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Longest wait for one call, and for one answer of a paged one.
     pub timeout_seconds: u64,
-    /// Longest wait for a whole listing.
+    /// Longest wait for a whole listing, and for a look of many requests.
     pub listing_timeout_seconds: u64,
     /// Lost calls in a row that open the breaker.
     pub breaker_failures: u32,

@@ -199,9 +199,12 @@ impl Session<'_> {
             Paging::Whole | Paging::Link { .. } => None,
         };
         match (next, parameter) {
-            (Next::Path(path), _) => {
-                Ok(render::at_path(self.settings, path.clone(), values.account))
-            }
+            (Next::Path(path), _) => Ok(render::at_path(
+                self.settings,
+                path.clone(),
+                None,
+                values.account,
+            )),
             (Next::Query(value), Some(parameter)) => {
                 let added = [(parameter.as_str(), value.as_str())];
                 render::read(self.settings, &collection.request, values, &added)

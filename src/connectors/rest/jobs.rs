@@ -17,7 +17,7 @@ use super::render;
 use super::request::{optional_path, read_path, required_path};
 use super::template::{Place, Template, Values};
 use super::words::{Sense, plain};
-use crate::connectors::http::HttpAnswer;
+use crate::connectors::http::{HttpAnswer, HttpRequest};
 use crate::connectors::{Answered, Change};
 use crate::document::Table;
 use crate::domain::outcome::{Failure, FailureClass};
@@ -129,8 +129,8 @@ fn read_states(table: &Table<'_>) -> Option<BTreeMap<String, JobState>> {
     sound.then_some(states)
 }
 
-/// Asks until the job is done, failed, or the questions are used up. `asked` is the path of the
-/// change, from which a `Location` is seen.
+/// Asks until the job is done, failed, or the questions are used up. `asked` is the change as it was
+/// sent: a `Location` is seen from its path, and a secret in that may stand in the job's, too.
 ///
 /// # Errors
 /// `write_failure` when the job failed, or what its words are declared to mean; everything else is
@@ -139,9 +139,12 @@ pub async fn follow(
     session: Session<'_>,
     change: &Change,
     job: &Job,
-    (asked, accepted): (&str, &HttpAnswer),
+    (asked, accepted): (&HttpRequest, &HttpAnswer),
 ) -> Result<Answered, Failure> {
-    let path = place(session, change, job, (asked, accepted))?;
+    let path = place(session, change, job, (&asked.path, accepted))?;
+    let digest = change.entitlement.as_ref().map(|one| one.id.as_str());
+    let hidden = asked.hidden.as_ref();
+    let hidden = hidden.map(|hidden| hidden.beneath(&path, digest.unwrap_or_default()));
     let mut asked_to_wait = accepted.retry_after_seconds();
     for _ in 0..job.polls {
         let longer = |seconds: u64| seconds.saturating_mul(1000) > job.wait_milliseconds;
@@ -149,7 +152,12 @@ pub async fn follow(
             break;
         }
         tokio::time::sleep(Duration::from_millis(job.wait_milliseconds)).await;
-        let rendered = render::at_path(session.settings, path.clone(), Some(&change.account));
+        let rendered = render::at_path(
+            session.settings,
+            path.clone(),
+            hidden.clone(),
+            Some(&change.account),
+        );
         let answer = match session.send(rendered).await {
             Ok(answer) => answer,
             Err(failure) => {

@@ -174,6 +174,10 @@ impl Connector for RestConnector {
         })
     }
 
+    fn times_each_request(&self) -> bool {
+        true
+    }
+
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
         writing::write(self.session(call), change).await
     }

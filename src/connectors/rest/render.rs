@@ -183,9 +183,15 @@ pub fn read(
     Ok(judged_read(wire, values.account))
 }
 
-/// A read at a place that the target named.
-pub fn at_path(settings: &Settings, path: String, account: Option<&AccountId>) -> Rendered {
+/// A read at a place that the target named; `hidden` where a secret may stand in it.
+pub fn at_path(
+    settings: &Settings,
+    path: String,
+    hidden: Option<Hidden>,
+    account: Option<&AccountId>,
+) -> Rendered {
     let mut wire = HttpRequest::new(reqwest::Method::GET, path);
+    wire.hidden = hidden;
     wire.headers = settings.headers.clone();
     judged_read(wire, account)
 }

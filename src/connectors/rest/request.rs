@@ -61,8 +61,24 @@ pub const TAKING: &[Place] = &[
     Place::EntitlementName,
 ];
 
-/// A write that does not say whom it is about would be about everybody.
-pub fn names_its_object(table: &Table<'_>, operation: Operation, request: &Request) -> bool {
+/// A write that does not say whom it is about would be about everybody. So would one that names a group
+/// alone, where groups say who is in them (`grouped`).
+pub fn names_its_object(
+    table: &Table<'_>,
+    operation: Operation,
+    request: &Request,
+    grouped: bool,
+) -> bool {
+    let whose = [Place::AccountId, Place::AccountLogin];
+    let nobodys = !whose.iter().any(|place| request.uses(*place));
+    if grouped && operation == Operation::RevokeEntitlement && nobodys {
+        table.report(
+            table.line(),
+            "the request names a group alone, and would take it from everybody in it",
+            "put `{account.id}` or `{account.login}` into the path or the body",
+        );
+        return false;
+    }
     let mut missing = Vec::new();
     if !request.uses(Place::AccountId) {
         missing.push(Place::AccountId);

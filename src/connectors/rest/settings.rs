@@ -133,7 +133,10 @@ impl Settings {
             manifest.check_powerless(table, "`account.state`");
         }
         let versioned = account.as_ref().is_none_or(|shape| shape.version.is_some());
-        let writes = read_writes(table, manifest, versioned);
+        let groups =
+            |one: &Option<Entitlements>| one.as_ref().is_some_and(|one| one.members.is_some());
+        let grouped = entitlements.iter().any(groups);
+        let writes = read_writes(table, manifest, (versioned, grouped));
         read.and(list)?;
         Some(Self {
             headers: headers?,
@@ -390,7 +393,7 @@ fn read_members(table: &Table<'_>) -> Option<Members> {
 fn read_writes(
     table: &Table<'_>,
     manifest: &Manifest,
-    versioned: bool,
+    (versioned, grouped): (bool, bool),
 ) -> Option<BTreeMap<Operation, Request>> {
     let mut writes = BTreeMap::new();
     let mut sound = true;
@@ -423,7 +426,7 @@ fn read_writes(
             sound = false;
             continue;
         };
-        sound &= names_its_object(&declared, operation, &request);
+        sound &= names_its_object(&declared, operation, &request, grouped);
         sound &= has_its_version(&declared, &request, versioned);
         sound &= has_time(&declared, &request, manifest.limits.timeout_seconds);
         if request.patches_the_whole() {

@@ -166,9 +166,12 @@ fn entitlement(shape: &Entitlements, item: &Value) -> Result<Held, Failure> {
         Some(path) => optional(path, item, "name of an entitlement")?,
         None => None,
     };
+    // A place that says no or nothing stands beside access that is held directly.
     let inherited_from = match &shape.inherited_from {
-        Some(path) => optional(path, item, "origin of an entitlement")?,
-        None => None,
+        Some(path) if path.query(item).iter().any(|found| says_something(found)) => {
+            optional(path, item, "origin of an entitlement")?
+        }
+        Some(_) | None => None,
     };
     let (id, secret) = if shape.secret_id {
         let digest = hex::encode(Sha256::digest(real.as_bytes()));

@@ -10,7 +10,7 @@ use super::classify::{self, Told};
 use super::client::Session;
 use super::looking::{Look, look, look_at_account};
 use super::{jobs, render, trial};
-use crate::connectors::http::HttpAnswer;
+use crate::connectors::http::{HttpAnswer, HttpRequest};
 use crate::connectors::{Answered, Change, unsupported};
 use crate::domain::access::Operation;
 use crate::domain::outcome::Failure;
@@ -40,7 +40,7 @@ pub async fn write(session: Session<'_>, change: &Change) -> Result<Answered, Fa
     let secret = secret.and_then(|one| before.secrets.get(&one.id));
     let version = before.version.as_ref();
     let rendered = render::write(settings, request, change, version, secret)?;
-    let asked = rendered.wire.path.clone();
+    let asked = rendered.wire.clone();
     let answer = session.send(rendered).await?;
     if request.conflict.contains(&answer.status) {
         return again(session, change, classify::conflict(&answer)).await;
@@ -67,7 +67,7 @@ async fn looked(session: Session<'_>, change: &Change) -> Result<Look, Failure> 
 async fn accepted(
     session: Session<'_>,
     change: &Change,
-    asked: &str,
+    asked: &HttpRequest,
     answer: &HttpAnswer,
 ) -> Result<Answered, Failure> {
     let request = session.settings.writes.get(&change.operation);

@@ -139,6 +139,10 @@ impl Connector for Scim {
         })
     }
 
+    fn times_each_request(&self) -> bool {
+        true
+    }
+
     async fn write(&self, call: &Call<'_>, change: &Change) -> Result<Answered, Failure> {
         let session = self.session(call, Operation::Read);
         match change.operation {

@@ -112,7 +112,7 @@ impl OneOf<'_> {
         if patched && !self.session.may_replace(&now).await? {
             return Err(classify::without_effect("the removal"));
         }
-        let changed = self.without(&now.body);
+        let changed = self.without(&now.body)?;
         let answered =
             writing::replace(self.session, self.change, &self.path, &now, &changed).await?;
         match self.read().await? {
@@ -199,16 +199,24 @@ impl OneOf<'_> {
         Ok(found)
     }
 
-    fn without(&self, body: &Value) -> Value {
+    /// The whole as read, without the one. A list that does not show it may be cut, and sent back it would
+    /// take out others instead.
+    fn without(&self, body: &Value) -> Result<Value, Failure> {
         let mut changed = body.clone();
+        let mut taken = 0;
         for (key, value) in changed.as_object_mut().into_iter().flatten() {
             if let (true, Value::Array(all)) = (key.eq_ignore_ascii_case(self.attribute), value) {
+                let before = all.len();
                 all.retain(|one| {
                     value_of(self.attribute, one).map_or(true, |value| value != self.value)
                 });
+                taken += before - all.len();
             }
         }
-        changed
+        if taken == 0 {
+            return Err(classify::drifted("what is to be taken out is not shown"));
+        }
+        Ok(changed)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Settings {
     pub(super) list_also: Vec<String>,
     /// False when the target has no `/Groups`.
     pub(super) groups: bool,
-    /// Whether there may be no group with a member at all.
+    /// Whether there may be no group at all, or none with a member.
     pub(super) groups_may_be_empty: bool,
     /// True when the target takes the removal of one member only as a value list, and is known not
     /// to read it as the removal of all members.

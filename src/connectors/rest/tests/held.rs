@@ -117,6 +117,46 @@ async fn groups_that_keep_their_members_to_themselves_are_asked_one_by_one_and_b
     assert_eq!(target.read("8").await.expect("read").account, None);
 }
 
+#[test]
+fn a_request_that_takes_a_group_from_everybody_in_it_is_refused_at_load() {
+    let owned = "[[rest.entitlements]]\nkind = \"role\"\nitems = \"$.roles\"\nid = \"$.id\"\n";
+    for (tables, path, sound) in [
+        (GROUPS, "/members/{entitlement.id}", false),
+        (GROUPS, "/members/{entitlement.id}/of/{account.id}", true),
+        (GROUPS, "/members/{entitlement.id}/of/{account.login}", true),
+        // A grant has an address of its own, and one holder.
+        (owned, "/members/{entitlement.id}", true),
+    ] {
+        let taken = "/users/{account.id}/members/{entitlement.id}";
+        let shape = entitled(tables).replace(taken, path);
+        let loaded = target::load("https://crm.acme.example/api", &shape);
+        let told = loaded.err().map_or(String::new(), |all| all.to_string());
+        assert_eq!(!told.contains("names a group alone"), sound, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_says_nothing_is_none_and_the_access_is_direct() {
+    let tables = "[[rest.entitlements]]\nkind = \"role\"\nitems = \"$.roles\"\nid = \"$.id\"\n\
+        inherited_from = \"$.via\"\n";
+    let target = Target::new(&entitled(tables), |_, _| {
+        let mut ada = user(7, "ada");
+        ada["roles"] = json!([
+            {"id": "a", "via": null}, {"id": "b", "via": ""}, {"id": "c", "via": false},
+            {"id": "d", "via": "Ops"}, {"id": "e"},
+        ]);
+        (200, json!({ "user": ada }))
+    })
+    .await;
+    let reading = target.read("7").await.expect("read");
+    let held = reading.account.expect("there").entitlements;
+    let origins: Vec<_> = held
+        .iter()
+        .map(|one| one.inherited_from.as_deref())
+        .collect();
+    assert_eq!(origins, [None, None, None, Some("Ops"), None]);
+}
+
 #[tokio::test]
 async fn e1_groups_that_show_no_member_at_all_prove_nothing() {
     let asked = GROUPS.replace(
@@ -210,6 +250,66 @@ async fn answers_that_carry_other_secrets_leave_none_of_them_behind() {
     }
     assert!(failure.message.contains("[redacted]"), "{failure}");
     assert_eq!(target.changes().len(), 1);
+}
+
+#[tokio::test]
+async fn d1_a_key_in_a_path_is_shown_by_its_digest_however_the_target_repeats_it() {
+    const KEY: &str = "a/b+c==-4711";
+    let tables = "[[rest.entitlements]]\nkind = \"credential\"\npath = \"/users/{account.id}/keys\"\n\
+        items = \"$.keys\"\nid = \"$.key\"\nsecret_id = true\n";
+    let job = "[rest.revoke_credential.job]\nwait_milliseconds = 10\npolls = 2\nlocation = true\n\
+        [rest.delete]";
+    let shape = entitled(tables)
+        .replace("revoke_entitlement", "revoke_credential")
+        .replace("[rest.delete]", job);
+    let path = "/api/users/7/members/a%2Fb%2Bc%3D%3D-4711";
+    let refused = |path: &str| (500, json!({ "error": format!("cannot DELETE {path}") }));
+    let put_off = |path: &str| {
+        (
+            202,
+            json!({"headers": {"Location": format!("{path}/jobs/1")}}),
+        )
+    };
+    for (changed, followed) in [
+        (refused(path), false),
+        (
+            refused(
+                &path
+                    .replace("%2F", "%2f")
+                    .replace("%2B", "%2b")
+                    .replace("%3D", "%3d"),
+            ),
+            false,
+        ),
+        (put_off(path), true),
+        (put_off("/api/users/7/members/a%2fb+c==-4711"), true),
+    ] {
+        let edit = |manifest: &mut Manifest| {
+            manifest.operations.remove(&Operation::RevokeEntitlement);
+            manifest.operations.insert(Operation::RevokeCredential);
+        };
+        let target = Target::with(&shape, edit, move |asked| match asked.path.as_str() {
+            "/api/users/7" => (200, json!({"user": user(7, "ada")})),
+            "/api/users/7/keys" => (200, json!({"keys": [{ "key": KEY }]})),
+            _ if asked.method == "DELETE" => changed.clone(),
+            other => (500, json!({ "error": format!("no {other}") })),
+        })
+        .await;
+        let account = target.read("7").await.expect("read").account;
+        let mut revoke = change(Operation::RevokeCredential, "7", "ada");
+        revoke.entitlement = account.expect("there").entitlements.pop();
+        target.gate.take();
+        let failure = target.write(&revoke).await.expect_err("not done");
+        let judged = target.gate.take();
+        let jobs = judged.iter().filter(|one| one.line.ends_with("/jobs/1"));
+        assert_eq!(jobs.count() > 0, followed, "{judged:?}");
+        let told = format!("{failure} {judged:?}");
+        assert!(!told.contains("4711"), "{told}");
+        assert!(
+            told.contains("sha256:") || told.contains("sha256%3A"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -294,6 +294,7 @@ fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
         (state.trap, filter),
         (
             Trap::GroupsDenied
+                | Trap::GroupsUnseen
                 | Trap::MembersOnlySingly
                 | Trap::MembersHidden
                 | Trap::MembersEmptyInList,
@@ -316,7 +317,24 @@ fn groups(state: &mut Estate, filter: Option<&str>) -> Option<Vec<Value>> {
             group["members"] = json!([]);
         }
     }
+    if state.trap == Trap::GroupsUnseen {
+        all.clear();
+    }
+    for group in &mut all {
+        state.fired += u32::from(cut(state.trap, group));
+    }
     (state.trap != Trap::GroupsDenied).then_some(all)
+}
+
+/// Cuts the members of a group off, if there are too many; true then.
+fn cut(trap: Trap, group: &mut Value) -> bool {
+    let members = group.get_mut("members").and_then(Value::as_array_mut);
+    let (Trap::MembersCut(most), Some(members)) = (trap, members) else {
+        return false;
+    };
+    let longer = members.len() > most;
+    members.truncate(most);
+    longer
 }
 
 fn find<'s>(state: &'s mut Estate, kind: &str, id: &str) -> Option<&'s mut Value> {
@@ -330,13 +348,15 @@ fn find<'s>(state: &'s mut Estate, kind: &str, id: &str) -> Option<&'s mut Value
 
 fn read(state: &mut Estate, kind: &str, id: &str) -> Response {
     let (trap, version) = (state.trap, state.version);
-    let Some(found) = find(state, kind, id) else {
+    let hidden = trap == Trap::GroupsUnseen && kind == "Groups";
+    let Some(found) = find(state, kind, id).filter(|_| !hidden) else {
         return error(404, "", "not found");
     };
     let mut shown = found.clone();
     if trap == Trap::MembersHidden && kind == "Groups" {
         shown["members"] = json!([]);
     }
+    cut(trap, &mut shown);
     if trap == Trap::Recycled && kind == "Users" {
         shown["userName"] = json!("someone.else@acme");
         state.fired += 1;

@@ -41,6 +41,10 @@ pub(super) enum Trap {
     MembersEmptyInList,
     /// Every group shows an empty list of members.
     MembersHidden,
+    /// No group shows more than so many of its members.
+    MembersCut(usize),
+    /// The list of groups is empty, and none is found by its id.
+    GroupsUnseen,
     /// Answers come from a cache: users 7 seconds old, groups 40.
     Aged,
     /// Answers come from a cache that says no number.

@@ -77,15 +77,74 @@ async fn groups_that_show_no_member_to_anybody_prove_nothing() {
     }
     assert!(bench.server.fired() > 0);
     // What the user shows of its groups is there to be read.
-    bench.spoil(|state| state.users[0]["groups"] = json!([{ "value": "g1" }]));
+    let shows = |ids: &[&str]| {
+        let groups: Vec<_> = ids.iter().map(|id| json!({ "value": id })).collect();
+        bench.spoil(|state| state.users[0]["groups"] = json!(groups));
+    };
+    shows(&["g1", "g2"]);
     assert!(bench.closed("ada").await);
+    // Less than a filter finds is not all of them.
+    shows(&["g1"]);
+    assert!(!bench.closed("ada").await);
     assert!(!bench.closed("eve").await);
     // Where the owner says that there may be no member at all, an empty list is one.
     let told = with(Trap::MembersHidden, "groups_may_be_empty = true").await;
     assert!(told.closed("eve").await);
-    // And where there is no group, nobody is in one.
-    bench.spoil(|state| state.groups.clear());
-    assert!(bench.closed("eve").await);
+}
+
+#[tokio::test]
+async fn groups_that_are_not_shown_at_all_prove_nothing() {
+    let bench = bench(Trap::GroupsUnseen).await;
+    for id in ["ada", "eve"] {
+        let reading = bench.reading(id).await.expect("a reading");
+        assert!(!reading.completeness.pages_closed, "{}", reading.method);
+        assert!(reading.method.ends_with("no group is shown"));
+    }
+    assert!(bench.server.fired() > 0);
+    // Where the owner says that there may be no group, an empty list is one.
+    let told = with(Trap::GroupsUnseen, "groups_may_be_empty = true").await;
+    assert_eq!(
+        told.reading("eve")
+            .await
+            .expect("a reading")
+            .completeness
+            .gap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_group_that_an_account_was_in_and_that_is_not_shown_any_more_proves_nothing() {
+    let bench = bench(Trap::None).await;
+    let last = bench.reading("ada").await.expect("a reading").account;
+    let last = last.expect("there");
+    let again = async |bench: &Bench| {
+        let id = "ada".into();
+        let known = bench.crm.read_known(&bench.verifier, &id, Some(&last));
+        known.await.expect("a reading")
+    };
+    // Taken out of all groups, which are still shown: by the filter, and by the walk.
+    bench.spoil(|state| state.groups[0]["members"] = json!([{ "value": "bob" }]));
+    bench.spoil(|state| state.groups[1]["members"] = json!([]));
+    for _ in 0..2 {
+        let reading = again(&bench).await;
+        assert_eq!(reading.completeness.gap(), None, "{}", reading.method);
+        let held = reading.account.expect("there").entitlements;
+        assert!(
+            held.iter()
+                .all(|one| !one.id.as_str().starts_with("group:"))
+        );
+    }
+    // One of them is not shown any more.
+    bench.spoil(|state| drop(state.groups.remove(1)));
+    for _ in 0..2 {
+        let reading = again(&bench).await;
+        assert!(reading.completeness.permission_cut, "{}", reading.method);
+    }
+    // None is, and the owner says that there may be none.
+    let told = with(Trap::GroupsUnseen, "groups_may_be_empty = true").await;
+    assert!(again(&told).await.completeness.permission_cut);
+    assert!(told.server.fired() > 0);
 }
 
 #[tokio::test]
@@ -113,6 +172,55 @@ async fn a_filter_that_has_gone_blind_since_it_was_tried_hides_no_membership() {
     bench.spoil(|state| state.trap = Trap::MembersHidden);
     assert!(!bench.closed("bob").await);
     assert!(bench.server.fired() > 0);
+}
+
+#[tokio::test]
+async fn of_a_walk_and_a_filter_that_contradict_each_other_the_one_with_less_access_proves_nothing()
+{
+    // Given a group of three that shows two of them, and a filter that finds all three.
+    let bench = bench(Trap::MembersCut(2)).await;
+    for _ in 0..3 {
+        let reading = bench.reading("cyd").await.expect("a reading");
+        assert!(!reading.completeness.pages_closed, "{}", reading.method);
+        assert!(bench.closed("ada").await && bench.closed("eve").await);
+    }
+    assert!(bench.server.fired() > 0);
+    // It is no other when the first member in sight is hidden in another group.
+    bench.spoil(|state| {
+        let bob_dan_ada = json!([{ "value": "bob" }, { "value": "dan" }, { "value": "ada" }]);
+        state.groups[2]["members"] = bob_dan_ada;
+    });
+    bench.clock.advance(3601);
+    for id in ["ada", "cyd"] {
+        assert!(!bench.closed(id).await, "{id}");
+    }
+    // A filter that is not looked at any more contradicts nothing.
+    bench.spoil(|state| state.trap = Trap::None);
+    assert!(bench.closed("eve").await);
+    bench.spoil(|state| state.trap = Trap::FilterIgnored);
+    for _ in 0..2 {
+        assert!(bench.closed("eve").await);
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_the_list_shows_without_members_is_read_also_where_others_show_theirs() {
+    let bench = bench(Trap::None).await;
+    let before = bench.server.sent("GET").len();
+    assert!(bench.closed("eve").await);
+    let sent = bench.server.sent("GET").split_off(before);
+    let single = |path: &&String| path.starts_with("/v2/Groups/");
+    let single: Vec<_> = sent.iter().filter(single).collect();
+    assert_eq!(single, ["/v2/Groups/g3"]);
+    // More than are read one by one leave it open, unless the owner says that they may be empty.
+    for (keys, closed) in [("", false), ("groups_may_be_empty = true", true)] {
+        let bench = with(Trap::None, keys).await;
+        bench.spoil(|state| {
+            let empty = (0..201).map(|i| json!({ "id": format!("e{i}"), "displayName": "e" }));
+            state.groups.extend(empty);
+        });
+        assert_eq!(bench.closed("eve").await, closed, "{keys}");
+    }
 }
 
 #[tokio::test]
