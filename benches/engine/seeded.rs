@@ -203,6 +203,7 @@ store! {
     fn ping() -> Stored<()>;
     fn checkpoints(group: &str, topic: &str) -> Stored<Vec<(i32, i64)>>;
     fn obey(limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
+    fn obey_pauses(limit: u32, now: Timestamp, decide: ObeyFn<'_>) -> Stored<u32>;
     fn parts_of(case: CaseId) -> Stored<Parts>;
     fn release(worker: WorkerId, runs: &[(RunId, FencingToken)]) -> Stored<()>;
     fn put_back(worker: WorkerId, run: (RunId, FencingToken), until: Timestamp) -> Stored<()>;

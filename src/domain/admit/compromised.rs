@@ -35,7 +35,7 @@ impl Opening<'_> {
         let own = own_credentials(&self.recorded.event.subject);
         let is_own = |connector: &ConnectorName| own.iter().any(|(at, _)| at == connector);
         let others = named.iter().filter(|connector| !is_own(connector));
-        let others = others.map(|connector| connector.as_str());
+        let others = others.map(ConnectorName::as_str);
         let others: BTreeSet<_> = others.filter(|name| !without.contains(name)).collect();
         if without.is_empty() && others.is_empty() {
             let decision = AdmissionDecision::Rotate { runs };
