@@ -308,8 +308,9 @@ fn wanted(connector: &Guarded) -> SurveyWanted {
 /// these looks, which may list once more.
 fn lease_seconds(connector: &Guarded) -> u64 {
     let limits = &connector.manifest().limits;
+    // A look of many requests has the time of a listing.
     let look = limits
         .listing_timeout_seconds
-        .saturating_add(limits.timeout_seconds);
+        .saturating_add(limits.listing_timeout_seconds.max(limits.timeout_seconds));
     look.saturating_add(SLACK_SECONDS).saturating_mul(2)
 }
