@@ -253,7 +253,8 @@ fn task_notes(task: &FallbackTask) -> Vec<(Timestamp, Value)> {
     notes
 }
 
-/// What is neither proved nor attested, or was there again and is not gone since. An open case that has looked nowhere yet has proved nothing.
+/// What is neither proved nor attested, or was there again and is not gone since. An open case that has
+/// looked nowhere yet has proved nothing.
 fn residual(of: &Gathered, targets: &[Target]) -> Vec<Value> {
     if targets.is_empty() && of.story.report.ended.is_none() {
         return vec![json!({

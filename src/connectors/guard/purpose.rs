@@ -1,6 +1,7 @@
 //! What a call is for.
 //!
-//! Owns the purposes, their names in metrics and how long a call for each may take. Which requests fit a purpose is judged by the guard.
+//! Owns the purposes, their names in metrics and how long a call for each may take. Which requests fit a
+//! purpose is judged by the guard.
 
 use crate::connectors::contract::Change;
 use crate::connectors::manifest::Limits;

@@ -168,8 +168,8 @@ impl Form {
     }
 }
 
-/// How a target may repeat a secret: as it is, as it stands in a path, in base64, in hex. Not every form that there is; what is
-/// named as a secret, or begins like one of ours, is masked whatever its form.
+/// How a target may repeat a secret: as it is, as it stands in a path, in base64, in hex. Not every form
+/// that there is; what is named as a secret, or begins like one of ours, is masked whatever its form.
 fn forms(secret: &str) -> Vec<Form> {
     if secret.is_empty() {
         return Vec::new();
