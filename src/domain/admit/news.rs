@@ -1,8 +1,8 @@
 //! Which of the known cases an event is news of.
 //!
 //! Owns the rule that departures are told apart by source, subject and HR case (each source counts its
-//! revisions for itself), and from everything else that is open about the subject: a legal hold, a new role or another person of the same HR case neither
-//! outdates a departure nor stands for one. Decides nothing.
+//! revisions for itself), and from everything else that is open about the subject: a legal hold, a new role or
+//! another person of the same HR case neither outdates a departure nor stands for one. Decides nothing.
 
 use super::super::doubt::is_held;
 use super::super::event::{EventKind, LifecycleEvent, RecordedEvent};
