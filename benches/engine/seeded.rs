@@ -34,9 +34,9 @@ use clawback::store::{
     ActFilter, AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, ChangeFn,
     Claimed, CopiesWanted, CopyLease, Counts, DeadLetter, DepartedAccount, Departures, DeskFigures,
     Desks, Dossier, DrillLease, Drills, Dropping, EscalateFn, Examination, Fenced, IntakeBatch,
-    Inventory, Keep, Leaver, Listed, ObeyFn, Paused, People, Receipt, RemindFn, Retention, RuleFn,
-    RunsEnded, SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
-    SurveyWanted, TaskFilter, Users,
+    Inventory, Keep, Leaver, Letters, Listed, ObeyFn, Paused, People, Receipt, RemindFn, Retention,
+    RuleFn, RunsEnded, SealFn, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition,
+    SurveyLease, SurveyWanted, TaskFilter, Users,
 };
 
 use crate::seed;
@@ -238,7 +238,7 @@ store! {
     fn task(id: TaskId) -> Stored<Option<FallbackTask>>;
     fn rotations(connector: Option<&ConnectorName>) -> Stored<Vec<Run>>;
     fn run(id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>>;
-    fn dead_letters(limit: u32) -> Stored<Vec<DeadLetter>>;
+    fn dead_letters(which: Letters, limit: u32) -> Stored<Vec<DeadLetter>>;
     fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
     fn counts(now: Timestamp) -> Stored<Counts>;
 }

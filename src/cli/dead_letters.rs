@@ -11,7 +11,7 @@ use super::exit::{Exit, Stop};
 use super::output::{and_one, cut, instant, sheet, table};
 use crate::app::post;
 use crate::domain::id::DeadLetterId;
-use crate::store::DeadLetter;
+use crate::store::{DeadLetter, Letters};
 
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
@@ -42,7 +42,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     match command {
         Command::List { limit } => {
-            let mut letters = store.dead_letters(and_one(limit)).await?;
+            let mut letters = store.dead_letters(Letters::All, and_one(limit)).await?;
             cut(&mut letters, limit, "--limit N");
             let data: Vec<_> = letters.iter().map(as_json).collect();
             context.output.data(&data.into(), || list(&letters))?;

@@ -167,7 +167,7 @@ pub(super) async fn turn_down(
 }
 
 pub(super) async fn letters(State(office): State<Shared>) -> Answer {
-    json(&view::letters(&office, 1000).await?)
+    json(&view::letters(&office, crate::store::Letters::All, 1000).await?)
 }
 
 pub(super) async fn letter(State(office): State<Shared>, Path(id): Path<DeadLetterId>) -> Answer {

@@ -123,7 +123,9 @@ pub(super) async fn approval(
 }
 
 pub(super) async fn letters(State(office): State<Shared>, (who, flash): Here) -> Answer {
-    let letters = view::letters(&office, 200).await?.items;
+    let letters = view::letters(&office, crate::store::Letters::All, 200)
+        .await?
+        .items;
     Ok(page::letters(&who, flash.0.0.as_ref(), &letters).into_response())
 }
 

@@ -5,7 +5,7 @@
 //! where a connector stands differently. Approves nothing. Without the store the last known state
 //! serves on, and each guard still ends with its approval.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,10 +14,15 @@ use tokio::sync::Mutex;
 use crate::connectors::{BARRED, Draft, Placed, Registry, Roll, Standing, drafts, matter};
 use crate::document::Problems;
 use crate::domain::approval::{Binding, MatterKind, Record, Signed, narrow};
-use crate::domain::id::ConnectorName;
+use crate::domain::id::{ConnectorName, ContentDigest};
+use crate::domain::time::{Timestamp, after};
 use crate::telemetry::metrics;
 
 use super::{Engine, EngineError};
+
+/// One text is bound again only after so many seconds: where another worker has another file and neither
+/// permits more, the two would bind against each other for ever.
+const BOUND_AGAIN_SECONDS: u64 = 3600;
 
 /// Manifests as file name and text.
 type Files = Vec<(String, String)>;
@@ -39,10 +44,20 @@ struct Known {
     roll: Roll,
     /// Connectors whose retirement binds.
     retired: BTreeSet<ConnectorName>,
+    /// The texts that this worker has bound, each with when it may be bound again.
+    bound: BTreeMap<(ConnectorName, ContentDigest), Again>,
     /// Files that were changed when last looked at: half written, as far as anyone can tell.
     fresh: Option<Files>,
     /// Files that could not be read, told once.
     problems: Option<Problems>,
+}
+
+/// When a text that permits no more may be bound once more.
+#[derive(Debug)]
+struct Again {
+    from: Timestamp,
+    /// That it was bound over meanwhile is told once.
+    told: bool,
 }
 
 impl fmt::Debug for Manifests {
@@ -91,6 +106,7 @@ impl Engine {
             drafts,
             roll,
             retired: retired_before,
+            bound,
             ..
         } = &mut *known;
         let mut gone = BTreeSet::new();
@@ -98,7 +114,7 @@ impl Engine {
             self.ask_for_drills(manifests, roll).await?;
             let mut in_force = self.in_force().await?;
             let mut changed = roll.place(drafts, &in_force, &self.clock)?;
-            if self.bind_narrower(roll).await? {
+            if self.bind_narrower(roll, bound).await? {
                 self.ask_for_drills(manifests, roll).await?;
                 in_force = self.in_force().await?;
                 changed.extend(roll.place(drafts, &in_force, &self.clock)?);
@@ -229,8 +245,14 @@ impl Engine {
     }
 
     /// Binds files that permit no more than what is in force; true if one did.
-    async fn bind_narrower(&self, roll: &Roll) -> Result<bool, EngineError> {
+    async fn bind_narrower(
+        &self,
+        roll: &Roll,
+        bound: &mut BTreeMap<(ConnectorName, ContentDigest), Again>,
+    ) -> Result<bool, EngineError> {
         let mut any = false;
+        let now = self.clock.now();
+        bound.retain(|_, again| again.from > now);
         let narrower = roll
             .iter()
             .filter(|(_, placed)| placed.standing == Standing::Narrower);
@@ -238,9 +260,20 @@ impl Engine {
             let (Some(file), Some(in_force)) = (&placed.file, &placed.in_force) else {
                 continue;
             };
+            let text = (name.clone(), file.content.digest.clone());
+            if let Some(again) = bound.get_mut(&text) {
+                if !again.told {
+                    tracing::warn!(
+                        connector = %name, manifest = file.content.digest.as_str(), again_from = %again.from,
+                        "another worker has bound another text over this one: do all have the same files?"
+                    );
+                }
+                again.told = true;
+                continue;
+            }
             let signed = Signed {
                 by: "clawback".to_owned(),
-                at: self.clock.now(),
+                at: now,
                 reason: "the file permits no more than what was approved".to_owned(),
             };
             let (matter, over) = (matter(name), &in_force.content.digest);
@@ -251,6 +284,8 @@ impl Engine {
             match self.store.rule(&matter, &decide).await? {
                 Ok(_) => {
                     any = true;
+                    let from = after(now, BOUND_AGAIN_SECONDS);
+                    bound.insert(text, Again { from, told: false });
                     let digest = file.content.digest.as_str();
                     tracing::info!(connector = %name, manifest = digest, "a narrower manifest binds");
                 }

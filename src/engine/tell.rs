@@ -302,4 +302,5 @@ pub(super) fn figures(counts: &Counts) {
     let oldest = counts.oldest_task_seconds;
     metrics::tasks(counts.tasks_open, counts.tasks_overdue, oldest);
     metrics::waiting(counts.oldest_event_seconds, counts.outbox_waiting);
+    metrics::letters(counts.letters_waiting);
 }

@@ -255,6 +255,7 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Letters;
     use crate::store::fixture::in_memory;
 
     #[derive(Debug)]
@@ -309,7 +310,12 @@ mod tests {
             assert!(matches!(refused, Err(StoreError::WentBack)), "{refused:?}");
             let marks = back.checkpoints("g", "t").await.expect("read");
             assert_eq!(marks, known);
-            assert!(back.dead_letters(9).await.expect("read").is_empty());
+            assert!(
+                back.dead_letters(Letters::All, 9)
+                    .await
+                    .expect("read")
+                    .is_empty()
+            );
         }
     }
 }

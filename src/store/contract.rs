@@ -245,7 +245,7 @@ pub trait Store:
     /// One run with its journal (a rotation has no case to be found under).
     async fn run(&self, id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>>;
     /// Dead letters, newest first.
-    async fn dead_letters(&self, limit: u32) -> Stored<Vec<DeadLetter>>;
+    async fn dead_letters(&self, which: Letters, limit: u32) -> Stored<Vec<DeadLetter>>;
     /// One dead letter.
     async fn dead_letter(&self, id: DeadLetterId) -> Stored<Option<DeadLetter>>;
     /// Figures for metrics, health and `dev --once`.
@@ -453,6 +453,15 @@ pub struct TaskFilter {
     pub limit: u32,
 }
 
+/// Which dead letters are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Letters {
+    /// All of them.
+    All,
+    /// Those that nobody has replayed.
+    Waiting,
+}
+
 /// Figures over the whole store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -490,6 +499,8 @@ pub struct Counts {
     pub rotations_open: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Dead letters that nobody has replayed.
+    pub letters_waiting: u64,
     /// Messages not yet published.
     pub outbox_waiting: u64,
     /// Age in seconds of the oldest event that is not admitted.

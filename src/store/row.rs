@@ -390,6 +390,7 @@ pub(super) struct CountsRow {
     rotations_completed: i64,
     rotations_open: i64,
     dead_letters: i64,
+    letters_waiting: i64,
     outbox_waiting: i64,
     oldest_us: Option<i64>,
     oldest_task_us: Option<i64>,
@@ -417,6 +418,7 @@ impl CountsRow {
             rotations_completed: whole(self.rotations_completed),
             rotations_open: whole(self.rotations_open),
             dead_letters: whole(self.dead_letters),
+            letters_waiting: whole(self.letters_waiting),
             outbox_waiting: whole(self.outbox_waiting),
             oldest_event_seconds: self.oldest_us.map(age),
             oldest_task_seconds: self.oldest_task_us.map(age),
@@ -443,6 +445,7 @@ pub(super) fn counts_statement(now: &str) -> String {
         (SELECT count(*) FROM tasks WHERE state <> 'closed' AND deadline_us < {now}) \
           AS tasks_overdue, \
         (SELECT count(*) FROM dead_letters) AS dead_letters, \
+        (SELECT count(*) FROM dead_letters WHERE replayed_us IS NULL) AS letters_waiting, \
         (SELECT count(*) FROM outbox WHERE published_us IS NULL) AS outbox_waiting, \
         (SELECT min(recorded_us) FROM events WHERE admitted_us IS NULL) AS oldest_us, \
         (SELECT min(opened_us) FROM tasks WHERE state <> 'closed') AS oldest_task_us, \

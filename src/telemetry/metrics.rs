@@ -58,6 +58,7 @@ struct Metrics {
     registry: Registry,
     events: IntCounterVec,
     dead_letters: IntCounterVec,
+    letters_waiting: IntGaugeVec,
     cases_opened: IntCounterVec,
     cases_ended: IntCounterVec,
     removals_ended: IntCounterVec,
@@ -147,6 +148,11 @@ impl Metrics {
                 "From the last change of a removal to an observation that proves it",
                 &["connector"],
                 &LONG,
+            ),
+            letters_waiting: r.gauge(
+                "clawback_dead_letters_waiting",
+                "Dead letters that nobody has replayed",
+                &[],
             ),
             tasks: r.gauge(
                 "clawback_tasks",
@@ -340,6 +346,11 @@ pub fn verify_lag(connector: &str, seconds: f64) {
     ALL.verify_lag
         .with_label_values(&[connector])
         .observe(seconds);
+}
+
+/// Dead letters that nobody has replayed.
+pub fn letters(waiting: u64) {
+    set(&ALL.letters_waiting, &[], waiting);
 }
 
 /// Fallback tasks that are not closed, those past their deadline, and the age of the oldest.

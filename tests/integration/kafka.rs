@@ -16,7 +16,7 @@ use clawback::domain::time::{Chance as _, Clock as _, after};
 use clawback::intake::Settings;
 use clawback::kafka::{Connection, Mode};
 use clawback::publish::{REPLAY_OF, replay};
-use clawback::store::{Checkpoint, IntakeBatch};
+use clawback::store::{Checkpoint, IntakeBatch, Letters};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
@@ -37,10 +37,18 @@ async fn a3_duplicates_do_nothing_and_the_same_id_with_another_payload_is_kept_a
     bed.send(&bed.event(), Mode::Binary).await;
     bed.until_recorded(2).await;
     until("the forged one is a dead letter", async || {
-        !bed.store.dead_letters(9).await.expect("letters").is_empty()
+        !bed.store
+            .dead_letters(Letters::All, 9)
+            .await
+            .expect("letters")
+            .is_empty()
     })
     .await;
-    let letters = bed.store.dead_letters(9).await.expect("letters");
+    let letters = bed
+        .store
+        .dead_letters(Letters::All, 9)
+        .await
+        .expect("letters");
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].code, "CB-INTAKE-14");
     let payload: serde_json::Value = serde_json::from_slice(&letters[0].payload).expect("JSON");
@@ -83,7 +91,11 @@ async fn a4_unreadable_messages_go_to_the_dead_letter_topic_and_block_nothing() 
         copies[2].header("clawback-dlq-consumer-group"),
         Some(bed.group.as_str())
     );
-    let letters = bed.store.dead_letters(9).await.expect("letters");
+    let letters = bed
+        .store
+        .dead_letters(Letters::All, 9)
+        .await
+        .expect("letters");
     assert_eq!(letters.len(), 3);
     relay.drain().await;
     intake.drain().await;
@@ -97,15 +109,30 @@ async fn a4_a_replayed_dead_letter_takes_the_same_road_again() {
     lame["data"]["revision"] = json!(null);
     bed.send(&lame, Mode::Structured).await;
     until("it is a dead letter", async || {
-        bed.store.dead_letters(9).await.expect("letters").len() == 1
+        bed.store
+            .dead_letters(Letters::All, 9)
+            .await
+            .expect("letters")
+            .len()
+            == 1
     })
     .await;
-    let letter = bed.store.dead_letters(9).await.expect("letters").remove(0);
+    let letter = bed
+        .store
+        .dead_letters(Letters::All, 9)
+        .await
+        .expect("letters")
+        .remove(0);
     assert!(letter.replayed.is_none());
     let posted = replay(&*bed.store, &letter, &Wall, &Dice).await;
     posted.expect("posted");
     until("it came again", async || {
-        bed.store.dead_letters(9).await.expect("letters").len() == 2
+        bed.store
+            .dead_letters(Letters::All, 9)
+            .await
+            .expect("letters")
+            .len()
+            == 2
     })
     .await;
     let copies = bed.dead_letter_topic(2);
@@ -291,7 +318,12 @@ async fn events_that_the_broker_deletes_from_a_reader_that_holds_the_partition_a
     let rebalances = intake.health.figures().rebalances;
     thief.execute("ROLLBACK").await.expect("unlocked");
     until("every message is recorded, rubbish or lost", async || {
-        let rubbish = bed.store.dead_letters(999).await.expect("letters").len() as u64;
+        let rubbish = bed
+            .store
+            .dead_letters(Letters::All, 999)
+            .await
+            .expect("letters")
+            .len() as u64;
         let lost = intake.health.figures().lost;
         lost > 0 && bed.recorded().await + rubbish + lost == 112
     })
@@ -319,9 +351,23 @@ async fn a4_a_flood_of_rubbish_is_held_at_the_bound_and_nothing_of_it_is_lost() 
         held.is_some_and(|why| why.contains("CB-INTAKE-23"))
     })
     .await;
-    assert!(bed.store.dead_letters(99).await.expect("letters").len() < 7);
+    assert!(
+        bed.store
+            .dead_letters(Letters::All, 99)
+            .await
+            .expect("letters")
+            .len()
+            < 7
+    );
     bed.until_recorded(1).await;
-    assert_eq!(bed.store.dead_letters(99).await.expect("letters").len(), 7);
+    assert_eq!(
+        bed.store
+            .dead_letters(Letters::All, 99)
+            .await
+            .expect("letters")
+            .len(),
+        7
+    );
     intake.drain().await;
 }
 

@@ -12,6 +12,7 @@ use super::super::problem::Problem;
 use super::super::words;
 use super::{TasksAsked, connectors, letters, matters, secrets, tasks, verified};
 use crate::domain::time::Timestamp;
+use crate::store::Letters;
 
 /// Lines of each kind; the rest is on the kind's own page.
 const SHOWN: usize = 8;
@@ -250,9 +251,9 @@ async fn of_log(office: &Office) -> Result<Vec<Urgent>, Problem> {
 }
 
 async fn of_letters(office: &Office) -> Result<Vec<Urgent>, Problem> {
-    let letters = letters(office, LETTERS).await?.items.into_iter();
-    let waiting = letters.filter(|one| one.replayed.is_none());
+    let waiting = letters(office, Letters::Waiting, LETTERS).await?.items;
     Ok(waiting
+        .into_iter()
         .map(|one| Urgent {
             kind: "dead letter".to_owned(),
             what: format!("{} [{}] at {}", one.topic, one.partition, one.offset),

@@ -15,7 +15,7 @@ use crate::domain::expiry::Alarm;
 use crate::domain::id::DeadLetterId;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Act;
-use crate::store::{ActFilter, DeadLetter};
+use crate::store::{ActFilter, DeadLetter, Letters};
 
 /// How one connector's manifest stands, with what would change and what was.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -131,9 +131,10 @@ fn line(letter: &DeadLetter) -> LetterLine {
 /// Dead letters, newest first.
 pub(in super::super) async fn letters(
     office: &Office,
+    which: Letters,
     limit: u32,
 ) -> Result<List<LetterLine>, Problem> {
-    let letters = office.store.dead_letters(limit).await?;
+    let letters = office.store.dead_letters(which, limit).await?;
     Ok(List {
         items: letters.iter().map(line).collect(),
     })

@@ -84,6 +84,14 @@ async fn bench_of(governed: bool, drilled: bool) -> Bench {
     store.migrate().await.expect("migrated");
     let start = Timestamp::from_second(1_800_000_000).expect("a time");
     let clock = Arc::new(Fixed(Mutex::new(start)));
+    bench_over(store, clock, (governed, drilled))
+}
+
+fn bench_over(
+    store: Arc<dyn Store>,
+    clock: Arc<Fixed>,
+    (governed, drilled): (bool, bool),
+) -> Bench {
     let ports = Ports {
         store: store.clone(),
         registry: Arc::new(Registry::default()),
@@ -196,6 +204,29 @@ async fn c4_a_narrower_file_is_bound_and_a_wider_one_is_not() {
     bench.write(&[GATE]);
     assert_eq!(digest(bench.look().await), served);
     assert_eq!(bench.bound().await.len(), 2);
+}
+
+#[tokio::test]
+async fn c4_workers_whose_files_differ_in_words_do_not_bind_against_each_other() {
+    // Given two workers over one store; the file of one names another purpose.
+    let one = bench(true).await;
+    one.two_people(one.content(GATE), 1_000_000).await;
+    one.look().await;
+    let other = bench_over(one.store.clone(), one.clock.clone(), (true, false));
+    other.write(&[&GATE.replace("Who may enter", "Who may come in")]);
+    // When both look, again and again.
+    for _ in 0..10 {
+        other.look().await;
+        one.look().await;
+    }
+    // Then each has had its say once, and once more an hour later.
+    assert_eq!(one.bound().await.len(), 3);
+    *one.clock.0.lock().expect("not poisoned") = after(one.clock.now(), 3601);
+    for _ in 0..10 {
+        other.look().await;
+        one.look().await;
+    }
+    assert_eq!(one.bound().await.len(), 5);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::super::{Checkpoint, DeadLetter, IntakeBatch, Receipt, StoreError};
+use super::super::{Checkpoint, DeadLetter, IntakeBatch, Letters, Receipt, StoreError};
 use super::Home;
 use super::domain::id::DeadLetterId;
 use super::given::{at, event, message};
@@ -76,13 +76,17 @@ pub async fn a4_a_dead_letter_is_kept_whole_and_once(home: &Home) {
         home.store.record(&batch).await.expect("recorded");
     }
     assert_eq!(
-        home.store.dead_letters(10).await.expect("read"),
+        home.store
+            .dead_letters(Letters::All, 10)
+            .await
+            .expect("read"),
         std::slice::from_ref(&letter)
     );
     let one = home.store.dead_letter(letter.id).await.expect("read");
     assert_eq!(one, Some(letter));
     let counts = home.store.counts(at(1)).await.expect("counts");
     assert_eq!((counts.dead_letters, counts.outbox_waiting), (1, 1));
+    assert_eq!(counts.letters_waiting, 1);
     // A topic that is made anew counts from 0 again: the same place, another message.
     let mut other = batch.dead_letters[0].clone();
     other.id = DeadLetterId::of("t", 3, 7, b"[");
@@ -91,7 +95,11 @@ pub async fn a4_a_dead_letter_is_kept_whole_and_once(home: &Home) {
         ..IntakeBatch::default()
     };
     home.store.record(&batch).await.expect("recorded");
-    let kept = home.store.dead_letters(10).await.expect("read");
+    let kept = home
+        .store
+        .dead_letters(Letters::All, 10)
+        .await
+        .expect("read");
     assert_eq!(kept.len(), 2);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Publishing itself belongs to another room; here a message is published by saying so.
 
-use super::super::IntakeBatch;
+use super::super::{IntakeBatch, Letters};
 use super::Home;
 use super::domain::id::{DeadLetterId, MessageId};
 use super::domain::settlement::OutboxMessage;
@@ -128,6 +128,12 @@ pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
         ..IntakeBatch::default()
     };
     home.store.record(&batch).await.expect("recorded");
+    let waiting = async || {
+        let letters = home.store.dead_letters(Letters::Waiting, 9).await;
+        let counts = home.store.counts(at(9)).await.expect("counts");
+        (letters.expect("read").len(), counts.letters_waiting)
+    };
+    assert_eq!(waiting().await, (1, 1));
     for _ in 0..2 {
         home.store
             .post(&message(5, "a"), Some(letter.id))
@@ -142,4 +148,5 @@ pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
         .expect("read")
         .expect("there");
     assert_eq!(read.replayed, Some(at(5)));
+    assert_eq!(waiting().await, (0, 0));
 }

@@ -4,14 +4,18 @@
 
 use crate::domain::id::DeadLetterId;
 use crate::store::row::LetterRow;
-use crate::store::{DeadLetter, Stored};
+use crate::store::{DeadLetter, Letters, Stored};
 
 use super::funnel::Funnel;
 
-pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>> {
-    sqlx::query_as::<_, LetterRow>(
-        "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT $1",
-    )
+pub(super) async fn list(funnel: &Funnel, which: Letters, limit: u32) -> Stored<Vec<DeadLetter>> {
+    sqlx::query_as::<_, LetterRow>(match which {
+        Letters::All => "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT $1",
+        Letters::Waiting => {
+            "SELECT id, body, replayed_us FROM dead_letters WHERE replayed_us IS NULL \
+                 ORDER BY seq DESC LIMIT $1"
+        }
+    })
     .bind(i64::from(limit))
     .fetch_all(funnel.readers())
     .await?

@@ -6,16 +6,20 @@ use sqlx::SqliteConnection;
 
 use crate::domain::id::DeadLetterId;
 use crate::store::row::LetterRow;
-use crate::store::{DeadLetter, Stored};
+use crate::store::{DeadLetter, Letters, Stored};
 
 use super::funnel::Funnel;
 
-pub(super) async fn list(funnel: &Funnel, limit: u32) -> Stored<Vec<DeadLetter>> {
+pub(super) async fn list(funnel: &Funnel, which: Letters, limit: u32) -> Stored<Vec<DeadLetter>> {
     let mut reader = funnel.reader().await?;
     let connection: &mut SqliteConnection = &mut reader;
-    sqlx::query_as::<_, LetterRow>(
-        "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT ?",
-    )
+    sqlx::query_as::<_, LetterRow>(match which {
+        Letters::All => "SELECT id, body, replayed_us FROM dead_letters ORDER BY seq DESC LIMIT ?",
+        Letters::Waiting => {
+            "SELECT id, body, replayed_us FROM dead_letters WHERE replayed_us IS NULL \
+                 ORDER BY seq DESC LIMIT ?"
+        }
+    })
     .bind(limit)
     .fetch_all(connection)
     .await?

@@ -56,9 +56,9 @@ use crate::domain::time::Timestamp;
 
 use super::{
     AdmitFn, Admitted, AdvanceFn, Audit, CaseFilter, CaseReport, CaseStory, Claimed, Counts,
-    DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Listed, ObeyFn, Receipt, RuleFn,
-    RunsEnded, Settings, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition, SurveyLease,
-    SurveyWanted, TaskFilter, schema,
+    DeadLetter, Dossier, Fenced, IntakeBatch, Inventory, Keep, Letters, Listed, ObeyFn, Receipt,
+    RuleFn, RunsEnded, Settings, Settled, SignFn, SignedByFn, Store, Stored, StoredDefinition,
+    SurveyLease, SurveyWanted, TaskFilter, schema,
 };
 
 use funnel::Funnel;
@@ -348,8 +348,8 @@ impl Store for SqliteStore {
         runs::run(&self.funnel, id).await
     }
 
-    async fn dead_letters(&self, limit: u32) -> Stored<Vec<DeadLetter>> {
-        letters::list(&self.funnel, limit).await
+    async fn dead_letters(&self, which: Letters, limit: u32) -> Stored<Vec<DeadLetter>> {
+        letters::list(&self.funnel, which, limit).await
     }
 
     async fn dead_letter(&self, id: DeadLetterId) -> Stored<Option<DeadLetter>> {
