@@ -19,6 +19,8 @@ const PULSE: &str = "[nhi]\nattribute = \"login\"\npatterns = [\"svc-*\"]\nupdat
      refresh_seconds = 3600\nforce_at_most = 2\n";
 /// A revocation has come to its end by then, settle times included.
 const A_LONG_TIME: u64 = 30 * 3600;
+/// Seconds after which a survey that is not kept has lost its lease: two looks of two listings each.
+const LONGER_THAN_A_LEASE: u64 = 2000;
 
 /// When the ward's clock begins.
 fn start() -> Timestamp {
@@ -205,7 +207,7 @@ async fn c5_a_crash_between_the_event_and_the_survey_forces_nothing_twice() {
     ward.clock.advance(3601);
     // Given a survey whose lease moves on before it is kept: the event was recorded, the survey not.
     let old = ward.leased().await.remove(0);
-    ward.clock.advance(1000);
+    ward.clock.advance(LONGER_THAN_A_LEASE);
     let new = ward.leased().await.remove(0);
     assert_eq!(ward.engine.survey(&old).await.expect("refused"), None);
     let kept = ward.engine.survey(&new).await.expect("committed");
