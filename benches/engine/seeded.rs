@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clawback::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use clawback::domain::approval::{self, Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use clawback::domain::audit::{Signed, Verifier};
 use clawback::domain::brake::{Ask, Stop};
 use clawback::domain::command::{Answer, Command};
@@ -240,6 +240,7 @@ store! {
     fn run(id: RunId) -> Stored<Option<(Run, Vec<JournalEntry>)>>;
     fn dead_letters(which: Letters, limit: u32) -> Stored<Vec<DeadLetter>>;
     fn dead_letter(id: DeadLetterId) -> Stored<Option<DeadLetter>>;
+    fn set_aside(id: DeadLetterId, by: &approval::Signed) -> Stored<bool>;
     fn counts(now: Timestamp) -> Stored<Counts>;
 }
 

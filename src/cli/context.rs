@@ -96,6 +96,17 @@ fn named(by: &str) -> Result<&str, Stop> {
     }
 }
 
+/// What is typed under this flag and stands in the record for good.
+pub fn said<'a>(flag: &str, text: &'a str) -> Result<&'a str, Stop> {
+    match text.trim() {
+        "" => Err(Stop::Usage {
+            code: "CB-COMMAND-8",
+            message: format!("{flag} is empty; it stands in the record, so say it in words"),
+        }),
+        words => Ok(words),
+    }
+}
+
 impl Context {
     /// Reads nothing yet.
     pub fn new(config: PathBuf, json: bool) -> Self {

@@ -132,7 +132,7 @@ pub(super) async fn connector(State(office): State<Shared>, Path(name): Path<Str
 
 pub(super) async fn approvals(State(office): State<Shared>) -> Answer {
     let items = office.backing.governed().await?;
-    json(&List { items })
+    json(&List::whole(items))
 }
 
 pub(super) async fn approval(State(office): State<Shared>, Path(name): Path<String>) -> Answer {
@@ -180,6 +180,15 @@ pub(super) async fn replay(
     Path(id): Path<DeadLetterId>,
 ) -> Answer {
     done(office.replay(&who, id).await)
+}
+
+pub(super) async fn set_aside(
+    State(office): State<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<DeadLetterId>,
+    body: Body<Reason>,
+) -> Answer {
+    done(office.set_aside(&who, id, &read(body)?).await)
 }
 
 pub(super) async fn secrets(State(office): State<Shared>) -> Answer {

@@ -359,6 +359,23 @@ impl Office {
         Ok(done("in the outbox; a worker sends it to its topic again"))
     }
 
+    /// Says that nothing needs to come of a dead letter.
+    pub(super) async fn set_aside(
+        &self,
+        who: &Who,
+        id: DeadLetterId,
+        given: &Reason,
+    ) -> Result<Outcome, Problem> {
+        let signed = self.signed(who, &given.reason)?;
+        if !self.store.set_aside(id, &signed).await? {
+            return Err(Problem::missing("dead letter"));
+        }
+        let came_to = format!("done: {}", signed.reason);
+        self.note(who, "set_aside_dead_letter", &id.to_string(), &came_to)
+            .await?;
+        Ok(done("set aside; it stays in the list"))
+    }
+
     pub(super) fn signed(&self, who: &Who, reason: &str) -> Result<Signed, Problem> {
         Ok(Signed {
             by: who.name.clone(),

@@ -193,7 +193,7 @@ pub(super) async fn reject_form(
 
 pub(super) async fn list(State(office): State<Shared>) -> Answer {
     let items = view::matters(&office).await?;
-    api::json(&List { items })
+    api::json(&List::whole(items))
 }
 
 pub(super) async fn approve(

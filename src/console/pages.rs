@@ -60,7 +60,7 @@ pub(super) async fn cases(
     (who, flash): Here,
     Query(asked): Query<CasesAsked>,
 ) -> Answer {
-    let cases = view::cases(&office, &asked).await?.items;
+    let cases = view::cases(&office, &asked).await?;
     Ok(page::cases(&who, flash.0.0.as_ref(), &asked, &cases).into_response())
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn tasks(
     (who, flash): Here,
     Query(asked): Query<TasksAsked>,
 ) -> Answer {
-    let tasks = view::tasks(&office, &asked).await?.items;
+    let tasks = view::tasks(&office, &asked).await?;
     let shown = page::tasks(&who, flash.0.0.as_ref(), (&asked, &tasks), office.now());
     Ok(shown.into_response())
 }
@@ -123,9 +123,7 @@ pub(super) async fn approval(
 }
 
 pub(super) async fn letters(State(office): State<Shared>, (who, flash): Here) -> Answer {
-    let letters = view::letters(&office, crate::store::Letters::All, 200)
-        .await?
-        .items;
+    let letters = view::letters(&office, crate::store::Letters::All, 200).await?;
     Ok(page::letters(&who, flash.0.0.as_ref(), &letters).into_response())
 }
 
@@ -253,6 +251,15 @@ pub(super) async fn replay(
 ) -> Answer {
     let replayed = office.replay(&who, id).await;
     came_to(&format!("/dead-letters/{id}"), replayed)
+}
+
+pub(super) async fn set_aside(
+    State(office): State<Shared>,
+    (who, fields): Sent,
+    Path(id): Path<DeadLetterId>,
+) -> Answer {
+    let aside = office.set_aside(&who, id, &reason(&fields)).await;
+    came_to(&format!("/dead-letters/{id}"), aside)
 }
 
 pub(super) async fn drill(

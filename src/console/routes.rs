@@ -134,6 +134,9 @@ static FORMS: &[Route] = &[
     form("/dead-letters/{letter}/replay", OPERATOR, || {
         post(pages::replay)
     }),
+    form("/dead-letters/{letter}/set-aside", OPERATOR, || {
+        post(pages::set_aside)
+    }),
     form("/secrets/{connector}/{role}/rotate", OPERATOR, || {
         post(pages::rotate)
     }),

@@ -106,10 +106,12 @@ impl Office {
         let filter = TaskFilter {
             closed: false,
             connector: Some(ConnectorName(given.connector.clone())),
-            limit: MOST,
+            limit: MOST + 1,
             ..TaskFilter::default()
         };
         let mut tasks = self.store.tasks(&filter).await?;
+        let more = tasks.len() > MOST as usize;
+        tasks.truncate(MOST as usize);
         let open = tasks.len();
         if let Some(meant) = &given.tasks {
             tasks.retain(|task| meant.contains(&task.id));
@@ -142,6 +144,7 @@ impl Office {
         self.note(who, "close_tasks_at_once", &given.connector, &words)
             .await?;
         let besides = match others {
+            0 if more => format!("; these are the first {MOST}: the same once more takes the next"),
             0 => String::new(),
             1 => "; 1 other was not meant and stays open".to_owned(),
             others => format!("; {others} others were not meant and stay open"),

@@ -59,6 +59,7 @@ pub(super) fn bury(
         reason: rejection.reason.clone(),
         first_seen,
         replayed: None,
+        aside: None,
     };
     (letter, copy)
 }

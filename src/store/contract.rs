@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling, Signed};
 use crate::domain::command::{Answer, Command};
 use crate::domain::event::{Origin, RecordedEvent};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
@@ -26,8 +26,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::End;
 
 use super::{
-    AdvanceFn, Audit, Departures, Desks, Drills, Inventory, Listed, People, Retention, RunsEnded,
-    StoreError, SurveyLease, SurveyWanted, Users,
+    AdvanceFn, Audit, DeadLetter, Departures, Desks, Drills, Inventory, Letters, Listed, People,
+    Retention, RunsEnded, StoreError, SurveyLease, SurveyWanted, Users,
 };
 
 /// Result of a store call.
@@ -248,6 +248,8 @@ pub trait Store:
     async fn dead_letters(&self, which: Letters, limit: u32) -> Stored<Vec<DeadLetter>>;
     /// One dead letter.
     async fn dead_letter(&self, id: DeadLetterId) -> Stored<Option<DeadLetter>>;
+    /// Keeps who says that nothing needs to come of a dead letter, and why; false where there is none.
+    async fn set_aside(&self, id: DeadLetterId, by: &Signed) -> Stored<bool>;
     /// Figures for metrics, health and `dev --once`.
     async fn counts(&self, now: Timestamp) -> Stored<Counts>;
 }
@@ -357,29 +359,6 @@ pub enum Receipt {
     Conflict,
 }
 
-/// A message that could not be read or mapped, kept whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Derived from its place.
-    pub id: DeadLetterId,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Kafka key.
-    pub key: Option<Vec<u8>>,
-    /// Kafka headers.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// Kafka value, as it came.
-    pub payload: Vec<u8>,
-    /// Stable code (`docs/errors.md`).
-    pub code: String,
-    /// Why, in words.
-    pub reason: String,
-    /// When intake saw it first.
-    pub first_seen: Timestamp,
-    /// When it was last replayed.
-    pub replayed: Option<Timestamp>,
-}
-
 /// A definition as kept with the cases that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDefinition {
@@ -453,15 +432,6 @@ pub struct TaskFilter {
     pub limit: u32,
 }
 
-/// Which dead letters are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Letters {
-    /// All of them.
-    All,
-    /// Those that nobody has replayed.
-    Waiting,
-}
-
 /// Figures over the whole store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -499,7 +469,7 @@ pub struct Counts {
     pub rotations_open: u64,
     /// Dead letters.
     pub dead_letters: u64,
-    /// Dead letters that nobody has replayed.
+    /// Dead letters that nobody has replayed or set aside.
     pub letters_waiting: u64,
     /// Messages not yet published.
     pub outbox_waiting: u64,

@@ -18,6 +18,7 @@ mod estate;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod intake;
+mod letter;
 mod paper;
 mod parts;
 mod people;
@@ -51,6 +52,7 @@ pub use desks::*;
 pub use drills::{DrillLease, Drills, Examination};
 pub use error::StoreError;
 pub use estate::*;
+pub use letter::{DeadLetter, Letters};
 pub use people::{EscalateFn, Paused, People, RemindFn};
 pub use retention::{Dropping, Retention, SealFn};
 pub use settings::Settings;

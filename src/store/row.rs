@@ -252,6 +252,7 @@ pub(super) struct LetterRow {
     id: Uuid,
     body: String,
     replayed_us: Option<i64>,
+    aside: Option<String>,
 }
 
 impl LetterRow {
@@ -260,6 +261,10 @@ impl LetterRow {
         letter.replayed = self
             .replayed_us
             .map(|at| instant(at, "dead_letters", "replayed_us", self.id))
+            .transpose()?;
+        let aside = self.aside.as_deref();
+        letter.aside = aside
+            .map(|text| parsed(text, "dead_letters", "aside", self.id))
             .transpose()?;
         Ok(letter)
     }
@@ -445,7 +450,8 @@ pub(super) fn counts_statement(now: &str) -> String {
         (SELECT count(*) FROM tasks WHERE state <> 'closed' AND deadline_us < {now}) \
           AS tasks_overdue, \
         (SELECT count(*) FROM dead_letters) AS dead_letters, \
-        (SELECT count(*) FROM dead_letters WHERE replayed_us IS NULL) AS letters_waiting, \
+        (SELECT count(*) FROM dead_letters WHERE replayed_us IS NULL AND aside IS NULL) \
+          AS letters_waiting, \
         (SELECT count(*) FROM outbox WHERE published_us IS NULL) AS outbox_waiting, \
         (SELECT min(recorded_us) FROM events WHERE admitted_us IS NULL) AS oldest_us, \
         (SELECT min(opened_us) FROM tasks WHERE state <> 'closed') AS oldest_task_us, \

@@ -151,7 +151,7 @@ impl Metrics {
             ),
             letters_waiting: r.gauge(
                 "clawback_dead_letters_waiting",
-                "Dead letters that nobody has replayed",
+                "Dead letters that nobody has replayed or set aside",
                 &[],
             ),
             tasks: r.gauge(
@@ -348,7 +348,7 @@ pub fn verify_lag(connector: &str, seconds: f64) {
         .observe(seconds);
 }
 
-/// Dead letters that nobody has replayed.
+/// Dead letters that nobody has replayed or set aside.
 pub fn letters(waiting: u64) {
     set(&ALL.letters_waiting, &[], waiting);
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use clawback::domain;
 use clawback::store::{
     ActFilter, CaseFilter, Checkpoint, Claimed, CopiesWanted, CopyLease, Counts, DeadLetter,
-    Dropping, Examination, Fenced, IntakeBatch, Inventory, Keep, KnownAccount, Listed, NextVisit,
-    Receipt, RunsEnded, SAMPLES_KEPT, Settings, Settled, Store, StoreError, StoredDefinition,
-    SurveyLease, SurveyWanted, TaskFilter, audit, open,
+    Dropping, Examination, Fenced, IntakeBatch, Inventory, Keep, KnownAccount, Letters, Listed,
+    NextVisit, Receipt, RunsEnded, SAMPLES_KEPT, Settings, Settled, Store, StoreError,
+    StoredDefinition, SurveyLease, SurveyWanted, TaskFilter, audit, open,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};

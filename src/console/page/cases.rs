@@ -6,8 +6,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{CaseLine, CasesAsked};
-use super::super::words;
+use super::super::view::{CaseLine, CasesAsked, List};
 use super::{Page, frame, parts};
 
 /// The page.
@@ -15,7 +14,7 @@ pub(in super::super) fn cases(
     who: &Who,
     told: Option<&Told>,
     asked: &CasesAsked,
-    cases: &[CaseLine],
+    cases: &List<CaseLine>,
 ) -> Markup {
     let page = Page {
         title: "Cases",
@@ -34,11 +33,11 @@ pub(in super::super) fn cases(
             }
             button type="submit" { "Search" }
         }
-        @if cases.is_empty() {
+        @if cases.items.is_empty() {
             (parts::nothing("No case is like that."))
         } @else {
-            p class="quiet" { (words::count(cases.len() as u64, "case", "cases")) ", newest first" }
-            (table(cases))
+            p class="quiet" { (cases.counted("case", "cases")) ", newest first" }
+            (table(&cases.items))
         }
     };
     frame(who, &page, &main)

@@ -6,13 +6,17 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{LetterLine, LetterView};
+use super::super::view::{LetterLine, LetterView, List};
 use super::super::words;
 use super::{Page, frame, parts};
 use crate::domain::user::Role;
 
 /// The list.
-pub(in super::super) fn letters(who: &Who, told: Option<&Told>, letters: &[LetterLine]) -> Markup {
+pub(in super::super) fn letters(
+    who: &Who,
+    told: Option<&Told>,
+    letters: &List<LetterLine>,
+) -> Markup {
     let page = Page {
         title: "Dead letters",
         under: "/dead-letters",
@@ -20,27 +24,29 @@ pub(in super::super) fn letters(who: &Who, told: Option<&Told>, letters: &[Lette
         live: Some("all".to_owned()),
     };
     let main = html! {
-        @if letters.is_empty() {
+        @if letters.items.is_empty() {
             (parts::nothing("Every message could be read."))
         } @else {
+            p class="quiet" { (letters.counted("message", "messages")) ", newest first" }
             table class="rows" {
                 thead {
                     tr {
                         th scope="col" { "Came from" }
                         th scope="col" { "Why it could not be read" }
                         th scope="col" { "Seen" }
-                        th scope="col" { "Replayed" }
+                        th scope="col" { "What came of it" }
                     }
                 }
                 tbody {
-                    @for one in letters {
+                    @for one in &letters.items {
                         tr {
                             th scope="row" { a href=(format!("/dead-letters/{}", one.id)) { (place(one)) } }
                             td data-label="Why" { span class="clip" { (one.reason) } " " span class="quiet" { (one.code) } }
                             td data-label="Seen" { (parts::moment(one.first_seen)) }
-                            td data-label="Replayed" {
-                                @if let Some(at) = one.replayed { (parts::moment(at)) }
-                                @else { span class="quiet" { "not yet" } }
+                            td data-label="What came of it" {
+                                @if let Some(at) = one.replayed { "replayed " (parts::moment(at)) }
+                                @else if let Some(aside) = &one.aside { "set aside " (parts::moment(aside.at)) }
+                                @else { span class="quiet" { "nothing yet" } }
                             }
                         }
                     }
@@ -70,6 +76,9 @@ pub(in super::super) fn letter(who: &Who, told: Option<&Told>, view: &LetterView
         (parts::facts(&[
             ("Seen", parts::text(&words::instant(line.first_seen))),
             ("Replayed", parts::text(&line.replayed.map_or_else(String::new, words::instant))),
+            ("Set aside", parts::text(&line.aside.as_ref().map_or_else(String::new, |aside| {
+                format!("{} by {}: {}", words::instant(aside.at), aside.by, aside.reason)
+            }))),
             ("Key", parts::text(view.key.as_deref().unwrap_or_default())),
             ("Headers", html! { @for header in &view.headers { (header) br; } }),
             ("Bytes", parts::text(&view.payload_bytes.to_string())),
@@ -79,6 +88,10 @@ pub(in super::super) fn letter(who: &Who, told: Option<&Told>, view: &LetterView
         @if who.may(Role::Operator) {
             p class="quiet" { "After the cause is mended, it can be sent to its topic again; it is read like any other message." }
             (parts::press(who, &format!("/dead-letters/{}/replay", line.id), "Send it again", "main"))
+            @if line.replayed.is_none() && line.aside.is_none() {
+                p class="quiet" { "If nothing needs to come of it, say so: it stays here and waits for nobody." }
+                (parts::say(who, &format!("/dead-letters/{}/set-aside", line.id), ("Why", "Set it aside")))
+            }
         }
     };
     frame(who, &page, &main)

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::cookies::Told;
 use super::super::office::Who;
-use super::super::view::{DOUBT, EXCEPTION, SHOWN, TaskLine, TaskView, TasksAsked, TicketView};
+use super::super::view::{DOUBT, EXCEPTION, List, TaskLine, TaskView, TasksAsked, TicketView};
 use super::super::words;
 use super::{Page, form_token, frame, parts};
 use crate::domain::time::Timestamp;
@@ -17,7 +17,7 @@ use crate::domain::user::Role;
 pub(in super::super) fn tasks(
     who: &Who,
     told: Option<&Told>,
-    (asked, tasks): (&TasksAsked, &[TaskLine]),
+    (asked, tasks): (&TasksAsked, &List<TaskLine>),
     now: Timestamp,
 ) -> Markup {
     let page = Page {
@@ -37,16 +37,15 @@ pub(in super::super) fn tasks(
             }
             button type="submit" { "Show" }
         }
-        @if tasks.is_empty() {
+        @if tasks.items.is_empty() {
             (parts::nothing("No task waits for a person."))
         } @else {
             p class="quiet" {
-                @if tasks.len() >= SHOWN { "The first " }
-                (words::count(tasks.len() as u64, "task", "tasks")) ", most urgent first"
+                (tasks.counted("task", "tasks")) ", most urgent first"
             }
-            (table(tasks, now))
+            (table(&tasks.items, now))
             @if let Some(connector) = asked.connector.as_deref().filter(|name| !name.is_empty()) {
-                (at_once(who, connector, tasks))
+                (at_once(who, connector, &tasks.items))
             }
         }
     };

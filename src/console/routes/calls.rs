@@ -290,6 +290,15 @@ pub(super) static API: &[Route] = &[
         ("Send it to its topic again, through the outbox", None),
         || post(api::replay),
     ),
+    act(
+        "/api/v1/dead-letters/{letter}/set-aside",
+        OPERATOR,
+        (
+            "Say that nothing needs to come of it; it stays and can still be replayed",
+            Some(shape::<Reason>),
+        ),
+        || post(api::set_aside),
+    ),
     read(
         "/api/v1/secrets",
         VIEWER,

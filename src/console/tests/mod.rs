@@ -8,6 +8,7 @@ mod attacks;
 mod audits;
 mod doors;
 mod guesses;
+mod lists;
 mod matters;
 mod uses;
 

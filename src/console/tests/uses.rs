@@ -119,6 +119,7 @@ impl House {
             reason: SCRIPT.to_owned(),
             first_seen: self.clock.now(),
             replayed: None,
+            aside: None,
         };
         let batch = IntakeBatch {
             dead_letters: vec![letter],

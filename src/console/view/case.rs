@@ -166,16 +166,15 @@ pub(in super::super) async fn cases(
     office: &Office,
     asked: &CasesAsked,
 ) -> Result<List<CaseLine>, Problem> {
+    let limit = asked.limit.unwrap_or(100).min(1000);
     let filter = CaseFilter {
         open: asked.open,
         subject: asked.subject.clone().filter(|text| !text.is_empty()),
         event: None,
-        limit: asked.limit.unwrap_or(100).min(1000),
+        limit: limit + 1,
     };
     let cases = office.store.cases(&filter).await?;
-    Ok(List {
-        items: cases.iter().map(CaseLine::of).collect(),
-    })
+    Ok(List::first(cases.iter().map(CaseLine::of).collect(), limit))
 }
 
 /// One case.

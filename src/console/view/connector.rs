@@ -180,9 +180,7 @@ pub(in super::super) async fn connectors(office: &Office) -> Result<List<Connect
         let drilled = drills.iter().find(|drill| drill.connector == name);
         line(fact, (standing, drilled), &pauses, now)
     });
-    Ok(List {
-        items: items.collect(),
-    })
+    Ok(List::whole(items.collect()))
 }
 
 /// One connector.

@@ -101,6 +101,16 @@ pub(in super::super) struct LetterLine {
     pub reason: String,
     pub first_seen: Timestamp,
     pub replayed: Option<Timestamp>,
+    /// Who said that nothing needs to come of it.
+    pub aside: Option<AsideView>,
+}
+
+/// Who set a letter aside, when and why.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(in super::super) struct AsideView {
+    pub at: Timestamp,
+    pub by: String,
+    pub reason: String,
 }
 
 /// One dead letter, whole.
@@ -125,6 +135,11 @@ fn line(letter: &DeadLetter) -> LetterLine {
         reason: letter.reason.clone(),
         first_seen: letter.first_seen,
         replayed: letter.replayed,
+        aside: letter.aside.as_ref().map(|signed| AsideView {
+            at: signed.at,
+            by: signed.by.clone(),
+            reason: signed.reason.clone(),
+        }),
     }
 }
 
@@ -134,10 +149,8 @@ pub(in super::super) async fn letters(
     which: Letters,
     limit: u32,
 ) -> Result<List<LetterLine>, Problem> {
-    let letters = office.store.dead_letters(which, limit).await?;
-    Ok(List {
-        items: letters.iter().map(line).collect(),
-    })
+    let letters = office.store.dead_letters(which, limit + 1).await?;
+    Ok(List::first(letters.iter().map(line).collect(), limit))
 }
 
 /// One dead letter.
@@ -190,9 +203,7 @@ pub(in super::super) async fn secrets(office: &Office) -> Result<List<SecretLine
             fact,
         }
     });
-    Ok(List {
-        items: items.collect(),
-    })
+    Ok(List::whole(items.collect()))
 }
 
 /// Which acts to list.
@@ -230,13 +241,14 @@ pub(in super::super) async fn acts(
     office: &Office,
     asked: &ActsAsked,
 ) -> Result<List<ActLine>, Problem> {
+    let limit = asked.limit.unwrap_or(100).min(1000);
     let filter = ActFilter {
         by: asked.by.clone().filter(|by| !by.is_empty()),
         about: asked.about.clone().filter(|about| !about.is_empty()),
         before: asked
             .before
             .map(|before| before.min(i64::MAX.unsigned_abs())),
-        limit: asked.limit.unwrap_or(100).min(1000),
+        limit: limit + 1,
     };
     let acts = office.store.acts(&filter).await?.into_iter();
     let items = acts.map(|(number, act): (u64, Act)| ActLine {
@@ -248,7 +260,5 @@ pub(in super::super) async fn acts(
         about: act.about,
         came_to: act.came_to,
     });
-    Ok(List {
-        items: items.collect(),
-    })
+    Ok(List::first(items.collect(), limit))
 }

@@ -182,23 +182,24 @@ impl TaskLine {
 }
 
 /// Tasks that are shown where nobody asks for more.
-pub(in super::super) const SHOWN: usize = 200;
+const SHOWN: u32 = 200;
 
 /// Tasks by priority, then deadline.
 pub(in super::super) async fn tasks(
     office: &Office,
     asked: &TasksAsked,
 ) -> Result<List<TaskLine>, Problem> {
+    let limit = asked.limit.unwrap_or(SHOWN).min(1000);
     let filter = TaskFilter {
         closed: asked.closed,
         connector: asked.connector.clone().map(ConnectorName),
-        limit: asked.limit.unwrap_or(SHOWN as u32).min(1000),
+        limit: limit + 1,
         ..TaskFilter::default()
     };
     let tasks = office.store.tasks(&filter).await?;
     let now = office.now();
     let items = tasks.iter().map(|task| TaskLine::of(task, now)).collect();
-    Ok(List { items })
+    Ok(List::first(items, limit))
 }
 
 /// What a person can answer about it, besides that it is done.

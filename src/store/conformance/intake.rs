@@ -66,6 +66,7 @@ pub async fn a4_a_dead_letter_is_kept_whole_and_once(home: &Home) {
         reason: "not JSON".to_owned(),
         first_seen: at(1),
         replayed: None,
+        aside: None,
     };
     let batch = IntakeBatch {
         dead_letters: vec![letter.clone()],

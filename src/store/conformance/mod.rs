@@ -157,6 +157,7 @@ macro_rules! suite {
                 messages_of_a_dead_worker_are_taken_by_another,
                 messages_without_a_living_owner_are_freed,
                 a_message_is_posted_once_and_marks_its_dead_letter,
+                a_dead_letter_waits_until_somebody_sets_it_aside,
             ]
             desks: [
                 f2_a_task_for_a_desk_gets_one_copy_in_one_hand,

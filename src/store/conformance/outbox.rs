@@ -2,8 +2,9 @@
 //!
 //! Publishing itself belongs to another room; here a message is published by saying so.
 
-use super::super::{IntakeBatch, Letters};
+use super::super::{DeadLetter, IntakeBatch, Letters};
 use super::Home;
+use super::domain::approval::Signed;
 use super::domain::id::{DeadLetterId, MessageId};
 use super::domain::settlement::OutboxMessage;
 use super::given::{at, keep, message, worker};
@@ -111,9 +112,9 @@ pub async fn messages_without_a_living_owner_are_freed(home: &Home) {
     assert_eq!(taken(home, 2, 10).await.len(), 1);
 }
 
-pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
-    let letter = super::super::DeadLetter {
-        id: DeadLetterId::of("t", 0, 1, b"{"),
+fn a_letter(id: DeadLetterId) -> DeadLetter {
+    DeadLetter {
+        id,
         origin: super::given::event("x", "x", 1).origin,
         key: None,
         headers: Vec::new(),
@@ -122,7 +123,12 @@ pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
         reason: "not JSON".to_owned(),
         first_seen: at(0),
         replayed: None,
-    };
+        aside: None,
+    }
+}
+
+pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
+    let letter = a_letter(DeadLetterId::of("t", 0, 1, b"{"));
     let batch = IntakeBatch {
         dead_letters: vec![letter.clone()],
         ..IntakeBatch::default()
@@ -149,4 +155,38 @@ pub async fn a_message_is_posted_once_and_marks_its_dead_letter(home: &Home) {
         .expect("there");
     assert_eq!(read.replayed, Some(at(5)));
     assert_eq!(waiting().await, (0, 0));
+}
+
+pub async fn a_dead_letter_waits_until_somebody_sets_it_aside(home: &Home) {
+    let [one, other] = [1, 2].map(|offset| DeadLetterId::of("t", 0, offset, b"{"));
+    let batch = IntakeBatch {
+        dead_letters: vec![a_letter(one), a_letter(other)],
+        ..IntakeBatch::default()
+    };
+    home.store.record(&batch).await.expect("recorded");
+    let by = |name: &str| Signed {
+        by: name.to_owned(),
+        at: at(5),
+        reason: "a test of the sender's".to_owned(),
+    };
+    for name in ["ada", "grace"] {
+        let kept = home.store.set_aside(one, &by(name)).await;
+        assert!(kept.expect("kept"));
+    }
+    let waiting = home.store.dead_letters(Letters::Waiting, 9).await;
+    assert_eq!(waiting.expect("read"), [a_letter(other)]);
+    let counts = home.store.counts(at(9)).await.expect("counts");
+    assert_eq!((counts.dead_letters, counts.letters_waiting), (2, 1));
+    // It stays, with who said so last, and can still be replayed.
+    let all = home.store.dead_letters(Letters::All, 9).await;
+    let aside = |letter: &DeadLetter| letter.aside.clone();
+    let asides: Vec<_> = all.expect("read").iter().map(aside).collect();
+    assert_eq!(asides, [None, Some(by("grace"))]);
+    let posted = home.store.post(&message(5, "a"), Some(one)).await;
+    posted.expect("posted");
+    let read = home.store.dead_letter(one).await.expect("read");
+    assert_eq!(read.expect("there").replayed, Some(at(5)));
+    let nobodys = DeadLetterId::of("t", 0, 3, b"{");
+    let kept = home.store.set_aside(nobodys, &by("ada")).await;
+    assert!(!kept.expect("answered"));
 }

@@ -41,6 +41,7 @@ pub async fn everything(home: &Home) {
         reason: "not JSON".to_owned(),
         first_seen: at(1),
         replayed: None,
+        aside: None,
     };
     let batch = IntakeBatch {
         dead_letters: vec![letter],

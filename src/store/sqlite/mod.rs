@@ -40,7 +40,7 @@ use sqlx::SqliteConnection;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::domain::approval::{Disapproval, Matter, MatterKind, Past, Record, Ruling};
+use crate::domain::approval::{self, Disapproval, Matter, MatterKind, Past, Record, Ruling};
 use crate::domain::audit::{Signed, Verifier};
 use crate::domain::command::{Answer, Command};
 use crate::domain::health::{Advance, Sample, Standings, Tally};
@@ -354,6 +354,10 @@ impl Store for SqliteStore {
 
     async fn dead_letter(&self, id: DeadLetterId) -> Stored<Option<DeadLetter>> {
         letters::one(&self.funnel, id).await
+    }
+
+    async fn set_aside(&self, id: DeadLetterId, by: &approval::Signed) -> Stored<bool> {
+        letters::set_aside(&self.funnel, id, by).await
     }
 
     async fn counts(&self, now: Timestamp) -> Stored<Counts> {

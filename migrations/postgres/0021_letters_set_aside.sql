@@ -1,0 +1,3 @@
+-- A person may say that nothing needs to come of a dead letter; until then, or until it is replayed, it waits.
+ALTER TABLE dead_letters ADD COLUMN aside TEXT;
+COMMENT ON COLUMN dead_letters.aside IS 'Who set it aside last, when and why, JSON';
