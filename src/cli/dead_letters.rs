@@ -98,7 +98,13 @@ async fn replay(
 ) -> anyhow::Result<()> {
     let by = acting.by()?;
     for id in ids {
-        find(store, *id).await?;
+        if !find(store, *id).await?.has_message() {
+            return Err(Stop::Usage {
+                code: "CB-COMMAND-14",
+                message: format!("{id} stands for messages that are gone; none was replayed"),
+            }
+            .into());
+        }
     }
     let mut replayed = Vec::new();
     for id in ids {

@@ -254,8 +254,12 @@ impl Roll {
                 continue;
             }
             changed.push(name.clone());
+            let mut guarded = file.guarded(clock);
+            if let Some(before) = self.placed.get(&name) {
+                guarded.inherit(&before.guarded);
+            }
             let one = Placed {
-                guarded: Arc::new(file.guarded(clock)),
+                guarded: Arc::new(guarded),
                 standing: Standing::Ungoverned,
                 file: Some(file.written.clone()),
                 in_force: None,

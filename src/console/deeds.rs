@@ -350,6 +350,14 @@ impl Office {
 
     /// Sends a dead letter to its topic again.
     pub(super) async fn replay(&self, who: &Who, id: DeadLetterId) -> Result<Outcome, Problem> {
+        let letter = self.store.dead_letter(id).await?;
+        if letter.is_some_and(|letter| !letter.has_message()) {
+            let code = Some("CB-COMMAND-14".to_owned());
+            return Err(Problem::refused(
+                code,
+                "it stands for messages that are gone",
+            ));
+        }
         let Some(message) = self.backing.replay(id).await? else {
             return Err(Problem::missing("dead letter"));
         };

@@ -18,7 +18,7 @@ use super::time::Timestamp;
 mod limits;
 mod names;
 
-pub use limits::{blind, somebody_elses};
+pub use limits::{blind, contradicts, somebody_elses};
 pub(super) use names::ever_folded;
 pub use names::{folded, same_name};
 

@@ -232,9 +232,14 @@ impl RunId {
 }
 
 impl TaskId {
-    /// The message that tells that this task was escalated for so many times.
-    pub fn escalation(self, times: u32) -> MessageId {
-        MessageId(derive(self.0, &[b"escalation", &times.to_be_bytes()]))
+    /// The message that tells that this task, opened then, was escalated for so many times. What is asked
+    /// of a person once more is told once more.
+    pub fn escalation(self, opened: Timestamp, times: u32) -> MessageId {
+        let opened = opened.as_microsecond().to_be_bytes();
+        MessageId(derive(
+            self.0,
+            &[b"escalation", &opened, &times.to_be_bytes()],
+        ))
     }
 }
 

@@ -57,7 +57,7 @@ pub fn task(run: &Run, task: &FallbackTask, topic: &str, now: Timestamp) -> Outb
 pub fn escalated(task: &FallbackTask, topic: &str, now: Timestamp) -> OutboxMessage {
     let times = task.escalation.times;
     let to = task.escalation.to.as_ref().map(|rung| rung.role.as_str());
-    let id = task.id.escalation(times);
+    let id = task.id.escalation(task.opened, times);
     let key = task.case.map_or(task.run.0, |case| case.0);
     let event = json!({
         "specversion": "1.0",

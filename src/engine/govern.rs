@@ -46,6 +46,8 @@ struct Known {
     retired: BTreeSet<ConnectorName>,
     /// The texts that this worker has bound, each with when it may be bound again.
     bound: BTreeMap<(ConnectorName, ContentDigest), Again>,
+    /// Connectors that stand differently from what is served, until that is served.
+    unserved: BTreeSet<ConnectorName>,
     /// Files that were changed when last looked at: half written, as far as anyone can tell.
     fresh: Option<Files>,
     /// Files that could not be read, told once.
@@ -107,31 +109,31 @@ impl Engine {
             roll,
             retired: retired_before,
             bound,
+            unserved,
             ..
         } = &mut *known;
         let mut gone = BTreeSet::new();
-        let changed = if manifests.governed {
+        if manifests.governed {
             self.ask_for_drills(manifests, roll).await?;
             let mut in_force = self.in_force().await?;
-            let mut changed = roll.place(drafts, &in_force, &self.clock)?;
+            unserved.extend(roll.place(drafts, &in_force, &self.clock)?);
             if self.bind_narrower(roll, bound).await? {
                 self.ask_for_drills(manifests, roll).await?;
                 in_force = self.in_force().await?;
-                changed.extend(roll.place(drafts, &in_force, &self.clock)?);
+                unserved.extend(roll.place(drafts, &in_force, &self.clock)?);
             }
             gone = retired(&in_force);
-            changed
         } else {
-            roll.place_ungoverned(drafts, &self.clock)
-        };
+            unserved.extend(roll.place_ungoverned(drafts, &self.clock));
+        }
         let others_gone = *retired_before != gone;
-        if !changed.is_empty() || others_gone {
+        if !unserved.is_empty() || others_gone {
             let retired = self.last_manifests(&gone).await?;
             retired_before.clone_from(&gone);
             self.serve(roll.registry(), retired);
-            for name in &changed {
-                told(name, roll.get(name));
-                self.wake_barred(name, roll.get(name)).await;
+            for name in std::mem::take(unserved) {
+                told(&name, roll.get(&name));
+                self.wake_barred(&name, roll.get(&name)).await;
             }
         }
         Ok(())

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use crate::connectors::{Answered, Change, Credential, Guarded};
-use crate::domain::access::{Entitlement, EntitlementKey, Operation};
+use crate::domain::access::{Account, Entitlement, EntitlementKey, Operation};
 use crate::domain::approval::Under;
-use crate::domain::correlation::somebody_elses;
+use crate::domain::correlation::{contradicts, somebody_elses};
 use crate::domain::outcome::{Failure, FailureClass};
 use crate::domain::rotation::Trigger;
 use crate::domain::run::{Run, RunBody};
@@ -95,8 +95,13 @@ impl Engine {
         let reading = connector
             .read_known(&credential, &last.id, Some(last))
             .await?;
-        if let (Some(account), None) = (&reading.account, &body.last_write)
-            && let Some(why) = somebody_elses(&connector.manifest().correlation, last, account)
+        let rule = &connector.manifest().correlation;
+        let elses = |account: &Account| match body.last_write {
+            None => somebody_elses(rule, last, account),
+            Some(_) => contradicts(rule, last, account),
+        };
+        if let Some(account) = &reading.account
+            && let Some(why) = elses(account)
         {
             // Ids are handed out anew after a restore or a move: nothing that is written may rest on this one.
             let words = format!("the account {} {why}, and was {}", account.id, last.login);

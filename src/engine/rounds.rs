@@ -152,7 +152,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let (before, shown) = (self.clock.now(), self.clock.reading());
         let Some(there) = self.store.clock().await? else {
-            crew.hold_off(false);
+            self.hold_off(crew, false).await;
             return Ok(());
         };
         let after = self.clock.now();
@@ -180,8 +180,16 @@ impl Engine {
         }
         metrics::clock_apart(shown);
         pulse.clock_apart(wrong.then_some(apart));
-        crew.hold_off(wrong);
+        self.hold_off(crew, wrong).await;
         Ok(())
+    }
+
+    /// Nothing is begun, or anything again: not before it is known which targets are distrusted.
+    async fn hold_off(&self, crew: &Crew, off: bool) {
+        if crew.holds_off() && !off {
+            let _ = warned(self.heed_health().await);
+        }
+        crew.hold_off(off);
     }
 }
 

@@ -68,8 +68,11 @@ impl Surveyor {
                 _ = tells.tick() => {
                     let _ = warned(self.engine.tell_calls().await);
                 }
-                // By a wrong clock every survey would look due, and every record silent.
-                _ = looks.tick(), if !self.crew.holds_off() => {
+                _ = looks.tick() => {
+                    // By a wrong clock every survey would look due, and every record silent.
+                    if self.crew.holds_off() {
+                        continue;
+                    }
                     let _ = warned(self.engine.heed_health().await);
                     let room = AT_ONCE.saturating_sub(u32::try_from(under_way.len()).unwrap_or(AT_ONCE));
                     let taken = self.engine.take_surveys(self.crew.worker(), room).await;

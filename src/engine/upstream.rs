@@ -72,19 +72,19 @@ impl Engine {
         let mut looks = Vec::with_capacity(accounts.len());
         for account in accounts {
             let reading = connector.read(&verifier, &account.id).await?;
-            let has = reading
-                .account
-                .into_iter()
-                .flat_map(|read| read.entitlements);
+            // A list that leaves entitlements out would make nobody an administrator.
+            let read = reading.account;
+            let has = read.iter().flat_map(|read| read.entitlements.clone());
             if let Some(facts) = self.serving().estate.connectors.get(connector.name()) {
                 let cut = |one: &Entitlement| upstream.is(one);
                 // Who else administers is asked at this very moment.
-                let alone = if protect::is_upstream_administrator(facts, &account, &cut) {
+                let own = read.as_ref().unwrap_or(&account);
+                let alone = if protect::is_upstream_administrator(facts, own, &cut) {
                     connector.shown(&verifier, self.clock.now()).await?
                 } else {
                     listing.clone()
                 };
-                protect::upstream(facts, &account, alone.roster.accounts(), &cut)?;
+                protect::upstream(facts, own, alone.roster.accounts(), &cut)?;
             }
             for entitlement in has.filter(|one| upstream.is(one)) {
                 let writer = self

@@ -30,8 +30,9 @@ use super::context::{ReaderContext, log_commit};
 use super::decode::{RawMessage, decode};
 use super::flood::Flood;
 use super::health::Health;
+use super::losses::Losses;
 use super::reach::Sign;
-use super::recorder::{Recorder, Taken};
+use super::recorder::{Committed, Recorder, Taken};
 use super::settings::Settings;
 
 /// How long a poll waits for a first message; also how soon a drain is noticed.
@@ -74,6 +75,7 @@ pub struct Intake {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     health: Arc<Health>,
+    losses: Arc<Losses>,
 }
 
 impl Intake {
@@ -84,6 +86,7 @@ impl Intake {
             store,
             clock,
             health: Arc::default(),
+            losses: Arc::default(),
         }
     }
 
@@ -154,6 +157,7 @@ impl<'a> Reader<'a> {
         let settings = &intake.settings;
         let mut config = settings.connection.consumer(&settings.group)?;
         config.set("statistics.interval.ms", STATISTICS_MS);
+        let committed: Arc<Committed> = Arc::default();
         let context = ReaderContext {
             quiet: QuietClient::new(Arc::clone(&intake.clock)),
             clock: Arc::clone(&intake.clock),
@@ -164,6 +168,8 @@ impl<'a> Reader<'a> {
             stop: stop.clone(),
             held: AtomicBool::new(false),
             gaps: Mutex::default(),
+            losses: Arc::clone(&intake.losses),
+            known: Arc::clone(&committed),
         };
         let consumer: BaseConsumer<ReaderContext> = config
             .create_with_context(context)
@@ -180,12 +186,14 @@ impl<'a> Reader<'a> {
             health: &intake.health,
             runtime,
             stop,
-            recorder: Recorder::new(
-                Arc::clone(&intake.store),
-                Arc::clone(&intake.clock),
-                Arc::clone(&intake.health),
-                settings.group.clone(),
-            ),
+            recorder: Recorder {
+                store: Arc::clone(&intake.store),
+                clock: Arc::clone(&intake.clock),
+                health: Arc::clone(&intake.health),
+                group: settings.group.clone(),
+                losses: Arc::clone(&intake.losses),
+                committed,
+            },
             consumer,
             flood: Flood::new(settings.flood_dead_letters, settings.flood_window_seconds),
             opened: now,
@@ -199,7 +207,7 @@ impl<'a> Reader<'a> {
         while !self.stop.is_cancelled() {
             let batch = self.gather()?;
             let idle = batch.is_empty();
-            if !idle {
+            if !idle || self.recorder.losses.wait() {
                 self.settle(batch)?;
             }
             if self.went_back {

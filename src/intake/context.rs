@@ -21,18 +21,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::Clock;
 use crate::kafka::QuietClient;
-use crate::store::{Store, StoreError};
+use crate::store::{DeadLetter, Store, StoreError};
 use crate::telemetry::metrics;
 
 use super::gaps::{Gaps, Place};
 use super::health::Health;
+use super::losses::{Loss, Losses};
 use super::reach::Sign;
+use super::recorder::Committed;
 use super::resume::{Alarm, Known, resume};
 
 /// How long the broker may take to say what it has.
 const ASK: Duration = Duration::from_secs(5);
 /// How long it may take to say whether a hole is a loss: meanwhile nothing is read.
 const ASK_OF_LOSSES: Duration = Duration::from_secs(1);
+/// How long the store may take to write down what was lost while a partition is given up.
+const WRITE: Duration = Duration::from_secs(2);
 /// How long the store may be away before an assignment goes ahead by Kafka's commits alone.
 const STORE_TRIES: u32 = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
@@ -54,6 +58,9 @@ pub(super) struct ReaderContext {
     /// Reading is held: partitions assigned meanwhile are paused too.
     pub(super) held: AtomicBool,
     pub(super) gaps: Mutex<Gaps>,
+    pub(super) losses: Arc<Losses>,
+    /// What the database, or the group, had of each partition when it was assigned.
+    pub(super) known: Arc<Committed>,
 }
 
 impl ClientContext for ReaderContext {
@@ -173,6 +180,8 @@ impl ReaderContext {
                 );
             }
         }
+        // The last look of a drain: nobody comes after it to write them down.
+        self.write_losses();
         let result = if matches!(
             consumer.rebalance_protocol(),
             RebalanceProtocol::Cooperative
@@ -215,6 +224,7 @@ impl ReaderContext {
                 group = self.group,
                 "the store is away: partitions start where the group's commits say"
             );
+            self.begin_at_commits(consumer, partitions);
             return Ok(());
         };
         let committed = consumer
@@ -245,6 +255,7 @@ impl ReaderContext {
                 kept,
             };
             let (start, alarm) = resume(known);
+            self.stands(&place, checkpoint.map(|at| at.min(start.unwrap_or(at))));
             if let Some(alarm) = alarm {
                 self.raise(alarm, &place.0, partition, known);
             }
@@ -257,6 +268,29 @@ impl ReaderContext {
             }
         }
         Ok(())
+    }
+
+    /// A database that has less takes nothing of this partition.
+    fn stands(&self, place: &Place, next: Option<i64>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match next {
+            Some(next) => known.insert(place.clone(), next),
+            None => known.remove(place),
+        };
+    }
+
+    /// What is deleted behind the group's commits is a hole, noticed with the first message after it.
+    fn begin_at_commits(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        let Ok(committed) = consumer.committed_offsets(partitions.clone(), ASK) else {
+            return;
+        };
+        for (place, offset) in committed.to_topic_map() {
+            if let Offset::Offset(first) = offset {
+                // Nothing is committed there that the database has not.
+                self.stands(&place, Some(first));
+                self.with_gaps(|gaps| gaps.begin(place, first));
+            }
+        }
     }
 
     /// Asks whether holes between messages are losses, where there are any: the broker also deletes
@@ -319,12 +353,30 @@ impl ReaderContext {
         None
     }
 
+    /// Only for a while: a record call that is under way may hold the store, and goes on only when this is over.
+    fn write_losses(&self) {
+        let write = self.losses.write(self.store.as_ref());
+        let within = async { tokio::time::timeout(WRITE, write).await };
+        match self.runtime.block_on(within) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what was lost is not written down yet"),
+            Err(_) => tracing::warn!("what was lost is not written down yet: the store is slow"),
+        }
+    }
+
     fn lost(&self, topic: &str, partition: i32, from: i64, to: i64) {
         let count = (to - from).unsigned_abs();
         self.health.change(|figures| figures.lost += count);
         metrics::events_lost(topic, count);
+        self.losses.add(Loss {
+            topic: topic.to_owned(),
+            partition,
+            from,
+            to,
+            noticed: self.clock.now(),
+        });
         tracing::error!(
-            code = "CB-INTAKE-16",
+            code = DeadLetter::LOST,
             topic,
             partition,
             from,

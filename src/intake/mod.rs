@@ -13,6 +13,7 @@ mod fields;
 mod flood;
 mod gaps;
 mod health;
+mod losses;
 mod reach;
 mod recorder;
 mod rejection;

@@ -16,6 +16,7 @@ use crate::telemetry::{SpanHandle, Stopwatch, enabled, metrics};
 use super::dead_letter::bury;
 use super::decode::RawMessage;
 use super::health::Health;
+use super::losses::Losses;
 use super::rejection::{Code, Rejection};
 
 /// A message with what decoding made of it.
@@ -32,29 +33,15 @@ pub(super) struct Recorder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
     pub(super) group: String,
-    /// Where each partition was left by the last commit of this reader.
-    committed: Mutex<BTreeMap<Partition, i64>>,
+    pub(super) losses: Arc<Losses>,
+    pub(super) committed: Arc<Committed>,
 }
 
-/// A topic and a partition of it.
-type Partition = (String, i32);
+/// Where each partition, of a topic, was left by the last commit that this reader knows of: its own, or
+/// the one at which it was assigned.
+pub(super) type Committed = Mutex<BTreeMap<(String, i32), i64>>;
 
 impl Recorder {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        health: Arc<Health>,
-        group: String,
-    ) -> Self {
-        Self {
-            store,
-            clock,
-            health,
-            group,
-            committed: Mutex::default(),
-        }
-    }
-
     /// Into the store, on top of what this reader committed before: a database that has lost that takes
     /// nothing more, so that the hole is read again.
     async fn commit(&self, whole: &IntakeBatch) -> Result<Vec<Receipt>, StoreError> {
@@ -72,12 +59,17 @@ impl Recorder {
     }
 
     /// Records all messages. Afterwards `batch` is as recorded: what had to become a dead letter
-    /// has. Repeating the call is harmless. Returns how many dead letters there were.
+    /// has, and what was lost before them is written down. Repeating the call is harmless. Returns how
+    /// many dead letters there were.
     ///
     /// # Errors
     /// When the store is away, has gone back behind what was recorded before, or refuses even the dead
     /// letter.
     pub(super) async fn record(&self, batch: &mut [Taken]) -> Result<usize, StoreError> {
+        self.losses.write(self.store.as_ref()).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
         let _spans = self.spans(batch);
         let watch = Stopwatch::start();
         let receipts = match self.commit(&self.intake_batch(batch)).await {
@@ -280,9 +272,14 @@ mod tests {
     #[tokio::test]
     async fn a3_nothing_is_recorded_on_top_of_what_the_database_has_lost() {
         // Given a reader that has recorded two batches.
-        let health = Arc::default();
-        let mut recorder =
-            Recorder::new(in_memory().await, Arc::new(Still), health, "g".to_owned());
+        let mut recorder = Recorder {
+            store: in_memory().await,
+            clock: Arc::new(Still),
+            health: Arc::default(),
+            group: "g".to_owned(),
+            losses: Arc::default(),
+            committed: Arc::default(),
+        };
         for offset in [6, 7] {
             let recorded = recorder.record(&mut taken(offset)).await;
             assert_eq!(recorded.expect("recorded"), 1);
@@ -316,6 +313,36 @@ mod tests {
                     .expect("read")
                     .is_empty()
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a3_a_database_that_has_less_than_at_the_assignment_takes_nothing() {
+        // Given a reader that was assigned at 100 and has recorded nothing yet.
+        let place = ("t".to_owned(), 0);
+        let recorder = Recorder {
+            store: in_memory().await,
+            clock: Arc::new(Still),
+            health: Arc::default(),
+            group: "g".to_owned(),
+            losses: Arc::default(),
+            committed: Arc::new(Mutex::new([(place, 100)].into())),
+        };
+        let at = |next_offset| Checkpoint {
+            group: "g".to_owned(),
+            topic: "t".to_owned(),
+            partition: 0,
+            next_offset,
+            committed: None,
+        };
+        for (next_offset, takes) in [(50, false), (100, true)] {
+            let batch = IntakeBatch {
+                checkpoints: vec![at(next_offset)],
+                ..IntakeBatch::default()
+            };
+            recorder.store.record(&batch).await.expect("recorded");
+            let recorded = recorder.record(&mut taken(100)).await;
+            assert_eq!(recorded.is_ok(), takes, "{recorded:?}");
         }
     }
 }

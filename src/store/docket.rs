@@ -66,8 +66,21 @@ pub(super) struct Rulings {
     pub opened: Vec<Opened>,
     pub changes: Vec<Change>,
     pub rulings: Vec<Ruling>,
-    /// Cases whose leases end, even those begun in this batch.
+    /// Cases of which every lease ends, even those begun in this batch.
     pub overruled: HashSet<CaseId>,
+    /// Cases of which the own run is told something else, and whose children go on.
+    pub rescheduled: HashSet<CaseId>,
+}
+
+impl Rulings {
+    /// True where a run that was begun in this batch is still this worker's.
+    pub(super) fn keeps(&self, run: &Run) -> bool {
+        run.case.is_none_or(|case| {
+            let own = matches!(run.body, RunBody::Case(_));
+            let told_else = own && self.rescheduled.contains(&case);
+            !told_else && !self.overruled.contains(&case)
+        })
+    }
 }
 
 impl Docket {
@@ -146,7 +159,7 @@ impl Docket {
                 self.open(event, case, first, out);
             }
             AdmissionDecision::Reschedule { case, run } => {
-                out.overruled.insert(case.id);
+                out.rescheduled.insert(case.id);
                 self.names.insert(case.id, names_of(&run));
                 if let Some(known) = self.known(case.id) {
                     known.row = (*case).clone();

@@ -9,7 +9,7 @@ use crate::domain::event::Origin;
 use crate::domain::id::DeadLetterId;
 use crate::domain::time::Timestamp;
 
-/// A message that could not be read or mapped, kept whole.
+/// A message that could not be read or mapped, kept whole; or a hole that messages were in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Derived from its place.
@@ -33,6 +33,16 @@ pub struct DeadLetter {
     /// Who said last that nothing needs to come of it.
     #[serde(default)]
     pub aside: Option<Signed>,
+}
+
+impl DeadLetter {
+    /// The code of what stands for messages that were deleted before they were read.
+    pub const LOST: &str = "CB-INTAKE-16";
+
+    /// False where there is no message that could be sent again.
+    pub fn has_message(&self) -> bool {
+        self.code != Self::LOST
+    }
 }
 
 /// Which dead letters are read.

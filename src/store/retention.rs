@@ -79,6 +79,9 @@ const CASES: &str = "(SELECT id FROM dropped_cases WHERE tombstone = {n})";
 const WISHES: &str = "(task_id IN (SELECT id FROM tasks WHERE case_id IN {cases}) \
     OR (task_id IS NULL AND answered_us <= {cut}))";
 
+/// One that waits for a person stays, however old it is.
+const LETTERS: &str = "first_seen_us <= {cut} AND (replayed_us IS NOT NULL OR aside IS NOT NULL)";
+
 /// Which rows of which recorded tables go.
 pub(super) fn going(number: i64, cut_us: i64) -> Vec<(&'static Table, String)> {
     let events = "key IN (SELECT key FROM dropped_events WHERE tombstone = {n})";
@@ -86,7 +89,7 @@ pub(super) fn going(number: i64, cut_us: i64) -> Vec<(&'static Table, String)> {
     let all = [
         (&tables::EVENTS, events),
         (&tables::ADMISSIONS, events),
-        (&tables::DEAD_LETTERS, "first_seen_us <= {cut}"),
+        (&tables::DEAD_LETTERS, LETTERS),
         (&tables::CASES, "id IN {cases}"),
         (&tables::CASE_ENDS, "id IN {cases}"),
         (&tables::RUNS, "case_id IN {cases}"),
@@ -111,7 +114,7 @@ pub(super) fn deletions(number: i64, cut_us: i64, until: i64, through: i64) -> V
         "DELETE FROM case_identifiers WHERE case_id IN {cases}",
         "DELETE FROM cases WHERE id IN {cases}",
         "DELETE FROM events WHERE key IN (SELECT key FROM dropped_events WHERE tombstone = {n})",
-        "DELETE FROM dead_letters WHERE first_seen_us <= {cut}",
+        &format!("DELETE FROM dead_letters WHERE {LETTERS}"),
         "DELETE FROM outbox WHERE published_us <= {cut}",
         &format!("DELETE FROM audit_links WHERE seq <= {until}"),
         &format!("DELETE FROM audit_checkpoints WHERE number <= {through}"),

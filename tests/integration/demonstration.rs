@@ -42,23 +42,53 @@ fn h4_a_demonstration_ends_in_proof_or_with_a_person() {
     assert!(number("dead_letters") > 0, "{summary}");
 }
 
+/// A folder may be named from where one stands; afterwards an operator works on in it.
 #[test]
-fn a_folder_may_be_named_from_where_one_stands() {
+fn a4_an_operator_works_on_in_the_folder_of_a_demonstration() {
     let here = tempfile::tempdir().expect("a folder");
-    let output = Command::new(PROGRAM)
-        .current_dir(here.path())
-        .args(["--json", "dev", "--once", "--folder", "kept"])
-        .output()
-        .expect("the program starts");
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{words}");
-    let output = Command::new(PROGRAM)
-        .current_dir(here.path().join("kept"))
-        .args(["--json", "cases", "list"])
-        .output()
-        .expect("the program starts");
-    let cases: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert!(!cases.as_array().expect("a list").is_empty());
+    let command = |folder: &str, arguments: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .current_dir(here.path().join(folder))
+            .args([&["--json"], arguments].concat())
+            .output()
+            .expect("the program starts");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        let data = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (output.status.code(), data, words)
+    };
+    let kept = |arguments: &[&str]| {
+        let (code, data, words) = command("kept", arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {words}");
+        data.as_array().expect("a list").clone()
+    };
+    let played = command(".", &["dev", "--once", "--folder", "kept"]);
+    assert_eq!(played.0, Some(0), "{}", played.2);
+    assert!(!kept(&["cases", "list"]).is_empty());
+    // Dead letters wait until somebody says what comes of them.
+    let waiting = kept(&["dead-letters", "list", "--waiting"]);
+    assert!(!waiting.is_empty());
+    let ids = waiting.iter().map(|one| one["id"].as_str().expect("an id"));
+    let ids: Vec<_> = ids.collect();
+    let unknown = "11111111-1111-1111-1111-111111111111";
+    let because = ["--as", "ada", "--reason"];
+    for (id, reason, code) in [(ids[0], " ", 2), (unknown, "a test", 4)] {
+        let aside = ["dead-letters", "set-aside", ids[0], id];
+        let refused = command("kept", &[&aside[..], &because, &[reason]].concat());
+        assert_eq!(refused.0, Some(code), "{}", refused.2);
+    }
+    assert_eq!(kept(&["dead-letters", "list", "--waiting"]), waiting);
+    let aside = [&["dead-letters", "set-aside"], &ids[..], &because];
+    kept(&[&aside.concat()[..], &["a test of HR's"]].concat());
+    assert!(kept(&["dead-letters", "list", "--waiting"]).is_empty());
+    let all = kept(&["dead-letters", "list"]);
+    assert_eq!(all.len(), ids.len());
+    assert_eq!(all[0]["set_aside"]["by"], "ada", "{}", all[0]);
+    // They can still be sent again; with one that is unknown among them, none is.
+    let replay = ["dead-letters", "replay", ids[0], unknown, "--as", "ada"];
+    assert_eq!(command("kept", &replay).0, Some(4));
+    assert!(kept(&["dead-letters", "list"])[0]["replayed"].is_null());
+    kept(&["dead-letters", "replay", ids[0], "--as", "ada"]);
+    assert!(!kept(&["dead-letters", "list"])[0]["replayed"].is_null());
 }
 
 /// Somebody who has seen enough leaves no folder behind either.

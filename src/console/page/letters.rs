@@ -81,13 +81,17 @@ pub(in super::super) fn letter(who: &Who, told: Option<&Told>, view: &LetterView
             }))),
             ("Key", parts::text(view.key.as_deref().unwrap_or_default())),
             ("Headers", html! { @for header in &view.headers { (header) br; } }),
-            ("Bytes", parts::text(&view.payload_bytes.to_string())),
+            ("Bytes", if view.has_message { parts::text(&view.payload_bytes.to_string()) } else { html! {} }),
         ]))
-        h2 { "The message as it came" }
-        pre tabindex="0" { (view.payload) }
+        @if view.has_message {
+            h2 { "The message as it came" }
+            pre tabindex="0" { (view.payload) }
+        }
         @if who.may(Role::Operator) {
-            p class="quiet" { "After the cause is mended, it can be sent to its topic again; it is read like any other message." }
-            (parts::press(who, &format!("/dead-letters/{}/replay", line.id), "Send it again", "main"))
+            @if view.has_message {
+                p class="quiet" { "After the cause is mended, it can be sent to its topic again; it is read like any other message." }
+                (parts::press(who, &format!("/dead-letters/{}/replay", line.id), "Send it again", "main"))
+            }
             @if line.replayed.is_none() && line.aside.is_none() {
                 p class="quiet" { "If nothing needs to come of it, say so: it stays here and waits for nobody." }
                 (parts::say(who, &format!("/dead-letters/{}/set-aside", line.id), ("Why", "Set it aside")))

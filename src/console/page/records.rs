@@ -71,7 +71,7 @@ fn about_link(act: &ActLine) -> Markup {
         "claim_task" | "close_task" | "reject_task" | "attest_task" | "release_event"
         | "drop_event" | "confirm_task" | "retry_task" | "propose_exception" => "tasks",
         "export_evidence" => "cases",
-        "replay_dead_letter" => "dead-letters",
+        "replay_dead_letter" | "set_aside_dead_letter" => "dead-letters",
         "propose_manifest" | "approve_manifest" | "reject_manifest" => "approvals",
         "drill" => "connectors",
         _ => "",

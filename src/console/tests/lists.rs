@@ -9,9 +9,8 @@ use crate::store::given;
 use crate::store::{ActFilter, DeadLetter, IntakeBatch, Letters};
 
 impl House {
-    /// So many letters wait.
-    async fn letters(&self, count: i64) -> Vec<DeadLetterId> {
-        let letter = |offset| DeadLetter {
+    fn letter(&self, offset: i64) -> DeadLetter {
+        DeadLetter {
             id: DeadLetterId::of("t", 0, offset, b"{"),
             origin: given::event("e", "e", 1).origin,
             key: None,
@@ -22,14 +21,22 @@ impl House {
             first_seen: self.clock.now(),
             replayed: None,
             aside: None,
-        };
-        let dead_letters: Vec<_> = (0..count).map(letter).collect();
-        let ids = dead_letters.iter().map(|letter| letter.id).collect();
+        }
+    }
+
+    async fn keep(&self, dead_letters: Vec<DeadLetter>) {
         let batch = IntakeBatch {
             dead_letters,
             ..IntakeBatch::default()
         };
         self.store.record(&batch).await.expect("recorded");
+    }
+
+    /// So many letters wait.
+    async fn letters(&self, count: i64) -> Vec<DeadLetterId> {
+        let letters: Vec<_> = (0..count).map(|offset| self.letter(offset)).collect();
+        let ids = letters.iter().map(|letter| letter.id).collect();
+        self.keep(letters).await;
         ids
     }
 
@@ -106,5 +113,30 @@ async fn a4_a_dead_letter_that_is_set_aside_waits_no_more_and_says_why() {
         told,
         [(act, "done: another test"), (act, "done: a test of HR's")]
     );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a3_what_was_deleted_unread_is_no_message_that_could_be_sent_again() {
+    let house = House::open().await;
+    house.user("ada", &Role::ALL).await;
+    let gap = DeadLetter {
+        code: DeadLetter::LOST.to_owned(),
+        ..house.letter(7)
+    };
+    let path = format!("/dead-letters/{}", gap.id);
+    house.keep(vec![gap]).await;
+    let mut ada = house.signed_in("ada").await;
+    let page = ada.page(&path).await;
+    assert!(page.contains("/set-aside\""), "{page}");
+    assert!(!page.contains("/replay\""), "{page}");
+    let token = house.token("ada", &Role::ALL).await;
+    let path = format!("/api/v1{path}/replay");
+    let answer = house
+        .api(Verb::Post, &path, Some(&token), &Value::Null)
+        .await;
+    assert_eq!(answer.status(), 409);
+    let problem = answer.json::<Value>().await.expect("JSON");
+    assert_eq!(problem["code"], "CB-COMMAND-14");
     house.close().await;
 }

@@ -118,6 +118,8 @@ pub(in super::super) struct AsideView {
 pub(in super::super) struct LetterView {
     #[serde(flatten)]
     pub line: LetterLine,
+    /// False where it stands for messages that were deleted before they were read: none can be sent again.
+    pub has_message: bool,
     pub key: Option<String>,
     pub headers: Vec<String>,
     /// As text; what is no text is shown with replacement characters.
@@ -164,6 +166,7 @@ pub(in super::super) async fn letter(
     let headers = letter.headers.iter();
     Ok(LetterView {
         line: line(&letter),
+        has_message: letter.has_message(),
         key: letter.key.as_deref().map(text),
         headers: headers
             .map(|(name, value)| format!("{name}: {}", text(value)))

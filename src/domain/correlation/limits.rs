@@ -43,6 +43,29 @@ pub fn blind(target: &ConnectorName, rule: &Rule, subject: &Subject) -> Option<F
 /// target tells the two apart, or another value stands in what decides. What is missing says nothing, and what
 /// is the same in one thing that decides is the same.
 pub fn somebody_elses(rule: &Rule, own: &Account, other: &Account) -> Option<String> {
+    match by_what_decides(rule, own, other) {
+        Some(Decided::Same) => None,
+        Some(Decided::Differs(attribute)) => Some(format!("has another {attribute}")),
+        None => (!meets(own, other, "login", is_plainly)).then(|| format!("is {}", other.login)),
+    }
+}
+
+/// Why an account that was written to is somebody else's by now: another value stands in what decides. Its
+/// login tells nothing, since a write may have changed it.
+pub fn contradicts(rule: &Rule, own: &Account, other: &Account) -> Option<String> {
+    match by_what_decides(rule, own, other) {
+        Some(Decided::Differs(attribute)) => Some(format!("has another {attribute}")),
+        Some(Decided::Same) | None => None,
+    }
+}
+
+/// What two accounts have in what decides, besides id and login.
+enum Decided<'a> {
+    Same,
+    Differs(&'a str),
+}
+
+fn by_what_decides<'a>(rule: &'a Rule, own: &Account, other: &Account) -> Option<Decided<'a>> {
     let deciding = rule.pairs.iter().filter(|pair| pair.decides);
     let told = deciding.filter(|pair| !["id", "login"].contains(&&*pair.attribute));
     let told: Vec<_> = told
@@ -53,16 +76,15 @@ pub fn somebody_elses(rule: &Rule, own: &Account, other: &Account) -> Option<Str
         })
         .collect();
     if told.iter().any(|(_, same)| *same) {
-        return None;
+        return Some(Decided::Same);
     }
     // A form of a name is another text of the same subject.
     let mut differs = told
         .iter()
         .filter(|(pair, _)| pair.contradicts && pair.also.is_empty());
-    if let Some((pair, _)) = differs.next() {
-        return Some(format!("has another {}", pair.attribute));
-    }
-    (!meets(own, other, "login", is_plainly)).then(|| format!("is {}", other.login))
+    differs
+        .next()
+        .map(|(pair, _)| Decided::Differs(&pair.attribute))
 }
 
 /// True when one value of the one account is one of the other's.

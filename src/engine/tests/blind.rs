@@ -11,6 +11,7 @@ use super::manifests::approved;
 use super::play::Play;
 use super::target::Target;
 use super::ward::{NUMBER, Ward, numbered, text};
+use crate::domain::access::AccountState;
 use crate::domain::correlation::{Pair, Rule, blind};
 use crate::domain::event::{EventKind, LifecycleEvent};
 use crate::domain::health::State;
@@ -144,6 +145,11 @@ async fn e5_an_account_that_is_named_at_a_target_nobody_knows_is_a_persons() {
 
 /// Steps what is due until a removal is about to begin.
 async fn until_removal(ward: &Ward) {
+    until(ward, |run| run.kind == RunKind::Removal).await;
+}
+
+/// Steps what is due until this is so of a run before its step.
+async fn until(ward: &Ward, so: impl Fn(&Run) -> bool) {
     let none = ward.none_kept();
     let keep = Keep {
         at_most: 1,
@@ -154,7 +160,7 @@ async fn until_removal(ward: &Ward) {
         let now = ward.clock.now();
         let claimed = ward.store.claim(now, &keep).await.expect("claimed");
         let one = claimed.first().expect("something is due");
-        let begins = one.run.kind == RunKind::Removal;
+        let begins = so(&one.run);
         if !begins {
             let settlement = ward.engine.step(one).await.expect("consistent");
             let settled = ward.store.settle(now, &none, &[settlement]).await;
@@ -167,7 +173,7 @@ async fn until_removal(ward: &Ward) {
             return;
         }
     }
-    panic!("no removal began");
+    panic!("that was never so");
 }
 
 #[tokio::test]
@@ -193,6 +199,34 @@ async fn p30_an_id_that_is_somebody_elses_by_the_first_write_is_left_alone() {
         let codes: Vec<_> = tasks.iter().map(|task| task.code.as_str()).collect();
         assert_eq!(codes == ["CB-MATCH-3"], is_left, "{codes:?}");
     }
+}
+
+#[tokio::test]
+async fn p30_an_id_that_is_somebody_elses_after_a_write_is_left_alone() {
+    // Given a removal that has written, at a target that then fails until a person has it.
+    let ward = Ward::new("", false).await;
+    ward.leaver_leaves().await;
+    let wrote =
+        |run: &Run| matches!(&run.body, RunBody::Removal(body) if body.last_write.is_some());
+    ward.target.shown().deaf = true;
+    until(&ward, wrote).await;
+    ward.target.shown().fails = Some(FailureClass::Unreachable);
+    ward.work(30 * DAY).await;
+    assert_eq!(ward.open_tasks().await.len(), 1);
+    // When the id has gone to somebody else under the same login, and the target answers.
+    {
+        let mut shown = ward.target.shown();
+        (shown.fails, shown.deaf) = (None, false);
+        let attributes = &mut shown.accounts[0].attributes;
+        attributes.insert(NUMBER.to_owned(), "n-z".to_owned());
+    }
+    ward.work(3 * DAY).await;
+    // Then nothing is written there, and a person is told why.
+    assert_eq!(ward.target.shown().accounts.len(), 5);
+    assert_eq!(ward.target.shown().accounts[0].state, AccountState::Enabled);
+    let tasks = ward.open_tasks().await;
+    let codes: Vec<_> = tasks.iter().map(|task| task.code.as_str()).collect();
+    assert_eq!(codes, ["CB-MATCH-3"]);
 }
 
 /// Two targets: the leaver has an account at `crm`, and none at `wiki` yet.

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use super::super::crew::{Crew, Shares};
+use super::super::worker::Pulse;
 use super::given::{attested, library};
 use super::ward::{Ward, numbered};
 use crate::domain::command::{Command, Wish};
@@ -19,6 +21,7 @@ use crate::domain::task::{Closure, TaskState};
 use crate::domain::time::Clock;
 use crate::domain::verdict::Completeness;
 use crate::domain::workflow::{End, RunKind};
+use crate::engine::Settings;
 use crate::store::{CaseFilter, TaskFilter};
 
 /// A departure has come to its end by then, settle times included.
@@ -236,6 +239,37 @@ async fn c6_a_field_that_is_gone_drifts() {
         "{}",
         drifted.sample.reason
     );
+}
+
+#[tokio::test]
+async fn c5_a_worker_knows_whom_to_distrust_before_it_begins_anything() {
+    // Given a target that has drifted before another worker's eyes.
+    let ward = Ward::new("", false).await;
+    ward.target.shown().accounts.iter_mut().for_each(|one| {
+        one.attributes.insert("title".to_owned(), "x".to_owned());
+    });
+    ward.survey_after(0).await.expect("due");
+    ward.target.shown().accounts.iter_mut().for_each(|one| {
+        one.attributes.remove("title");
+    });
+    let drifted = ward.survey_after(30).await.expect("due");
+    assert_eq!(drifted.sample.state, State::Drifted);
+    // When a worker starts and has compared the clocks.
+    let manifest = super::ward::manifest("", false);
+    let parts = (manifest, None);
+    let newcomer = Ward::kept_in(ward.store.clone(), parts, Settings::default(), None).await;
+    let registry = newcomer.engine.serving().registry.clone();
+    let crew = Crew::new(newcomer.worker, 1, Shares::new(&registry, 1));
+    crew.hold_off(true);
+    let whole = Completeness::WHOLE;
+    let target = registry.get(&"crm".into()).expect("served");
+    assert_eq!(target.vitals().believed(whole), whole);
+    let pulse = Pulse::default();
+    let compared = newcomer.engine.compare_clocks(&crew, &pulse);
+    compared.await.expect("compared");
+    // Then it may begin, and believes nothing that the target leaves out.
+    assert!(!crew.holds_off());
+    assert_ne!(target.vitals().believed(whole), whole);
 }
 
 #[tokio::test]

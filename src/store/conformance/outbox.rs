@@ -112,7 +112,8 @@ pub async fn messages_without_a_living_owner_are_freed(home: &Home) {
     assert_eq!(taken(home, 2, 10).await.len(), 1);
 }
 
-fn a_letter(id: DeadLetterId) -> DeadLetter {
+/// A message that was not JSON.
+pub fn a_letter(id: DeadLetterId) -> DeadLetter {
     DeadLetter {
         id,
         origin: super::given::event("x", "x", 1).origin,

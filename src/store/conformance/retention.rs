@@ -3,16 +3,17 @@
 //! Owns a small history with one case for each reason to stay. The log is verified after each check, like
 //! after every other.
 
-use super::super::{Dropping, IntakeBatch, Receipt, audit, domain};
+use super::super::{Dropping, IntakeBatch, Letters, Receipt, audit, domain};
 use super::Home;
 use super::given::{
     a_case, a_removal, a_task, at, closed, ended, event, fenced, handed_over, ignores, keep, opens,
     proved, recorded, removal, step, subject, worker,
 };
+use super::outbox::a_letter;
 use super::tampering::{seal, sign, signed_by};
 use domain::audit::{Epitaph, Signed, Tombstone, Verifier, closing};
 use domain::event::EventKind;
-use domain::id::CaseId;
+use domain::id::{CaseId, DeadLetterId};
 use domain::time::Timestamp;
 use domain::workflow::End;
 
@@ -154,6 +155,20 @@ pub async fn e6_what_is_open_or_held_stays(home: &Home) {
     let owing = owing.run.case.expect("a case");
     // One that ended later, and one that may go.
     let free = a_case_that_is_over(home, "free").await;
+    // And a dead letter that waits beside one that does not.
+    let [waits, aside] = [1, 2].map(|offset| DeadLetterId::of("t", 0, offset, b"{"));
+    let batch = IntakeBatch {
+        dead_letters: vec![a_letter(waits), a_letter(aside)],
+        ..IntakeBatch::default()
+    };
+    home.store.record(&batch).await.expect("recorded");
+    let by = domain::approval::Signed {
+        by: "ada".to_owned(),
+        at: at(5),
+        reason: "a test".to_owned(),
+    };
+    let set = home.store.set_aside(aside, &by).await;
+    assert!(set.expect("set aside"));
     witnessed(home).await;
     // When the period goes.
     let stone = let_go(home, 1).await.expect("let go");
@@ -163,6 +178,8 @@ pub async fn e6_what_is_open_or_held_stays(home: &Home) {
     for kept in [held, placed, owing] {
         assert!(is_there(home, kept).await);
     }
+    let letters = home.store.dead_letters(Letters::All, 9).await;
+    assert_eq!(letters.expect("read"), [a_letter(waits)]);
     // When the hold is lifted, the cases of the subject go too, though their period went before them.
     let mut lift = event("lift", "held", 3);
     lift.event.kind = EventKind::LegalHoldLifted;

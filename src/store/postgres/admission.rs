@@ -92,10 +92,7 @@ async fn try_admit(
     }
     tx.commit().await?;
     strands.give(tip);
-    kept.retain(|claimed| {
-        let case = claimed.run.case;
-        case.is_none_or(|case| !rulings.overruled.contains(&case))
-    });
+    kept.retain(|claimed| rulings.keeps(&claimed.run));
     Ok(Admitted {
         events: count,
         kept,

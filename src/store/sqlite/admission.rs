@@ -70,12 +70,7 @@ async fn try_admit(
     let tip = audit::write(&mut tx, &funnel.strands, &notes).await?;
     tx.commit().await?;
     funnel.strands.give(tip);
-    kept.retain(|claimed| {
-        claimed
-            .run
-            .case
-            .is_none_or(|case| !rulings.overruled.contains(&case))
-    });
+    kept.retain(|claimed| rulings.keeps(&claimed.run));
     Ok(Admitted {
         events: count as u32,
         kept,
