@@ -274,39 +274,6 @@ pub async fn b7_a_rescheduled_case_moves_and_its_lease_ends(home: &Home) {
     );
 }
 
-pub async fn b7_what_a_case_began_is_held_on_to_where_one_batch_opens_it_and_tells_more(
-    home: &Home,
-) {
-    // Given news that came together: a departure, and more of it.
-    let store = &home.store;
-    recorded(store, vec![event("one", "c", 1), event("more", "c", 2)]).await;
-    let decide = |event: &super::domain::event::RecordedEvent,
-                  existing: &[super::domain::settlement::ExistingCase]| {
-        let Some(known) = existing.first() else {
-            return opens_with(event, gathering("fan-out"), &["crm", "wiki"]);
-        };
-        Admission {
-            event: event.event.key(),
-            decision: AdmissionDecision::Reschedule {
-                case: Box::new(known.row.clone()),
-                run: Box::new(moved(&known.run, due("begin", 0))),
-            },
-            reason: "more".to_owned(),
-            halts: Vec::new(),
-        }
-    };
-    let admitted = store.admit(10, at(0), &keep(1, 9), &decide).await;
-    let admitted = admitted.expect("admitted");
-    // Then whoever admitted it has what the case began, and the case itself is anybody's.
-    let connector = |claimed: &crate::store::Claimed| claimed.run.connector.clone();
-    let held: Vec<_> = admitted.kept.iter().filter_map(connector).collect();
-    assert_eq!(held.len(), admitted.kept.len());
-    assert_eq!(held.len(), 2, "{held:?}");
-    let claimed = store.claim(at(0), &keep(2, 9)).await.expect("claimed");
-    let kinds: Vec<_> = claimed.iter().map(|claimed| claimed.run.kind).collect();
-    assert_eq!(kinds, [super::domain::workflow::RunKind::Case]);
-}
-
 pub async fn b7_a_case_begun_anew_waits_for_its_old_children_and_its_new_ones(home: &Home) {
     let store = &home.store;
     // Given a case at work whose subject turns out to have one more name.

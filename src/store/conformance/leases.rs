@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::super::Keep;
+use super::super::{Claimed, Keep};
 use super::Home;
+use super::domain::event::RecordedEvent;
 use super::domain::id::{ConnectorName, FencingToken};
+use super::domain::settlement::{Admission, AdmissionDecision, ExistingCase};
+use super::domain::workflow::RunKind;
 use super::given::{
     a_case, at, due, event, fenced, gathering, keep, lapsed, opens, opens_with, recorded, rotation,
     step, worker,
@@ -343,4 +346,36 @@ pub async fn b4_a_run_that_is_put_back_gives_others_their_turn(home: &Home) {
     // It is not made due sooner.
     store.put_back(worker(1), again, at(0)).await.expect("back");
     assert_eq!(take(59).await, None);
+}
+
+pub async fn b7_what_a_case_began_is_held_on_to_where_one_batch_opens_it_and_tells_more(
+    home: &Home,
+) {
+    // Given news that came together: a departure, and more of it.
+    let store = &home.store;
+    recorded(store, vec![event("one", "c", 1), event("more", "c", 2)]).await;
+    let decide = |event: &RecordedEvent, existing: &[ExistingCase]| {
+        let Some(known) = existing.first() else {
+            return opens_with(event, gathering("fan-out"), &["crm", "wiki"]);
+        };
+        Admission {
+            event: event.event.key(),
+            decision: AdmissionDecision::Reschedule {
+                case: Box::new(known.row.clone()),
+                run: Box::new(step(&known.run, due("begin", 0)).run),
+            },
+            reason: "more".to_owned(),
+            halts: Vec::new(),
+        }
+    };
+    let admitted = store.admit(10, at(0), &keep(1, 9), &decide).await;
+    let admitted = admitted.expect("admitted");
+    // Then whoever admitted it has what the case began, and the case itself is anybody's.
+    let connector = |claimed: &Claimed| claimed.run.connector.clone();
+    let held: Vec<_> = admitted.kept.iter().filter_map(connector).collect();
+    assert_eq!(held.len(), admitted.kept.len());
+    assert_eq!(held.len(), 2, "{held:?}");
+    let claimed = store.claim(at(0), &keep(2, 9)).await.expect("claimed");
+    let kinds: Vec<_> = claimed.iter().map(|claimed| claimed.run.kind).collect();
+    assert_eq!(kinds, [RunKind::Case]);
 }

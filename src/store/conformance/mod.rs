@@ -60,7 +60,6 @@ macro_rules! suite {
                 runs_born_together_follow_each_other,
                 b7_a_halted_case_reaches_all_its_runs_and_their_leases_end,
                 b7_a_rescheduled_case_moves_and_its_lease_ends,
-                b7_what_a_case_began_is_held_on_to_where_one_batch_opens_it_and_tells_more,
                 b7_a_case_begun_anew_waits_for_its_old_children_and_its_new_ones,
                 b7_a_case_called_off_in_time_is_over,
                 b7_a_case_put_off_is_halted_and_goes_on_in_another,
@@ -72,6 +71,7 @@ macro_rules! suite {
                 b9_news_of_a_legal_hold_makes_what_a_person_has_of_its_subject_due,
             ]
             leases: [
+                b7_what_a_case_began_is_held_on_to_where_one_batch_opens_it_and_tells_more,
                 claims_follow_priority_and_leave_out_busy_connectors,
                 b3_many_workers_never_hold_the_same_run,
                 b4_a_connector_fills_no_more_than_its_room,
