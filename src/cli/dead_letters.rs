@@ -141,7 +141,11 @@ async fn set_aside(
         reason: reason.to_owned(),
     };
     for id in ids {
-        store.set_aside(*id, &signed).await?;
+        if !store.set_aside(*id, &signed).await? {
+            // Gone since it was looked for: nothing is told of it that was not done.
+            find(store, *id).await?;
+            continue;
+        }
         let act = ("set_aside_dead_letter", id.to_string());
         context
             .note(store, by, act, &format!("done: {reason}"))

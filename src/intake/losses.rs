@@ -1,8 +1,9 @@
 //! Events that were deleted from their topic before they were read, until it is written down.
 //!
 //! Owns the dead letter that stands for them: it has no message, waits like any other and is set aside
-//! by a person who has compared the source's list. It is written before anything that came after the
-//! hole, so that no checkpoint hides what nobody was told. Does not find holes; `gaps` and `resume` do.
+//! by a person who has compared the source's list. A loss that is known is written before the next batch,
+//! so that no checkpoint hides it; whether a hole in a partition that is held is one, the broker says some
+//! seconds later. Does not find holes; `gaps` and `resume` do.
 
 use std::sync::{Mutex, PoisonError};
 
